@@ -1,0 +1,1 @@
+"""wsesim: a discrete-event simulator of wafer-scale training clusters."""

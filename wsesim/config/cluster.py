@@ -1,0 +1,168 @@
+"""A cluster: systems, MemoryX, SwarmX, input workers, prices, and what differs from system to system."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from wsesim.config.spec import Spec
+from wsesim.config.system import NotNegative, Positive, SystemSpec
+
+
+class MemoryXSpec(Spec):
+    """Weight storage and optimizer.
+
+    Attributes
+    ----------
+    dram_bytes, flash_bytes
+        Capacity of the two tiers. [bytes]
+    flash_bytes_per_s
+        Rate at which tensors that lie in flash can be streamed. [bytes/s]
+    egress_bytes_per_s, ingress_bytes_per_s
+        Weights out, gradients in. [bytes/s]
+    tensor_latency_s
+        From the decision to send a tensor to its first byte. [s]
+    optimizer_bytes_per_s
+        Memory traffic of the optimizer update. [bytes/s]
+    wire_bytes_per_weight
+        A weight or a gradient on the wire at 16-bit precisions. [bytes]
+    index_bytes_per_weight
+        Added to each non-zero weight when weights are sparse. [bytes]
+    """
+
+    dram_bytes: Positive
+    flash_bytes: NotNegative
+    flash_bytes_per_s: Positive
+    egress_bytes_per_s: Positive
+    ingress_bytes_per_s: Positive
+    tensor_latency_s: NotNegative
+    optimizer_bytes_per_s: Positive
+    wire_bytes_per_weight: Positive
+    index_bytes_per_weight: NotNegative
+
+
+class SwarmXSpec(Spec):
+    """The broadcast-reduce tree.
+
+    Attributes
+    ----------
+    fan_out
+        Children of one node. [-]
+    link_bytes_per_s
+        One link, each direction. [bytes/s]
+    hop_latency_s
+        One hop, down or up. [s]
+    """
+
+    fan_out: Annotated[int, Field(ge=2, le=1024)]
+    link_bytes_per_s: Positive
+    hop_latency_s: NotNegative
+
+
+class InputSpec(Spec):
+    """Input workers.
+
+    Attributes
+    ----------
+    num_workers_per_system
+        Input workers for each system. [-]
+    worker_samples_per_s
+        Sequences that one worker prepares; left out, the input never starves. [1/s]
+    prefetch_micro_batches
+        Micro-batches that may wait ready for one system. [-]
+    bytes_per_token
+        What one token takes on the way to the wafer: ids, labels and mask. [bytes]
+    """
+
+    num_workers_per_system: Annotated[int, Field(gt=0, le=10_000)] = 1
+    worker_samples_per_s: Positive | None = None
+    prefetch_micro_batches: Annotated[int, Field(gt=0, le=1000)] = 2
+    bytes_per_token: Positive = 12.0
+
+
+class ExceptionSpec(Spec):
+    """Systems that differ from the rest.
+
+    Attributes
+    ----------
+    systems
+        Their numbers, from 0. [-]
+    speed
+        Compute speed over that of the others. [-]
+    io_bytes_per_s
+        Their port. [bytes/s]
+    link_bytes_per_s
+        The SwarmX link that they hang on. [bytes/s]
+    link_latency_s
+        Added to the way from and to MemoryX. [s]
+    worker_samples_per_s
+        Their input workers. [1/s]
+    """
+
+    systems: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    speed: Positive | None = None
+    io_bytes_per_s: Positive | None = None
+    link_bytes_per_s: Positive | None = None
+    link_latency_s: NotNegative | None = None
+    worker_samples_per_s: Positive | None = None
+
+
+class SimulationSpec(Spec):
+    """How finely time is cut.
+
+    Attributes
+    ----------
+    chunks_per_layer
+        Pieces in which a layer's weights and gradients travel. [-]
+    max_steps
+        Steps after which the search for a steady state gives up. [-]
+    """
+
+    chunks_per_layer: Annotated[int, Field(gt=0, le=256)] = 4
+    max_steps: Annotated[int, Field(ge=3, le=1000)] = 30
+
+
+class ClusterSpec(Spec):
+    """One file of ``cluster_configs/clusters``, with the run file's overrides.
+
+    Attributes
+    ----------
+    num_systems
+        CS systems that the job uses. [-]
+    max_systems
+        CS systems that the fabric takes. [-]
+    software_release
+        Picks the rate factor of the calibration; the newest calibrated one when left out.
+    overhead_power_w
+        MemoryX, SwarmX, hosts and cooling, for each system; 0 counts the systems alone. [W]
+    price_usd_per_system_hour
+        What an hour of one system costs; left out, the purchase price over `amortization_s`. [USD/h]
+    amortization_s
+        Time over which a purchase price is spread. [s]
+    """
+
+    name: str
+    system: SystemSpec
+    num_systems: Annotated[int, Field(gt=0, le=10**9)]
+    max_systems: Annotated[int, Field(gt=0, le=100_000)]
+    software_release: str | None = None
+    memoryx: MemoryXSpec
+    swarmx: SwarmXSpec
+    input: InputSpec = InputSpec()
+    simulation: SimulationSpec = SimulationSpec()
+    exceptions: tuple[ExceptionSpec, ...] = ()
+    overhead_power_w: NotNegative = 0.0
+    price_usd_per_system_hour: Positive | None = None
+    amortization_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _exceptions_exist(self) -> ClusterSpec:
+        for place, exception in enumerate(self.exceptions):
+            beyond = [system for system in exception.systems if system >= self.num_systems]
+            if beyond:
+                raise ValueError(
+                    f"[exceptions.{place}.systems] names system {beyond[0]}, but num_systems = {self.num_systems} "
+                    f"numbers them 0 to {self.num_systems - 1}; drop it or raise num_systems"
+                )
+        return self

@@ -1,0 +1,119 @@
+"""Where every number comes from: the table that lies beside the plain floats.
+
+In a file a number is either a bare value or a table with its origin::
+
+    io_bytes_per_s = { value = "1.2 Tb/s", source = "cs2-datasheet", note = "12 x 100GbE" }
+    power_w        = { value = "23 kW", range = ["15 kW", "23 kW"], source = "toms-hardware-andromeda" }
+
+A file may name one `source` and `status` for all its numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wsesim.errors import ConfigError, did_you_mean
+from wsesim.units import parse_quantity, unit_of_field
+
+STATUSES = {
+    "vendor": "stated by the maker",
+    "published": "a paper's or model card's own description",
+    "measured": "measured by a third party",
+    "derived": "computed from published figures",
+    "calibrated": "fitted to published measurements by `wsesim calibrate`",
+    "assumed": "not public; our assumption",
+    "user": "set in the run file or on the command line",
+}
+
+_ORIGIN_KEYS = ("value", "source", "status", "note", "range")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One number with its unit, its source and how far to trust it."""
+
+    key: str
+    value: Any
+    unit: str
+    status: str
+    source: str
+    note: str = ""
+    low: float | None = None
+    high: float | None = None
+    place: str = ""
+
+
+def is_number_table(value: Any) -> bool:
+    """Whether a TOML value is ``{ value = ..., source = ... }``."""
+    return isinstance(value, dict) and "value" in value
+
+
+def _bounds(key: str, raw: Any, unit: str, place: str) -> tuple[float | None, float | None]:
+    if raw is None:
+        return None, None
+    if not isinstance(raw, list) or len(raw) != 2:
+        raise ConfigError(f"{place}: {key}.range is {raw!r}; write two numbers, [lowest, highest]")
+    try:
+        low, high = (parse_quantity(end, unit) if isinstance(end, str) else float(end) for end in raw)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{place}: {key}.range: {error}") from None
+    return low, high
+
+
+def _origin(key: str, raw: dict[str, Any], defaults: dict[str, str], place: str) -> Origin:
+    unknown = sorted(set(raw) - set(_ORIGIN_KEYS))
+    if unknown:
+        hint = did_you_mean(unknown[0], _ORIGIN_KEYS)
+        raise ConfigError(f"{place}: {key}.{unknown[0]} is not a known key{hint or '; a number has ' + ', '.join(_ORIGIN_KEYS)}")
+    status = str(raw.get("status", defaults.get("status", "")))
+    if status and status not in STATUSES:
+        raise ConfigError(f"{place}: {key}.status is {status!r}; use one of {', '.join(STATUSES)}")
+    unit = unit_of_field(key)
+    low, high = _bounds(key, raw.get("range"), unit, place)
+    source = str(raw.get("source", defaults.get("source", "")))
+    return Origin(key, raw["value"], unit, status, source, str(raw.get("note", "")), low, high, place)
+
+
+def unwrap(
+    raw: dict[str, Any], place: str, defaults: dict[str, str] | None = None, prefix: str = ""
+) -> tuple[dict[str, Any], dict[str, Origin]]:
+    """Split a raw table into plain values and the origins of its numbers.
+
+    Parameters
+    ----------
+    raw
+        As `tomllib` reads it.
+    place
+        File, for messages.
+    defaults
+        ``source`` and ``status`` of numbers that do not state their own; at the top of a file
+        they are taken out of `raw`.
+    prefix
+        Dotted key of `raw` inside the file.
+
+    Returns
+    -------
+    tuple
+        The same nesting with plain values, and dotted key -> `Origin`.
+    """
+    at_top = defaults is None
+    given = {key: raw[key] for key in ("source", "status") if at_top and isinstance(raw.get(key), str)}
+    given = given if at_top else dict(defaults or {})
+    plain: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for name, value in raw.items():
+        if at_top and name in ("source", "status"):
+            continue
+        key = f"{prefix}{name}"
+        if is_number_table(value):
+            plain[name] = value["value"]
+            origins[key] = _origin(key, value, given, place)
+        elif isinstance(value, dict):
+            plain[name], below = unwrap(value, place, given, f"{key}.")
+            origins |= below
+        else:
+            plain[name] = value
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                origins[key] = _origin(key, {"value": value}, given, place)
+    return plain, origins

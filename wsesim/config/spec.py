@@ -1,0 +1,58 @@
+"""The base of every spec: frozen, refuses unknown keys, reads quantities with units."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from wsesim.units import parse_quantity, unit_of_field
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """Members of a union, of an annotated type or of a literal, flattened."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _options(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return tuple(option for part in typing.get_args(annotation) for option in _options(part))
+    if origin is typing.Literal:
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _read_number(name: str, value: Any, options: tuple[Any, ...]) -> Any:
+    """One raw value of a numeric field, as a number; words that the field allows stay."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")
+    if not isinstance(value, str) or value in options:
+        return value
+    words = [option for option in options if isinstance(option, str)]
+    try:
+        number = parse_quantity(value, unit_of_field(name))
+    except ValueError as error:
+        raise ValueError(f"{error}{', or one of ' + ', '.join(map(repr, words)) if words else ''}") from None
+    return int(number) if number.is_integer() and int in options else number
+
+
+class Spec(BaseModel):
+    """A frozen description. Numeric fields also take strings with units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quantities(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        read = dict(raw)
+        for name, field in cls.model_fields.items():
+            options = _options(field.annotation)
+            if name in raw and (float in options or int in options) and bool not in options:
+                try:
+                    read[name] = _read_number(name, raw[name], options)
+                except ValueError as error:
+                    raise ValueError(f"[{name}] {error}") from None
+        return read

@@ -1,0 +1,85 @@
+"""One CS system: the wafer, its port, what it draws and costs, and its calibration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from wsesim.config.spec import Spec
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class WaferSpec(Spec):
+    """The wafer and the system's port.
+
+    Attributes
+    ----------
+    fmac_per_core_per_cycle
+        Fused multiply-adds of one core in one cycle at 16 bit. [-]
+    float32_rate_factor
+        Rate at 32 bit over the rate at 16 bit. [-]
+    sram_activation_share
+        Share of the SRAM for the activations of the layer that runs. [-]
+    weight_buffer_bytes
+        Bounded buffer for weights that have arrived and are not yet used. [bytes]
+    gradient_buffer_bytes
+        Bounded buffer for gradients that have not yet left. [bytes]
+    max_micro_batch_tokens
+        Most tokens of one micro-batch, whatever the memory says. [-]
+    io_bytes_per_s
+        Port, each direction. [bytes/s]
+    """
+
+    num_cores: Annotated[int, Field(gt=0)]
+    clock_hz: Positive
+    fmac_per_core_per_cycle: Positive
+    float32_rate_factor: Share
+    sram_bytes: Positive
+    sram_activation_share: Share
+    weight_buffer_bytes: Positive
+    gradient_buffer_bytes: Positive
+    max_micro_batch_tokens: Annotated[int, Field(gt=0)]
+    io_bytes_per_s: Positive
+
+    @property
+    def peak_dense_16bit_flop_per_s(self) -> float:
+        """Cores x FMAC x 2 x clock. [FLOP/s]"""
+        return self.num_cores * self.fmac_per_core_per_cycle * 2.0 * self.clock_hz
+
+
+class CalibrationSpec(Spec):
+    """The numbers that are not public, fitted by ``wsesim calibrate``.
+
+    Attributes
+    ----------
+    gemm_efficiency
+        Share of the peak that products with weights reach on full lanes. [-]
+    attention_efficiency
+        Share of the peak that products of activations reach on full lanes. [-]
+    weight_matrix_overhead_s
+        Sequencing of one weight matrix in one pass. [s]
+    lane_bytes_per_token
+        Working set of one token that fits side by side on the wafer: the width that lanes share. [bytes]
+    releases
+        Rate of each software release over that of the release the numbers above belong to, oldest first. [-]
+    """
+
+    gemm_efficiency: Share
+    attention_efficiency: Share
+    weight_matrix_overhead_s: NotNegative
+    lane_bytes_per_token: Positive
+    releases: Annotated[dict[str, Positive], Field(min_length=1)]
+
+
+class SystemSpec(Spec):
+    """One file of ``cluster_configs/systems``."""
+
+    name: str
+    wafer: WaferSpec
+    power_w: Positive
+    purchase_price_usd: Positive | None = None
+    calibration: CalibrationSpec

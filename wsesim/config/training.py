@@ -1,0 +1,46 @@
+"""What is trained and how: batch sizes, precision, optimizer, sparsity, number of tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from wsesim.config.spec import Spec
+
+Precision = Literal["cbfloat16", "bfloat16", "float16", "float32"]
+
+
+class TrainingSpec(Spec):
+    """The ``[training]`` table of a run file.
+
+    Attributes
+    ----------
+    global_batch_size
+        Sequences per optimizer step over all systems. [-]
+    micro_batch_size
+        Sequences per system and pass; "auto" takes the largest that fits. [-]
+    max_gradient_norm
+        A global norm makes the optimizer wait for the last gradient; 0 switches it off. [-]
+    weight_sparsity
+        Share of the weights that are zero and do not stream. [-]
+    tokens
+        Training tokens; "chinchilla" is 20 per parameter. [-]
+    steps
+        Optimizer steps, instead of `tokens`. [-]
+    activations
+        What happens to activations that the backward pass needs: they stay on the wafer
+        ("resident"), leave over the port and come back ("offload"), or are computed again
+        from a few that stay ("recompute").
+    """
+
+    sequence_length: Annotated[int, Field(gt=0, le=100_000_000)]
+    global_batch_size: Annotated[int, Field(gt=0, le=10**9)]
+    micro_batch_size: Annotated[int, Field(gt=0, le=10**9)] | Literal["auto"] = "auto"
+    precision: Precision = "cbfloat16"
+    optimizer: Literal["adamw", "adam", "lion", "sgd"] = "adamw"
+    max_gradient_norm: Annotated[float, Field(ge=0)] = 1.0
+    weight_sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    tokens: Annotated[float, Field(gt=0, le=1e20)] | Literal["chinchilla"] = "chinchilla"
+    steps: Annotated[int, Field(gt=0, le=10**12)] | None = None
+    activations: Literal["resident", "offload", "recompute"] = "offload"

@@ -1,0 +1,90 @@
+"""What has to hold before a run can be simulated, each with its remedy."""
+
+from __future__ import annotations
+
+from wsesim.config.loader import Run, release_key
+from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.hardware import memoryx
+from wsesim.hardware.swarmx import system_classes
+from wsesim.schedules.plan import lanes_of
+from wsesim.workload.transformer import parameter_count
+
+
+def nearest_multiples(value: int, divisor: int) -> str:
+    """The multiples of `divisor` on both sides of `value`, in words.
+
+    Examples
+    --------
+    >>> nearest_multiples(1000, 12)
+    '996 or 1008'
+    >>> nearest_multiples(5, 12)
+    '12'
+    """
+    below = value // divisor * divisor
+    return f"{below} or {below + divisor}" if below else f"{divisor}"
+
+
+def _batch(run: Run) -> None:
+    batch, systems = run.training.global_batch_size, run.cluster.num_systems
+    if batch % systems:
+        raise ConfigError(
+            f"{run.place}: training.global_batch_size is {batch}, which does not divide by cluster.num_systems = {systems}; "
+            f"use {nearest_multiples(batch, systems)}"
+        )
+    micro = run.training.micro_batch_size
+    if micro != "auto" and (batch // systems) % micro:
+        raise ConfigError(
+            f"{run.place}: training.micro_batch_size is {micro}, which does not divide the {batch // systems} sequences of "
+            f'each system; use a divisor of {batch // systems}, or "auto"'
+        )
+
+
+def _positions(run: Run) -> None:
+    model, length = run.model, run.training.sequence_length
+    rows = model.max_position_embeddings
+    if model.position_embedding == "learned" and rows is not None and length > rows:
+        raise ConfigError(
+            f"{run.place}: training.sequence_length is {length}, but {model.name} has {rows} learned positions; "
+            f"use at most {rows}, or set model.max_position_embeddings = {length}"
+        )
+    if model.masked_positions > length:
+        raise ConfigError(
+            f"{run.place}: model.masked_positions is {model.masked_positions}, more than training.sequence_length = {length}; "
+            f"use at most {length}"
+        )
+
+
+def _release(run: Run) -> None:
+    if run.cluster.software_release is not None:
+        release_key(run.cluster.software_release)
+    for release in run.cluster.system.calibration.releases:
+        release_key(release)
+
+
+def _micro_batch_fits(run: Run) -> None:
+    lanes, micro = lanes_of(run), run.training.micro_batch_size
+    if micro != "auto" and micro > lanes.max_micro_batch_size:
+        why = "its SRAM" if lanes.limited_by == "sram" else "the limit of tokens per micro-batch"
+        raise DoesNotFit(
+            f"a micro-batch of {micro} sequences does not fit on a {run.cluster.system.name} wafer: {why} allows "
+            f"{lanes.max_micro_batch_size}; lower training.micro_batch_size, or use \"auto\""
+        )
+
+
+def check(run: Run) -> None:
+    """Refuse what cannot be simulated.
+
+    Raises
+    ------
+    ConfigError
+        Numbers that contradict each other.
+    DoesNotFit
+        More than the machine holds, with what would be needed.
+    """
+    _batch(run)
+    _positions(run)
+    _release(run)
+    system_classes(run.cluster)
+    parameters = parameter_count(run.model, run.training.sequence_length)
+    memoryx.check_capacity(run.cluster.memoryx, parameters, run.training.optimizer)
+    _micro_batch_fits(run)

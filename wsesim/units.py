@@ -1,0 +1,188 @@
+"""Quantities with units at the edge; plain SI floats inside.
+
+The only module that knows that a gigabyte is 1e9 bytes. A field says its unit by the end of
+its name (``sram_bytes``, ``io_bytes_per_s``); a string may use any unit of the same kind
+("40 GB", "1.2 Tb/s"); a bare number is taken in the field's own unit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_DECIMAL = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+_SMALL = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
+_DAY_S = 86_400.0
+
+
+def _table() -> dict[str, tuple[str, float]]:
+    """Every accepted unit: its kind, and its size in the SI unit of that kind."""
+    units: dict[str, tuple[str, float]] = {}
+    for prefix, factor in {**_DECIMAL, **_BINARY}.items():
+        for name, size in (("B", 1.0), ("byte", 1.0), ("bytes", 1.0), ("b", 0.125), ("bit", 0.125)):
+            units[prefix + name] = ("bytes", factor * size)
+            for per in ("/s", "ps"):
+                units[prefix + name + per] = ("bytes/s", factor * size)
+    for prefix, factor in _DECIMAL.items():
+        for name in ("FLOP", "flop"):
+            units[prefix + name] = ("FLOP", factor)
+            units[f"{prefix}{name}/s"] = ("FLOP/s", factor)
+        units[prefix + "FLOPS"] = ("FLOP/s", factor)
+        units[prefix + "Hz"] = ("Hz", factor)
+        units[prefix + "W"] = ("W", factor)
+        units[prefix + "J"] = ("J", factor)
+        units[prefix + "Wh"] = ("J", 3600.0 * factor)
+        units[prefix + "USD"] = ("USD", factor)
+        units[prefix + "USD/h"] = ("USD/h", factor)
+    for prefix, factor in {**_SMALL, "": 1.0}.items():
+        units[prefix + "s"] = ("s", factor)
+    units |= {
+        "min": ("s", 60.0),
+        "h": ("s", 3600.0),
+        "d": ("s", _DAY_S),
+        "day": ("s", _DAY_S),
+        "days": ("s", _DAY_S),
+        "a": ("s", 365.0 * _DAY_S),
+        "year": ("s", 365.0 * _DAY_S),
+        "years": ("s", 365.0 * _DAY_S),
+        "1/s": ("1/s", 1.0),
+        "samples/s": ("1/s", 1.0),
+        "parameters/s": ("1/s", 1.0),
+        "tokens/s": ("1/s", 1.0),
+        "%": ("-", 0.01),
+    }
+    return units
+
+
+UNITS = _table()
+
+_SUFFIXES = (
+    ("_bytes_per_parameter", "bytes"),
+    ("_bytes_per_weight", "bytes"),
+    ("_bytes_per_token", "bytes"),
+    ("_usd_per_system_hour", "USD/h"),
+    ("_usd_per_j", "USD/J"),
+    ("_bytes_per_s", "bytes/s"),
+    ("_flop_per_s", "FLOP/s"),
+    ("_samples_per_s", "1/s"),
+    ("_parameters_per_s", "1/s"),
+    ("_tokens_per_s", "1/s"),
+    ("_bytes", "bytes"),
+    ("_flop", "FLOP"),
+    ("_hz", "Hz"),
+    ("_usd", "USD"),
+    ("_s", "s"),
+    ("_w", "W"),
+    ("_j", "J"),
+)
+
+_QUANTITY = re.compile(r"^\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$")
+
+
+def unit_of_field(name: str) -> str:
+    """SI unit that the end of a field's name promises; ``"-"`` for a plain number.
+
+    Examples
+    --------
+    >>> unit_of_field("io_bytes_per_s")
+    'bytes/s'
+    >>> unit_of_field("num_cores")
+    '-'
+    """
+    dotted = "_" + name.rsplit(".", 1)[-1]
+    return next((unit for suffix, unit in _SUFFIXES if dotted.endswith(suffix)), "-")
+
+
+def parse_quantity(text: str, unit: str) -> float:
+    """Read ``"1.2 Tb/s"`` as a float in the wanted SI unit.
+
+    Parameters
+    ----------
+    text
+        A number, with or without a unit.
+    unit
+        The SI unit that is wanted, as `unit_of_field` names it.
+
+    Returns
+    -------
+    float
+        The value in `unit`.
+
+    Raises
+    ------
+    ValueError
+        Not a number, an unknown unit, or a unit of another kind; the message says which.
+
+    Examples
+    --------
+    >>> parse_quantity("1.2 Tb/s", "bytes/s")
+    150000000000.0
+    >>> parse_quantity("1 GiB", "bytes")
+    1073741824.0
+    """
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a number with a unit; write for example {example_of(unit)}")
+    value = float(match[1].replace("_", "").replace(",", ""))
+    if not match[2]:
+        return value
+    kind, size = UNITS.get(match[2], ("", 0.0))
+    if not kind:
+        raise ValueError(f"{text!r} has the unknown unit {match[2]!r}; write for example {example_of(unit)}")
+    if kind != unit:
+        wanted = "a plain number" if unit == "-" else unit
+        raise ValueError(f"{text!r} is in {kind}, wanted {wanted}; write for example {example_of(unit)}")
+    return value * size
+
+
+def example_of(unit: str) -> str:
+    """One well-formed quantity of a kind, for error messages."""
+    examples = {
+        "bytes": '"40 GB"', "bytes/s": '"1.2 Tb/s"', "FLOP/s": '"7.5 PFLOP/s"', "Hz": '"1.1 GHz"',
+        "s": '"20 us"', "W": '"23 kW"', "J": '"5 MWh"', "USD": '"1.5 MUSD"', "1/s": '"500 samples/s"',
+        "FLOP": '"2.3e22 FLOP"', "USD/h": '"45 USD/h"',
+    }  # fmt: skip
+    return examples.get(unit, "16")
+
+
+def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {steps[-1][1]}"
+    size, name = next(((s, n) for s, n in steps if abs(value) >= s * 0.9995), steps[-1])
+    number = value / size
+    digits = max(0, 2 - int(math.floor(math.log10(max(abs(number), 1e-9)))))
+    return f"{number:,.{digits}f} {name}"
+
+
+def show(value: float, unit: str) -> str:
+    """A value in its SI unit, for people: three figures and a prefix.
+
+    Examples
+    --------
+    >>> show(150e9, "bytes/s")
+    '150 GB/s'
+    >>> show(0.00125, "s")
+    '1.25 ms'
+    """
+    if unit == "s":
+        return show_duration(value)
+    if unit in ("-", ""):
+        return f"{value:,.6g}" if abs(value) < 1e15 else f"{value:.4g}"
+    if unit in ("USD/h", "1/s"):
+        return f"{value:,.4g} {unit}"
+    name = {"bytes": "B", "bytes/s": "B/s"}.get(unit, unit)
+    steps = tuple((size, prefix + name) for prefix, size in reversed(_DECIMAL.items()))
+    return _scaled(value, steps)
+
+
+def show_duration(value_s: float) -> str:
+    """A duration with the unit that people would choose.
+
+    Examples
+    --------
+    >>> show_duration(93_600.0)
+    '1.08 days'
+    """
+    steps = ((_DAY_S, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+    return _scaled(value_s, steps)

@@ -1,0 +1,1 @@
+"""Published measurements: read them, predict them, fit to them, compare."""

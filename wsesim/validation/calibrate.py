@@ -1,0 +1,177 @@
+"""Fits the few numbers that are not public to measurements.
+
+For a system generation with enough rows four numbers are fitted: the efficiencies of GEMM
+and attention, the time of a weight matrix, and the width that lanes share. Everything else
+that differs between rows is one factor per software release. A generation with few rows
+keeps the numbers it inherits, and only its releases are fitted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from wsesim.config.loader import release_key
+from wsesim.config.system import CalibrationSpec
+from wsesim.errors import MeasurementError
+from wsesim.schedules.plan import pick_release
+from wsesim.validation.measurements import LAYOUT_METRICS, Measurement
+from wsesim.validation.predict import Prediction, predict, run_of
+
+FEWEST_ROWS = 8
+"""Rates of one release below which only the release's factor is fitted. [-]"""
+
+LANE_STEP_BYTES = 1600.0
+"""Resolution of the lane width: 50 elements of a GPT block's 32-byte working set. [bytes]"""
+
+OUTLIER_SCALE = 0.02
+"""Residuals beyond this count less than quadratically (soft L1): one odd row must not bend the fit. [-]"""
+
+RATE_KEYS = ("gemm_efficiency", "attention_efficiency", "weight_matrix_overhead_s")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A calibration and what it was fitted to."""
+
+    calibration: CalibrationSpec
+    predictions: tuple[Prediction, ...]
+    fitted: tuple[str, ...]
+    rows_of_release: dict[str, int]
+
+
+def _log_error(row: Measurement, calibration: CalibrationSpec) -> float:
+    return math.log(predict(run_of(row, calibration), row.metric) / row.value)
+
+
+def _is_rate(row: Measurement) -> bool:
+    return row.metric not in LAYOUT_METRICS
+
+
+def fit_lane_width(rows: Sequence[Measurement], start: CalibrationSpec) -> float:
+    """Lane width with the least error on micro-batches and lanes; the middle of equally good ones. [bytes]"""
+    candidates = [start.lane_bytes_per_token * 0.7 + LANE_STEP_BYTES * step for step in range(600)]
+    candidates = [math.floor(width / LANE_STEP_BYTES) * LANE_STEP_BYTES for width in candidates]
+    errors = [
+        sum(abs(_log_error(row, start.model_copy(update={"lane_bytes_per_token": width}))) for row in rows)
+        for width in candidates
+    ]
+    best = min(errors)
+    good = [width for width, error in zip(candidates, errors, strict=True) if error <= best + 1e-12]
+    return (good[0] + good[-1]) / 2.0
+
+
+def fit_rates(rows: Sequence[Measurement], start: CalibrationSpec, progress: Progress) -> CalibrationSpec:
+    """Efficiencies and the time of a weight matrix, by robust least squares on the logarithm of the rate."""
+    import numpy as np
+    from scipy.optimize import least_squares
+
+    def at(logs: object) -> CalibrationSpec:
+        values = np.exp(np.asarray(logs))
+        return start.model_copy(update=dict(zip(RATE_KEYS, map(float, values), strict=True)))
+
+    def residuals(logs: object) -> list[float]:
+        progress("fitting efficiencies and the time of a weight matrix")
+        calibration = at(logs)
+        return [_log_error(row, calibration) for row in rows]
+
+    first = [math.log(getattr(start, key)) for key in RATE_KEYS]
+    bounds = ([math.log(1e-4), math.log(1e-4), math.log(1e-7)], [0.0, 0.0, math.log(1.0)])
+    solution = least_squares(
+        residuals, first, bounds=bounds, loss="soft_l1", f_scale=OUTLIER_SCALE, diff_step=1e-4, xtol=1e-6, ftol=1e-6
+    )
+    return at(solution.x)
+
+
+def fit_release(rows: Sequence[Measurement], release: str, start: CalibrationSpec) -> CalibrationSpec:
+    """Factor of one release: the geometric mean of measured over predicted is 1."""
+    calibration = start.model_copy(update={"releases": {release: start.releases.get(release, 1.0), **start.releases}})
+    for _ in range(4):
+        mean = sum(_log_error(row, calibration) for row in rows) / len(rows)
+        factor = calibration.releases[release] * math.exp(-mean)
+        calibration = calibration.model_copy(update={"releases": {**calibration.releases, release: factor}})
+        if abs(mean) < 1e-6:
+            break
+    return calibration
+
+
+def _by_release(rows: Sequence[Measurement], start: CalibrationSpec) -> dict[str, list[Measurement]]:
+    groups: dict[str, list[Measurement]] = {}
+    for row in rows:
+        release = row.software_release or pick_release(start, None)[0]
+        groups.setdefault(release, []).append(row)
+    return groups
+
+
+def _rounded(value: float) -> float:
+    """Four significant figures: more than the measurements carry."""
+    return float(f"{value:.4g}")
+
+
+def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: Progress = lambda _: None) -> Fit:
+    """Fit one system generation.
+
+    Parameters
+    ----------
+    measurements
+        Rows marked calibration, all of one system.
+    start
+        Where the fit starts, and what it keeps where rows are too few.
+    progress
+        Called with what is going on.
+
+    Raises
+    ------
+    MeasurementError
+        No row that can be used.
+    """
+    rates = [row for row in measurements if _is_rate(row)]
+    batches = [row for row in measurements if not _is_rate(row)]
+    if not rates:
+        raise MeasurementError("no measured rate among the rows; add rows with the metric samples_per_s and the use calibration")
+    groups = _by_release(rates, start)
+    largest = max(groups, key=lambda release: len(groups[release]))
+    calibration, fitted = start, []
+    if batches:
+        progress("fitting the lane width")
+        width = fit_lane_width(batches, calibration)
+        calibration = calibration.model_copy(update={"lane_bytes_per_token": width})
+        fitted.append("lane_bytes_per_token")
+    if len(groups[largest]) >= FEWEST_ROWS:
+        calibration = calibration.model_copy(update={"releases": {**calibration.releases, largest: 1.0}})
+        calibration = fit_rates(groups.pop(largest), calibration, progress)
+        calibration = calibration.model_copy(update={key: _rounded(getattr(calibration, key)) for key in RATE_KEYS})
+        fitted += RATE_KEYS
+    for release, rows in groups.items():
+        progress(f"fitting release {release}")
+        calibration = fit_release(rows, release, calibration)
+        fitted.append(f"releases.{release}")
+    releases = {key: _rounded(calibration.releases[key]) for key in sorted(calibration.releases, key=release_key)}
+    calibration = calibration.model_copy(update={"releases": releases})
+    predictions = tuple(Prediction(row, predict(run_of(row, calibration), row.metric)) for row in measurements)
+    counts = {release: len(rows) for release, rows in _by_release(rates, start).items()}
+    return Fit(calibration, predictions, tuple(fitted), counts)
+
+
+def as_toml(fit: Fit, source: str) -> str:
+    """A calibration as a file of ``cluster_configs/calibrations``."""
+    calibration = fit.calibration
+    lines = [
+        "# Written by `wsesim calibrate`; the numbers that are not public, fitted to measurements.",
+        f'source = "{source}"',
+        'status = "calibrated"',
+        "",
+        f"gemm_efficiency = {calibration.gemm_efficiency:.4g}",
+        f"attention_efficiency = {calibration.attention_efficiency:.4g}",
+        f'weight_matrix_overhead_s = "{calibration.weight_matrix_overhead_s * 1e6:.4g} us"',
+        f"lane_bytes_per_token = {calibration.lane_bytes_per_token:.0f}",
+        "",
+        "[releases]",
+    ]
+    for release, factor in calibration.releases.items():
+        rows = fit.rows_of_release.get(release, 0)
+        note = f"{rows} row{'s' * (rows != 1)}" if rows else "inherited"
+        lines.append(f'"{release}" = {{ value = {factor:.4g}, note = "{note}" }}')
+    return "\n".join(lines) + "\n"
