@@ -220,7 +220,7 @@ def _swiglu(config: Section) -> bool:
     name, value = config.raw(["activation_function"], "gelu_new")
     if not isinstance(value, str):
         config.problem(name, f"is {value_shown(value)}; write the name of a function")
-    return value == "swiglu"
+    return bool(value == "swiglu")
 
 
 def _absolute(config: Section) -> str:

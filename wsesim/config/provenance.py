@@ -75,6 +75,17 @@ def _origin(key: str, raw: dict[str, Any], defaults: dict[str, str], place: str)
     return Origin(key, raw["value"], unit, status, source, str(raw.get("note", "")), low, high, place)
 
 
+def _is_quantity(key: str, value: Any) -> bool:
+    """Whether a bare value is a number, or a string with the unit that the key promises."""
+    if isinstance(value, str):
+        unit = unit_of_field(key)
+        try:
+            return unit != "-" and parse_quantity(value, unit) is not None
+        except ValueError:
+            return False
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def unwrap(
     raw: dict[str, Any], place: str, defaults: dict[str, str] | None = None, prefix: str = ""
 ) -> tuple[dict[str, Any], dict[str, Origin]]:
@@ -114,6 +125,6 @@ def unwrap(
             origins |= below
         else:
             plain[name] = value
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if _is_quantity(key, value):
                 origins[key] = _origin(key, {"value": value}, given, place)
     return plain, origins

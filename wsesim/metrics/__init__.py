@@ -1,1 +1,1 @@
-"""TBD."""
+"""What a trace says: pure functions, nothing is simulated here."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Results for people and programs."""

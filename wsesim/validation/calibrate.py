@@ -155,18 +155,27 @@ def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: P
     return Fit(calibration, predictions, tuple(fitted), counts)
 
 
+def _line(fit: Fit, key: str, text: str) -> str:
+    if key in fit.fitted:
+        return f"{key} = {text}"
+    return f'{key} = {{ value = {text}, status = "assumed", note = "too few rows to fit it; as the calibration it started from" }}'
+
+
 def as_toml(fit: Fit, source: str) -> str:
     """A calibration as a file of ``cluster_configs/calibrations``."""
     calibration = fit.calibration
+    values = {
+        "gemm_efficiency": f"{calibration.gemm_efficiency:.4g}",
+        "attention_efficiency": f"{calibration.attention_efficiency:.4g}",
+        "weight_matrix_overhead_s": f'"{calibration.weight_matrix_overhead_s * 1e6:.4g} us"',
+        "lane_bytes_per_token": f"{calibration.lane_bytes_per_token:.0f}",
+    }
     lines = [
         "# Written by `wsesim calibrate`; the numbers that are not public, fitted to measurements.",
         f'source = "{source}"',
         'status = "calibrated"',
         "",
-        f"gemm_efficiency = {calibration.gemm_efficiency:.4g}",
-        f"attention_efficiency = {calibration.attention_efficiency:.4g}",
-        f'weight_matrix_overhead_s = "{calibration.weight_matrix_overhead_s * 1e6:.4g} us"',
-        f"lane_bytes_per_token = {calibration.lane_bytes_per_token:.0f}",
+        *(_line(fit, key, text) for key, text in values.items()),
         "",
         "[releases]",
     ]

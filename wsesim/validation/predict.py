@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wsesim.config.loader import Run, from_table
 from wsesim.config.system import CalibrationSpec
 from wsesim.schedules.plan import lanes_of
-from wsesim.simulate import run_schedule
+from wsesim.simulation import run_schedule
 from wsesim.validation.measurements import Measurement
 
 

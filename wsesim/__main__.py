@@ -1,0 +1,5 @@
+"""``python -m wsesim``."""
+
+from wsesim.cli import main
+
+main()

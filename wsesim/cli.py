@@ -1,0 +1,174 @@
+"""The command line: parse, call, render. Heavy imports happen inside the command that needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsesim import __version__
+from wsesim.errors import InputError, WsesimError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="wsesim",
+    help="Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+PLAIN_WIDTH = 100
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run file, or the name of a catalogue run (`wsesim list runs`).")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, for example cluster.num_systems=64. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in SI units instead of tables.")]
+
+
+def _console() -> Console:
+    """Standard output; plain text of a fixed width when it is not a terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+
+
+def _print_json(data: object) -> None:
+    import json
+
+    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wsesim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Simulate training on clusters of wafer-scale systems."""
+
+
+@app.command()
+def run(
+    run: RunArgument,
+    settings: Settings = None,
+    json: AsJson = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Add the time of every layer and phase.")] = False,
+    links: Annotated[bool, typer.Option("--links", help="Add the traffic of every link of the fabric.")] = False,
+) -> None:
+    """Simulate one run: throughput, where the time goes, memory, scaling, time to train."""
+    from wsesim.config.loader import load
+    from wsesim.results import simulate
+
+    result = simulate(load(run, settings or ()))
+    if json:
+        from wsesim.report.json import result_dict
+
+        _print_json(result_dict(result, layers=layers, links=links))
+        return
+    from wsesim.metrics.links import link_traffic
+    from wsesim.report import tables
+
+    console = _console()
+    tables.print_result(console, result)
+    if layers:
+        console.print(tables.layers(result))
+    if links:
+        console.print(tables.links(link_traffic(result.simulation)))
+
+
+@app.command()
+def validate(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[SET]", help="One set (see the output without it), or a CSV file of your own measurements."),
+    ] = None,
+    rows: Annotated[bool, typer.Option("--rows/--no-rows", help="Print every row, not only the sets.")] = True,
+    json: AsJson = False,
+) -> None:
+    """Published measurement, prediction and error; exit code 1 past the stated tolerance."""
+    from wsesim.report import validation
+
+    predictions, losses = validation.gather(what)
+    if json:
+        _print_json(validation.as_dict(predictions, losses))
+    else:
+        validation.print_report(_console(), predictions, losses, rows=rows)
+    validation.check(predictions, losses)
+
+
+@app.command()
+def calibrate(
+    measurements: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MEASUREMENTS]", help="CSV table, or a log of the vendor's software with --run. Default: the shipped table."),
+    ] = None,
+    system: Annotated[str, typer.Option(help="System generation to fit: a catalogue name or a .toml file.")] = "cs2",
+    run: Annotated[str | None, typer.Option(help="Run file that a log file was measured with.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the calibration here; a run uses it with cluster.system.calibration.")] = None,
+    source: Annotated[str, typer.Option(help="Source to name in the file: a key of sources.toml, or your own words.")] = "",
+) -> None:
+    """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
+    from wsesim.report import calibration
+
+    fit = calibration.fit_file(measurements, system, run)
+    text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"))
+    if out is not None:
+        calibration.write(out, text)
+    calibration.print_fit(_console(), fit, text, out)
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Catalogue entry: a system, cluster, model, calibration or run.")],
+    json: AsJson = False,
+) -> None:
+    """Every number of a catalogue entry: value, unit, status, source."""
+    from wsesim.report import explain as report
+
+    rows = report.gather(name)
+    if json:
+        _print_json(report.as_dicts(rows))
+    else:
+        report.print_rows(_console(), rows)
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="systems, clusters, models, runs or calibrations.")] = None,
+    json: AsJson = False,
+) -> None:
+    """What the catalogue holds."""
+    from wsesim.report import listing
+
+    if json:
+        _print_json(listing.as_dict(kind))
+    else:
+        listing.print_catalogue(_console(), kind)
+
+
+def main() -> None:
+    """Entry point: every failure is one message on standard error and an exit code."""
+    try:
+        app()
+    except WsesimError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except MemoryError:
+        typer.echo("error: out of memory; make the model, the cluster or the number of chunks smaller", err=True)
+        sys.exit(InputError.exit_code)

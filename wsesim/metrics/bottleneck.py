@@ -1,0 +1,98 @@
+"""What holds the step back, and what would move it: found by simulating the change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from wsesim.config.cluster import ClusterSpec
+from wsesim.config.loader import Run
+from wsesim.metrics.breakdown import CATEGORIES
+from wsesim.simulation import run_schedule
+
+
+@dataclass(frozen=True)
+class Lever:
+    """A change of the machine, and what it would do to the step."""
+
+    words: str
+    change: Callable[[ClusterSpec], ClusterSpec]
+
+    def shortens(self, run: Run, step_time_s: float) -> float:
+        """Share by which the step gets shorter. [-]"""
+        changed = replace(run, cluster=self.change(run.cluster))
+        return 1.0 - run_schedule(changed).step_time_s / step_time_s
+
+
+def _calibration(cluster: ClusterSpec, key: str, factor: float) -> ClusterSpec:
+    old = cluster.system.calibration
+    value = getattr(old, key) * factor
+    calibration = old.model_copy(update={key: value if key.endswith("_s") else min(1.0, value)})
+    return cluster.model_copy(update={"system": cluster.system.model_copy(update={"calibration": calibration})})
+
+
+def _bandwidth(cluster: ClusterSpec, factor: float) -> ClusterSpec:
+    wafer = cluster.system.wafer.model_copy(update={"io_bytes_per_s": cluster.system.wafer.io_bytes_per_s * factor})
+    spec = cluster.memoryx
+    rates = ("egress_bytes_per_s", "ingress_bytes_per_s", "flash_bytes_per_s")
+    faster = spec.model_copy(update={rate: getattr(spec, rate) * factor for rate in rates})
+    links = cluster.swarmx.model_copy(update={"link_bytes_per_s": cluster.swarmx.link_bytes_per_s * factor})
+    exceptions = tuple(
+        exception.model_copy(
+            update={
+                rate: None if getattr(exception, rate) is None else getattr(exception, rate) * factor
+                for rate in ("io_bytes_per_s", "link_bytes_per_s")
+            }
+        )
+        for exception in cluster.exceptions
+    )
+    return cluster.model_copy(
+        update={
+            "system": cluster.system.model_copy(update={"wafer": wafer}),
+            "memoryx": faster,
+            "swarmx": links,
+            "exceptions": exceptions,
+        }
+    )
+
+
+def _optimizer(cluster: ClusterSpec, factor: float) -> ClusterSpec:
+    rate = cluster.memoryx.optimizer_bytes_per_s * factor
+    return cluster.model_copy(update={"memoryx": cluster.memoryx.model_copy(update={"optimizer_bytes_per_s": rate})})
+
+
+def _input(cluster: ClusterSpec, factor: int) -> ClusterSpec:
+    workers = cluster.input.num_workers_per_system * factor
+    return cluster.model_copy(update={"input": cluster.input.model_copy(update={"num_workers_per_system": workers})})
+
+
+_BANDWIDTH = Lever("twice the bandwidth of MemoryX, SwarmX and ports", lambda cluster: _bandwidth(cluster, 2.0))
+LEVERS = {
+    "gemm": Lever("10 % more GEMM efficiency", lambda cluster: _calibration(cluster, "gemm_efficiency", 1.1)),
+    "attention": Lever("10 % more attention efficiency", lambda cluster: _calibration(cluster, "attention_efficiency", 1.1)),
+    "sequencing": Lever("half the time per weight matrix", lambda cluster: _calibration(cluster, "weight_matrix_overhead_s", 0.5)),
+    "weights": _BANDWIDTH,
+    "gradients": _BANDWIDTH,
+    "activations": _BANDWIDTH,
+    "optimizer": Lever("twice the optimizer rate", lambda cluster: _optimizer(cluster, 2.0)),
+    "input": Lever("twice the input workers", lambda cluster: _input(cluster, 2)),
+    "stragglers": Lever("all systems alike", lambda cluster: cluster.model_copy(update={"exceptions": ()})),
+}
+BOUND = {
+    "gemm": "compute bound", "attention": "attention bound", "sequencing": "bound by sequencing",
+    "weights": "bound by weight bandwidth", "gradients": "bound by gradient reduction",
+    "activations": "bound by activation traffic", "optimizer": "bound by the optimizer",
+    "input": "input bound", "stragglers": "held back by slower systems",
+}  # fmt: skip
+
+
+def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float) -> str:
+    """One sentence: what takes most of the step, and what two changes would do."""
+    ranked = sorted((name for name in breakdown if name in LEVERS), key=lambda name: -breakdown[name])
+    first = ranked[0]
+    share = breakdown[first] / step_time_s
+    chosen = list(dict.fromkeys([LEVERS[name] for name in ranked[:2]] + [_BANDWIDTH]))[:2]
+    if run.cluster.exceptions and LEVERS["stragglers"] not in chosen:
+        chosen = [LEVERS["stragglers"], chosen[0]]
+    effects = ", ".join(f"{lever.words} by {lever.shortens(run, step_time_s):.1%}" for lever in chosen)
+    return f"{BOUND[first]}: {share:.0%} of the step is {CATEGORIES[first]}; the step would shorten with {effects}"

@@ -1,0 +1,52 @@
+"""Samples, tokens and FLOP per second, MFU and HFU.
+
+MFU counts model FLOP: what one forward and backward pass needs, with attention over the
+full square unless a name says ``causal``. HFU counts what was executed: recomputation adds,
+skipped zero weights subtract. Both are shares of the dense 16-bit peak of all systems.
+"""
+
+from __future__ import annotations
+
+from wsesim.hardware.wafer import peak_flop_per_s
+from wsesim.simulation import Simulation
+from wsesim.workload.transformer import model_flop_per_sequence
+
+
+def samples_per_s(simulation: Simulation) -> float:
+    """Sequences per second over all systems. [1/s]"""
+    return simulation.run.training.global_batch_size / simulation.step_time_s
+
+
+def model_flop_per_s(simulation: Simulation, *, causal: bool = False) -> float:
+    """Model FLOP per second over all systems. [FLOP/s]"""
+    run = simulation.run
+    per_sequence = model_flop_per_sequence(run.model, run.training.sequence_length, causal=causal)
+    return per_sequence * samples_per_s(simulation)
+
+
+def peak_of_cluster_flop_per_s(simulation: Simulation) -> float:
+    """Dense peak of all systems at the run's precision. [FLOP/s]"""
+    cluster = simulation.run.cluster
+    return cluster.num_systems * peak_flop_per_s(cluster.system.wafer, simulation.run.training.precision)
+
+
+def mfu(simulation: Simulation, *, causal: bool = False) -> float:
+    """Model FLOP utilization. [-]"""
+    return model_flop_per_s(simulation, causal=causal) / peak_of_cluster_flop_per_s(simulation)
+
+
+def executed_flop_per_step(simulation: Simulation) -> float:
+    """FLOP that the wafers execute in one step. [FLOP]"""
+    plan, training = simulation.plan, simulation.run.training
+    total = 0.0
+    for sweep in plan.sweeps:
+        layer = plan.layers[sweep.layer]
+        passes = 2.0 if sweep.phase == "backward" else 1.0
+        dense = layer.gemm_flop_per_sequence * (1.0 - training.weight_sparsity)
+        total += passes * (dense + layer.attention_flop_per_sequence)
+    return total * training.global_batch_size
+
+
+def hfu(simulation: Simulation) -> float:
+    """Hardware FLOP utilization. [-]"""
+    return executed_flop_per_step(simulation) / simulation.step_time_s / peak_of_cluster_flop_per_s(simulation)

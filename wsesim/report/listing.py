@@ -1,0 +1,42 @@
+"""`wsesim list`: what the catalogue holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wsesim.config import catalogue
+from wsesim.errors import UnknownNameError, did_you_mean
+
+
+def _kinds(kind: str | None) -> tuple[str, ...]:
+    if kind is None:
+        return catalogue.KINDS
+    if kind not in catalogue.KINDS:
+        hint = did_you_mean(kind, catalogue.KINDS) or f"; kinds are {', '.join(catalogue.KINDS)}"
+        raise UnknownNameError(f"{kind!r} is not a kind of catalogue entry{hint}")
+    return (kind,)
+
+
+def as_dict(kind: str | None) -> dict[str, Any]:
+    """Names and titles by kind."""
+    return {one: {name: _title(one, name) for name in catalogue.names(one)} for one in _kinds(kind)}
+
+
+def _title(kind: str, name: str) -> str:
+    return str(catalogue.read_toml(catalogue.root() / kind / f"{name}.toml").get("name", ""))
+
+
+def print_catalogue(console: Console, kind: str | None) -> None:
+    """Names and titles by kind."""
+    for one, entries in as_dict(kind).items():
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, min_width=28)
+        table.add_column(style="dim")
+        for name, title in entries.items():
+            table.add_row(name, title)
+        console.print(Text(one, style="bold"), table, "")
+    console.print(Text("`wsesim explain NAME` shows every number of an entry with its source", style="dim"))

@@ -1,0 +1,213 @@
+"""A run in the terminal: the answer first, then why, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.bar import Bar
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from wsesim.metrics.breakdown import CATEGORIES
+from wsesim.metrics.links import LinkTraffic
+from wsesim.metrics.training import Range
+from wsesim.metrics.utilization import layer_times_s
+from wsesim.results import Assumption, Result
+from wsesim.units import show, unit_of_field
+
+MFU_DIFFERENCE = 0.02
+"""MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
+BAR_WIDTH = 24
+PARTS = {
+    "wafer": "wafer", "port_in": "port in", "port_out": "port out", "swarmx_down": "SwarmX broadcast",
+    "swarmx_up": "SwarmX reduce", "optimizer": "MemoryX optimizer", "input": "input workers",
+}  # fmt: skip
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True, min_width=20)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _section(title: str, body: RenderableType) -> Group:
+    return Group(Text(f"\n{title}", style="bold"), body)
+
+
+def show_range(value: Range, unit: str) -> str:
+    """A value, with its bounds where it has some.
+
+    Examples
+    --------
+    >>> show_range(Range(2.0, 1.0, 3.0), "USD")
+    '2.00 USD (1.00 USD to 3.00 USD)'
+    """
+    text = show(value.value, unit)
+    return f"{text} ({show(value.low, unit)} to {show(value.high, unit)})" if value.is_range else text
+
+
+def _mfu(result: Result) -> str:
+    differs = abs(result.mfu - result.mfu_causal) > MFU_DIFFERENCE * result.mfu
+    text = f"{result.mfu:.1%} of the dense 16-bit peak, attention counted in full"
+    return text + (f"; {result.mfu_causal:.1%} counted causal" if differs else "")
+
+
+def headline(result: Result) -> Group:
+    """What was asked: how fast, on what."""
+    cluster, training = result.run.cluster, result.run.training
+    grid = _grid()
+    grid.add_row("throughput", Text(f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s", style="bold"))
+    grid.add_row("step time", Text(f"{result.step_time_s:.4g} s for {training.global_batch_size:,} sequences", style="bold"))
+    grid.add_row("model FLOP/s", f"{show(result.model_flop_per_s, 'FLOP/s')}, {show(result.model_flop_per_s / result.num_devices, 'FLOP/s')} per system")
+    grid.add_row("MFU", _mfu(result))
+    if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE:
+        grid.add_row("HFU", f"{result.hfu:.1%}, executed FLOP over peak")
+    passes = f"{result.num_micro_batches} x {result.micro_batch_size}" if result.num_micro_batches > 1 else f"{result.micro_batch_size}"
+    grid.add_row("batch per system", f"{passes} of {training.sequence_length:,} tokens; {_micro_batch_reason(result)}")
+    title = f"{result.name}: {result.num_devices} x {cluster.system.name}, release {result.simulation.plan.software_release}"
+    return Group(Text(title, style="bold"), grid)
+
+
+def _micro_batch_reason(result: Result) -> str:
+    lanes = result.simulation.plan.lanes
+    if result.run.training.micro_batch_size != "auto":
+        return f"as set, {lanes.max_micro_batch_size} would fit"
+    if result.micro_batch_size < lanes.max_micro_batch_size and result.num_micro_batches == 1:
+        return f"the whole batch of a system; {lanes.max_micro_batch_size} would fit"
+    why = "SRAM" if lanes.limited_by == "sram" else "tokens per micro-batch"
+    return f"at most {lanes.max_micro_batch_size} fit ({why})"
+
+
+def breakdown(result: Result) -> Group:
+    """Where the time of a step goes."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim", min_width=20)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(width=BAR_WIDTH)
+    for name, value in sorted(result.breakdown_s.items(), key=lambda item: -item[1]):
+        share = value / result.step_time_s
+        table.add_row(name, show(value, "s"), f"{share:.1%}", Bar(1.0, 0.0, share, width=BAR_WIDTH, color="cyan"))
+    table.add_row("step", show(result.step_time_s, "s"), "100.0%", "")
+    legend = "; ".join(f"{name}: {CATEGORIES[name]}" for name in result.breakdown_s)
+    return _section("Where the time goes", Group(table, Text(f"{result.bottleneck}.", style="italic"), Text(f"({legend})", style="dim")))
+
+
+def utilization(result: Result) -> Group:
+    """How busy each part is."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim", min_width=20)
+    table.add_column(justify="right")
+    table.add_column(width=BAR_WIDTH)
+    for part, share in result.utilization.items():
+        table.add_row(PARTS[part], f"{share:.1%}", Bar(1.0, 0.0, share, width=BAR_WIDTH, color="green"))
+    return _section("Busy during the step", table)
+
+
+def memory(result: Result) -> Group:
+    """What is held where."""
+    held = result.memory
+    grid = _grid()
+    grid.add_row("MemoryX", f"{show(held['memoryx_bytes'], 'bytes')} of {show(held['memoryx_capacity_bytes'], 'bytes')}: weights, gradients, optimizer state")
+    grid.add_row("wafer, one layer", f"{show(held['wafer_working_set_bytes'], 'bytes')} of {show(held['wafer_activation_capacity_bytes'], 'bytes')} for activations, on {held['num_lanes']:.0f} lanes")
+    saved = {"offload": "leave over the port and return", "resident": "stay on the wafer", "recompute": "are computed again"}
+    what = saved[result.run.training.activations]
+    grid.add_row("saved activations", f"{show(held['saved_activation_bytes'], 'bytes')} per system {what}")
+    return _section("Memory", grid)
+
+
+def scaling(result: Result) -> Group:
+    """Efficiency against one system."""
+    grid = _grid()
+    grid.add_row("weak scaling", f"{result.scaling_efficiency:.1%} of {result.num_devices} times one system, same batch per system")
+    grid.add_row("strong scaling", f"{result.strong_scaling_efficiency:.1%} of {result.num_devices} times one system, same global batch")
+    return _section("Scaling", grid)
+
+
+def training(result: Result) -> Group:
+    """The whole job."""
+    job = result.job
+    grid = _grid()
+    grid.add_row("time to train", Text(f"{show(job.time_s, 's')}", style="bold"))
+    grid.add_row("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens")
+    grid.add_row("energy", f"{show(job.energy_j.value / 3600.0, 'W')}h" + _energy_range(job.energy_j))
+    if job.cost_usd is not None:
+        grid.add_row("cost", show_range(job.cost_usd, "USD"))
+    if job.pile_loss is not None and job.chinchilla_loss is not None:
+        grid.add_row("predicted loss", f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)")
+    grid.add_row("not included", "compile, start-up, checkpoints, failures, queues")
+    return _section("Time to train", grid)
+
+
+def _energy_range(energy: Range) -> str:
+    if not energy.is_range:
+        return ""
+    return f" ({show(energy.low / 3600.0, 'W')}h to {show(energy.high / 3600.0, 'W')}h)"
+
+
+def _assumption_value(one: Assumption) -> str:
+    return show(one.value, unit_of_field(one.key)) if isinstance(one.value, int | float) else str(one.value)
+
+
+def assumptions(rows: Iterable[Assumption]) -> Group:
+    """Numbers in use that are not public."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("number", "value", "status", "source"):
+        table.add_column(column, overflow="fold")
+    for one in rows:
+        key = one.key.removeprefix("cluster.").removeprefix("system.")
+        table.add_row(key, _assumption_value(one), one.status, one.source)
+    return _section("Not public: calibrated or assumed", table)
+
+
+def notes(result: Result) -> list[RenderableType]:
+    """What a reader should know first."""
+    return [Text(f"note: {note}", style="yellow") for note in result.notes]
+
+
+def layers(result: Result) -> Group:
+    """Seconds of the step by layer and phase."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("layer")
+    table.add_column("phase")
+    kinds = ("gemm", "attention", "sequencing", "waiting")
+    for column in (*kinds, "sum"):
+        table.add_column(column, justify="right")
+    chain = result.simulation.plan.layers
+    for (index, phase), spent in layer_times_s(result.simulation).items():
+        cells = [show(spent.get(kind, 0.0), "s") for kind in kinds]
+        table.add_row(chain[index].name, phase, *cells, show(sum(spent.values()), "s"))
+    return _section("Step by layer, on the wafer that decides it", table)
+
+
+def links(rows: Iterable[LinkTraffic]) -> Group:
+    """Traffic of every link."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("from", "to"):
+        table.add_column(column)
+    for column in ("down", "busy", "up", "busy"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row.parent, row.child, show(row.down_bytes, "bytes"), f"{row.utilization_down:.1%}",
+            show(row.up_bytes, "bytes"), f"{row.utilization_up:.1%}",
+        )  # fmt: skip
+    return _section("Links, per step", table)
+
+
+def footer(result: Result) -> Text:
+    """How the answer was found."""
+    simulation = result.simulation
+    return Text(
+        f"\nsimulated {simulation.num_steps} steps of {simulation.num_simulated_micro_batches} micro-batch(es) until they repeat: "
+        f"{result.num_events:,} events in {show(result.wall_s, 's')}",
+        style="dim",
+    )
+
+
+def print_result(console: Console, result: Result) -> None:
+    """The whole report of one run."""
+    console.print(headline(result), *notes(result), breakdown(result), utilization(result), memory(result), scaling(result))
+    console.print(training(result), assumptions(result.assumptions), footer(result))

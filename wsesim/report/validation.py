@@ -1,0 +1,141 @@
+"""`wsesim validate`: measurement, prediction and error, per row and per set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
+from wsesim.report.progress import bar
+from wsesim.validation import losses as loss_laws
+from wsesim.validation.losses import LossPrediction, predict_losses
+from wsesim.validation.measurements import Measurement, published, read_table
+from wsesim.validation.predict import Prediction, SetSummary, predict_all, summarize
+
+LOSS_SET = "pile-loss"
+Losses = Sequence[LossPrediction]
+
+
+def _choose(what: str | None) -> tuple[list[Measurement], bool]:
+    """Rows of a set, of a file, or all; and whether losses belong to them."""
+    if what is None:
+        return published(), True
+    if what == LOSS_SET:
+        return [], True
+    if what.endswith(".csv"):
+        return read_table(Path(what)), False
+    rows = published()
+    sets = sorted({row.set for row in rows} | {LOSS_SET})
+    chosen = [row for row in rows if row.set == what]
+    if not chosen:
+        raise UnknownNameError(f"set {what!r} is not among the published measurements{did_you_mean(what, sets) or '; sets are ' + ', '.join(sets)}")
+    return chosen, False
+
+
+def gather(what: str | None) -> tuple[list[Prediction], list[LossPrediction]]:
+    """Predict a set, a CSV file, or everything."""
+    rows, with_losses = _choose(what)
+    with bar("simulating", len(rows)) as advance:
+        predictions = predict_all(rows, lambda: advance(""))
+    return predictions, predict_losses() if with_losses else []
+
+
+def row_table(predictions: Sequence[Prediction]) -> Table:
+    """Every row."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("row", no_wrap=True)
+    table.add_column("use", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for column in ("on", "batch", "release", "measured", "predicted", "error"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in predictions:
+        row = one.measurement
+        table.add_row(
+            row.id, row.use[:5], str(row.model["name"]), f"{row.num_systems} {row.system}", str(row.global_batch_size),
+            row.software_release or "", f"{row.value:,.5g}", f"{one.predicted:,.5g}", f"{one.error:+.1%}",
+        )  # fmt: skip
+    return table
+
+
+def set_table(summaries: Sequence[SetSummary]) -> Table:
+    """Every set."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("set", "use"):
+        table.add_column(column, no_wrap=True)
+    for column in ("n", "MAPE", "bias", "median", "worst", "tolerance", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in summaries:
+        table.add_row(
+            one.name, one.use, str(one.n), f"{one.mape:.1%}", f"{one.bias:+.1%}", f"{one.median:.1%}", f"{one.worst:.1%}",
+            f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}", "ok" if one.passes else "MISSED",
+        )  # fmt: skip
+    return table
+
+
+def loss_table(losses: Losses) -> Table:
+    """Losses by the published law."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("model")
+    for column in ("reported FLOP", "published loss", "predicted", "difference"):
+        table.add_column(column, justify="right")
+    for one in losses:
+        table.add_row(one.model, f"{one.training_flop:.2g}", f"{one.published:.3f}", f"{one.predicted:.3f}", f"{one.error:+.3f}")
+    return table
+
+
+def print_report(console: Console, predictions: Sequence[Prediction], losses: Losses, *, rows: bool) -> None:
+    """Rows, sets and losses."""
+    if predictions and rows:
+        console.print(row_table(predictions), "")
+    if predictions:
+        note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
+        console.print(set_table(summarize(predictions)), Text(note, style="dim"))
+    if losses:
+        title = f"\nPile loss by the Cerebras-GPT law, tolerance {loss_laws.TOLERANCE} nats/token"
+        console.print(Group(Text(title, style="bold"), loss_table(losses)))
+
+
+def as_dict(predictions: Sequence[Prediction], losses: Losses) -> dict[str, Any]:
+    """Rows, sets and losses for programs."""
+    return {
+        "rows": [
+            {
+                "id": one.measurement.id, "use": one.measurement.use, "set": one.measurement.set,
+                "metric": one.measurement.metric, "measured": one.measurement.value, "predicted": one.predicted,
+                "error": one.error, "source": one.measurement.source,
+            }  # fmt: skip
+            for one in predictions
+        ],
+        "sets": [
+            {
+                "set": one.name, "use": one.use, "n": one.n, "mape": one.mape, "bias": one.bias, "median": one.median,
+                "worst": one.worst, "passes": one.passes,
+            }  # fmt: skip
+            for one in summarize(predictions)
+        ],
+        "losses": [
+            {"model": one.model, "published": one.published, "predicted": one.predicted, "error": one.error} for one in losses
+        ],
+    }
+
+
+def check(predictions: Sequence[Prediction], losses: Losses) -> None:
+    """Refuse a set that misses its tolerance.
+
+    Raises
+    ------
+    PastTolerance
+        Names the sets.
+    """
+    missed = [f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst" for one in summarize(predictions) if not one.passes]
+    missed += [f"loss of {one.model}: {one.error:+.3f}" for one in losses if abs(one.error) > loss_laws.TOLERANCE]
+    if missed:
+        raise PastTolerance(
+            f"past the stated tolerance: {'; '.join(missed)}; see docs/validation.md for what is not explained, "
+            "or fit your own measurements with `wsesim calibrate`"
+        )
