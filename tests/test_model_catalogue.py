@@ -45,9 +45,7 @@ def raw(stem: str) -> dict[str, Any]:
 
 def spec(stem: str) -> ModelSpec:
     fields = {key: value for key, value in raw(stem).items() if key not in ("source", "status")}
-    return ModelSpec(
-        **{key: value["value"] if isinstance(value, dict) else value for key, value in fields.items()}
-    )
+    return ModelSpec(**{key: value["value"] if isinstance(value, dict) else value for key, value in fields.items()})
 
 
 def tolerance(note: str) -> float:

@@ -24,7 +24,9 @@ app = typer.Typer(
 )
 PLAIN_WIDTH = 100
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run file, or the name of a catalogue run (`wsesim list runs`).")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run file, or the name of a catalogue run (`wsesim list runs`).")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, for example cluster.num_systems=64. Repeatable."),
@@ -53,7 +55,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Simulate training on clusters of wafer-scale systems."""
 
@@ -91,7 +95,9 @@ def run(
 def validate(
     what: Annotated[
         str | None,
-        typer.Argument(metavar="[SET]", help="One set (see the output without it), or a CSV file of your own measurements."),
+        typer.Argument(
+            metavar="[SET]", help="One set (see the output without it), or a CSV file of your own measurements."
+        ),
     ] = None,
     rows: Annotated[bool, typer.Option("--rows/--no-rows", help="Print every row, not only the sets.")] = True,
     json: AsJson = False,
@@ -111,12 +117,19 @@ def validate(
 def calibrate(
     measurements: Annotated[
         Path | None,
-        typer.Argument(metavar="[MEASUREMENTS]", help="CSV table, or a log of the vendor's software with --run. Default: the shipped table."),
+        typer.Argument(
+            metavar="[MEASUREMENTS]",
+            help="CSV table, or a log of the vendor's software with --run. Default: the shipped table.",
+        ),
     ] = None,
     system: Annotated[str, typer.Option(help="System generation to fit: a catalogue name or a .toml file.")] = "cs2",
     run: Annotated[str | None, typer.Option(help="Run file that a log file was measured with.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the calibration here; a run uses it with cluster.system.calibration.")] = None,
-    source: Annotated[str, typer.Option(help="Source to name in the file: a key of sources.toml, or your own words.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write the calibration here; a run uses it with cluster.system.calibration.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="Source to name in the file: a key of sources.toml, or your own words.")
+    ] = "",
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
     from wsesim.report import calibration
@@ -130,7 +143,9 @@ def calibrate(
 
 @app.command()
 def explain(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Catalogue entry: a system, cluster, model, calibration or run.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Catalogue entry: a system, cluster, model, calibration or run.")
+    ],
     json: AsJson = False,
 ) -> None:
     """Every number of a catalogue entry: value, unit, status, source."""
@@ -145,7 +160,9 @@ def explain(
 
 @app.command(name="list")
 def list_(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="systems, clusters, models, runs or calibrations.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="systems, clusters, models, runs or calibrations.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """What the catalogue holds."""

@@ -1,14 +1,14 @@
 """Everything that can go wrong, as one tree::
 
-    WsesimError                 one message: place, finding, remedy
-    |-- InputError              the input is wrong             exit code 2
-    |   |-- ConfigError         a file or a key of it
-    |   |-- UnknownNameError    a name that the catalogue does not hold
-    |   `-- MeasurementError    a table of measurements or a log file
-    |-- AnswerIsNo              the input is right, the answer is no   exit code 1
-    |   |-- DoesNotFit          more than the machine holds
-    |   `-- PastTolerance       a prediction that misses its stated tolerance
-    `-- SimulationStuck         processes wait for one another for ever   exit code 1
+WsesimError                 one message: place, finding, remedy
+|-- InputError              the input is wrong             exit code 2
+|   |-- ConfigError         a file or a key of it
+|   |-- UnknownNameError    a name that the catalogue does not hold
+|   `-- MeasurementError    a table of measurements or a log file
+|-- AnswerIsNo              the input is right, the answer is no   exit code 1
+|   |-- DoesNotFit          more than the machine holds
+|   `-- PastTolerance       a prediction that misses its stated tolerance
+`-- SimulationStuck         processes wait for one another for ever   exit code 1
 """
 
 from __future__ import annotations

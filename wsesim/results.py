@@ -178,8 +178,9 @@ def _release_note(simulation: Simulation) -> list[str]:
     wanted, chosen = simulation.run.cluster.software_release, simulation.plan.software_release
     if wanted is None or release_key(wanted) == release_key(chosen):
         return []
-    known = ", ".join(simulation.run.cluster.system.calibration.releases)
-    return [f"release {wanted} is not calibrated for {simulation.run.cluster.system.name} (known: {known}); {chosen} is used in its place"]
+    system = simulation.run.cluster.system
+    known = ", ".join(system.calibration.releases)
+    return [f"release {wanted} is not calibrated for {system.name} (known: {known}); {chosen} is used in its place"]
 
 
 def _micro_batch_note(simulation: Simulation) -> list[str]:
@@ -191,16 +192,19 @@ def _micro_batch_note(simulation: Simulation) -> list[str]:
         return []
     best = plan.lanes.max_micro_batch_size
     nearest = max(1, round(per_system / best)) * best * run.cluster.num_systems
-    return [
-        f"a system's batch of {per_system} has no larger divisor that fits than {plan.micro_batch_size}, though {best} would fit; "
-        f"a global batch of {nearest} would use the wafers better"
-    ]
+    note = (
+        f"a system's batch of {per_system} has no larger divisor that fits than {plan.micro_batch_size}, though {best} "
+        f"would fit; a global batch of {nearest} would use the wafers better"
+    )
+    return [note]
 
 
 def _steady_note(simulation: Simulation) -> list[str]:
     if simulation.is_steady:
         return []
-    return [f"no two consecutive steps agreed within {simulation.num_steps} steps; the step time is a mean over the last half"]
+    return [
+        f"no two consecutive steps agreed within {simulation.num_steps} steps; the step time is a mean over the last half"
+    ]
 
 
 def simulate(run: Run) -> Result:

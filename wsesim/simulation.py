@@ -72,11 +72,14 @@ def _steps_repeat(schedule: WeightStreaming) -> bool:
 def _micro_batches_repeat(schedule: WeightStreaming, count: int) -> bool:
     """Whether the last two micro-batches of the last step took every class equally long."""
     return all(
-        _agree(end[-1] - end[-2], end[-2] - end[-3], end[-1]) for end in (ends[-count:] for ends in schedule.micro_batch_ends_s)
+        _agree(end[-1] - end[-2], end[-2] - end[-3], end[-1])
+        for end in (ends[-count:] for ends in schedule.micro_batch_ends_s)
     )
 
 
-def _run_steps(run: Run, plan: Plan, count: int, num_steps: int | None, mode: str) -> tuple[Clock, WeightStreaming, int]:
+def _run_steps(
+    run: Run, plan: Plan, count: int, num_steps: int | None, mode: str
+) -> tuple[Clock, WeightStreaming, int]:
     """Simulate steps with `count` micro-batches each, until they repeat or `num_steps` are done."""
     clock = Clock()
     schedule = SCHEDULES[mode](clock, run.cluster, plan, count)
@@ -103,7 +106,12 @@ def _windows(schedule: WeightStreaming, plan: Plan, count: int, num_steps: int) 
 
 
 def run_schedule(
-    run: Run, *, fold: bool = True, num_steps: int | None = None, skip_micro_batches: bool = True, mode: str = "weight_streaming"
+    run: Run,
+    *,
+    fold: bool = True,
+    num_steps: int | None = None,
+    skip_micro_batches: bool = True,
+    mode: str = "weight_streaming",
 ) -> Simulation:
     """Simulate a run.
 

@@ -139,10 +139,18 @@ def parse_quantity(text: str, unit: str) -> float:
 def example_of(unit: str) -> str:
     """One well-formed quantity of a kind, for error messages."""
     examples = {
-        "bytes": '"40 GB"', "bytes/s": '"1.2 Tb/s"', "FLOP/s": '"7.5 PFLOP/s"', "Hz": '"1.1 GHz"',
-        "s": '"20 us"', "W": '"23 kW"', "J": '"5 MWh"', "USD": '"1.5 MUSD"', "1/s": '"500 samples/s"',
-        "FLOP": '"2.3e22 FLOP"', "USD/h": '"45 USD/h"',
-    }  # fmt: skip
+        "bytes": '"40 GB"',
+        "bytes/s": '"1.2 Tb/s"',
+        "FLOP/s": '"7.5 PFLOP/s"',
+        "Hz": '"1.1 GHz"',
+        "s": '"20 us"',
+        "W": '"23 kW"',
+        "J": '"5 MWh"',
+        "USD": '"1.5 MUSD"',
+        "1/s": '"500 samples/s"',
+        "FLOP": '"2.3e22 FLOP"',
+        "USD/h": '"45 USD/h"',
+    }
     return examples.get(unit, "16")
 
 
@@ -151,7 +159,7 @@ def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
         return f"{value:g} {steps[-1][1]}"
     size, name = next(((s, n) for s, n in steps if abs(value) >= s * 0.9995), steps[-1])
     number = value / size
-    digits = max(0, 2 - int(math.floor(math.log10(max(abs(number), 1e-9)))))
+    digits = max(0, 2 - math.floor(math.log10(max(abs(number), 1e-9))))
     return f"{number:,.{digits}f} {name}"
 
 

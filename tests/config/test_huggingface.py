@@ -356,17 +356,13 @@ def test_all_problems_come_together_each_with_its_place(tmp_path: Path) -> None:
         ("llama", "tie_word_embeddings", "yes"),
     ],
 )
-def test_keys_that_change_the_count_are_refused(
-    model_type: str, key: str, value: Any, tmp_path: Path
-) -> None:
+def test_keys_that_change_the_count_are_refused(model_type: str, key: str, value: Any, tmp_path: Path) -> None:
     message = refusal(tmp_path, {"model_type": model_type, **TINY, key: value})
     assert f"config.json: {key} " in message
     assert ";" in message  # a remedy follows
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("position_embedding_type", "rotary"), ("activation_function", 3)]
-)
+@pytest.mark.parametrize(("key", "value"), [("position_embedding_type", "rotary"), ("activation_function", 3)])
 def test_btlm_words_are_checked(key: str, value: Any, tmp_path: Path) -> None:
     assert f"{key} is {value!r}" in refusal(tmp_path, {"model_type": "btlm", **TINY_GPT, key: value})
 

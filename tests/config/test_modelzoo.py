@@ -35,9 +35,7 @@ def write(folder: Path, document: Any) -> Path:
     return path
 
 
-def flat(
-    folder: Path, model: dict[str, Any] | None = None, **sections: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def flat(folder: Path, model: dict[str, Any] | None = None, **sections: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return read_modelzoo(write(folder, {"model": {**MODEL, **(model or {})}, **sections}))
 
 
@@ -102,9 +100,7 @@ def test_model_zoo_and_hugging_face_describe_the_same_model(params: str, config:
     ("word", "kind"), [("learned", "learned"), ("fixed", "none"), ("rotary", "rotary"), ("alibi", "alibi")]
 )
 def test_position_embeddings(word: str, kind: str, tmp_path: Path) -> None:
-    model, _ = flat(
-        tmp_path, {"name": "gpt2", "position_embedding_type": word, "max_position_embeddings": 128}
-    )
+    model, _ = flat(tmp_path, {"name": "gpt2", "position_embedding_type": word, "max_position_embeddings": 128})
     assert model["position_embedding"] == kind
     assert ("max_position_embeddings" in model) == (kind == "learned")
 
@@ -114,18 +110,14 @@ def test_model_without_positions(without: dict[str, Any], tmp_path: Path) -> Non
     assert flat(tmp_path, without)[0]["position_embedding"] == "none"
 
 
-@pytest.mark.parametrize(
-    ("word", "gated"), [("gelu", False), ("swiglu", True), ("geglu", True), ("relu", False)]
-)
+@pytest.mark.parametrize(("word", "gated"), [("gelu", False), ("swiglu", True), ("geglu", True), ("relu", False)])
 def test_gated_linear_units(word: str, gated: bool, tmp_path: Path) -> None:
     assert flat(tmp_path, {"nonlinearity": word})[0]["gated_mlp"] is gated
 
 
 @pytest.mark.parametrize("untied", [True, False])
 def test_untied_layer_norm_marks_parallel_blocks(untied: bool, tmp_path: Path) -> None:
-    model, _ = flat(
-        tmp_path, {**STATED, "position_embedding_type": "rotary", "use_untied_layer_norm": untied}
-    )
+    model, _ = flat(tmp_path, {**STATED, "position_embedding_type": "rotary", "use_untied_layer_norm": untied})
     assert (model["parallel_block"], model["shared_norm"]) == (True, not untied)
 
 
@@ -179,9 +171,7 @@ def test_bert_masks_15_percent_where_the_file_is_silent(tmp_path: Path) -> None:
     assert "max_predictions_per_seq is missing" in refused(tmp_path, {"name": "bert"})
 
 
-@pytest.mark.parametrize(
-    "model", [{"name": "bert/classifier"}, {"num_classes": 2, "encoder_nonlinearity": "gelu"}]
-)
+@pytest.mark.parametrize("model", [{"name": "bert/classifier"}, {"num_classes": 2, "encoder_nonlinearity": "gelu"}])
 def test_bert_classifier_masks_nothing(model: dict[str, Any], tmp_path: Path) -> None:
     assert flat(tmp_path, model)[0]["masked_positions"] == 0
 
@@ -265,9 +255,7 @@ def test_model_alone_is_enough(tmp_path: Path) -> None:
     assert trainer(tmp_path)[1] == {}
 
 
-@pytest.mark.parametrize(
-    ("value", "read"), [("explore", "auto"), ("AUTO", "auto"), (32, 32), ({"explore": 1}, "auto")]
-)
+@pytest.mark.parametrize(("value", "read"), [("explore", "auto"), ("AUTO", "auto"), (32, 32), ({"explore": 1}, "auto")])
 def test_micro_batch_size(value: Any, read: Any, tmp_path: Path) -> None:
     assert flat(tmp_path, train_input={"micro_batch_size": value})[1] == {"micro_batch_size": read}
 
@@ -375,9 +363,7 @@ def test_bad_model_is_refused(model: dict[str, Any], finding: str, tmp_path: Pat
     ],
 )
 def test_bad_training_is_refused(sections: dict[str, Any], finding: str, tmp_path: Path) -> None:
-    assert f"params.yaml: {finding}" in refused(tmp_path, **sections) or finding in refused(
-        tmp_path, **sections
-    )
+    assert f"params.yaml: {finding}" in refused(tmp_path, **sections) or finding in refused(tmp_path, **sections)
 
 
 def test_two_optimizers_are_refused(tmp_path: Path) -> None:
@@ -476,18 +462,8 @@ KEYS = """
     csx.performance.micro_batch_size attention_inner_dim algorithm
 """
 keys = st.sampled_from(KEYS.split())
-words = st.sampled_from(
-    ["gpt2", "gptj", "bert", "rotary", "alibi", "swiglu", "rmsnorm", "AdamW", "cbfloat16", "auto"]
-)
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(1, 100)
-    | st.floats()
-    | words
-    | st.text(max_size=4)
-)
+words = st.sampled_from(["gpt2", "gptj", "bert", "rotary", "alibi", "swiglu", "rmsnorm", "AdamW", "cbfloat16", "auto"])
+scalars = st.none() | st.booleans() | st.integers() | st.integers(1, 100) | st.floats() | words | st.text(max_size=4)
 documents = st.recursive(
     scalars | st.dates(),
     lambda inner: (

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Files become frozen specs; the only home of pydantic."""

@@ -90,9 +90,7 @@ class Section:
             self.problem(known[0], f"and {known[1]} name the same thing but differ; keep one of them")
         return known[0], values[0]
 
-    def count(
-        self, *names: str, default: Any = REQUIRED, null: bool = False, at_least: int = 1
-    ) -> int | None:
+    def count(self, *names: str, default: Any = REQUIRED, null: bool = False, at_least: int = 1) -> int | None:
         """Read a whole number."""
         name, value = self.raw(names, default, null)
         if value is None or (type(value) is int and value >= at_least):

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -53,7 +53,7 @@ class Layered:
     origins: dict[str, Origin]
 
     def over(self, base: Layered) -> Layered:
-        """This table laid over another; nested tables merge, everything else replaces."""
+        """Lay this table over another; nested tables merge, everything else replaces."""
         merged = _merge(base.plain, self.plain)
         kept = {key: origin for key, origin in base.origins.items() if key not in _leaves(self.plain)}
         return Layered(merged, kept | self.origins)
@@ -89,7 +89,9 @@ def _resolve(kind: str, word: str, folder: Path) -> Path:
 def _layered(kind: str, path: Path, depth: int = 0) -> Layered:
     """A file laid over what it `extends`."""
     if depth > _DEEPEST_EXTENDS:
-        raise ConfigError(f"{catalogue.shown(path)}: extends goes in a circle, or more than {_DEEPEST_EXTENDS} files deep; break it")
+        raise ConfigError(
+            f"{catalogue.shown(path)}: extends goes in a circle, or more than {_DEEPEST_EXTENDS} files deep; break it"
+        )
     own = _read(path)
     below = own.plain.pop("extends", None)
     if below is None:
@@ -182,7 +184,9 @@ def _imported(own: Layered, word: Any, folder: Path, place: str) -> tuple[Layere
     path = near if near.exists() else Path(word)
     model, training = _import_model(path)
     rest = Layered({key: value for key, value in own.plain.items() if key != "path"}, own.origins)
-    base = Layered(*unwrap({"name": path.parent.name + "/" + path.name, **model, "status": "user", "source": path.name}, str(path)))
+    base = Layered(
+        *unwrap({"name": path.parent.name + "/" + path.name, **model, "status": "user", "source": path.name}, str(path))
+    )
     given = Layered(*unwrap({**training, "status": "user", "source": path.name}, str(path)))
     return rest.over(base), given
 
@@ -312,7 +316,9 @@ def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
 def _layered_raw(path: Path, depth: int = 0) -> Table:
     """A run file as a raw table, laid over the runs it extends."""
     if depth > _DEEPEST_EXTENDS:
-        raise ConfigError(f"{catalogue.shown(path)}: extends goes in a circle, or more than {_DEEPEST_EXTENDS} files deep; break it")
+        raise ConfigError(
+            f"{catalogue.shown(path)}: extends goes in a circle, or more than {_DEEPEST_EXTENDS} files deep; break it"
+        )
     raw = catalogue.read_toml(path)
     below = raw.pop("extends", None)
     if below is None:
@@ -323,9 +329,7 @@ def _layered_raw(path: Path, depth: int = 0) -> Table:
     return _merge(_layered_raw(near if near.exists() else run_path(below), depth + 1), raw)
 
 
-def from_table(
-    raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()
-) -> Run:
+def from_table(raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()) -> Run:
     """Build a run from nested dicts, as a run file would hold them."""
     folder = folder or Path()
     plain, origins = unwrap(_with_settings(raw, settings), place)
@@ -385,7 +389,7 @@ def origins_of(kind: str, name: str) -> dict[str, Origin]:
         "calibrations": lambda: _layered("calibrations", catalogue.find("calibrations", name)).origins,
         "runs": lambda: load(name).origins,
     }
-    return cast("dict[str, Origin]", readers[kind]())
+    return readers[kind]()
 
 
 def release_key(release: str) -> tuple[int, ...]:
@@ -398,5 +402,5 @@ def release_key(release: str) -> tuple[int, ...]:
     """
     match = re.fullmatch(r"[rR]?(\d+(?:\.\d+)*)", release.strip())
     if match is None:
-        raise ConfigError(f"cluster.software_release is {release!r}; write a release such as \"2.1\"")
+        raise ConfigError(f'cluster.software_release is {release!r}; write a release such as "2.1"')
     return tuple(int(part) for part in match[1].split("."))

@@ -11,6 +11,8 @@ switches, and a rotary model has to say whether its blocks are parallel.
 
 Not modelled: ``fixed_sparse_attention`` and sliding windows, which count as the full square; BERT without
 next-sentence prediction, which keeps its pooler (0.5 % more parameters for BERT-base).
+``position_embedding_type: relative`` is refused: it is T5's small table of biases, not the projection per
+block that `ModelSpec` calls relative.
 
 .. [1] Cerebras Model Zoo, github.com/Cerebras/modelzoo: R1.6-R2.2 ``*/configs/params_*.yaml`` (flat),
    R2.3 and later ``models/nlp/*/configs/params_*.yaml`` (trainer), and the training documentation's

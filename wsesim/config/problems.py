@@ -44,8 +44,12 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
         return f"is missing; add it, for example {field} = {example}"
     if kind == "literal_error":
         return f"is {value}; use {context['expected']}"
-    limits = {"greater_than": ("more than", "gt"), "greater_than_equal": ("at least", "ge"),
-              "less_than": ("less than", "lt"), "less_than_equal": ("at most", "le")}  # fmt: skip
+    limits = {
+        "greater_than": ("more than", "gt"),
+        "greater_than_equal": ("at least", "ge"),
+        "less_than": ("less than", "lt"),
+        "less_than_equal": ("at most", "le"),
+    }
     if kind in limits:
         words, key = limits[kind]
         return f"is {value}; it must be {words} {context[key]:g}"

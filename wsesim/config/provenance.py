@@ -65,7 +65,9 @@ def _origin(key: str, raw: dict[str, Any], defaults: dict[str, str], place: str)
     unknown = sorted(set(raw) - set(_ORIGIN_KEYS))
     if unknown:
         hint = did_you_mean(unknown[0], _ORIGIN_KEYS)
-        raise ConfigError(f"{place}: {key}.{unknown[0]} is not a known key{hint or '; a number has ' + ', '.join(_ORIGIN_KEYS)}")
+        raise ConfigError(
+            f"{place}: {key}.{unknown[0]} is not a known key{hint or '; a number has ' + ', '.join(_ORIGIN_KEYS)}"
+        )
     status = str(raw.get("status", defaults.get("status", "")))
     if status and status not in STATUSES:
         raise ConfigError(f"{place}: {key}.status is {status!r}; use one of {', '.join(STATUSES)}")

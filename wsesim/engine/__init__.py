@@ -1,1 +1,1 @@
-"""TBD."""
+"""A thin layer over SimPy; no Cerebras, no GPU."""

@@ -15,11 +15,6 @@ class Clock(simpy.Environment):
         self.num_events = 0
         self._named: dict[str, simpy.Process] = {}
 
-    def step(self) -> None:
-        """Process the next event."""
-        self.num_events += 1
-        super().step()
-
     def start(self, name: str, generator: simpy.events.ProcessGenerator) -> simpy.Process:
         """Start a process under a name that error messages can use."""
         process = self.process(generator)
@@ -34,13 +29,16 @@ class Clock(simpy.Environment):
         SimulationStuck
             No event is left, but `event` has not come; names every process that waits.
         """
+        step, count = self.step, 0
         try:
-            self.run(until=event)
-        except RuntimeError as error:
-            if event.triggered:
-                raise
+            while not event.processed:
+                step()
+                count += 1
+        except simpy.core.EmptySchedule:
             waiting = [name for name, process in self._named.items() if process.is_alive]
             raise SimulationStuck(
                 f"simulation stopped at {self.now:g} s with {', '.join(waiting)} waiting for one another; "
                 "this is a fault of wsesim, please report the run file"
-            ) from error
+            ) from None
+        finally:
+            self.num_events += count

@@ -8,7 +8,6 @@ from wsesim.config.system import WaferSpec
 from wsesim.engine.buffers import Credits, Mailbox, Turn
 from wsesim.hardware.swarmx import SystemClass
 
-
 LAYERS_IN_FLIGHT = 2
 """Layers whose activations may be on their way out, and on their way back. [-]"""
 

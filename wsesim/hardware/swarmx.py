@@ -142,7 +142,9 @@ def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemCl
     folded = [SystemClass(tuple(sorted(members)), *behaviour) for behaviour, members in groups.items()]
     if not fold:
         folded = [
-            SystemClass((member,), one.speed, one.io_bytes_per_s, one.link_bytes_per_s, one.latency_s, one.worker_samples_per_s)
+            SystemClass(
+                (member,), one.speed, one.io_bytes_per_s, one.link_bytes_per_s, one.latency_s, one.worker_samples_per_s
+            )
             for one in folded
             for member in one.members
         ]

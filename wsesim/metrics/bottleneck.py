@@ -69,8 +69,12 @@ def _input(cluster: ClusterSpec, factor: int) -> ClusterSpec:
 _BANDWIDTH = Lever("twice the bandwidth of MemoryX, SwarmX and ports", lambda cluster: _bandwidth(cluster, 2.0))
 LEVERS = {
     "gemm": Lever("10 % more GEMM efficiency", lambda cluster: _calibration(cluster, "gemm_efficiency", 1.1)),
-    "attention": Lever("10 % more attention efficiency", lambda cluster: _calibration(cluster, "attention_efficiency", 1.1)),
-    "sequencing": Lever("half the time per weight matrix", lambda cluster: _calibration(cluster, "weight_matrix_overhead_s", 0.5)),
+    "attention": Lever(
+        "10 % more attention efficiency", lambda cluster: _calibration(cluster, "attention_efficiency", 1.1)
+    ),
+    "sequencing": Lever(
+        "half the time per weight matrix", lambda cluster: _calibration(cluster, "weight_matrix_overhead_s", 0.5)
+    ),
     "weights": _BANDWIDTH,
     "gradients": _BANDWIDTH,
     "activations": _BANDWIDTH,
@@ -79,11 +83,16 @@ LEVERS = {
     "stragglers": Lever("all systems alike", lambda cluster: cluster.model_copy(update={"exceptions": ()})),
 }
 BOUND = {
-    "gemm": "compute bound", "attention": "attention bound", "sequencing": "bound by sequencing",
-    "weights": "bound by weight bandwidth", "gradients": "bound by gradient reduction",
-    "activations": "bound by activation traffic", "optimizer": "bound by the optimizer",
-    "input": "input bound", "stragglers": "held back by slower systems",
-}  # fmt: skip
+    "gemm": "compute bound",
+    "attention": "attention bound",
+    "sequencing": "bound by sequencing",
+    "weights": "bound by weight bandwidth",
+    "gradients": "bound by gradient reduction",
+    "activations": "bound by activation traffic",
+    "optimizer": "bound by the optimizer",
+    "input": "input bound",
+    "stragglers": "held back by slower systems",
+}
 
 
 def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float) -> str:

@@ -9,7 +9,9 @@ update to the optimizer while that works, to the way of the gradients before.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from wsesim.engine.trace import Span, Window, overlap_s
 from wsesim.simulation import Simulation
@@ -26,6 +28,7 @@ CATEGORIES = {
     "stragglers": "waiting for slower systems",
     "other": "rounding",
 }
+_end_s = attrgetter("end_s")
 _WORK = ("gemm", "attention", "sequencing")
 _OWN_WAITS = {"wait_gradients": "gradients", "wait_activations": "activations", "wait_input": "input"}
 
@@ -36,15 +39,19 @@ def critical_class(simulation: Simulation) -> int:
     for span in simulation.trace:
         if span.part.startswith("wafer.") and span.kind.startswith("wait_"):
             index = int(span.part.split(".")[1])
-            waits[index] += sum(overlap_s(span.start_s, span.end_s, window) * window.weight for window in simulation.windows)
+            waits[index] += sum(
+                overlap_s(span.start_s, span.end_s, window) * window.weight for window in simulation.windows
+            )
     return min(waits, key=lambda index: (waits[index], index))
 
 
 def _pieces(start_s: float, end_s: float, spans: Sequence[Span]) -> Iterable[tuple[float, float, Span]]:
-    for span in spans:
-        low, high = max(start_s, span.start_s), min(end_s, span.end_s)
-        if high > low:
-            yield low, high, span
+    """Parts of an interval that spans of one part of the machine cover; such spans follow one another."""
+    for place in range(bisect_right(spans, start_s, key=_end_s), len(spans)):
+        span = spans[place]
+        if span.start_s >= end_s:
+            return
+        yield max(start_s, span.start_s), min(end_s, span.end_s), span
 
 
 def _update_wait(start_s: float, end_s: float, updates: Sequence[Span]) -> dict[str, float]:

@@ -50,7 +50,7 @@ class Job:
     Attributes
     ----------
     tokens
-        Steps times the batch's tokens: the wanted number, rounded to whole steps. [-]
+        Steps times the batch's tokens: the wanted number, rounded down to whole steps. [-]
     time_s
         Steps times the step time. [s]
     energy_j
@@ -111,7 +111,7 @@ def compute_as_reported_flop(run: Run, tokens: float) -> float:
 def job(run: Run, step_time_s: float) -> Job:
     """What the whole job takes at a step time."""
     tokens_per_step = run.training.global_batch_size * run.training.sequence_length
-    steps = max(1, round(wanted_tokens(run) / tokens_per_step))
+    steps = max(1, int(wanted_tokens(run) / tokens_per_step))
     time_s, tokens = steps * step_time_s, float(steps * tokens_per_step)
     price = price_usd_per_s(run)
     decoder = run.model.causal
@@ -122,5 +122,7 @@ def job(run: Run, step_time_s: float) -> Job:
         energy_j=power_w(run).scaled(time_s),
         cost_usd=price.scaled(time_s) if price is not None else None,
         pile_loss=pile_loss(compute_as_reported_flop(run, tokens)) if decoder else None,
-        chinchilla_loss=chinchilla_loss(parameter_count(run.model, run.training.sequence_length), tokens) if decoder else None,
+        chinchilla_loss=chinchilla_loss(parameter_count(run.model, run.training.sequence_length), tokens)
+        if decoder
+        else None,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -21,31 +20,44 @@ from wsesim.validation.measurements import Measurement, published, read_log, rea
 
 def _from_log(path: Path, run_name: str | None) -> list[Measurement]:
     if run_name is None:
-        raise MeasurementError(f"{path}: a log does not say what was trained; add --run RUN with the run file it belongs to")
+        raise MeasurementError(
+            f"{path}: a log does not say what was trained; add --run RUN with the run file it belongs to"
+        )
     run = load(run_name)
     model = run.model.model_dump(exclude_none=True)
     return [
         Measurement(
-            id=path.name, use="calibration", set="log", source=path.name, model=model,
-            sequence_length=run.training.sequence_length, global_batch_size=run.training.global_batch_size,
-            micro_batch_size=run.training.micro_batch_size, num_systems=run.cluster.num_systems,
-            system=run.cluster.system.name.lower().replace("-", ""), software_release=run.cluster.software_release,
-            metric="samples_per_s", value=read_log(path),
-        )  # fmt: skip
+            id=path.name,
+            use="calibration",
+            set="log",
+            source=path.name,
+            model=model,
+            sequence_length=run.training.sequence_length,
+            global_batch_size=run.training.global_batch_size,
+            micro_batch_size=run.training.micro_batch_size,
+            num_systems=run.cluster.num_systems,
+            system=run.cluster.system.name.lower().replace("-", ""),
+            software_release=run.cluster.software_release,
+            metric="samples_per_s",
+            value=read_log(path),
+        )
     ]
+
+
+def _read(path: Path, run_name: str | None) -> list[Measurement]:
+    return read_table(path) if path.suffix == ".csv" else _from_log(path, run_name)
 
 
 def fit_file(path: Path | None, system: str, run_name: str | None) -> Fit:
     """Fit one system generation to a table, a log, or the shipped measurements."""
     spec, _ = load_system(system)
     key = spec.name.lower().replace("-", "")
-    if path is None:
-        rows = published()
-    else:
-        rows = read_table(path) if path.suffix == ".csv" else _from_log(path, run_name)
+    rows = published() if path is None else _read(path, run_name)
     chosen = [row for row in rows if row.use == "calibration" and row.system == key]
     if not chosen:
-        raise MeasurementError(f"{path or 'the shipped table'}: no row marked calibration for system {key}; check the columns use and system")
+        raise MeasurementError(
+            f"{path or 'the shipped table'}: no row marked calibration for system {key}; check the columns use and system"
+        )
     with bar("fitting") as advance:
         return fit(chosen, spec.calibration, advance)
 
@@ -66,9 +78,11 @@ def write(path: Path, text: str) -> None:
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             file.write(text)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError as error:
-        raise InputError(f"--out {path}: cannot be written ({error.strerror}); choose a folder that exists and can be written") from None
+        raise InputError(
+            f"--out {path}: cannot be written ({error.strerror}); choose a folder that exists and can be written"
+        ) from None
 
 
 def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:
@@ -84,7 +98,12 @@ def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> Non
         table.add_row(f"releases.{release}", f"{factor:.4g}", f"yes, {rows} row(s)" if rows else "no; kept")
     errors = [abs(one.error) for one in fitted.predictions]
     console.print(table, "", row_table(fitted.predictions), "")
-    console.print(Text(f"mean absolute error on these {len(errors)} rows: {sum(errors) / len(errors):.2%}; they were fitted and prove nothing", style="bold"))
+    console.print(
+        Text(
+            f"mean absolute error on these {len(errors)} rows: {sum(errors) / len(errors):.2%}; they were fitted and prove nothing",
+            style="bold",
+        )
+    )
     if out is None:
         console.print(Text(f"\n{text}", style="dim"))
     else:

@@ -49,7 +49,9 @@ def gather(name: str) -> list[ExplainedNumber]:
     kinds = [kind for kind in catalogue.KINDS if name in catalogue.names(kind)]
     if not kinds:
         known = [entry for kind in catalogue.KINDS for entry in catalogue.names(kind)]
-        raise UnknownNameError(f"{name!r} is not in the catalogue{did_you_mean(name, known) or '; `wsesim list` shows what there is'}")
+        raise UnknownNameError(
+            f"{name!r} is not in the catalogue{did_you_mean(name, known) or '; `wsesim list` shows what there is'}"
+        )
     if "clusters" in kinds or "systems" in kinds:
         kinds = [kind for kind in kinds if kind != "calibrations"]
     if "clusters" in kinds:
@@ -61,9 +63,16 @@ def as_dicts(rows: Sequence[ExplainedNumber]) -> list[dict[str, Any]]:
     """For programs."""
     return [
         {
-            "kind": row.kind, "key": row.key, "value": row.value, "unit": unit_of_field(row.key), "range": row.range_si,
-            "status": status_of(row.origin), "source": row.origin.source, "note": row.origin.note, "file": row.origin.place,
-        }  # fmt: skip
+            "kind": row.kind,
+            "key": row.key,
+            "value": row.value,
+            "unit": unit_of_field(row.key),
+            "range": row.range_si,
+            "status": status_of(row.origin),
+            "source": row.origin.source,
+            "note": row.origin.note,
+            "file": row.origin.place,
+        }
         for row in rows
     ]
 

@@ -14,11 +14,22 @@ def bar(words: str, total: int | None = None) -> Iterator[Callable[[str], None]]
     Its argument, unless empty, replaces the words beside the bar.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     if total is not None:
         columns.append(TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(words, total=total)
-        yield lambda text="": progress.update(task, advance=1, **({"description": text} if text else {}))
+
+        def advance(text: str = "") -> None:
+            progress.update(task, advance=1, description=text or words)
+
+        yield advance

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from collections.abc import Iterable
 
 from rich.bar import Bar
@@ -20,9 +22,14 @@ MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
 BAR_WIDTH = 24
 PARTS = {
-    "wafer": "wafer", "port_in": "port in", "port_out": "port out", "swarmx_down": "SwarmX broadcast",
-    "swarmx_up": "SwarmX reduce", "optimizer": "MemoryX optimizer", "input": "input workers",
-}  # fmt: skip
+    "wafer": "wafer",
+    "port_in": "port in",
+    "port_out": "port out",
+    "swarmx_down": "SwarmX broadcast",
+    "swarmx_up": "SwarmX reduce",
+    "optimizer": "MemoryX optimizer",
+    "input": "input workers",
+}
 
 
 def _grid() -> Table:
@@ -58,13 +65,24 @@ def headline(result: Result) -> Group:
     """What was asked: how fast, on what."""
     cluster, training = result.run.cluster, result.run.training
     grid = _grid()
-    grid.add_row("throughput", Text(f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s", style="bold"))
-    grid.add_row("step time", Text(f"{result.step_time_s:.4g} s for {training.global_batch_size:,} sequences", style="bold"))
-    grid.add_row("model FLOP/s", f"{show(result.model_flop_per_s, 'FLOP/s')}, {show(result.model_flop_per_s / result.num_devices, 'FLOP/s')} per system")
+    grid.add_row(
+        "throughput", Text(f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s", style="bold")
+    )
+    grid.add_row(
+        "step time", Text(f"{result.step_time_s:.4g} s for {training.global_batch_size:,} sequences", style="bold")
+    )
+    grid.add_row(
+        "model FLOP/s",
+        f"{show(result.model_flop_per_s, 'FLOP/s')}, {show(result.model_flop_per_s / result.num_devices, 'FLOP/s')} per system",
+    )
     grid.add_row("MFU", _mfu(result))
     if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE:
         grid.add_row("HFU", f"{result.hfu:.1%}, executed FLOP over peak")
-    passes = f"{result.num_micro_batches} x {result.micro_batch_size}" if result.num_micro_batches > 1 else f"{result.micro_batch_size}"
+    passes = (
+        f"{result.num_micro_batches} x {result.micro_batch_size}"
+        if result.num_micro_batches > 1
+        else f"{result.micro_batch_size}"
+    )
     grid.add_row("batch per system", f"{passes} of {training.sequence_length:,} tokens; {_micro_batch_reason(result)}")
     title = f"{result.name}: {result.num_devices} x {cluster.system.name}, release {result.simulation.plan.software_release}"
     return Group(Text(title, style="bold"), grid)
@@ -92,7 +110,10 @@ def breakdown(result: Result) -> Group:
         table.add_row(name, show(value, "s"), f"{share:.1%}", Bar(1.0, 0.0, share, width=BAR_WIDTH, color="cyan"))
     table.add_row("step", show(result.step_time_s, "s"), "100.0%", "")
     legend = "; ".join(f"{name}: {CATEGORIES[name]}" for name in result.breakdown_s)
-    return _section("Where the time goes", Group(table, Text(f"{result.bottleneck}.", style="italic"), Text(f"({legend})", style="dim")))
+    return _section(
+        "Where the time goes",
+        Group(table, Text(f"{result.bottleneck}.", style="italic"), Text(f"({legend})", style="dim")),
+    )
 
 
 def utilization(result: Result) -> Group:
@@ -108,21 +129,44 @@ def utilization(result: Result) -> Group:
 
 def memory(result: Result) -> Group:
     """What is held where."""
-    held = result.memory
+    held = {key: show(value, "bytes") for key, value in result.memory.items() if key.endswith("_bytes")}
     grid = _grid()
-    grid.add_row("MemoryX", f"{show(held['memoryx_bytes'], 'bytes')} of {show(held['memoryx_capacity_bytes'], 'bytes')}: weights, gradients, optimizer state")
-    grid.add_row("wafer, one layer", f"{show(held['wafer_working_set_bytes'], 'bytes')} of {show(held['wafer_activation_capacity_bytes'], 'bytes')} for activations, on {held['num_lanes']:.0f} lanes")
-    saved = {"offload": "leave over the port and return", "resident": "stay on the wafer", "recompute": "are computed again"}
+    grid.add_row(
+        "MemoryX",
+        f"{held['memoryx_bytes']} of {held['memoryx_capacity_bytes']}: weights, gradients, optimizer state",
+    )
+    grid.add_row(
+        "wafer, one layer",
+        f"{held['wafer_working_set_bytes']} of {held['wafer_activation_capacity_bytes']} for activations",
+    )
+    lanes = result.simulation.plan.lanes
+    share = lanes.utilization(result.micro_batch_size)
+    deep = math.ceil(result.micro_batch_size / lanes.slots)
+    grid.add_row(
+        "wafer, used",
+        f"{share:.1%}: {result.micro_batch_size} sequences on {lanes.slots} of {lanes.width:.1f} lanes, {deep} deep",
+    )
+    saved = {
+        "offload": "leave over the port and return",
+        "resident": "stay on the wafer",
+        "recompute": "are computed again",
+    }
     what = saved[result.run.training.activations]
-    grid.add_row("saved activations", f"{show(held['saved_activation_bytes'], 'bytes')} per system {what}")
+    grid.add_row("saved activations", f"{held['saved_activation_bytes']} per system {what}")
     return _section("Memory", grid)
 
 
 def scaling(result: Result) -> Group:
     """Efficiency against one system."""
     grid = _grid()
-    grid.add_row("weak scaling", f"{result.scaling_efficiency:.1%} of {result.num_devices} times one system, same batch per system")
-    grid.add_row("strong scaling", f"{result.strong_scaling_efficiency:.1%} of {result.num_devices} times one system, same global batch")
+    grid.add_row(
+        "weak scaling",
+        f"{result.scaling_efficiency:.1%} of {result.num_devices} times one system, same batch per system",
+    )
+    grid.add_row(
+        "strong scaling",
+        f"{result.strong_scaling_efficiency:.1%} of {result.num_devices} times one system, same global batch",
+    )
     return _section("Scaling", grid)
 
 
@@ -136,7 +180,10 @@ def training(result: Result) -> Group:
     if job.cost_usd is not None:
         grid.add_row("cost", show_range(job.cost_usd, "USD"))
     if job.pile_loss is not None and job.chinchilla_loss is not None:
-        grid.add_row("predicted loss", f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)")
+        grid.add_row(
+            "predicted loss",
+            f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)",
+        )
     grid.add_row("not included", "compile, start-up, checkpoints, failures, queues")
     return _section("Time to train", grid)
 
@@ -191,9 +238,13 @@ def links(rows: Iterable[LinkTraffic]) -> Group:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            row.parent, row.child, show(row.down_bytes, "bytes"), f"{row.utilization_down:.1%}",
-            show(row.up_bytes, "bytes"), f"{row.utilization_up:.1%}",
-        )  # fmt: skip
+            row.parent,
+            row.child,
+            show(row.down_bytes, "bytes"),
+            f"{row.utilization_down:.1%}",
+            show(row.up_bytes, "bytes"),
+            f"{row.utilization_up:.1%}",
+        )
     return _section("Links, per step", table)
 
 
@@ -209,5 +260,7 @@ def footer(result: Result) -> Text:
 
 def print_result(console: Console, result: Result) -> None:
     """The whole report of one run."""
-    console.print(headline(result), *notes(result), breakdown(result), utilization(result), memory(result), scaling(result))
+    console.print(
+        headline(result), *notes(result), breakdown(result), utilization(result), memory(result), scaling(result)
+    )
     console.print(training(result), assumptions(result.assumptions), footer(result))

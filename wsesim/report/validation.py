@@ -33,7 +33,9 @@ def _choose(what: str | None) -> tuple[list[Measurement], bool]:
     sets = sorted({row.set for row in rows} | {LOSS_SET})
     chosen = [row for row in rows if row.set == what]
     if not chosen:
-        raise UnknownNameError(f"set {what!r} is not among the published measurements{did_you_mean(what, sets) or '; sets are ' + ', '.join(sets)}")
+        raise UnknownNameError(
+            f"set {what!r} is not among the published measurements{did_you_mean(what, sets) or '; sets are ' + ', '.join(sets)}"
+        )
     return chosen, False
 
 
@@ -56,9 +58,16 @@ def row_table(predictions: Sequence[Prediction]) -> Table:
     for one in predictions:
         row = one.measurement
         table.add_row(
-            row.id, row.use[:5], str(row.model["name"]), f"{row.num_systems} {row.system}", str(row.global_batch_size),
-            row.software_release or "", f"{row.value:,.5g}", f"{one.predicted:,.5g}", f"{one.error:+.1%}",
-        )  # fmt: skip
+            row.id,
+            row.use[:5],
+            str(row.model["name"]),
+            f"{row.num_systems} {row.system}",
+            str(row.global_batch_size),
+            row.software_release or "",
+            f"{row.value:,.5g}",
+            f"{one.predicted:,.5g}",
+            f"{one.error:+.1%}",
+        )
     return table
 
 
@@ -71,9 +80,16 @@ def set_table(summaries: Sequence[SetSummary]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for one in summaries:
         table.add_row(
-            one.name, one.use, str(one.n), f"{one.mape:.1%}", f"{one.bias:+.1%}", f"{one.median:.1%}", f"{one.worst:.1%}",
-            f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}", "ok" if one.passes else "MISSED",
-        )  # fmt: skip
+            one.name,
+            one.use,
+            str(one.n),
+            f"{one.mape:.1%}",
+            f"{one.bias:+.1%}",
+            f"{one.median:.1%}",
+            f"{one.worst:.1%}",
+            f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}",
+            "ok" if one.passes else "MISSED",
+        )
     return table
 
 
@@ -84,7 +100,9 @@ def loss_table(losses: Losses) -> Table:
     for column in ("reported FLOP", "published loss", "predicted", "difference"):
         table.add_column(column, justify="right")
     for one in losses:
-        table.add_row(one.model, f"{one.training_flop:.2g}", f"{one.published:.3f}", f"{one.predicted:.3f}", f"{one.error:+.3f}")
+        table.add_row(
+            one.model, f"{one.training_flop:.2g}", f"{one.published:.3f}", f"{one.predicted:.3f}", f"{one.error:+.3f}"
+        )
     return table
 
 
@@ -105,21 +123,33 @@ def as_dict(predictions: Sequence[Prediction], losses: Losses) -> dict[str, Any]
     return {
         "rows": [
             {
-                "id": one.measurement.id, "use": one.measurement.use, "set": one.measurement.set,
-                "metric": one.measurement.metric, "measured": one.measurement.value, "predicted": one.predicted,
-                "error": one.error, "source": one.measurement.source,
-            }  # fmt: skip
+                "id": one.measurement.id,
+                "use": one.measurement.use,
+                "set": one.measurement.set,
+                "metric": one.measurement.metric,
+                "measured": one.measurement.value,
+                "predicted": one.predicted,
+                "error": one.error,
+                "source": one.measurement.source,
+            }
             for one in predictions
         ],
         "sets": [
             {
-                "set": one.name, "use": one.use, "n": one.n, "mape": one.mape, "bias": one.bias, "median": one.median,
-                "worst": one.worst, "passes": one.passes,
-            }  # fmt: skip
+                "set": one.name,
+                "use": one.use,
+                "n": one.n,
+                "mape": one.mape,
+                "bias": one.bias,
+                "median": one.median,
+                "worst": one.worst,
+                "passes": one.passes,
+            }
             for one in summarize(predictions)
         ],
         "losses": [
-            {"model": one.model, "published": one.published, "predicted": one.predicted, "error": one.error} for one in losses
+            {"model": one.model, "published": one.published, "predicted": one.predicted, "error": one.error}
+            for one in losses
         ],
     }
 
@@ -132,7 +162,11 @@ def check(predictions: Sequence[Prediction], losses: Losses) -> None:
     PastTolerance
         Names the sets.
     """
-    missed = [f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst" for one in summarize(predictions) if not one.passes]
+    missed = [
+        f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst"
+        for one in summarize(predictions)
+        if not one.passes
+    ]
     missed += [f"loss of {one.model}: {one.error:+.3f}" for one in losses if abs(one.error) > loss_laws.TOLERANCE]
     if missed:
         raise PastTolerance(

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Who waits for whom."""

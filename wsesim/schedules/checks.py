@@ -67,7 +67,7 @@ def _micro_batch_fits(run: Run) -> None:
         why = "its SRAM" if lanes.limited_by == "sram" else "the limit of tokens per micro-batch"
         raise DoesNotFit(
             f"a micro-batch of {micro} sequences does not fit on a {run.cluster.system.name} wafer: {why} allows "
-            f"{lanes.max_micro_batch_size}; lower training.micro_batch_size, or use \"auto\""
+            f'{lanes.max_micro_batch_size}; lower training.micro_batch_size, or use "auto"'
         )
 
 

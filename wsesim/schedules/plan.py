@@ -163,7 +163,9 @@ def stored_share(training: TrainingSpec, wire_bytes: float, index_bytes: float) 
     return min(1.0, (1.0 - training.weight_sparsity) * (1.0 + index_bytes / wire_bytes))
 
 
-def _sweep(run: Run, lanes: Lanes, micro: int, chain: tuple[Layer, ...], index: int, phase: Phase, rate: float, in_flash: bool) -> Sweep:
+def _sweep(
+    run: Run, lanes: Lanes, micro: int, chain: tuple[Layer, ...], index: int, phase: Phase, rate: float, in_flash: bool
+) -> Sweep:
     """One layer in one phase, for a micro-batch of `micro` sequences."""
     layer, training, cluster, system = chain[index], run.training, run.cluster, run.cluster.system
     passes = (BACKWARD_OVER_FORWARD if phase == "backward" else 1.0) * micro / (lanes.utilization(micro) * rate)

@@ -107,7 +107,7 @@ class WeightStreaming:
             system.port_in.give()
             latency_s = system.kind.latency_s + self.cluster.memoryx.tensor_latency_s
             arrival = self.clock.timeout(latency_s)
-            arrival.callbacks.append(system.weights.put)  # type: ignore[union-attr]
+            arrival.callbacks.append(system.weights.put)
 
     def train(self, system: CSSystem) -> Process:
         """The wafer computes each layer as its weights come past."""
@@ -206,13 +206,13 @@ class WeightStreaming:
         """The last chunk of a layer's gradient reaches MemoryX after the way up."""
         arrival = self.clock.timeout(max(system.kind.latency_s for system in self.systems))
 
-        def put(event: simpy.Event) -> None:
+        def put(_event: simpy.Event) -> None:
             for tensor in sweep.tensors:
                 if self._last_use[tensor] == sweep.layer:
                     self.reduced_layers.append(tensor)
                     self.reduced.put()
 
-        arrival.callbacks.append(put)  # type: ignore[union-attr]
+        arrival.callbacks.append(put)
 
     def update_weights(self) -> Process:
         """MemoryX updates a layer when its gradient is in, or all layers when all are in."""
@@ -251,7 +251,9 @@ class WeightStreaming:
                 start_s = self.clock.now
                 yield self.clock.timeout(self.plan.micro_batch_size / (worker * self.plan.input_workers))
                 self.note(workers, "prepare", self.plan.sweeps[0], step, micro, start_s)
-            yield from self.move(system.port_in, system, f"port_in.{system.index}", "input", self.plan.sweeps[0], size, step, micro)
+            yield from self.move(
+                system.port_in, system, f"port_in.{system.index}", "input", self.plan.sweeps[0], size, step, micro
+            )
             system.inputs.put()
 
     def save_activations(self, system: CSSystem) -> Process:
@@ -264,7 +266,9 @@ class WeightStreaming:
                 there = system.to_save.get()
                 if there is not None:
                     yield there
-                yield from self.move(system.port_out, system, port, "activations", sweep, sweep.saved_bytes, step, micro)
+                yield from self.move(
+                    system.port_out, system, port, "activations", sweep, sweep.saved_bytes, step, micro
+                )
                 system.saving_room.give(1)
             system.all_saved.put()
 
@@ -281,7 +285,9 @@ class WeightStreaming:
                 room = system.activation_room.take(1)
                 if room is not None:
                     yield room
-                yield from self.move(system.port_in, system, port, "activations", sweep, sweep.fetched_bytes, step, micro)
+                yield from self.move(
+                    system.port_in, system, port, "activations", sweep, sweep.fetched_bytes, step, micro
+                )
                 system.activations.put()
 
     def move(

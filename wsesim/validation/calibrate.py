@@ -130,7 +130,9 @@ def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: P
     rates = [row for row in measurements if _is_rate(row)]
     batches = [row for row in measurements if not _is_rate(row)]
     if not rates:
-        raise MeasurementError("no measured rate among the rows; add rows with the metric samples_per_s and the use calibration")
+        raise MeasurementError(
+            "no measured rate among the rows; add rows with the metric samples_per_s and the use calibration"
+        )
     groups = _by_release(rates, start)
     largest = max(groups, key=lambda release: len(groups[release]))
     calibration, fitted = start, []
@@ -158,7 +160,8 @@ def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: P
 def _line(fit: Fit, key: str, text: str) -> str:
     if key in fit.fitted:
         return f"{key} = {text}"
-    return f'{key} = {{ value = {text}, status = "assumed", note = "too few rows to fit it; as the calibration it started from" }}'
+    note = "too few rows to fit it; as the calibration it started from"
+    return f'{key} = {{ value = {text}, status = "assumed", note = "{note}" }}'
 
 
 def as_toml(fit: Fit, source: str) -> str:

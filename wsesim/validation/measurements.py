@@ -37,10 +37,17 @@ COLUMNS = {
     "notes": "anything",
 }
 ALIASES = {
-    "source_title": "source", "d_model": "hidden_size", "layers": "num_layers", "seq_len": "sequence_length",
-    "global_batch_sequences": "global_batch_size", "n_systems": "num_systems", "release": "software_release",
-    "num_csx": "num_systems", "batch_size": "global_batch_size", "max_sequence_length": "sequence_length",
-}  # fmt: skip
+    "source_title": "source",
+    "d_model": "hidden_size",
+    "layers": "num_layers",
+    "seq_len": "sequence_length",
+    "global_batch_sequences": "global_batch_size",
+    "n_systems": "num_systems",
+    "release": "software_release",
+    "num_csx": "num_systems",
+    "batch_size": "global_batch_size",
+    "max_sequence_length": "sequence_length",
+}
 IGNORED = ("kind", "url", "unit", "params")
 METRICS = {
     "samples_per_s": "samples_per_s",
@@ -116,7 +123,11 @@ def _known_model(label: str, hidden_size: int | None, num_layers: int | None) ->
 
     names = catalogue.names("models")
     plain = _words(label)
-    same = [name for name in names if label == name or _words(name) == plain or _words(name) == plain.replace("llama2", "llama2")]
+    same = [
+        name
+        for name in names
+        if label == name or _words(name) == plain or _words(name) == plain.replace("llama2", "llama2")
+    ]
     if same:
         return same[0]
     encoder = _encoder(plain)
@@ -146,7 +157,9 @@ def model_table(label: str, hidden_size: int | None, num_layers: int | None, pla
         return {"name": name}
     if hidden_size is None:
         hint = did_you_mean(label, catalogue.names("models"))
-        raise MeasurementError(f"{place}: model {label!r} is not in the catalogue{hint or '; add hidden_size and num_layers'}")
+        raise MeasurementError(
+            f"{place}: model {label!r} is not in the catalogue{hint or '; add hidden_size and num_layers'}"
+        )
     return {
         "name": label or f"GPT {hidden_size}",
         "hidden_size": hidden_size,
@@ -213,9 +226,13 @@ def _header(names: list[str], place: str) -> list[str]:
     header = [ALIASES.get(name.strip(), name.strip()) for name in names]
     for name in header:
         if name not in COLUMNS and name not in IGNORED:
-            raise MeasurementError(f"{place}: column {name!r} is not known{did_you_mean(name, COLUMNS) or '; known are ' + ', '.join(COLUMNS)}")
+            raise MeasurementError(
+                f"{place}: column {name!r} is not known{did_you_mean(name, COLUMNS) or '; known are ' + ', '.join(COLUMNS)}"
+            )
     if "value" not in header:
-        raise MeasurementError(f"{place}: has no column `value`; the first line must name the columns: {', '.join(COLUMNS)}")
+        raise MeasurementError(
+            f"{place}: has no column `value`; the first line must name the columns: {', '.join(COLUMNS)}"
+        )
     return header
 
 
@@ -238,7 +255,9 @@ def read_table(path: Path) -> list[Measurement]:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            raise MeasurementError(f"{path}: line {number} has {len(cells)} cells, the header {len(header)}; correct the line")
+            raise MeasurementError(
+                f"{path}: line {number} has {len(cells)} cells, the header {len(header)}; correct the line"
+            )
         row = dict(zip(header, cells, strict=True))
         if (row.get("metric", "").strip() or "samples_per_s") in METRICS and row.get("use", "") != "context":
             found.append(_measurement(row, number, f"{path}: line {number}"))

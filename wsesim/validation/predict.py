@@ -52,9 +52,7 @@ def predict(run: Run, metric: str) -> float:
     return samples_per_s * run.training.sequence_length if metric == "tokens_per_s" else samples_per_s
 
 
-def predict_all(
-    measurements: Iterable[Measurement], progress: Callable[[], None] = lambda: None
-) -> list[Prediction]:
+def predict_all(measurements: Iterable[Measurement], progress: Callable[[], None] = lambda: None) -> list[Prediction]:
     """Predictions with the shipped calibration."""
     predictions = []
     for measurement in measurements:
@@ -98,8 +96,15 @@ def summarize(predictions: Iterable[Prediction]) -> list[SetSummary]:
         sizes = [abs(error) for error in errors]
         summaries.append(
             SetSummary(
-                name, use, len(errors), statistics.mean(sizes), statistics.mean(errors), statistics.median(sizes),
-                max(sizes), mape, worst,
-            )  # fmt: skip
+                name,
+                use,
+                len(errors),
+                statistics.mean(sizes),
+                statistics.mean(errors),
+                statistics.median(sizes),
+                max(sizes),
+                mape,
+                worst,
+            )
         )
     return summaries

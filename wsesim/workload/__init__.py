@@ -1,1 +1,1 @@
-"""TBD."""
+"""Parameters, FLOP and bytes of models; no hardware, no time."""

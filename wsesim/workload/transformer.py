@@ -210,7 +210,11 @@ def layers(model: ModelSpec, sequence_length: int) -> tuple[Layer, ...]:
         num_weight_matrices=1 + (1 if model.token_embedding_size != model.hidden_size else 0),
         gemm_flop_per_sequence=2.0
         * sequence_length
-        * (model.token_embedding_size * model.hidden_size if model.embedding_size not in (None, model.hidden_size) else 0),
+        * (
+            model.token_embedding_size * model.hidden_size
+            if model.embedding_size not in (None, model.hidden_size)
+            else 0
+        ),
         attention_flop_per_sequence=0.0,
         working_set_bytes_per_token=output,
         output_bytes_per_token=output,

@@ -1,0 +1,1 @@
+"""How fast wsesim is, and how much work it does: ``python -m benchmarks.speed``."""

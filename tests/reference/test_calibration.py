@@ -1,0 +1,66 @@
+"""The shipped calibration is what the calibration command finds, with no more numbers than allowed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from wsesim.config.loader import load_system
+from wsesim.config.system import CalibrationSpec
+from wsesim.validation.calibrate import FEWEST_ROWS, OUTLIER_SCALE, RATE_KEYS, as_toml, fit, fit_lane_width
+from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
+from wsesim.validation.predict import predict, run_of
+
+
+def rows(system: str, release: str | None = None) -> list[Measurement]:
+    chosen = [row for row in published() if row.use == "calibration" and row.system == system]
+    return [
+        row
+        for row in chosen
+        if release is None or (row.software_release == release and row.metric not in LAYOUT_METRICS)
+    ]
+
+
+def cost(calibration: CalibrationSpec, measurements: list[Measurement]) -> float:
+    """The robust cost that the fit minimises."""
+    errors = [math.log(predict(run_of(row, calibration), row.metric) / row.value) for row in measurements]
+    return sum(math.sqrt(1.0 + (error / OUTLIER_SCALE) ** 2) - 1.0 for error in errors)
+
+
+@pytest.mark.parametrize("key", RATE_KEYS)
+def test_the_shipped_numbers_are_at_the_minimum_of_the_cost(key: str) -> None:
+    # batches 128 and 1024 of each model: half of the rows pin the same minimum to within 3 %
+    measurements = [row for row in rows("cs2", "2.3") if row.global_batch_size in (128, 1024, 2048, 4096, 16384, 512)]
+    shipped = load_system("cs2")[0].calibration
+    here = cost(shipped, measurements)
+    for factor in (0.95, 1.05):
+        assert cost(shipped.model_copy(update={key: getattr(shipped, key) * factor}), measurements) > here
+
+
+def test_the_lane_width_is_the_middle_of_the_best_widths() -> None:
+    shipped = load_system("cs2")[0].calibration
+    layout = [row for row in rows("cs2") if row.metric in LAYOUT_METRICS]
+    assert fit_lane_width(layout, shipped) == shipped.lane_bytes_per_token
+
+
+def test_refitting_the_newest_generation_gives_the_shipped_factor() -> None:
+    shipped = load_system("cs3")[0].calibration
+    fitted = fit(rows("cs3"), shipped)
+    assert fitted.fitted == ("releases.2.6",)
+    assert fitted.calibration.releases["2.6"] == pytest.approx(shipped.releases["2.6"], rel=1e-3)
+
+
+def test_at_most_four_numbers_per_generation_and_one_per_release_are_fitted() -> None:
+    calibration = load_system("cs2")[0].calibration
+    assert set(CalibrationSpec.model_fields) == {*RATE_KEYS, "lane_bytes_per_token", "releases"}
+    assert all(isinstance(factor, float | int) for factor in calibration.releases.values())
+
+
+def test_a_generation_with_few_rows_keeps_what_it_started_from() -> None:
+    shipped = load_system("cs2")[0].calibration
+    few = rows("cs2", "2.3")[:3]
+    assert len(few) < FEWEST_ROWS
+    fitted = fit(few, shipped)
+    assert all(getattr(fitted.calibration, key) == getattr(shipped, key) for key in RATE_KEYS)
+    assert 'status = "assumed"' in as_toml(fitted, "mine")
