@@ -12,7 +12,7 @@ from wsesim.schedules.checks import check
 from wsesim.schedules.plan import Plan, make_plan
 from wsesim.schedules.weight_streaming import SCHEDULES, WeightStreaming
 
-FEWEST_MICRO_BATCHES = 4
+FEWEST_MICRO_BATCHES = 3
 """A step with more micro-batches than this is simulated with fewer where they repeat. [-]"""
 
 AGREEMENT = 1e-10

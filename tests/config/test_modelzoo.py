@@ -436,7 +436,7 @@ def test_anchor_that_holds_itself_is_refused(tmp_path: Path) -> None:
 
 
 def test_huge_file_is_refused(tmp_path: Path) -> None:
-    assert "larger than 10 MB" in refusal(tmp_path, "#" * 10_000_001)
+    assert "larger than 1 MB" in refusal(tmp_path, "#" * 1_000_001)
 
 
 def test_absurd_number_is_quoted_shortly(tmp_path: Path) -> None:

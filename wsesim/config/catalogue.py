@@ -57,7 +57,7 @@ def find(kind: str, name: str) -> Path:
     raise UnknownNameError(f"{kind.removesuffix('s')} {name!r} is not in the catalogue{hint}")
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, largest_bytes: int = _LARGEST_FILE_BYTES) -> str:
     """Text of a small file.
 
     Raises
@@ -69,8 +69,8 @@ def read_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise ConfigError(f"{place}: is a folder; name a file in it")
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise ConfigError(f"{place}: is larger than 10 MB, which no configuration needs; is it the right file?")
+        if path.stat().st_size > largest_bytes:
+            raise ConfigError(f"{place}: is larger than {largest_bytes // 1_000_000} MB; is it the right file?")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{place}: there is no such file; check the path, or see `wsesim list`") from None

@@ -82,12 +82,15 @@ class InputSpec(Spec):
 
 
 class ExceptionSpec(Spec):
-    """Systems that differ from the rest.
+    """Systems or links that differ from the rest.
 
     Attributes
     ----------
     systems
-        Their numbers, from 0. [-]
+        Systems by number, from 0. [-]
+    nodes
+        SwarmX nodes by name, ``swarmx.LEVEL.NUMBER``, as `wsesim run --links` shows them: the link
+        from the node above down to this one differs, and only the two `link_` keys apply.
     speed
         Compute speed over that of the others. [-]
     io_bytes_per_s
@@ -100,12 +103,22 @@ class ExceptionSpec(Spec):
         Their input workers. [1/s]
     """
 
-    systems: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    systems: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    nodes: tuple[str, ...] = ()
     speed: Positive | None = None
     io_bytes_per_s: Positive | None = None
     link_bytes_per_s: Positive | None = None
     link_latency_s: NotNegative | None = None
     worker_samples_per_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> ExceptionSpec:
+        if not self.systems and not self.nodes:
+            raise ValueError('[systems] is missing; name systems = [3], or nodes = ["swarmx.1.0"]')
+        alone = [key for key in ("speed", "io_bytes_per_s", "worker_samples_per_s") if getattr(self, key) is not None]
+        if self.nodes and alone:
+            raise ValueError(f"[{alone[0]}] belongs to systems, not to nodes; put it into an exception of its own")
+        return self
 
 
 class SimulationSpec(Spec):

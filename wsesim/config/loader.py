@@ -329,6 +329,15 @@ def _layered_raw(path: Path, depth: int = 0) -> Table:
     return _merge(_layered_raw(near if near.exists() else run_path(below), depth + 1), raw)
 
 
+def _with_masked_positions(model: ModelSpec, training: TrainingSpec, own: Table) -> ModelSpec:
+    """An imported encoder predicts its share of the sequence that is trained on, unless the file says otherwise."""
+    if not str(own.get("path", "")).endswith(".json") or "masked_positions" in own or not model.masked_positions:
+        return model
+    from wsesim.config.huggingface import MASKED_SHARE
+
+    return model.model_copy(update={"masked_positions": max(1, round(MASKED_SHARE * training.sequence_length))})
+
+
 def from_table(raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()) -> Run:
     """Build a run from nested dicts, as a run file would hold them."""
     folder = folder or Path()
@@ -341,6 +350,7 @@ def from_table(raw: Table, folder: Path | None = None, place: str = "run", setti
     model = _build(ModelSpec, model_table, "model", place)
     training_table = _sub(table, "training").over(given)
     training = _build(TrainingSpec, training_table, "training", place)
+    model = _with_masked_positions(model, training, plain["model"])
     own_cluster = _sub(table, "cluster")
     if num_systems is not None:
         own_cluster.plain.setdefault("num_systems", num_systems)

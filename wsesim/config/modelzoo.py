@@ -58,6 +58,8 @@ _FP16_TYPES = ("cbfloat16", "bfloat16", "float16")
 _ALGORITHMS = ("static", "sideband", "set", "rigl")
 _NOT_MODELLED = ("lora_params", "attention_qk_norm_layer")
 _MICRO_BATCH_FLAG = "csx.performance.micro_batch_size"
+_LARGEST_FILE_BYTES = 1_000_000
+"""PyYAML reads about 0.15 MB/s, and a params file has a few KB. [bytes]"""
 _MOST_NODES = 1_000_000
 
 
@@ -426,7 +428,7 @@ def _safe_load(text: str) -> Any:
 
 def _read_document(path: Path) -> Any:
     try:
-        return _safe_load(read_text(path))
+        return _safe_load(read_text(path, _LARGEST_FILE_BYTES))
     except RecursionError:
         raise ConfigError(f"{shown(path)}: is nested too deeply; is it the right file?") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wsesim.config.cluster import ClusterSpec, SwarmXSpec
-from wsesim.errors import DoesNotFit
+from wsesim.config.cluster import ClusterSpec, ExceptionSpec, SwarmXSpec
+from wsesim.errors import ConfigError, DoesNotFit, did_you_mean
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -104,7 +105,41 @@ class SystemClass:
         return len(self.members)
 
 
-def _behaviour(cluster: ClusterSpec, system: int) -> tuple[float, float, float, float, float | None]:
+def exceptional_links(cluster: ClusterSpec) -> dict[str, ExceptionSpec]:
+    """SwarmX nodes whose link to the node above differs.
+
+    Raises
+    ------
+    ConfigError
+        A node that the tree does not have.
+    """
+    named = {node: exception for exception in cluster.exceptions for node in exception.nodes}
+    if named:
+        inner = [node for node in tree(cluster.num_systems, cluster.swarmx.fan_out) if node.startswith("swarmx.")]
+        for node in named:
+            if node not in inner:
+                hint = (
+                    did_you_mean(node, inner)
+                    or f"; its nodes are {', '.join(inner[:8]) or 'none, one system needs no tree'}"
+                )
+                raise ConfigError(f"cluster.exceptions: node {node!r} is not in the tree{hint}")
+    return named
+
+
+def _below(cluster: ClusterSpec, nodes: Iterable[str]) -> dict[str, frozenset[int]]:
+    """Systems that hang below each node."""
+    import networkx as nx
+
+    graph = tree(cluster.num_systems, cluster.swarmx.fan_out)
+    return {
+        node: frozenset(int(leaf[3:]) for leaf in nx.descendants(graph, node) if leaf.startswith("cs."))
+        for node in nodes
+    }
+
+
+def _behaviour(
+    cluster: ClusterSpec, system: int, links_above: Sequence[ExceptionSpec]
+) -> tuple[float, float, float, float, float | None]:
     speed, extra_latency_s = 1.0, 0.0
     io, link = cluster.system.wafer.io_bytes_per_s, cluster.swarmx.link_bytes_per_s
     worker = cluster.input.worker_samples_per_s
@@ -115,6 +150,8 @@ def _behaviour(cluster: ClusterSpec, system: int) -> tuple[float, float, float, 
             link = exception.link_bytes_per_s or link
             worker = exception.worker_samples_per_s or worker
             extra_latency_s = extra_latency_s if exception.link_latency_s is None else exception.link_latency_s
+    link = min(link, *(above.link_bytes_per_s or link for above in links_above)) if links_above else link
+    extra_latency_s += sum(above.link_latency_s or 0.0 for above in links_above)
     latency_s = path_latency_s(cluster.swarmx, cluster.num_systems) + extra_latency_s
     return speed, io, link, latency_s, worker
 
@@ -130,15 +167,18 @@ def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemCl
     if cluster.num_systems > cluster.max_systems:
         raise DoesNotFit(
             f"{cluster.num_systems:,} systems are more than the fabric of {cluster.name} takes, {cluster.max_systems:,}; "
-            f"set cluster.num_systems to at most {cluster.max_systems:,}, or choose a larger cluster"
+            f"set cluster.num_systems to at most {cluster.max_systems:,}, or cluster.name to a larger one (`wsesim list clusters`)"
         )
-    named = {system for exception in cluster.exceptions for system in exception.systems}
+    links = exceptional_links(cluster)
+    below = _below(cluster, links) if links else {}
+    named = {system for exception in cluster.exceptions for system in exception.systems}.union(*below.values())
     regular = tuple(system for system in range(cluster.num_systems) if system not in named)
     groups: dict[Any, list[int]] = defaultdict(list)
     if regular:
-        groups[_behaviour(cluster, regular[0])].extend(regular)
+        groups[_behaviour(cluster, regular[0], ())].extend(regular)
     for system in sorted(named):
-        groups[_behaviour(cluster, system)].append(system)
+        above = [links[node] for node, systems in below.items() if system in systems]
+        groups[_behaviour(cluster, system, above)].append(system)
     folded = [SystemClass(tuple(sorted(members)), *behaviour) for behaviour, members in groups.items()]
     if not fold:
         folded = [

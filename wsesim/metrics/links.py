@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsesim.hardware.swarmx import tree
+from wsesim.hardware.swarmx import exceptional_links, tree
 from wsesim.metrics.utilization import bytes_per_step
 from wsesim.simulation import Simulation
 
@@ -39,11 +39,16 @@ def link_traffic(simulation: Simulation) -> list[LinkTraffic]:
     """
     cluster = simulation.run.cluster
     moved = bytes_per_step(simulation)
-    rate_of = {member: kind.link_bytes_per_s for kind in simulation.plan.classes for member in kind.members}
+    special = exceptional_links(cluster)
+    own_rate = dict.fromkeys(range(cluster.num_systems), cluster.swarmx.link_bytes_per_s)
+    for exception in cluster.exceptions:
+        own_rate |= {system: exception.link_bytes_per_s or own_rate[system] for system in exception.systems}
     graph = tree(cluster.num_systems, cluster.swarmx.fan_out)
     rows = []
     for parent, child in graph.edges:
-        rate = rate_of[int(child[3:])] if child.startswith("cs.") else cluster.swarmx.link_bytes_per_s
+        rate = own_rate[int(child[3:])] if child.startswith("cs.") else cluster.swarmx.link_bytes_per_s
+        if child in special and special[child].link_bytes_per_s is not None:
+            rate = special[child].link_bytes_per_s or rate
         down, up = moved["weights_in"], moved["gradients_out"]
         capacity = rate * simulation.step_time_s
         rows.append(LinkTraffic(parent, child, down, up, down / capacity, up / capacity))

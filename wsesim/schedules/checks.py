@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsesim.config.loader import Run, release_key
-from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.hardware import memoryx
 from wsesim.hardware.swarmx import system_classes
 from wsesim.schedules.plan import lanes_of
@@ -71,8 +71,20 @@ def _micro_batch_fits(run: Run) -> None:
         )
 
 
+def _memoryx_holds(run: Run) -> None:
+    parameters = parameter_count(run.model, run.training.sequence_length)
+    memoryx.check_capacity(run.cluster.memoryx, parameters, run.training.optimizer)
+
+
+def _fabric_takes(run: Run) -> None:
+    system_classes(run.cluster)
+
+
+CHECKS = (_batch, _positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits)
+
+
 def check(run: Run) -> None:
-    """Refuse what cannot be simulated.
+    """Refuse what cannot be simulated, with all that is wrong in one message.
 
     Raises
     ------
@@ -81,10 +93,12 @@ def check(run: Run) -> None:
     DoesNotFit
         More than the machine holds, with what would be needed.
     """
-    _batch(run)
-    _positions(run)
-    _release(run)
-    system_classes(run.cluster)
-    parameters = parameter_count(run.model, run.training.sequence_length)
-    memoryx.check_capacity(run.cluster.memoryx, parameters, run.training.optimizer)
-    _micro_batch_fits(run)
+    problems: list[WsesimError] = []
+    for one in CHECKS:
+        try:
+            one(run)
+        except (ConfigError, DoesNotFit) as error:
+            problems.append(error)
+    if problems:
+        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DoesNotFit
+        raise kind("\n".join(dict.fromkeys(str(problem) for problem in problems)))
