@@ -30,6 +30,8 @@ class Simulation:
     windows
         Stretches of the simulated time that make up one step: the last simulated step, and
         one of its micro-batches for each that was not simulated.
+    decisive_class
+        The class of systems that finishes the step last, by which the windows are cut. [-]
     step_time_s
         One optimizer step in the steady state. [s]
     first_step_s
@@ -48,6 +50,7 @@ class Simulation:
     plan: Plan
     trace: tuple[Span, ...]
     windows: tuple[Window, ...]
+    decisive_class: int
     step_time_s: float
     first_step_s: float
     num_steps: int
@@ -92,9 +95,13 @@ def _run_steps(
     return clock, schedule, step + 1
 
 
-def _windows(schedule: WeightStreaming, plan: Plan, count: int, num_steps: int) -> tuple[Window, ...]:
-    """The step as seen by the last class of systems to finish it."""
-    last = max(range(len(schedule.systems)), key=lambda index: schedule.step_ends_s[index][num_steps - 1])
+def _last_class(schedule: WeightStreaming, num_steps: int) -> int:
+    """The class of systems that finished the last step last."""
+    return max(range(len(schedule.systems)), key=lambda index: schedule.step_ends_s[index][num_steps - 1])
+
+
+def _windows(schedule: WeightStreaming, plan: Plan, count: int, num_steps: int, last: int) -> tuple[Window, ...]:
+    """The step as one class of systems sees it."""
     ends = [0.0, *schedule.step_ends_s[last][:num_steps]]
     over = 1 if _steps_repeat(schedule) else max(1, num_steps // 2)
     step = Window(ends[-1 - over], ends[-1], 1.0 / over)
@@ -151,12 +158,14 @@ def run_schedule(
         if count == plan.num_micro_batches or _micro_batches_repeat(schedule, count):
             break
         count = min(2 * count, plan.num_micro_batches)
-    windows = _windows(schedule, plan, count, steps)
+    last = _last_class(schedule, steps)
+    windows = _windows(schedule, plan, count, steps, last)
     return Simulation(
         run=run,
         plan=plan,
         trace=tuple(schedule.trace),
         windows=windows,
+        decisive_class=last,
         step_time_s=sum(window.duration_s for window in windows),
         first_step_s=schedule.step_ends_s[0][0],
         num_steps=steps,

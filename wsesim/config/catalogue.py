@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,10 @@ from typing import Any
 from wsesim.errors import ConfigError, UnknownNameError, did_you_mean
 
 KINDS = ("systems", "clusters", "models", "runs", "calibrations")
-_LARGEST_FILE_BYTES = 10_000_000
+_LARGEST_FILE_BYTES = 1_000_000
+_LONGEST_VALUE = 60
+_DOTTED = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++\s*+\.\s*+){50}""")
+"""A key of more than fifty parts, which the TOML reader takes quadratic time for."""
 
 
 @cache
@@ -43,8 +47,33 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def find(kind: str, name: str) -> Path:
-    """File of one catalogue entry.
+def value_shown(value: Any) -> str:
+    """A value of a file as messages quote it: short, and as TOML writes it.
+
+    Examples
+    --------
+    >>> value_shown(True), value_shown([1, 2])
+    ('true', '[1, 2]')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python refuses to write integers of more than 4300 digits
+        return f"a {type(value).__name__} of absurd size"
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file; False, too, for what can be no path at all."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def find(kind: str, name: str, place: str = "") -> Path:
+    """File of one catalogue entry; `place` is the key that names it, for messages.
 
     Raises
     ------
@@ -54,11 +83,12 @@ def find(kind: str, name: str) -> Path:
     if name in names(kind):
         return root() / kind / f"{name}.toml"
     hint = did_you_mean(name, names(kind)) or f"; `wsesim list {kind}` shows what there is"
-    raise UnknownNameError(f"{kind.removesuffix('s')} {name!r} is not in the catalogue{hint}")
+    where = f"{place}: " if place else ""
+    raise UnknownNameError(f"{where}{kind.removesuffix('s')} {value_shown(name)} is not in the catalogue{hint}")
 
 
-def read_text(path: Path, largest_bytes: int = _LARGEST_FILE_BYTES) -> str:
-    """Text of a small file.
+def read_text(path: Path, largest_bytes: int = _LARGEST_FILE_BYTES, errors: str = "strict") -> str:
+    """Text of a small file, with or without a byte order mark.
 
     Raises
     ------
@@ -69,13 +99,15 @@ def read_text(path: Path, largest_bytes: int = _LARGEST_FILE_BYTES) -> str:
     try:
         if path.is_dir():
             raise ConfigError(f"{place}: is a folder; name a file in it")
-        if path.stat().st_size > largest_bytes:
+        with path.open("rb") as file:
+            content = file.read(largest_bytes + 1)
+        if len(content) > largest_bytes:
             raise ConfigError(f"{place}: is larger than {largest_bytes // 1_000_000} MB; is it the right file?")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8-sig", errors).replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise ConfigError(f"{place}: there is no such file; check the path, or see `wsesim list`") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{place}: is not a text file; a TOML, JSON or YAML file was expected") from None
+        raise ConfigError(f"{place}: is not text in UTF-8; is it the right file? If so, save it as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{place}: cannot be read ({reason}); check the path and its permissions") from None
@@ -89,9 +121,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     ConfigError
         The file cannot be read, or is not TOML; the message has the line.
     """
+    text = read_text(path)
+    if _DOTTED.search(text):
+        raise ConfigError(f"{shown(path)}: has a key of more than 50 parts; is it the right file?")
     try:
-        return tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{shown(path)}: is nested too deeply; is it the right file?") from None
+    except ValueError as error:  # tomllib lets Python's own errors through: days that do not exist, 5000 digits
         raise ConfigError(f"{shown(path)}: is not valid TOML: {error}; correct that line") from None
 
 

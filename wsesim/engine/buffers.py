@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import simpy
 
@@ -45,46 +46,54 @@ class Mailbox:
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
-        self._items = 0
+        self._items: deque[Any] = deque()
         self._reader: simpy.Event | None = None
 
-    def put(self, _event: simpy.Event | None = None) -> None:
-        """Add an item; usable as a callback of an event."""
+    def put(self, item: Any = None) -> None:
+        """Add an item."""
         if self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.succeed()
+            reader.succeed(item)
         else:
-            self._items += 1
+            self._items.append(item)
 
-    def get(self) -> simpy.Event | None:
-        """Take the next item; an event to wait for, or None where one is there."""
-        if self._items:
-            self._items -= 1
-            return None
+    def put_value(self, event: simpy.Event) -> None:
+        """Add what an event brings; a callback."""
+        self.put(event.value)
+
+    def has_item(self) -> bool:
+        """Whether `take` would find something."""
+        return bool(self._items)
+
+    def take(self) -> Any:
+        """Take the item that `has_item` promised."""
+        return self._items.popleft()
+
+    def wait(self) -> simpy.Event:
+        """Event that brings the next item, where there is none yet."""
         self._reader = self.env.event()
         return self._reader
 
 
-class Turn:
-    """A resource that one user holds at a time, granted first-in-first-out."""
+class Turnstile:
+    """A resource that its users pass one after another, in an order that is fixed beforehand."""
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
-        self.busy = False
-        self._waiting: deque[simpy.Event] = deque()
+        self.now_serving = 0
+        self._waiting: dict[int, simpy.Event] = {}
 
-    def take(self) -> simpy.Event | None:
-        """Ask for the resource; an event to wait for, or None where it is free."""
-        if not self.busy:
-            self.busy = True
+    def take(self, ticket: int) -> simpy.Event | None:
+        """Ask for the resource; an event to wait for, or None where all earlier tickets are through."""
+        if ticket == self.now_serving:
             return None
         event = self.env.event()
-        self._waiting.append(event)
+        self._waiting[ticket] = event
         return event
 
     def give(self) -> None:
-        """Hand the resource on."""
-        if self._waiting:
-            self._waiting.popleft().succeed()
-        else:
-            self.busy = False
+        """Let the next ticket through."""
+        self.now_serving += 1
+        event = self._waiting.pop(self.now_serving, None)
+        if event is not None:
+            event.succeed()

@@ -64,3 +64,10 @@ def within(spans: Iterable[Span], windows: Iterable[Window]) -> Iterator[tuple[S
         inside = sum(overlap_s(span.start_s, span.end_s, window) * window.weight for window in held)
         if inside > 0.0:
             yield span, inside
+
+
+def ended_within_s(span: Span, windows: Iterable[Window]) -> float:
+    """Whole duration of a span for each window that it ends in, times the window's weight. [s]"""
+    return sum(
+        (span.end_s - span.start_s) * window.weight for window in windows if window.start_s < span.end_s <= window.end_s
+    )

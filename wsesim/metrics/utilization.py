@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from wsesim.engine.trace import within
-from wsesim.metrics.breakdown import critical_class
+from wsesim.engine.trace import ended_within_s, within
 from wsesim.simulation import Simulation
 
 _WAFER_WORK = ("gemm", "attention", "sequencing")
@@ -15,11 +14,13 @@ def utilization(simulation: Simulation) -> dict[str, float]:
     """Share of the step in which each part works. [-]
 
     Wafer, ports and input are those of the class of systems that decides the step; the
-    broadcast counts for the port in, the reduction for the port out.
+    broadcast counts for the port in, the reduction for the port out. Spans are counted whole
+    where they end: in a steady state as much crosses the start of the step as its end.
     """
-    index = critical_class(simulation)
+    index = simulation.decisive_class
     busy: dict[str, float] = defaultdict(float)
-    for span, inside_s in within(simulation.trace, simulation.windows):
+    for span in simulation.trace:
+        inside_s = ended_within_s(span, simulation.windows)
         if span.part == f"wafer.{index}" and span.kind in _WAFER_WORK:
             busy["wafer"] += inside_s
         elif span.part in ("swarmx_down", "swarmx_up"):
@@ -35,7 +36,7 @@ def utilization(simulation: Simulation) -> dict[str, float]:
 
 def layer_times_s(simulation: Simulation) -> dict[tuple[int, str], dict[str, float]]:
     """Seconds of one step by layer and phase on the wafer that decides it, waits included. [s]"""
-    part = f"wafer.{critical_class(simulation)}"
+    part = f"wafer.{simulation.decisive_class}"
     rows: dict[tuple[int, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for span, inside_s in within(simulation.trace, simulation.windows):
         if span.part == part:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from wsesim.config.loader import Run, release_key
@@ -58,6 +59,16 @@ class Sweep:
     fetched_bytes: int = 0
 
     @property
+    def num_in(self) -> int:
+        """Transfers over the port in. [-]"""
+        return self.num_chunks + (1 if self.fetched_bytes else 0)
+
+    @property
+    def num_out(self) -> int:
+        """Transfers over the port out. [-]"""
+        return (self.num_chunks if self.phase == "backward" else 0) + (1 if self.saved_bytes else 0)
+
+    @property
     def num_bytes(self) -> int:
         """All chunks. [bytes]"""
         return self.chunk_bytes * self.num_chunks
@@ -100,6 +111,43 @@ class Plan:
     classes: tuple[SystemClass, ...]
     software_release: str
     release_rate: float
+
+
+@dataclass(frozen=True)
+class PortOrder:
+    """The order in which transfers pass one system's port: the order of the program.
+
+    In: the input of a micro-batch, then for each sweep the activations it needs and its
+    weights. Out: for each sweep the activations that it saves, or its gradients.
+
+    Attributes
+    ----------
+    first_in, first_out
+        Ticket of each sweep's first transfer within a micro-batch. [-]
+    num_in, num_out
+        Transfers of one micro-batch. [-]
+    """
+
+    first_in: tuple[int, ...]
+    first_out: tuple[int, ...]
+    num_in: int
+    num_out: int
+
+
+def port_order(sweeps: tuple[Sweep, ...]) -> PortOrder:
+    """Tickets for the transfers of one micro-batch."""
+    first_in = tuple(accumulate((sweep.num_in for sweep in sweeps), initial=1))
+    first_out = tuple(accumulate((sweep.num_out for sweep in sweeps), initial=0))
+    return PortOrder(first_in[:-1], first_out[:-1], first_in[-1], first_out[-1])
+
+
+def last_contributions(sweeps: tuple[Sweep, ...]) -> dict[int, int]:
+    """For each layer's parameters, the layer whose backward sweep is the last to add to their gradient."""
+    last: dict[int, int] = {}
+    for sweep in sweeps:
+        if sweep.phase == "backward":
+            last |= dict.fromkeys(sweep.tensors, sweep.layer)
+    return last
 
 
 def pick_release(calibration: CalibrationSpec, wanted: str | None) -> tuple[str, float]:

@@ -5,6 +5,10 @@ reverse for the backward pass, again for every micro-batch. The wafer computes a
 it is there, the gradient of a chunk leaves when it is computed, MemoryX updates a layer's
 parameters when the last micro-batch's gradient is in, and the next step's weights wait for
 that. Each process below is one of these sentences.
+
+Everything passes in program order, also over the ports: the compiler fixes the order, as
+the program is the same on every system. So no choice is made during a step, and each time
+is a maximum of earlier ones plus a duration.
 """
 
 from __future__ import annotations
@@ -12,17 +16,36 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Generator
+from typing import Any, NamedTuple
 
 import simpy
 
 from wsesim.config.cluster import ClusterSpec
-from wsesim.engine.buffers import Mailbox, Turn
+from wsesim.engine.buffers import Mailbox, Turnstile
 from wsesim.engine.clock import Clock
 from wsesim.engine.trace import Span
 from wsesim.hardware.cs_system import CSSystem
-from wsesim.schedules.plan import Plan, Sweep
+from wsesim.schedules.plan import Plan, Sweep, last_contributions, port_order
 
-Process = Generator[simpy.Event, None, None]
+Process = Generator[simpy.Event, Any, None]
+NEVER_S = -1.0
+"""Before the start: nothing was waited for. [s]"""
+
+
+class Moment(NamedTuple):
+    """Which micro-batch of which step, and both as one running number."""
+
+    step: int
+    micro_batch: int
+    number: int
+
+
+class Chunk(NamedTuple):
+    """What held a chunk of weights up before it was sent. [s]"""
+
+    gradient_s: float
+    update_s: float
+    room_s: float
 
 
 class WeightStreaming:
@@ -40,21 +63,20 @@ class WeightStreaming:
         self.clock = clock
         self.cluster = cluster
         self.plan = plan
+        self.order = port_order(plan.sweeps)
         self.num_micro_batches = num_micro_batches
         self.trace: list[Span] = []
         wafer, prefetch = cluster.system.wafer, cluster.input.prefetch_micro_batches
         self.systems = [CSSystem(clock, index, kind, wafer, prefetch) for index, kind in enumerate(plan.classes)]
-        slowest_port = min(min(kind.io_bytes_per_s, kind.link_bytes_per_s) for kind in plan.classes)
-        slowest_link = cluster.swarmx.link_bytes_per_s if cluster.num_systems > 1 else slowest_port
-        self.fabric_bytes_per_s = min(slowest_port, slowest_link)
+        self.fabric_bytes_per_s = fabric_rate_bytes_per_s(cluster, plan)
         self.updated: dict[int, list[simpy.Event]] = defaultdict(lambda: [clock.event() for _ in plan.layers])
+        self.gradient_arrived_s = [NEVER_S] * len(plan.layers)
         self.reduced = Mailbox(clock)
-        self.reduced_layers: list[int] = []
         self.step_ends_s: list[list[float]] = [[] for _ in plan.classes]
         self.micro_batch_ends_s: list[list[float]] = [[] for _ in plan.classes]
         self.step_done: dict[int, simpy.Event] = defaultdict(clock.event)
         self._unfinished: dict[int, int] = defaultdict(lambda: len(self.systems))
-        self._last_use = _contributions(plan)
+        self._last_contribution = last_contributions(plan.sweeps)
         for event in self.updated[0]:
             event.succeed()
 
@@ -66,258 +88,296 @@ class WeightStreaming:
         for system in self.systems:
             name = f"class {system.index} of systems"
             self.clock.start(f"{name}, wafer", self.train(system))
-            self.clock.start(f"{name}, input", self.feed(system))
+            self.clock.start(f"{name}, input workers", self.prepare_input(system))
+            self.clock.start(f"{name}, input", self.send_input(system))
             if any(sweep.saved_bytes for sweep in self.plan.sweeps):
                 self.clock.start(f"{name}, saving activations", self.save_activations(system))
                 self.clock.start(f"{name}, fetching activations", self.fetch_activations(system))
 
+    def moments(self) -> Generator[Moment, None, None]:
+        """All micro-batches of all steps, without end."""
+        for number in itertools.count():
+            yield Moment(*divmod(number, self.num_micro_batches), number)
+
     def send_weights(self) -> Process:
         """MemoryX streams every sweep's weights to all systems, as fast as they have room."""
-        for step in itertools.count():
-            updated = self.updated[step]
-            for micro in range(self.num_micro_batches):
-                for sweep in self.plan.sweeps:
-                    for tensor in sweep.tensors:
-                        if not updated[tensor].processed:
-                            start_s = self.clock.now
-                            yield updated[tensor]
-                            self.note("memoryx", "wait_update", sweep, step, micro, start_s)
-                    for _ in range(sweep.num_chunks):
-                        yield from self.broadcast(sweep, step, micro)
-            del self.updated[step]
+        for moment in self.moments():
+            first_tickets = (moment.number * self.order.num_in + first for first in self.order.first_in)
+            for sweep, first_ticket in zip(self.plan.sweeps, first_tickets, strict=True):
+                gradient_s = update_s = NEVER_S
+                for tensor in sweep.tensors:
+                    updated = self.updated[moment.step][tensor]
+                    if not updated.processed:
+                        yield updated
+                        gradient_s, update_s = self.gradient_arrived_s[tensor], self.clock.now
+                ticket = first_ticket + (1 if sweep.fetched_bytes else 0)
+                for chunk in range(sweep.num_chunks):
+                    yield from self.broadcast(sweep, moment, ticket + chunk, gradient_s, update_s)
+            if moment.micro_batch == self.num_micro_batches - 1:
+                del self.updated[moment.step]
 
-    def broadcast(self, sweep: Sweep, step: int, micro: int) -> Process:
+    def broadcast(self, sweep: Sweep, moment: Moment, ticket: int, gradient_s: float, update_s: float) -> Process:
         """One chunk goes down the tree to every system at once."""
-        size, start_s = sweep.chunk_bytes, self.clock.now
+        size = sweep.chunk_bytes
         for system in self.systems:
             room = system.weight_room.take(size)
             if room is not None:
                 yield room
-        self.note("memoryx", "wait_room", sweep, step, micro, start_s)
-        start_s = self.clock.now
+        room_s = self.clock.now
         for system in self.systems:
-            turn = system.port_in.take()
+            turn = system.port_in.take(ticket)
             if turn is not None:
                 yield turn
-        self.note("memoryx", "wait_port", sweep, step, micro, start_s)
         start_s = self.clock.now
         yield self.clock.timeout(size / min(sweep.rate_bytes_per_s, self.fabric_bytes_per_s))
-        self.note("swarmx_down", "transfer", sweep, step, micro, start_s, size)
+        self.note("swarmx_down", "transfer", sweep, moment, start_s, size)
+        chunk = Chunk(gradient_s, update_s, room_s)
         for system in self.systems:
             system.port_in.give()
-            latency_s = system.kind.latency_s + self.cluster.memoryx.tensor_latency_s
-            arrival = self.clock.timeout(latency_s)
-            arrival.callbacks.append(system.weights.put)
+            arrival = self.clock.timeout(system.kind.latency_s + self.cluster.memoryx.tensor_latency_s, chunk)
+            arrival.callbacks.append(system.weights.put_value)
 
     def train(self, system: CSSystem) -> Process:
         """The wafer computes each layer as its weights come past."""
         wafer, plan = f"wafer.{system.index}", self.plan
-        for step in itertools.count():
-            for micro in range(self.num_micro_batches):
-                start_s = self.clock.now
-                ready = system.inputs.get()
-                if ready is not None:
-                    yield ready
-                system.input_room.give(1)
-                self.note(wafer, "wait_input", plan.sweeps[0], step, micro, start_s)
-                for sweep in plan.sweeps:
-                    yield from self.sweep(system, wafer, sweep, step, micro)
-                self.micro_batch_ends_s[system.index].append(self.clock.now)
-            self.step_ends_s[system.index].append(self.clock.now)
-            self._unfinished[step] -= 1
-            if self._unfinished[step] == 0:
-                self.step_done.pop(step, self.clock.event()).succeed()
+        for moment in self.moments():
+            start_s = self.clock.now
+            if system.inputs.has_item():
+                system.inputs.take()
+            else:
+                yield system.inputs.wait()
+                self.note(wafer, "wait_input", plan.sweeps[0], moment, start_s)
+            system.input_room.give(1)
+            for sweep in plan.sweeps:
+                yield from self.sweep(system, wafer, sweep, moment)
+            self.micro_batch_ends_s[system.index].append(self.clock.now)
+            if moment.micro_batch == self.num_micro_batches - 1:
+                self.end_step(system, moment.step)
 
-    def sweep(self, system: CSSystem, wafer: str, sweep: Sweep, step: int, micro: int) -> Process:
+    def end_step(self, system: CSSystem, step: int) -> None:
+        """A system has finished its last sweep of a step."""
+        self.step_ends_s[system.index].append(self.clock.now)
+        self._unfinished[step] -= 1
+        if self._unfinished[step] == 0:
+            self.step_done[step].succeed()
+
+    def sweep(self, system: CSSystem, wafer: str, sweep: Sweep, moment: Moment) -> Process:
         """The wafer works through one layer in one pass."""
         speed, clock = system.kind.speed, self.clock
         if sweep.sequencing_s:
             start_s = clock.now
             yield clock.timeout(sweep.sequencing_s / speed)
-            self.note(wafer, "sequencing", sweep, step, micro, start_s)
+            self.note(wafer, "sequencing", sweep, moment, start_s)
         if sweep.fetched_bytes:
-            start_s = clock.now
-            back = system.activations.get()
-            if back is not None:
-                yield back
-                self.note(wafer, "wait_activations", sweep, step, micro, start_s)
+            if system.activations.has_item():
+                system.activations.take()
+            else:
+                start_s = clock.now
+                yield system.activations.wait()
+                self.note(wafer, "wait_activations", sweep, moment, start_s)
             system.activation_room.give(1)
         chunk_s = sweep.gemm_s / sweep.num_chunks / speed
         for _ in range(sweep.num_chunks):
-            there = system.weights.get()
-            if there is not None:
-                start_s = clock.now
-                yield there
-                self.note(wafer, "wait_weights", sweep, step, micro, start_s)
-            start_s = clock.now
-            yield clock.timeout(chunk_s)
-            self.note(wafer, "gemm", sweep, step, micro, start_s)
-            system.weight_room.give(sweep.chunk_bytes)
-            if sweep.phase == "backward":
-                room = system.gradient_room.take(sweep.chunk_bytes)
-                if room is not None:
-                    start_s = clock.now
-                    yield room
-                    self.note(wafer, "wait_gradients", sweep, step, micro, start_s)
-                system.gradients.put()
+            yield from self.compute_chunk(system, wafer, sweep, moment, chunk_s)
         if sweep.attention_s:
             start_s = clock.now
             yield clock.timeout(sweep.attention_s / speed)
-            self.note(wafer, "attention", sweep, step, micro, start_s)
+            self.note(wafer, "attention", sweep, moment, start_s)
         if sweep.saved_bytes:
-            start_s = clock.now
             room = system.saving_room.take(1)
             if room is not None:
+                start_s = clock.now
                 yield room
-                self.note(wafer, "wait_activations", sweep, step, micro, start_s)
+                self.note(wafer, "wait_activations", sweep, moment, start_s)
             system.to_save.put()
+
+    def compute_chunk(self, system: CSSystem, wafer: str, sweep: Sweep, moment: Moment, chunk_s: float) -> Process:
+        """One chunk of weights is used, and in the backward pass its gradient made."""
+        clock = self.clock
+        if system.weights.has_item():
+            system.weights.take()
+        else:
+            start_s = clock.now
+            chunk = yield system.weights.wait()
+            self.note_weight_wait(wafer, sweep, moment, start_s, chunk)
+        start_s = clock.now
+        yield clock.timeout(chunk_s)
+        self.note(wafer, "gemm", sweep, moment, start_s)
+        system.weight_room.give(sweep.chunk_bytes)
+        if sweep.phase == "backward":
+            room = system.gradient_room.take(sweep.chunk_bytes)
+            if room is not None:
+                start_s = clock.now
+                yield room
+                self.note(wafer, "wait_gradients", sweep, moment, start_s)
+            system.gradients.put()
 
     def reduce_gradients(self) -> Process:
         """Each chunk of gradients goes up the tree once every system has delivered it."""
-        backward = [sweep for sweep in self.plan.sweeps if sweep.phase == "backward"]
-        for step in itertools.count():
-            for micro in range(self.num_micro_batches):
-                for sweep in backward:
-                    for chunk in range(sweep.num_chunks):
-                        yield from self.reduce(sweep, step, micro)
-                        last = micro == self.num_micro_batches - 1 and chunk == sweep.num_chunks - 1
-                        if last:
-                            self.deliver(sweep)
+        for moment in self.moments():
+            first_tickets = (moment.number * self.order.num_out + first for first in self.order.first_out)
+            for sweep, first_ticket in zip(self.plan.sweeps, first_tickets, strict=True):
+                if sweep.phase != "backward":
+                    continue
+                for chunk in range(sweep.num_chunks):
+                    yield from self.reduce(sweep, moment, first_ticket + chunk)
+                if moment.micro_batch == self.num_micro_batches - 1:
+                    self.deliver(sweep)
 
-    def reduce(self, sweep: Sweep, step: int, micro: int) -> Process:
+    def reduce(self, sweep: Sweep, moment: Moment, ticket: int) -> Process:
         """One chunk leaves every system and arrives, summed, at MemoryX."""
         size = sweep.chunk_bytes
         for system in self.systems:
-            ready = system.gradients.get()
-            if ready is not None:
-                yield ready
+            if system.gradients.has_item():
+                system.gradients.take()
+            else:
+                yield system.gradients.wait()
         for system in self.systems:
-            turn = system.port_out.take()
+            turn = system.port_out.take(ticket)
             if turn is not None:
                 yield turn
         start_s = self.clock.now
         yield self.clock.timeout(size / min(self.cluster.memoryx.ingress_bytes_per_s, self.fabric_bytes_per_s))
-        self.note("swarmx_up", "transfer", sweep, step, micro, start_s, size)
+        self.note("swarmx_up", "transfer", sweep, moment, start_s, size)
         for system in self.systems:
             system.port_out.give()
             system.gradient_room.give(size)
 
     def deliver(self, sweep: Sweep) -> None:
         """The last chunk of a layer's gradient reaches MemoryX after the way up."""
-        arrival = self.clock.timeout(max(system.kind.latency_s for system in self.systems))
-
-        def put(_event: simpy.Event) -> None:
-            for tensor in sweep.tensors:
-                if self._last_use[tensor] == sweep.layer:
-                    self.reduced_layers.append(tensor)
-                    self.reduced.put()
-
-        arrival.callbacks.append(put)
+        complete = [tensor for tensor in sweep.tensors if self._last_contribution[tensor] == sweep.layer]
+        arrival = self.clock.timeout(max(system.kind.latency_s for system in self.systems), complete)
+        arrival.callbacks.append(self.reduced.put_value)
 
     def update_weights(self) -> Process:
         """MemoryX updates a layer when its gradient is in, or all layers when all are in."""
-        num_layers = len(self.plan.layers)
         for step in itertools.count():
             updated = self.updated[step + 1]
             arrived: list[int] = []
-            for _ in range(num_layers):
-                one = self.reduced.get()
-                if one is not None:
-                    yield one
-                arrived.append(self.reduced_layers.pop(0))
+            while len(arrived) < len(self.plan.layers):
+                complete = self.reduced.take() if self.reduced.has_item() else (yield self.reduced.wait())
+                arrived += complete
                 if not self.plan.waits_for_norm:
-                    yield from self.update(arrived[-1], step, updated)
+                    yield from self.update(complete, step, updated)
             if self.plan.waits_for_norm:
-                for layer in sorted(arrived):
-                    yield from self.update(layer, step, updated)
+                yield from self.update(sorted(arrived), step, updated)
 
-    def update(self, layer: int, step: int, updated: list[simpy.Event]) -> Process:
-        """One layer's parameters get their new values."""
-        start_s = self.clock.now
-        yield self.clock.timeout(self.plan.update_s[layer])
-        self.trace.append(Span("optimizer", "update", layer, "", step, 0, start_s, self.clock.now))
-        updated[layer].succeed()
+    def update(self, layers: list[int], step: int, updated: list[simpy.Event]) -> Process:
+        """Some layers' parameters get their new values, one after another."""
+        arrived_s = self.clock.now
+        for layer in layers:
+            start_s = self.clock.now
+            self.gradient_arrived_s[layer] = arrived_s
+            yield self.clock.timeout(self.plan.update_s[layer])
+            self.trace.append(Span("optimizer", "update", layer, "", step, 0, start_s, self.clock.now))
+            updated[layer].succeed()
 
-    def feed(self, system: CSSystem) -> Process:
-        """Input workers prepare micro-batches and send them over the port."""
-        worker, size = system.kind.worker_samples_per_s, self.plan.input_bytes
-        workers = f"input.{system.index}"
-        for count in itertools.count():
-            step, micro = divmod(count, self.num_micro_batches)
+    def prepare_input(self, system: CSSystem) -> Process:
+        """Input workers prepare micro-batches, as long as there is room for them."""
+        worker, workers = system.kind.worker_samples_per_s, f"input.{system.index}"
+        for moment in self.moments():
             room = system.input_room.take(1)
             if room is not None:
                 yield room
             if worker is not None:
                 start_s = self.clock.now
                 yield self.clock.timeout(self.plan.micro_batch_size / (worker * self.plan.input_workers))
-                self.note(workers, "prepare", self.plan.sweeps[0], step, micro, start_s)
-            yield from self.move(
-                system.port_in, system, f"port_in.{system.index}", "input", self.plan.sweeps[0], size, step, micro
-            )
+                self.note(workers, "prepare", self.plan.sweeps[0], moment, start_s)
+            system.prepared.put()
+
+    def send_input(self, system: CSSystem) -> Process:
+        """A prepared micro-batch goes to the wafer ahead of its first weights."""
+        sweep, size, part = self.plan.sweeps[0], self.plan.input_bytes, f"port_in.{system.index}"
+        for moment in self.moments():
+            if system.prepared.has_item():
+                system.prepared.take()
+            else:
+                yield system.prepared.wait()
+            ticket = moment.number * self.order.num_in
+            yield from self.move(system.port_in, ticket, system, part, "input", sweep, moment, size)
             system.inputs.put()
 
     def save_activations(self, system: CSSystem) -> Process:
         """What the backward pass needs leaves the wafer after each forward sweep."""
-        saving = [sweep for sweep in self.plan.sweeps if sweep.saved_bytes]
-        port = f"port_out.{system.index}"
-        for count in itertools.count():
-            step, micro = divmod(count, self.num_micro_batches)
-            for sweep in saving:
-                there = system.to_save.get()
-                if there is not None:
-                    yield there
-                yield from self.move(
-                    system.port_out, system, port, "activations", sweep, sweep.saved_bytes, step, micro
-                )
+        part = f"port_out.{system.index}"
+        for moment in self.moments():
+            first = moment.number * self.order.num_out
+            for sweep, ticket in zip(self.plan.sweeps, self.order.first_out, strict=True):
+                if not sweep.saved_bytes:
+                    continue
+                if system.to_save.has_item():
+                    system.to_save.take()
+                else:
+                    yield system.to_save.wait()
+                size = sweep.saved_bytes
+                yield from self.move(system.port_out, first + ticket, system, part, "activations", sweep, moment, size)
                 system.saving_room.give(1)
             system.all_saved.put()
 
     def fetch_activations(self, system: CSSystem) -> Process:
         """What the backward pass needs comes back in reverse order, at most two layers ahead."""
-        fetching = [sweep for sweep in self.plan.sweeps if sweep.fetched_bytes]
-        port = f"port_in.{system.index}"
-        for count in itertools.count():
-            step, micro = divmod(count, self.num_micro_batches)
-            saved = system.all_saved.get()
-            if saved is not None:
-                yield saved
-            for sweep in fetching:
+        part = f"port_in.{system.index}"
+        for moment in self.moments():
+            first = moment.number * self.order.num_in
+            if system.all_saved.has_item():
+                system.all_saved.take()
+            else:
+                yield system.all_saved.wait()
+            for sweep, ticket in zip(self.plan.sweeps, self.order.first_in, strict=True):
+                if not sweep.fetched_bytes:
+                    continue
                 room = system.activation_room.take(1)
                 if room is not None:
                     yield room
-                yield from self.move(
-                    system.port_in, system, port, "activations", sweep, sweep.fetched_bytes, step, micro
-                )
+                size = sweep.fetched_bytes
+                yield from self.move(system.port_in, first + ticket, system, part, "activations", sweep, moment, size)
                 system.activations.put()
 
     def move(
-        self, port: Turn, system: CSSystem, part: str, kind: str, sweep: Sweep, size: int, step: int, micro: int
+        self,
+        port: Turnstile,
+        ticket: int,
+        system: CSSystem,
+        part: str,
+        kind: str,
+        sweep: Sweep,
+        moment: Moment,
+        size: int,
     ) -> Process:
         """One transfer of one system over its port, outside the tree."""
-        turn = port.take()
+        turn = port.take(ticket)
         if turn is not None:
             yield turn
         start_s = self.clock.now
         yield self.clock.timeout(size / system.kind.io_bytes_per_s)
-        self.note(part, kind, sweep, step, micro, start_s, size)
+        self.note(part, kind, sweep, moment, start_s, size)
         port.give()
 
-    def note(
-        self, part: str, kind: str, sweep: Sweep, step: int, micro: int, start_s: float, num_bytes: int = 0
-    ) -> None:
+    def note(self, part: str, kind: str, sweep: Sweep, moment: Moment, start_s: float, num_bytes: int = 0) -> None:
         """Remember a span that ends now, if it took any time."""
         now = self.clock.now
         if now > start_s:
-            self.trace.append(Span(part, kind, sweep.layer, sweep.phase, step, micro, start_s, now, num_bytes))
+            span = Span(part, kind, sweep.layer, sweep.phase, moment.step, moment.micro_batch, start_s, now, num_bytes)
+            self.trace.append(span)
+
+    def note_weight_wait(self, wafer: str, sweep: Sweep, moment: Moment, start_s: float, chunk: Chunk) -> None:
+        """Split a wait for weights by what held them up: gradients, the update, room elsewhere, the way."""
+        for kind, end_s in (
+            ("wait_gradients", chunk.gradient_s),
+            ("wait_optimizer", chunk.update_s),
+            ("wait_stragglers", chunk.room_s),
+            ("wait_weights", self.clock.now),
+        ):
+            if end_s > start_s:
+                span = Span(wafer, kind, sweep.layer, sweep.phase, moment.step, moment.micro_batch, start_s, end_s)
+                self.trace.append(span)
+                start_s = end_s
 
 
-def _contributions(plan: Plan) -> dict[int, int]:
-    """For each layer's parameters, the layer whose backward sweep is the last to add to their gradient."""
-    last: dict[int, int] = {}
-    for sweep in plan.sweeps:
-        if sweep.phase == "backward":
-            last |= dict.fromkeys(sweep.tensors, sweep.layer)
-    return last
+def fabric_rate_bytes_per_s(cluster: ClusterSpec, plan: Plan) -> float:
+    """Rate of the tree: that of its slowest link or port. [bytes/s]"""
+    slowest = min(min(kind.io_bytes_per_s, kind.link_bytes_per_s) for kind in plan.classes)
+    return min(slowest, cluster.swarmx.link_bytes_per_s) if cluster.num_systems > 1 else slowest
 
 
 SCHEDULES = {"weight_streaming": WeightStreaming}
