@@ -17,6 +17,7 @@ from wsesim.metrics.training import Job, job
 from wsesim.metrics.utilization import utilization
 from wsesim.simulation import Simulation, run_schedule
 from wsesim.units import parse_quantity, unit_of_field
+from wsesim.validation.coverage import outside_of_measurements
 
 UNCERTAIN = ("calibrated", "assumed")
 
@@ -174,6 +175,11 @@ def assumptions(simulation: Simulation) -> tuple[Assumption, ...]:
     return tuple(found)
 
 
+def _coverage_note(run: Run) -> list[str]:
+    outside = outside_of_measurements(run)
+    return [f"extrapolates beyond what has been measured: {'; '.join(outside)}"] if outside else []
+
+
 def _release_note(simulation: Simulation) -> list[str]:
     wanted, chosen = simulation.run.cluster.software_release, simulation.plan.software_release
     if wanted is None or release_key(wanted) == release_key(chosen):
@@ -261,7 +267,12 @@ def simulate(run: Run) -> Result:
         strong_scaling_efficiency=strong,
         job=job(run, simulation.step_time_s),
         assumptions=assumptions(simulation),
-        notes=(*_release_note(simulation), *_micro_batch_note(simulation), *_steady_note(simulation)),
+        notes=(
+            *_coverage_note(run),
+            *_release_note(simulation),
+            *_micro_batch_note(simulation),
+            *_steady_note(simulation),
+        ),
         num_events=simulation.num_events,
         wall_s=simulation.wall_s,
     )

@@ -10,9 +10,11 @@ A file may name one `source` and `status` for all its numbers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from wsesim.config.catalogue import value_shown
 from wsesim.errors import ConfigError, did_you_mean
 from wsesim.units import parse_quantity, unit_of_field
 
@@ -52,13 +54,30 @@ def is_number_table(value: Any) -> bool:
 def _bounds(key: str, raw: Any, unit: str, place: str) -> tuple[float | None, float | None]:
     if raw is None:
         return None, None
-    if not isinstance(raw, list) or len(raw) != 2:
-        raise ConfigError(f"{place}: {key}.range is {raw!r}; write two numbers, [lowest, highest]")
+    wrong = f"{place}: {key}.range is {value_shown(raw)}; write two numbers, [lowest, highest]"
+    if not isinstance(raw, list) or len(raw) != 2 or any(isinstance(end, bool) for end in raw):
+        raise ConfigError(wrong)
     try:
         low, high = (parse_quantity(end, unit) if isinstance(end, str) else float(end) for end in raw)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{place}: {key}.range: {error}") from None
+    except (TypeError, OverflowError):
+        raise ConfigError(wrong) from None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ConfigError(wrong)
     return low, high
+
+
+def _words(key: str, raw: dict[str, Any], names: tuple[str, ...], place: str) -> dict[str, str]:
+    """The texts that stand beside a number, or at the top of a file."""
+    for name in names:
+        if not isinstance(raw.get(name, ""), str):
+            raise ConfigError(f"{place}: {key}{name} is {value_shown(raw[name])}; write a text in quotes")
+    found = {name: raw[name] for name in names if name in raw}
+    status = found.get("status", "")
+    if status and status not in STATUSES:
+        raise ConfigError(f"{place}: {key}status is {value_shown(status)}; use one of {', '.join(STATUSES)}")
+    return found
 
 
 def _origin(key: str, raw: dict[str, Any], defaults: dict[str, str], place: str) -> Origin:
@@ -68,13 +87,11 @@ def _origin(key: str, raw: dict[str, Any], defaults: dict[str, str], place: str)
         raise ConfigError(
             f"{place}: {key}.{unknown[0]} is not a known key{hint or '; a number has ' + ', '.join(_ORIGIN_KEYS)}"
         )
-    status = str(raw.get("status", defaults.get("status", "")))
-    if status and status not in STATUSES:
-        raise ConfigError(f"{place}: {key}.status is {status!r}; use one of {', '.join(STATUSES)}")
+    words = {**defaults, **_words(f"{key}.", raw, ("source", "status", "note"), place)}
     unit = unit_of_field(key)
     low, high = _bounds(key, raw.get("range"), unit, place)
-    source = str(raw.get("source", defaults.get("source", "")))
-    return Origin(key, raw["value"], unit, status, source, str(raw.get("note", "")), low, high, place)
+    status, source, note = (words.get(name, "") for name in ("status", "source", "note"))
+    return Origin(key, raw["value"], unit, status, source, note, low, high, place)
 
 
 def _is_quantity(key: str, value: Any) -> bool:
@@ -111,8 +128,7 @@ def unwrap(
         The same nesting with plain values, and dotted key -> `Origin`.
     """
     at_top = defaults is None
-    given = {key: raw[key] for key in ("source", "status") if at_top and isinstance(raw.get(key), str)}
-    given = given if at_top else dict(defaults or {})
+    given = _words("", raw, ("source", "status"), place) if at_top else dict(defaults or {})
     plain: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for name, value in raw.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from wsesim.config.catalogue import value_shown
 from wsesim.units import parse_quantity, unit_of_field
 
 
@@ -26,7 +27,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 def _read_number(name: str, value: Any, options: tuple[Any, ...]) -> Any:
     """One raw value of a numeric field, as a number; words that the field allows stay."""
     if isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a number")
+        raise ValueError(f"is {value_shown(value)}; write a number")
     if not isinstance(value, str) or value in options:
         return value
     words = [option for option in options if isinstance(option, str)]

@@ -19,7 +19,7 @@ from wsesim.units import show, unit_of_field
 
 MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
-BAR_WIDTH = 24
+BAR_WIDTH = 14
 PARTS = {
     "wafer": "wafer",
     "port_in": "port in",
@@ -29,6 +29,17 @@ PARTS = {
     "optimizer": "MemoryX optimizer",
     "input": "input workers",
 }
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> plural(2, "micro-batch")
+    '2 micro-batches'
+    """
+    return f"{count:,} {word}" + ("" if count == 1 else "es" if word.endswith("ch") else "s")
 
 
 def _grid() -> Table:
@@ -100,18 +111,19 @@ def _micro_batch_reason(result: Result) -> str:
 def breakdown(result: Result) -> Group:
     """Where the time of a step goes."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim", min_width=20)
+    table.add_column(no_wrap=True, style="dim", min_width=12)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(width=BAR_WIDTH)
+    table.add_column(overflow="fold")
     for name, value in sorted(result.breakdown_s.items(), key=lambda item: -item[1]):
         share = value / result.step_time_s
-        table.add_row(name, show(value, "s"), f"{share:.1%}", Bar(1.0, 0.0, share, width=BAR_WIDTH, color="cyan"))
-    table.add_row("step", show(result.step_time_s, "s"), "100.0%", "")
-    legend = "; ".join(f"{name}: {CATEGORIES[name]}" for name in result.breakdown_s)
+        bar = Bar(1.0, 0.0, share, width=BAR_WIDTH, color="cyan")
+        table.add_row(name, show(value, "s"), f"{share:.1%}", bar, Text(CATEGORIES[name], style="dim"))
+    table.add_row("step", show(result.step_time_s, "s"), "100.0%", "", "")
     return _section(
         "Where the time goes",
-        Group(table, Text(f"{result.bottleneck}.", style="italic"), Text(f"({legend})", style="dim")),
+        Group(table, Text(f"{result.bottleneck}.", style="italic")),
     )
 
 
@@ -200,10 +212,11 @@ def _assumption_value(one: Assumption) -> str:
 def assumptions(rows: Iterable[Assumption]) -> Group:
     """Numbers in use that are not public."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("number", "value", "status", "source"):
+    table.add_column("number", no_wrap=True)
+    for column in ("value", "status", "source"):
         table.add_column(column, overflow="fold")
     for one in rows:
-        key = one.key.removeprefix("cluster.").removeprefix("system.")
+        key = one.key.removeprefix("cluster.").removeprefix("system.").removeprefix("calibration.")
         table.add_row(key, _assumption_value(one), one.status, one.source)
     return _section("Not public: calibrated or assumed", table)
 
@@ -251,7 +264,7 @@ def footer(result: Result) -> Text:
     """How the answer was found."""
     simulation = result.simulation
     return Text(
-        f"\nsimulated {simulation.num_steps} steps of {simulation.num_simulated_micro_batches} micro-batch(es) until they repeat: "
+        f"\nsimulated {simulation.num_steps} steps of {plural(simulation.num_simulated_micro_batches, 'micro-batch')} until they repeat: "
         f"{result.num_events:,} events in {show(result.wall_s, 's')}",
         style="dim",
     )

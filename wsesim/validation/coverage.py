@@ -1,0 +1,42 @@
+"""Whether a run lies within what has been measured."""
+
+from __future__ import annotations
+
+from wsesim.config.loader import Run, load_model
+from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
+
+
+def _hidden_size(row: Measurement) -> int:
+    return load_model(row.model["name"]).hidden_size if len(row.model) == 1 else int(row.model["hidden_size"])
+
+
+def _range(word: str, value: int, measured: list[int]) -> list[str]:
+    if min(measured) <= value <= max(measured):
+        return []
+    bounds = f"{min(measured):,} to {max(measured):,}" if min(measured) < max(measured) else f"only {measured[0]:,}"
+    return [f"{word} {value:,} (measured: {bounds})"]
+
+
+def outside_of_measurements(run: Run) -> list[str]:
+    """What about a run no shipped rate was measured with; empty where some rate is near.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> outside_of_measurements(load("andromeda_13b"))
+    ['num_systems 12 (measured: 1 to 2)']
+    """
+    key = run.cluster.system.name.lower().replace("-", "")
+    rows = [row for row in published() if row.system == key and row.metric not in LAYOUT_METRICS]
+    if not rows:
+        return [f"system {run.cluster.system.name}, of which no rate was measured"]
+    found = _range("num_systems", run.cluster.num_systems, [row.num_systems for row in rows])
+    found += _range("hidden_size", run.model.hidden_size, [_hidden_size(row) for row in rows])
+    found += _range("sequence_length", run.training.sequence_length, [row.sequence_length for row in rows])
+    if run.training.weight_sparsity > 0:
+        found.append(f"weight_sparsity {run.training.weight_sparsity:g} (measured: only 0)")
+    if run.training.precision == "float32":
+        found.append("precision float32 (measured: only 16 bit)")
+    if run.model.num_experts > 1:
+        found.append(f"num_experts {run.model.num_experts} (measured: only 1)")
+    return found
