@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PLAIN_WIDTH = 100
+LONGEST_LINE = 2000
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Run file, or the name of a catalogue run (`wsesim list runs`).")
@@ -35,10 +37,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in SI units ins
 
 
 def _console() -> Console:
-    """Standard output; plain text of a fixed width when it is not a terminal."""
+    """Standard output; plain text of a fixed width when it is not a terminal, and without styles under NO_COLOR."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Output(
+        width=None if sys.stdout.isatty() else PLAIN_WIDTH,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+        highlight=False,
+        markup=False,  # texts come from files
+        emoji=False,
+    )
 
 
 def _print_json(data: object) -> None:
@@ -134,6 +146,8 @@ def calibrate(
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
     from wsesim.report import calibration
 
+    if out is not None:
+        calibration.check_out(out)
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"))
     if out is not None:
@@ -174,18 +188,46 @@ def list_(
         listing.print_catalogue(_console(), kind)
 
 
+def _prepare_streams() -> None:
+    """Let no character fail that the terminal cannot show, and no stream that was closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    """One message on standard error; text from files can neither flood nor control the terminal."""
+    lines = ("".join(sign if sign.isprintable() else "?" for sign in line) for line in message.split("\n"))
+    cut = (line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "..." for line in lines)
+    typer.echo("error: " + "\n".join(cut), err=True)
+    sys.exit(exit_code)
+
+
+def _ignore_output() -> None:
+    """What is still in the buffers has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Entry point: every failure is one message on standard error and an exit code."""
+    _prepare_streams()
     try:
         app()
     except WsesimError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _ignore_output()
         sys.exit(0)
+    except OSError as error:
+        _ignore_output()
+        _fail(
+            f"{error.filename or 'standard output'}: cannot be written ({error.strerror}); check its permissions and the free space",
+            InputError.exit_code,
+        )
     except MemoryError:
-        typer.echo("error: out of memory; make the model, the cluster or the number of chunks smaller", err=True)
-        sys.exit(InputError.exit_code)
+        _fail("out of memory; make the model, the cluster or the number of chunks smaller", InputError.exit_code)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from wsesim.config.loader import Run
 from wsesim.engine.clock import Clock
+from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.trace import Span, Window
 from wsesim.schedules.checks import check
 from wsesim.schedules.plan import Plan, make_plan
-from wsesim.schedules.weight_streaming import SCHEDULES, WeightStreaming
+from wsesim.schedules.weight_streaming import SCHEDULES
 
 FEWEST_MICRO_BATCHES = 3
 """A step with more micro-batches than this is simulated with fewer where they repeat. [-]"""
@@ -64,7 +65,7 @@ def _agree(one_s: float, other_s: float, now_s: float) -> bool:
     return abs(one_s - other_s) <= AGREEMENT * now_s
 
 
-def _steps_repeat(schedule: WeightStreaming) -> bool:
+def _steps_repeat(schedule: DiscreteEvents) -> bool:
     """Whether the last two steps took every class of systems equally long."""
     ends = schedule.step_ends_s
     if len(ends[0]) < 3:
@@ -72,7 +73,7 @@ def _steps_repeat(schedule: WeightStreaming) -> bool:
     return all(_agree(end[-1] - end[-2], end[-2] - end[-3], end[-1]) for end in ends)
 
 
-def _micro_batches_repeat(schedule: WeightStreaming, count: int) -> bool:
+def _micro_batches_repeat(schedule: DiscreteEvents, count: int) -> bool:
     """Whether the last two micro-batches of the last step took every class equally long."""
     return all(
         _agree(end[-1] - end[-2], end[-2] - end[-3], end[-1])
@@ -80,12 +81,11 @@ def _micro_batches_repeat(schedule: WeightStreaming, count: int) -> bool:
     )
 
 
-def _run_steps(
-    run: Run, plan: Plan, count: int, num_steps: int | None, mode: str
-) -> tuple[Clock, WeightStreaming, int]:
+def _run_steps(run: Run, plan: Plan, count: int, num_steps: int | None, mode: str) -> tuple[Clock, DiscreteEvents, int]:
     """Simulate steps with `count` micro-batches each, until they repeat or `num_steps` are done."""
     clock = Clock()
-    schedule = SCHEDULES[mode](clock, run.cluster, plan, count)
+    shape_of, write_program, numbers_of = SCHEDULES[mode]
+    schedule = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(run.cluster, plan), count)
     schedule.start()
     limit = num_steps or run.cluster.simulation.max_steps
     for step in range(limit):
@@ -95,12 +95,12 @@ def _run_steps(
     return clock, schedule, step + 1
 
 
-def _last_class(schedule: WeightStreaming, num_steps: int) -> int:
+def _last_class(schedule: DiscreteEvents, num_steps: int) -> int:
     """The class of systems that finished the last step last."""
-    return max(range(len(schedule.systems)), key=lambda index: schedule.step_ends_s[index][num_steps - 1])
+    return max(range(len(schedule.step_ends_s)), key=lambda index: schedule.step_ends_s[index][num_steps - 1])
 
 
-def _windows(schedule: WeightStreaming, plan: Plan, count: int, num_steps: int, last: int) -> tuple[Window, ...]:
+def _windows(schedule: DiscreteEvents, plan: Plan, count: int, num_steps: int, last: int) -> tuple[Window, ...]:
     """The step as one class of systems sees it."""
     ends = [0.0, *schedule.step_ends_s[last][:num_steps]]
     over = 1 if _steps_repeat(schedule) else max(1, num_steps // 2)

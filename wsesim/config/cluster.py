@@ -103,7 +103,7 @@ class ExceptionSpec(Spec):
         Their input workers. [1/s]
     """
 
-    systems: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    systems: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = ()
     nodes: tuple[str, ...] = ()
     speed: Positive | None = None
     io_bytes_per_s: Positive | None = None
@@ -118,7 +118,20 @@ class ExceptionSpec(Spec):
         alone = [key for key in ("speed", "io_bytes_per_s", "worker_samples_per_s") if getattr(self, key) is not None]
         if self.nodes and alone:
             raise ValueError(f"[{alone[0]}] belongs to systems, not to nodes; put it into an exception of its own")
+        for key in ("systems", "nodes"):
+            named = getattr(self, key)
+            if len(set(named)) < len(named):
+                twice = next(one for place, one in enumerate(named) if one in named[:place])
+                raise ValueError(f"[{key}] names {twice} twice; drop one")
+        if not self.changes:
+            raise ValueError("[systems] differ in nothing; add what differs, for example speed = 0.8")
         return self
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """Keys that differ from the rest."""
+        keys = self.__class__.model_fields.keys() - {"systems", "nodes"}
+        return frozenset(key for key in keys if getattr(self, key) is not None)
 
 
 class SimulationSpec(Spec):
@@ -178,4 +191,18 @@ class ClusterSpec(Spec):
                     f"[exceptions.{place}.systems] names system {beyond[0]}, but num_systems = {self.num_systems} "
                     f"numbers them 0 to {self.num_systems - 1}; drop it or raise num_systems"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _exceptions_agree(self) -> ClusterSpec:
+        said: set[tuple[str, int | str]] = set()
+        for place, exception in enumerate(self.exceptions):
+            now = {(key, one) for one in (*exception.systems, *exception.nodes) for key in exception.changes}
+            again = sorted(now & said, key=str)
+            if again:
+                key, one = again[0]
+                raise ValueError(
+                    f"[exceptions.{place}.{key}] is set for {one}, for which an exception before it sets {key}, too; keep one"
+                )
+            said |= now
         return self

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import typing
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from wsesim.config.provenance import Origin
+from wsesim.config.catalogue import value_shown
+from wsesim.config.spec import options_of
 from wsesim.errors import did_you_mean
 from wsesim.units import example_of, unit_of_field
 
-_LONGEST_VALUE = 60
+_MOST_PROBLEMS = 20
 
 
 def _spec_at(spec: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
@@ -27,37 +29,63 @@ def _spec_at(spec: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMod
     return spec
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+def _example(owner: type[BaseModel], name: str) -> str:
+    """A well-formed value of a field; a table's own header where the field is a table."""
+    field = owner.model_fields.get(name)
+    options = options_of(field.annotation) if field is not None else ()
+    if any(isinstance(option, type) and issubclass(option, BaseModel) for option in options):
+        return f"[{name}] with {', '.join(list(options[0].model_fields)[:3])}"
+    unit = unit_of_field(name)
+    if unit != "-" or int in options:
+        return f"{name} = {example_of(unit)}"
+    return f"{name} = {'0.5' if float in options else 'true' if bool in options else chr(34) + 'a text' + chr(34)}"
+
+
+_LIMITS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_WANTED = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "finite_": "a number",
+    "bool_": "true or false",
+    "string_type": "a text in quotes",
+    "model_": "a table of keys",
+    "dict_type": "a table of keys",
+    "tuple_type": "a list, [...]",
+    "list_type": "a list, [...]",
+}
+
+
+def _limit(context: dict[str, Any], key: str) -> str:
+    limit = context[key]
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 
 
 def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -> str:
-    kind, context, value = problem["type"], problem.get("ctx", {}), _shown(problem.get("input"))
-    owner = _spec_at(spec, path)
-    field = str(path[-1]) if path else ""
-    example = example_of(unit_of_field(field))
+    kind, context, value = problem["type"], problem.get("ctx", {}), value_shown(problem.get("input"))
+    owner, field = _spec_at(spec, path), str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         hint = did_you_mean(field, owner.model_fields)
         return f"is not a known key{hint or '; known are ' + ', '.join(owner.model_fields)}"
     if kind == "missing":
-        return f"is missing; add it, for example {field} = {example}"
+        return f"is missing; add it, for example {_example(owner, field)}"
     if kind == "literal_error":
         return f"is {value}; use {context['expected']}"
-    limits = {
-        "greater_than": ("more than", "gt"),
-        "greater_than_equal": ("at least", "ge"),
-        "less_than": ("less than", "lt"),
-        "less_than_equal": ("at most", "le"),
-    }
-    if kind in limits:
-        words, key = limits[kind]
-        return f"is {value}; it must be {words} {context[key]:g}"
-    if kind.startswith(("int_", "float_", "finite_")):
-        whole = "a whole number" if kind.startswith("int_") else "a number"
-        return f"is {value}; write {whole}, for example {example}"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"is {value}; write a table of keys"
+    if kind in _LIMITS:
+        words, key = _LIMITS[kind]
+        return f"is {value}; it must be {words} {_limit(context, key)}"
+    if kind in ("string_too_short", "string_too_long"):
+        return f"is {value}; write {context.get('min_length', 'at most ' + str(context.get('max_length')))} or more characters"
+    wanted = next((words for start, words in _WANTED.items() if kind.startswith(start)), "")
+    if wanted:
+        example = (
+            f", for example {_example(owner, field)}" if "number" in wanted and field in owner.model_fields else ""
+        )
+        return f"is {value}; write {wanted}{example}"
     return f"is {value}: {problem['msg']}; see docs/glossary.md for what it means"
 
 
@@ -67,7 +95,36 @@ def _choice(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return tuple(part for part in path if not (isinstance(part, str) and noise.match(part)))
 
 
-def describe(error: ValidationError, spec: type[BaseModel], key: str, place: str, origins: dict[str, Origin]) -> str:
+def place_of(dotted: str, places: Mapping[str, str], otherwise: str) -> str:
+    """The file that a key was read from; of a key that is missing, the file that holds its neighbours."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        key = ".".join(parts[:length])
+        if key in places:
+            return places[key]
+        around = {place for name, place in places.items() if name.startswith(f"{key}.")}
+        if len(around) == 1:
+            return around.pop()
+    return otherwise
+
+
+def _problems(error: ValidationError, spec: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Dotted key and finding of every problem."""
+    found = error.errors()
+    paths = [_choice(tuple(problem["loc"])) for problem in found]
+    for problem, path in zip(found, paths, strict=True):
+        if problem["type"] == "too_short" and any(other[: len(path)] == path for other in paths if other != path):
+            continue  # pydantic counts only the entries that are well-formed
+        if problem["type"] != "value_error":
+            yield ".".join(map(str, path)), _finding(problem, spec, path)
+            continue
+        text = problem["msg"].removeprefix("Value error, ")
+        for line in text.split("\n") if text.startswith("[") else [text]:
+            match = re.match(r"^\[([^\]]+)\] (.*)$", line, re.DOTALL)
+            yield ".".join(map(str, (*path, *((match[1],) if match else ())))), match[2] if match else line
+
+
+def describe(error: ValidationError, spec: type[BaseModel], key: str, place: str, places: Mapping[str, str]) -> str:
     """All problems of one table, one line each.
 
     Parameters
@@ -80,22 +137,13 @@ def describe(error: ValidationError, spec: type[BaseModel], key: str, place: str
         Dotted key of the table in the file.
     place
         The file that was read.
-    origins
-        Origins of the table's numbers: a number that came from another file is reported there.
+    places
+        Where each key of the table was read, for those that came from another file or an option.
     """
     lines: dict[str, str] = {}
-    for problem in error.errors():
-        path = _choice(tuple(problem["loc"]))
-        if problem["type"] == "value_error":
-            text = re.sub(r"^Value error, ", "", problem["msg"])
-            match = re.match(r"^\[([^\]]+)\] (.*)$", text, re.DOTALL)
-            path, finding = (*path, *((match[1],) if match else ())), match[2] if match else text
-            joined = " " if not finding.startswith("'") else " is "
-            finding = joined.strip() + " " + finding if joined.strip() else finding
-        else:
-            finding = _finding(problem, spec, path)
-        dotted = ".".join(str(part) for part in path)
-        origin = origins.get(dotted)
-        where = origin.place if origin is not None and origin.place else place
-        lines.setdefault(f"{where}: {key}.{dotted}" if dotted else f"{where}: {key}", finding)
-    return "\n".join(f"{where} {finding}" for where, finding in lines.items())
+    for dotted, finding in _problems(error, spec):
+        where = f"{place_of(dotted, places, place)}: {key}" + (f".{dotted}" if dotted else "")
+        lines.setdefault(where, (":" if finding[:1] in "'\"" else "") + " " + finding)
+    shown = [where + finding for where, finding in lines.items()]
+    more = len(shown) - _MOST_PROBLEMS
+    return "\n".join(shown[:_MOST_PROBLEMS] + ([f"{place}: and {more} more problems"] if more > 0 else []))

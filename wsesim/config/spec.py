@@ -12,13 +12,13 @@ from wsesim.config.catalogue import value_shown
 from wsesim.units import parse_quantity, unit_of_field
 
 
-def _options(annotation: Any) -> tuple[Any, ...]:
+def options_of(annotation: Any) -> tuple[Any, ...]:
     """Members of a union, of an annotated type or of a literal, flattened."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        return _options(typing.get_args(annotation)[0])
+        return options_of(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
-        return tuple(option for part in typing.get_args(annotation) for option in _options(part))
+        return tuple(option for part in typing.get_args(annotation) for option in options_of(part))
     if origin is typing.Literal:
         return typing.get_args(annotation)
     return (annotation,)
@@ -48,12 +48,14 @@ class Spec(BaseModel):
     def _quantities(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        read = dict(raw)
+        read, problems = dict(raw), []
         for name, field in cls.model_fields.items():
-            options = _options(field.annotation)
+            options = options_of(field.annotation)
             if name in raw and (float in options or int in options) and bool not in options:
                 try:
                     read[name] = _read_number(name, raw[name], options)
                 except ValueError as error:
-                    raise ValueError(f"[{name}] {error}") from None
+                    problems.append(f"[{name}] {error}")
+        if problems:
+            raise ValueError("\n".join(problems))
         return read

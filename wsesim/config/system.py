@@ -8,9 +8,10 @@ from pydantic import Field
 
 from wsesim.config.spec import Spec
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0, ge=1e-15, le=1e30)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30)]
+Share = Annotated[float, Field(gt=0, ge=1e-9, le=1)]
+"""The bounds are far beyond any machine, and far enough from those of floats that no product overflows."""
 
 
 class WaferSpec(Spec):
@@ -34,7 +35,7 @@ class WaferSpec(Spec):
         Port, each direction. [bytes/s]
     """
 
-    num_cores: Annotated[int, Field(gt=0)]
+    num_cores: Annotated[int, Field(gt=0, le=10**12)]
     clock_hz: Positive
     fmac_per_core_per_cycle: Positive
     float32_rate_factor: Share
@@ -42,7 +43,7 @@ class WaferSpec(Spec):
     sram_activation_share: Share
     weight_buffer_bytes: Positive
     gradient_buffer_bytes: Positive
-    max_micro_batch_tokens: Annotated[int, Field(gt=0)]
+    max_micro_batch_tokens: Annotated[int, Field(gt=0, le=10**15)]
     io_bytes_per_s: Positive
 
     @property
@@ -72,7 +73,7 @@ class CalibrationSpec(Spec):
     attention_efficiency: Share
     weight_matrix_overhead_s: NotNegative
     lane_bytes_per_token: Positive
-    releases: Annotated[dict[str, Positive], Field(min_length=1)]
+    releases: Annotated[dict[str, Annotated[Positive, Field(strict=True)]], Field(min_length=1)]
 
 
 class SystemSpec(Spec):

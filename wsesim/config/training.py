@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsesim.config.spec import Spec
 
@@ -44,3 +44,9 @@ class TrainingSpec(Spec):
     tokens: Annotated[float, Field(gt=0, le=1e20)] | Literal["chinchilla"] = "chinchilla"
     steps: Annotated[int, Field(gt=0, le=10**12)] | None = None
     activations: Literal["resident", "offload", "recompute"] = "offload"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingSpec:
+        if self.steps is not None and "tokens" in self.model_fields_set:
+            raise ValueError("[steps] and tokens are both set, and say the same thing twice; keep one")
+        return self

@@ -189,3 +189,9 @@ def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemCl
             for member in one.members
         ]
     return tuple(sorted(folded, key=lambda one: one.members[0]))
+
+
+def fabric_rate_bytes_per_s(cluster: ClusterSpec, classes: Sequence[SystemClass]) -> float:
+    """Rate of the tree: that of its slowest link or port. [bytes/s]"""
+    slowest = min(min(kind.io_bytes_per_s, kind.link_bytes_per_s) for kind in classes)
+    return min(slowest, cluster.swarmx.link_bytes_per_s) if cluster.num_systems > 1 else slowest

@@ -23,7 +23,7 @@ def memory(simulation: Simulation) -> dict[str, float]:
         "wafer_activation_capacity_bytes": wafer.sram_bytes * wafer.sram_activation_share,
         "wafer_sram_bytes": wafer.sram_bytes,
         "weight_buffer_bytes": wafer.weight_buffer_bytes,
-        "largest_layer_weight_bytes": float(max(sweep.num_bytes for sweep in plan.sweeps)),
+        "largest_layer_weight_bytes": float(max(sweep.num_bytes for sweep in plan.kinds)),
         "saved_activation_bytes": sum(layer.output_bytes_per_token for layer in blocks) * tokens,
         "max_micro_batch_size": plan.lanes.max_micro_batch_size,
         "num_lanes": plan.lanes.num_lanes,

@@ -37,14 +37,8 @@ def mfu(simulation: Simulation, *, causal: bool = False) -> float:
 
 def executed_flop_per_step(simulation: Simulation) -> float:
     """FLOP that the wafers execute in one step. [FLOP]"""
-    plan, training = simulation.plan, simulation.run.training
-    total = 0.0
-    for sweep in plan.sweeps:
-        layer = plan.layers[sweep.layer]
-        passes = 2.0 if sweep.phase == "backward" else 1.0
-        dense = layer.gemm_flop_per_sequence * (1.0 - training.weight_sparsity)
-        total += passes * (dense + layer.attention_flop_per_sequence)
-    return total * training.global_batch_size
+    per_sequence = sum(sweep.executed_flop_per_sequence for sweep in simulation.plan.sweeps())
+    return per_sequence * simulation.run.training.global_batch_size
 
 
 def hfu(simulation: Simulation) -> float:

@@ -26,8 +26,12 @@ def utilization(simulation: Simulation) -> dict[str, float]:
         elif span.part in ("swarmx_down", "swarmx_up"):
             busy[span.part] += inside_s
             busy["port_in" if span.part == "swarmx_down" else "port_out"] += inside_s
-        elif span.part in (f"port_in.{index}", f"port_out.{index}", f"input.{index}"):
-            busy[span.part.split(".")[0]] += inside_s
+        elif span.part == f"input.{index}":
+            busy["input"] += inside_s
+        elif span.part in (f"port_in_input.{index}", f"port_in_activations.{index}"):
+            busy["port_in"] += inside_s
+        elif span.part == f"port_out_activations.{index}":
+            busy["port_out"] += inside_s
         elif span.part == "optimizer":
             busy["optimizer"] += inside_s
     parts = ("wafer", "port_in", "port_out", "swarmx_down", "swarmx_up", "optimizer", "input")
@@ -49,9 +53,9 @@ def bytes_per_step(simulation: Simulation) -> dict[str, float]:
     """Bytes that cross each kind of link of one system in one step. [bytes]"""
     plan, count = simulation.plan, simulation.plan.num_micro_batches
     return {
-        "weights_in": float(count * sum(sweep.num_bytes for sweep in plan.sweeps)),
-        "gradients_out": float(count * sum(sweep.num_bytes for sweep in plan.sweeps if sweep.phase == "backward")),
-        "activations_out": float(count * sum(sweep.saved_bytes for sweep in plan.sweeps)),
-        "activations_in": float(count * sum(sweep.fetched_bytes for sweep in plan.sweeps)),
+        "weights_in": float(count * sum(sweep.num_bytes for sweep in plan.sweeps())),
+        "gradients_out": float(count * sum(sweep.num_bytes for sweep in plan.sweeps() if sweep.phase == "backward")),
+        "activations_out": float(count * sum(sweep.saved_bytes for sweep in plan.sweeps())),
+        "activations_in": float(count * sum(sweep.fetched_bytes for sweep in plan.sweeps())),
         "input_in": float(count * plan.input_bytes),
     }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wsesim.config.loader import load, load_system
+from wsesim.config.loader import Run, load, load_system
 from wsesim.errors import InputError, MeasurementError
 from wsesim.report.progress import bar
 from wsesim.report.validation import row_table
@@ -18,12 +19,20 @@ from wsesim.validation.calibrate import RATE_KEYS, Fit, as_toml, fit
 from wsesim.validation.measurements import Measurement, published, read_log, read_table
 
 
-def _from_log(path: Path, run_name: str | None) -> list[Measurement]:
+def _key(name: str) -> str:
+    return name.lower().replace("-", "")
+
+
+def _from_log(path: Path, run_name: str | None, system: str) -> list[Measurement]:
     if run_name is None:
         raise MeasurementError(
             f"{path}: a log does not say what was trained; add --run RUN with the run file it belongs to"
         )
     run = load(run_name)
+    if _key(run.cluster.system.name) != system:
+        raise MeasurementError(
+            f"--run {run_name}: is for {run.cluster.system.name}, not for {system}; choose it with --system"
+        )
     model = run.model.model_dump(exclude_none=True)
     return [
         Measurement(
@@ -36,23 +45,41 @@ def _from_log(path: Path, run_name: str | None) -> list[Measurement]:
             global_batch_size=run.training.global_batch_size,
             micro_batch_size=run.training.micro_batch_size,
             num_systems=run.cluster.num_systems,
-            system=run.cluster.system.name.lower().replace("-", ""),
+            system=system,
             software_release=run.cluster.software_release,
             metric="samples_per_s",
             value=read_log(path),
+            place=str(path),
+            table=_table_of(run),
         )
     ]
 
 
-def _read(path: Path, run_name: str | None) -> list[Measurement]:
-    return read_table(path) if path.suffix == ".csv" else _from_log(path, run_name)
+def _table_of(run: Run) -> dict[str, Any]:
+    """The run of a log as `from_table` takes it, with every override that its file makes."""
+    parts = {"model": run.model, "training": run.training, "cluster": run.cluster}
+    return {key: part.model_dump(exclude_none=True, exclude={"tokens", "steps"}) for key, part in parts.items()}
+
+
+def _read(path: Path, run_name: str | None, system: str) -> list[Measurement]:
+    if path.suffix.lower() != ".csv":
+        return _from_log(path, run_name, system)
+    if run_name is not None:
+        raise MeasurementError(
+            f"--run {run_name}: belongs to a log file; a table names its runs itself, leave --run out"
+        )
+    return read_table(path)
 
 
 def fit_file(path: Path | None, system: str, run_name: str | None) -> Fit:
     """Fit one system generation to a table, a log, or the shipped measurements."""
-    spec, _ = load_system(system)
-    key = spec.name.lower().replace("-", "")
-    rows = published() if path is None else _read(path, run_name)
+    if path is None and run_name is not None:
+        raise MeasurementError(
+            f"--run {run_name}: belongs to a log file; name the log as MEASUREMENTS, or leave --run out"
+        )
+    spec, _ = load_system(system, where="--system")
+    key = _key(spec.name)
+    rows = published() if path is None else _read(path, run_name, key)
     chosen = [row for row in rows if row.use == "calibration" and row.system == key]
     if not chosen:
         raise MeasurementError(
@@ -64,7 +91,25 @@ def fit_file(path: Path | None, system: str, run_name: str | None) -> Fit:
 
 def as_text(fitted: Fit, source: str) -> str:
     """The calibration file."""
-    return as_toml(fitted, source.replace("\\", "/").replace('"', "'"))
+    printable = "".join(sign if sign.isprintable() else " " for sign in source)
+    return as_toml(fitted, printable.replace("\\", "/").replace('"', "'"))
+
+
+def check_out(path: Path) -> None:
+    """Refuse a file that could not be written or not be used, before the work starts.
+
+    Raises
+    ------
+    InputError
+        No folder to write it to, or a name that a run would not take for a file.
+    """
+    if path.suffix != ".toml":
+        raise InputError(
+            f"--out {path}: does not end in .toml, and a run would not find it; write for example {path}.toml"
+        )
+    if not path.parent.is_dir() or path.is_dir():
+        finding = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise InputError(f"--out {path}: {finding}; choose a file in a folder that exists")
 
 
 def write(path: Path, text: str) -> None:
@@ -75,11 +120,12 @@ def write(path: Path, text: str) -> None:
     InputError
         The folder does not exist, or nothing can be written there.
     """
+    part = path.with_name(f".{os.getpid()}.part")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        Path(file.name).replace(path)
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise InputError(
             f"--out {path}: cannot be written ({error.strerror}); choose a folder that exists and can be written"
         ) from None
@@ -107,4 +153,6 @@ def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> Non
     if out is None:
         console.print(Text(f"\n{text}", style="dim"))
     else:
-        console.print(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"')
+        console.print(
+            Text(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"'), soft_wrap=True
+        )

@@ -263,11 +263,9 @@ def links(rows: Iterable[LinkTraffic]) -> Group:
 def footer(result: Result) -> Text:
     """How the answer was found."""
     simulation = result.simulation
-    return Text(
-        f"\nsimulated {simulation.num_steps} steps of {plural(simulation.num_simulated_micro_batches, 'micro-batch')} until they repeat: "
-        f"{result.num_events:,} events in {show(result.wall_s, 's')}",
-        style="dim",
-    )
+    batches = plural(simulation.num_simulated_micro_batches, "micro-batch")
+    found = f"simulated {simulation.num_steps} steps of {batches} until they repeat"
+    return Text(f"\n{found}: {result.num_events:,} events in {show(result.wall_s, 's')}", style="dim")
 
 
 def print_result(console: Console, result: Result) -> None:

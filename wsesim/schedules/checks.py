@@ -7,7 +7,13 @@ from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.hardware import memoryx
 from wsesim.hardware.swarmx import system_classes
 from wsesim.schedules.plan import lanes_of
-from wsesim.workload.transformer import parameter_count
+from wsesim.workload.transformer import layers, parameter_count
+
+SMALLEST_BUFFER_BYTES = 1000
+"""Smallest weight or gradient buffer that can be simulated. [bytes]"""
+
+MOST_PIECES = 100_000
+"""Pieces in which the weights of a model may travel in one pass; each is some microseconds of work here. [-]"""
 
 
 def nearest_multiples(value: int, divisor: int) -> str:
@@ -55,10 +61,11 @@ def _positions(run: Run) -> None:
 
 
 def _release(run: Run) -> None:
-    if run.cluster.software_release is not None:
-        release_key(run.cluster.software_release)
-    for release in run.cluster.system.calibration.releases:
-        release_key(release)
+    named = {"cluster.software_release": run.cluster.software_release}
+    named |= {f"cluster.system.calibration.releases.{name}": name for name in run.cluster.system.calibration.releases}
+    for key, release in named.items():
+        if release is not None:
+            release_key(release, f"{run.place}: {key}")
 
 
 def _micro_batch_fits(run: Run) -> None:
@@ -77,10 +84,34 @@ def _memoryx_holds(run: Run) -> None:
 
 
 def _fabric_takes(run: Run) -> None:
-    system_classes(run.cluster)
+    try:
+        system_classes(run.cluster)
+    except ConfigError as error:
+        raise ConfigError(f"{run.place}: {error}") from None
 
 
-CHECKS = (_batch, _positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits)
+def _pieces(run: Run) -> None:
+    """Layers that travel in more pieces than anybody would wait for, or than would fit into a buffer."""
+    wafer, weight_bytes = run.cluster.system.wafer, run.cluster.memoryx.wire_bytes_per_weight
+    room = min(wafer.weight_buffer_bytes, wafer.gradient_buffer_bytes)
+    if room < SMALLEST_BUFFER_BYTES:
+        raise ConfigError(
+            f"{run.place}: cluster.system.wafer has a weight or gradient buffer of {room:g} bytes; "
+            f"raise weight_buffer_bytes and gradient_buffer_bytes to at least {SMALLEST_BUFFER_BYTES}"
+        )
+    at_least = run.cluster.simulation.chunks_per_layer
+    pieces = sum(
+        max(at_least, layer.streamed_parameters * weight_bytes / room)
+        for layer in layers(run.model, run.training.sequence_length)
+    )
+    if pieces > MOST_PIECES:
+        raise ConfigError(
+            f"{run.place}: the weights of one pass travel in {pieces:.3g} pieces, more than {MOST_PIECES:,}; lower "
+            "cluster.simulation.chunks_per_layer, or raise weight_buffer_bytes and gradient_buffer_bytes of cluster.system.wafer"
+        )
+
+
+CHECKS = (_batch, _positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)
 
 
 def check(run: Run) -> None:

@@ -7,9 +7,9 @@ waits for whom is in `wsesim.schedules.weight_streaming`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsesim.config.loader import Run, release_key
 from wsesim.config.system import CalibrationSpec
@@ -26,14 +26,12 @@ BACKWARD_OVER_FORWARD = 2.0
 
 @dataclass(frozen=True)
 class Sweep:
-    """One layer's weights pass over the wafer once.
+    """One layer's weights pass over the wafer once; the same for all layers of a kind.
 
     Attributes
     ----------
-    layer
-        Index in forward order. [-]
-    tensors
-        Layers whose parameters pass: its own, and the embedding's for a tied head. [-]
+    streams_table
+        Whether the embedding's table passes too (the head of a tied model).
     chunk_bytes, num_chunks
         Pieces in which weights, and in the backward pass gradients, travel. [bytes], [-]
     gemm_s, attention_s, sequencing_s
@@ -44,11 +42,12 @@ class Sweep:
         Activations that leave over the port after the sweep. [bytes]
     fetched_bytes
         Activations that must be back before it. [bytes]
+    executed_flop_per_sequence
+        What the wafer executes for one sequence. [FLOP]
     """
 
-    layer: int
     phase: Phase
-    tensors: tuple[int, ...]
+    streams_table: bool
     chunk_bytes: int
     num_chunks: int
     gemm_s: float
@@ -57,16 +56,7 @@ class Sweep:
     rate_bytes_per_s: float
     saved_bytes: int = 0
     fetched_bytes: int = 0
-
-    @property
-    def num_in(self) -> int:
-        """Transfers over the port in. [-]"""
-        return self.num_chunks + (1 if self.fetched_bytes else 0)
-
-    @property
-    def num_out(self) -> int:
-        """Transfers over the port out. [-]"""
-        return (self.num_chunks if self.phase == "backward" else 0) + (1 if self.saved_bytes else 0)
+    executed_flop_per_sequence: float = 0.0
 
     @property
     def num_bytes(self) -> int:
@@ -79,14 +69,23 @@ class Sweep:
         return self.gemm_s + self.attention_s + self.sequencing_s
 
 
+class Visit(NamedTuple):
+    """A layer's turn in a micro-batch, and which of the plan's kinds of sweep it is."""
+
+    layer: int
+    kind: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything the schedule needs to know.
 
     Attributes
     ----------
-    sweeps
-        One micro-batch, in order.
+    visits
+        One micro-batch: layers in order, each with its kind of sweep.
+    kinds
+        The different sweeps; equal layers share one.
     layers
         The model, in forward order.
     update_s
@@ -99,7 +98,8 @@ class Plan:
         One micro-batch of one system. [bytes]
     """
 
-    sweeps: tuple[Sweep, ...]
+    visits: tuple[Visit, ...]
+    kinds: tuple[Sweep, ...]
     layers: tuple[Layer, ...]
     update_s: tuple[float, ...]
     waits_for_norm: bool
@@ -112,42 +112,9 @@ class Plan:
     software_release: str
     release_rate: float
 
-
-@dataclass(frozen=True)
-class PortOrder:
-    """The order in which transfers pass one system's port: the order of the program.
-
-    In: the input of a micro-batch, then for each sweep the activations it needs and its
-    weights. Out: for each sweep the activations that it saves, or its gradients.
-
-    Attributes
-    ----------
-    first_in, first_out
-        Ticket of each sweep's first transfer within a micro-batch. [-]
-    num_in, num_out
-        Transfers of one micro-batch. [-]
-    """
-
-    first_in: tuple[int, ...]
-    first_out: tuple[int, ...]
-    num_in: int
-    num_out: int
-
-
-def port_order(sweeps: tuple[Sweep, ...]) -> PortOrder:
-    """Tickets for the transfers of one micro-batch."""
-    first_in = tuple(accumulate((sweep.num_in for sweep in sweeps), initial=1))
-    first_out = tuple(accumulate((sweep.num_out for sweep in sweeps), initial=0))
-    return PortOrder(first_in[:-1], first_out[:-1], first_in[-1], first_out[-1])
-
-
-def last_contributions(sweeps: tuple[Sweep, ...]) -> dict[int, int]:
-    """For each layer's parameters, the layer whose backward sweep is the last to add to their gradient."""
-    last: dict[int, int] = {}
-    for sweep in sweeps:
-        if sweep.phase == "backward":
-            last |= dict.fromkeys(sweep.tensors, sweep.layer)
-    return last
+    def sweeps(self) -> Iterator[Sweep]:
+        """The sweeps of one micro-batch, in order."""
+        return (self.kinds[visit.kind] for visit in self.visits)
 
 
 def pick_release(calibration: CalibrationSpec, wanted: str | None) -> tuple[str, float]:
@@ -227,11 +194,11 @@ def _sweep(
     is_used_at_once = chain[index + 1 : index + 2] and chain[index + 1].kind == "head"
     leaves = moves and layer.kind == "block" and not is_used_at_once
     out = int(layer.output_bytes_per_token * tokens) if leaves else 0
-    shared = next((i for i, other in enumerate(chain) if other.name == layer.shares_weights_with), None)
+    gemm_flop = layer.gemm_flop_per_sequence * (1.0 - training.weight_sparsity)
+    executed = (gemm_flop + layer.attention_flop_per_sequence) * (BACKWARD_OVER_FORWARD if phase == "backward" else 1.0)
     return Sweep(
-        layer=index,
         phase=phase,
-        tensors=(index,) if shared is None else (index, shared),
+        streams_table=bool(layer.shares_weights_with),
         chunk_bytes=max(1, math.ceil(size / chunks)),
         num_chunks=chunks,
         gemm_s=wafer.gemm_time_s(
@@ -242,6 +209,7 @@ def _sweep(
         rate_bytes_per_s=memoryx.egress_rate_bytes_per_s(cluster.memoryx, in_flash=in_flash),
         saved_bytes=out if phase == "forward" else 0,
         fetched_bytes=out if phase == "backward" else 0,
+        executed_flop_per_sequence=executed,
     )
 
 
@@ -268,12 +236,36 @@ def micro_batch(training: TrainingSpec, num_systems: int, lanes: Lanes) -> tuple
     per_system = training.global_batch_size // num_systems
     if training.micro_batch_size != "auto":
         return training.micro_batch_size, per_system // training.micro_batch_size
-    number = next(
-        count
-        for count in range(math.ceil(per_system / lanes.max_micro_batch_size), per_system + 1)
-        if per_system % count == 0
-    )
-    return per_system // number, number
+    size = largest_divisor(per_system, lanes.max_micro_batch_size)
+    return size, per_system // size
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """Largest divisor of a number that is not above a limit. [-]
+
+    Examples
+    --------
+    >>> largest_divisor(130, 121), largest_divisor(127, 121)
+    (65, 1)
+    """
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return max(divisor for pair in small for divisor in (pair, number // pair) if divisor <= limit)
+
+
+def _visits(
+    run: Run, lanes: Lanes, size: int, chain: tuple[Layer, ...], rate: float, in_flash: list[bool]
+) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
+    """The order of a micro-batch; layers that are alike share one sweep."""
+    numbers: dict[tuple[str, bool, Phase, bool], int] = {}
+    kinds: list[Sweep] = []
+    visits = []
+    for index, phase in _order(run.training, chain):
+        key = (chain[index].kind, index == len(chain) - 2, phase, in_flash[index])
+        if key not in numbers:
+            numbers[key] = len(kinds)
+            kinds.append(_sweep(run, lanes, size, chain, index, phase, rate, in_flash[index]))
+        visits.append(Visit(index, numbers[key]))
+    return tuple(visits), tuple(kinds)
 
 
 def make_plan(run: Run, *, fold: bool = True) -> Plan:
@@ -294,12 +286,11 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     parameters = parameter_count(run.model, training.sequence_length)
     first_in_flash = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))
     in_flash = [index + 1 > first_in_flash + 1e-9 for index in range(len(chain))]
-    sweeps = []
-    for index, phase in _order(training, chain):
-        sweeps.append(_sweep(run, lanes, size, chain, index, phase, rate, in_flash[index]))
+    visits, kinds = _visits(run, lanes, size, chain, rate, in_flash)
     kept = 1.0 - training.weight_sparsity
     return Plan(
-        sweeps=tuple(sweeps),
+        visits=visits,
+        kinds=kinds,
         layers=chain,
         update_s=tuple(
             memoryx.update_time_s(cluster.memoryx, layer.parameters * kept, training.optimizer, in_flash=flash)

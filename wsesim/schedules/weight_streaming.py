@@ -4,381 +4,322 @@ MemoryX sends each layer's weights down the tree, chunk by chunk, forward and th
 reverse for the backward pass, again for every micro-batch. The wafer computes a chunk when
 it is there, the gradient of a chunk leaves when it is computed, MemoryX updates a layer's
 parameters when the last micro-batch's gradient is in, and the next step's weights wait for
-that. Each process below is one of these sentences.
+that. The functions below are these sentences; they write them down as a program of jobs,
+which `wsesim.engine` runs.
 
 Everything passes in program order, also over the ports: the compiler fixes the order, as
-the program is the same on every system. So no choice is made during a step, and each time
-is a maximum of earlier ones plus a duration.
+the program is the same on every system.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
-from collections.abc import Generator
-from typing import Any, NamedTuple
-
-import simpy
+from functools import lru_cache
+from typing import NamedTuple
 
 from wsesim.config.cluster import ClusterSpec
-from wsesim.engine.buffers import Mailbox, Turnstile
-from wsesim.engine.clock import Clock
-from wsesim.engine.trace import Span
-from wsesim.hardware.cs_system import CSSystem
-from wsesim.schedules.plan import Plan, Sweep, last_contributions, port_order
+from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
+from wsesim.hardware.cs_system import LAYERS_IN_FLIGHT
+from wsesim.hardware.swarmx import fabric_rate_bytes_per_s
+from wsesim.schedules.plan import Phase, Plan, Sweep, Visit
 
-Process = Generator[simpy.Event, Any, None]
-NEVER_S = -1.0
-"""Before the start: nothing was waited for. [s]"""
+INPUT_WORKERS = Worker("input")
+INPUT = Worker("port_in_input")
+MEMORYX = Worker("swarmx_down", shared=True)
+WAFER = Worker("wafer", notes_waits=True)
+SAVING = Worker("port_out_activations")
+FETCHING = Worker("port_in_activations")
+SWARMX = Worker("swarmx_up", shared=True)
+OPTIMIZER = Worker("optimizer", shared=True)
+
+PORT_IN, PORT_OUT = "port_in", "port_out"
+WEIGHT_ROOM, GRADIENT_ROOM = "weight_room", "gradient_room"
+INPUT_ROOM, SAVING_ROOM, FETCHING_ROOM = "input_room", "saving_room", "fetching_room"
 
 
-class Moment(NamedTuple):
-    """Which micro-batch of which step, and both as one running number."""
+class KindShape(NamedTuple):
+    """What of a kind of sweep decides which jobs there are, but not how long they take."""
 
-    step: int
-    micro_batch: int
-    number: int
+    phase: Phase
+    num_chunks: int
+    streams_table: bool
+    saves: bool
+    fetches: bool
+    attends: bool
+    sequences: bool
 
 
-class Chunk(NamedTuple):
-    """What held a chunk of weights up before it was sent. [s]"""
+class Shape(NamedTuple):
+    """What of a plan decides which jobs there are."""
 
-    gradient_s: float
-    update_s: float
-    room_s: float
+    visits: tuple[Visit, ...]
+    kinds: tuple[KindShape, ...]
+    num_layers: int
+    waits_for_norm: bool
+
+
+def shape_of(plan: Plan) -> Shape:
+    """The shape of a plan; plans of one shape run the same program with other numbers."""
+    kinds = tuple(
+        KindShape(
+            kind.phase,
+            kind.num_chunks,
+            kind.streams_table,
+            kind.saved_bytes > 0,
+            kind.fetched_bytes > 0,
+            kind.attention_s > 0,
+            kind.sequencing_s > 0,
+        )
+        for kind in plan.kinds
+    )
+    return Shape(plan.visits, kinds, len(plan.layers), plan.waits_for_norm)
 
 
 class WeightStreaming:
-    """One cluster that trains with one plan, step after step.
+    """Writes the jobs of one micro-batch, and of the end of a step, into a program."""
 
-    Attributes
-    ----------
-    step_ends_s
-        For each class of systems, when each step's last sweep ended. [s]
-    micro_batch_ends_s
-        The same for each micro-batch of each step. [s]
-    """
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.program = Program(decisive=WAFER)
+        self.num_jobs = sum(self._jobs_of(shape.kinds[visit.kind]) for visit in shape.visits) + 3
+        self.last_save = -1
+        self.last_reduce: dict[int, int] = {}
+        self._positions = {layer: place for place, layer in enumerate(self.update_order())}
 
-    def __init__(self, clock: Clock, cluster: ClusterSpec, plan: Plan, num_micro_batches: int) -> None:
-        self.clock = clock
-        self.cluster = cluster
-        self.plan = plan
-        self.order = port_order(plan.sweeps)
-        self.num_micro_batches = num_micro_batches
-        self.trace: list[Span] = []
-        wafer, prefetch = cluster.system.wafer, cluster.input.prefetch_micro_batches
-        self.systems = [CSSystem(clock, index, kind, wafer, prefetch) for index, kind in enumerate(plan.classes)]
-        self.fabric_bytes_per_s = fabric_rate_bytes_per_s(cluster, plan)
-        self.updated: dict[int, list[simpy.Event]] = defaultdict(lambda: [clock.event() for _ in plan.layers])
-        self.gradient_arrived_s = [NEVER_S] * len(plan.layers)
-        self.reduced = Mailbox(clock)
-        self.step_ends_s: list[list[float]] = [[] for _ in plan.classes]
-        self.micro_batch_ends_s: list[list[float]] = [[] for _ in plan.classes]
-        self.step_done: dict[int, simpy.Event] = defaultdict(clock.event)
-        self._unfinished: dict[int, int] = defaultdict(lambda: len(self.systems))
-        self._last_contribution = last_contributions(plan.sweeps)
-        for event in self.updated[0]:
-            event.succeed()
+    @staticmethod
+    def _jobs_of(kind: KindShape) -> int:
+        """Jobs that one sweep of a kind consists of; the updates are numbered after all of them."""
+        per_chunk = 4 if kind.phase == "backward" else 2
+        return per_chunk * kind.num_chunks + kind.sequences + kind.attends + 2 * kind.saves + 2 * kind.fetches
 
-    def start(self) -> None:
-        """Start every process."""
-        self.clock.start("MemoryX sending weights", self.send_weights())
-        self.clock.start("SwarmX reducing gradients", self.reduce_gradients())
-        self.clock.start("MemoryX updating weights", self.update_weights())
-        for system in self.systems:
-            name = f"class {system.index} of systems"
-            self.clock.start(f"{name}, wafer", self.train(system))
-            self.clock.start(f"{name}, input workers", self.prepare_input(system))
-            self.clock.start(f"{name}, input", self.send_input(system))
-            if any(sweep.saved_bytes for sweep in self.plan.sweeps):
-                self.clock.start(f"{name}, saving activations", self.save_activations(system))
-                self.clock.start(f"{name}, fetching activations", self.fetch_activations(system))
+    def write(self) -> Program:
+        """The whole program."""
+        self.begin()
+        for visit in self.shape.visits:
+            self.sweep(visit)
+        assert len(self.program.jobs) == self.num_jobs
+        self.update()
+        return self.program
 
-    def moments(self) -> Generator[Moment, None, None]:
-        """All micro-batches of all steps, without end."""
-        for number in itertools.count():
-            yield Moment(*divmod(number, self.num_micro_batches), number)
-
-    def send_weights(self) -> Process:
-        """MemoryX streams every sweep's weights to all systems, as fast as they have room."""
-        for moment in self.moments():
-            first_tickets = (moment.number * self.order.num_in + first for first in self.order.first_in)
-            for sweep, first_ticket in zip(self.plan.sweeps, first_tickets, strict=True):
-                gradient_s = update_s = NEVER_S
-                for tensor in sweep.tensors:
-                    updated = self.updated[moment.step][tensor]
-                    if not updated.processed:
-                        yield updated
-                        gradient_s, update_s = self.gradient_arrived_s[tensor], self.clock.now
-                ticket = first_ticket + (1 if sweep.fetched_bytes else 0)
-                for chunk in range(sweep.num_chunks):
-                    yield from self.broadcast(sweep, moment, ticket + chunk, gradient_s, update_s)
-            if moment.micro_batch == self.num_micro_batches - 1:
-                del self.updated[moment.step]
-
-    def broadcast(self, sweep: Sweep, moment: Moment, ticket: int, gradient_s: float, update_s: float) -> Process:
-        """One chunk goes down the tree to every system at once."""
-        size = sweep.chunk_bytes
-        for system in self.systems:
-            room = system.weight_room.take(size)
-            if room is not None:
-                yield room
-        room_s = self.clock.now
-        for system in self.systems:
-            turn = system.port_in.take(ticket)
-            if turn is not None:
-                yield turn
-        start_s = self.clock.now
-        yield self.clock.timeout(size / min(sweep.rate_bytes_per_s, self.fabric_bytes_per_s))
-        self.note("swarmx_down", "transfer", sweep, moment, start_s, size)
-        chunk = Chunk(gradient_s, update_s, room_s)
-        for system in self.systems:
-            system.port_in.give()
-            arrival = self.clock.timeout(system.kind.latency_s + self.cluster.memoryx.tensor_latency_s, chunk)
-            arrival.callbacks.append(system.weights.put_value)
-
-    def train(self, system: CSSystem) -> Process:
-        """The wafer computes each layer as its weights come past."""
-        wafer, plan = f"wafer.{system.index}", self.plan
-        for moment in self.moments():
-            start_s = self.clock.now
-            if system.inputs.has_item():
-                system.inputs.take()
-            else:
-                yield system.inputs.wait()
-                self.note(wafer, "wait_input", plan.sweeps[0], moment, start_s)
-            system.input_room.give(1)
-            for sweep in plan.sweeps:
-                yield from self.sweep(system, wafer, sweep, moment)
-            self.micro_batch_ends_s[system.index].append(self.clock.now)
-            if moment.micro_batch == self.num_micro_batches - 1:
-                self.end_step(system, moment.step)
-
-    def end_step(self, system: CSSystem, step: int) -> None:
-        """A system has finished its last sweep of a step."""
-        self.step_ends_s[system.index].append(self.clock.now)
-        self._unfinished[step] -= 1
-        if self._unfinished[step] == 0:
-            self.step_done[step].succeed()
-
-    def sweep(self, system: CSSystem, wafer: str, sweep: Sweep, moment: Moment) -> Process:
-        """The wafer works through one layer in one pass."""
-        speed, clock = system.kind.speed, self.clock
-        if sweep.sequencing_s:
-            start_s = clock.now
-            yield clock.timeout(sweep.sequencing_s / speed)
-            self.note(wafer, "sequencing", sweep, moment, start_s)
-        if sweep.fetched_bytes:
-            if system.activations.has_item():
-                system.activations.take()
-            else:
-                start_s = clock.now
-                yield system.activations.wait()
-                self.note(wafer, "wait_activations", sweep, moment, start_s)
-            system.activation_room.give(1)
-        chunk_s = sweep.gemm_s / sweep.num_chunks / speed
-        for _ in range(sweep.num_chunks):
-            yield from self.compute_chunk(system, wafer, sweep, moment, chunk_s)
-        if sweep.attention_s:
-            start_s = clock.now
-            yield clock.timeout(sweep.attention_s / speed)
-            self.note(wafer, "attention", sweep, moment, start_s)
-        if sweep.saved_bytes:
-            room = system.saving_room.take(1)
-            if room is not None:
-                start_s = clock.now
-                yield room
-                self.note(wafer, "wait_activations", sweep, moment, start_s)
-            system.to_save.put()
-
-    def compute_chunk(self, system: CSSystem, wafer: str, sweep: Sweep, moment: Moment, chunk_s: float) -> Process:
-        """One chunk of weights is used, and in the backward pass its gradient made."""
-        clock = self.clock
-        if system.weights.has_item():
-            system.weights.take()
-        else:
-            start_s = clock.now
-            chunk = yield system.weights.wait()
-            self.note_weight_wait(wafer, sweep, moment, start_s, chunk)
-        start_s = clock.now
-        yield clock.timeout(chunk_s)
-        self.note(wafer, "gemm", sweep, moment, start_s)
-        system.weight_room.give(sweep.chunk_bytes)
-        if sweep.phase == "backward":
-            room = system.gradient_room.take(sweep.chunk_bytes)
-            if room is not None:
-                start_s = clock.now
-                yield room
-                self.note(wafer, "wait_gradients", sweep, moment, start_s)
-            system.gradients.put()
-
-    def reduce_gradients(self) -> Process:
-        """Each chunk of gradients goes up the tree once every system has delivered it."""
-        for moment in self.moments():
-            first_tickets = (moment.number * self.order.num_out + first for first in self.order.first_out)
-            for sweep, first_ticket in zip(self.plan.sweeps, first_tickets, strict=True):
-                if sweep.phase != "backward":
-                    continue
-                for chunk in range(sweep.num_chunks):
-                    yield from self.reduce(sweep, moment, first_ticket + chunk)
-                if moment.micro_batch == self.num_micro_batches - 1:
-                    self.deliver(sweep)
-
-    def reduce(self, sweep: Sweep, moment: Moment, ticket: int) -> Process:
-        """One chunk leaves every system and arrives, summed, at MemoryX."""
-        size = sweep.chunk_bytes
-        for system in self.systems:
-            if system.gradients.has_item():
-                system.gradients.take()
-            else:
-                yield system.gradients.wait()
-        for system in self.systems:
-            turn = system.port_out.take(ticket)
-            if turn is not None:
-                yield turn
-        start_s = self.clock.now
-        yield self.clock.timeout(size / min(self.cluster.memoryx.ingress_bytes_per_s, self.fabric_bytes_per_s))
-        self.note("swarmx_up", "transfer", sweep, moment, start_s, size)
-        for system in self.systems:
-            system.port_out.give()
-            system.gradient_room.give(size)
-
-    def deliver(self, sweep: Sweep) -> None:
-        """The last chunk of a layer's gradient reaches MemoryX after the way up."""
-        complete = [tensor for tensor in sweep.tensors if self._last_contribution[tensor] == sweep.layer]
-        arrival = self.clock.timeout(max(system.kind.latency_s for system in self.systems), complete)
-        arrival.callbacks.append(self.reduced.put_value)
-
-    def update_weights(self) -> Process:
-        """MemoryX updates a layer when its gradient is in, or all layers when all are in."""
-        for step in itertools.count():
-            updated = self.updated[step + 1]
-            arrived: list[int] = []
-            while len(arrived) < len(self.plan.layers):
-                complete = self.reduced.take() if self.reduced.has_item() else (yield self.reduced.wait())
-                arrived += complete
-                if not self.plan.waits_for_norm:
-                    yield from self.update(complete, step, updated)
-            if self.plan.waits_for_norm:
-                yield from self.update(sorted(arrived), step, updated)
-
-    def update(self, layers: list[int], step: int, updated: list[simpy.Event]) -> Process:
-        """Some layers' parameters get their new values, one after another."""
-        arrived_s = self.clock.now
-        for layer in layers:
-            start_s = self.clock.now
-            self.gradient_arrived_s[layer] = arrived_s
-            yield self.clock.timeout(self.plan.update_s[layer])
-            self.trace.append(Span("optimizer", "update", layer, "", step, 0, start_s, self.clock.now))
-            updated[layer].succeed()
-
-    def prepare_input(self, system: CSSystem) -> Process:
-        """Input workers prepare micro-batches, as long as there is room for them."""
-        worker, workers = system.kind.worker_samples_per_s, f"input.{system.index}"
-        for moment in self.moments():
-            room = system.input_room.take(1)
-            if room is not None:
-                yield room
-            if worker is not None:
-                start_s = self.clock.now
-                yield self.clock.timeout(self.plan.micro_batch_size / (worker * self.plan.input_workers))
-                self.note(workers, "prepare", self.plan.sweeps[0], moment, start_s)
-            system.prepared.put()
-
-    def send_input(self, system: CSSystem) -> Process:
-        """A prepared micro-batch goes to the wafer ahead of its first weights."""
-        sweep, size, part = self.plan.sweeps[0], self.plan.input_bytes, f"port_in.{system.index}"
-        for moment in self.moments():
-            if system.prepared.has_item():
-                system.prepared.take()
-            else:
-                yield system.prepared.wait()
-            ticket = moment.number * self.order.num_in
-            yield from self.move(system.port_in, ticket, system, part, "input", sweep, moment, size)
-            system.inputs.put()
-
-    def save_activations(self, system: CSSystem) -> Process:
-        """What the backward pass needs leaves the wafer after each forward sweep."""
-        part = f"port_out.{system.index}"
-        for moment in self.moments():
-            first = moment.number * self.order.num_out
-            for sweep, ticket in zip(self.plan.sweeps, self.order.first_out, strict=True):
-                if not sweep.saved_bytes:
-                    continue
-                if system.to_save.has_item():
-                    system.to_save.take()
-                else:
-                    yield system.to_save.wait()
-                size = sweep.saved_bytes
-                yield from self.move(system.port_out, first + ticket, system, part, "activations", sweep, moment, size)
-                system.saving_room.give(1)
-            system.all_saved.put()
-
-    def fetch_activations(self, system: CSSystem) -> Process:
-        """What the backward pass needs comes back in reverse order, at most two layers ahead."""
-        part = f"port_in.{system.index}"
-        for moment in self.moments():
-            first = moment.number * self.order.num_in
-            if system.all_saved.has_item():
-                system.all_saved.take()
-            else:
-                yield system.all_saved.wait()
-            for sweep, ticket in zip(self.plan.sweeps, self.order.first_in, strict=True):
-                if not sweep.fetched_bytes:
-                    continue
-                room = system.activation_room.take(1)
-                if room is not None:
-                    yield room
-                size = sweep.fetched_bytes
-                yield from self.move(system.port_in, first + ticket, system, part, "activations", sweep, moment, size)
-                system.activations.put()
-
-    def move(
+    def do(
         self,
-        port: Turnstile,
-        ticket: int,
-        system: CSSystem,
-        part: str,
+        worker: Worker,
         kind: str,
-        sweep: Sweep,
-        moment: Moment,
-        size: int,
-    ) -> Process:
-        """One transfer of one system over its port, outside the tree."""
-        turn = port.take(ticket)
-        if turn is not None:
-            yield turn
-        start_s = self.clock.now
-        yield self.clock.timeout(size / system.kind.io_bytes_per_s)
-        self.note(part, kind, sweep, moment, start_s, size)
-        port.give()
+        visit: Visit | None = None,
+        *,
+        duration: Key | None = None,
+        latency: str | None = None,
+        needs: tuple[Need, ...] = (),
+        room: Room | None = None,
+        frees: Room | None = None,
+        port: str | None = None,
+        moves: Key | None = None,
+    ) -> int:
+        """Write one job; its index."""
+        index = len(self.program.jobs)
+        layer, phase, sweep = self.place(visit)
+        job = Job(index, worker, kind, layer, phase, sweep, duration, latency, needs, room, port, frees, moves)
+        self.program.jobs.append(job)
+        return index
 
-    def note(self, part: str, kind: str, sweep: Sweep, moment: Moment, start_s: float, num_bytes: int = 0) -> None:
-        """Remember a span that ends now, if it took any time."""
-        now = self.clock.now
-        if now > start_s:
-            span = Span(part, kind, sweep.layer, sweep.phase, moment.step, moment.micro_batch, start_s, now, num_bytes)
-            self.trace.append(span)
+    def place(self, visit: Visit | None) -> tuple[int, str, int]:
+        """Layer, phase and kind of sweep for the trace."""
+        if visit is None:
+            return -1, "", -1
+        return visit.layer, self.shape.kinds[visit.kind].phase, visit.kind
 
-    def note_weight_wait(self, wafer: str, sweep: Sweep, moment: Moment, start_s: float, chunk: Chunk) -> None:
-        """Split a wait for weights by what held them up: gradients, the update, room elsewhere, the way."""
-        for kind, end_s in (
-            ("wait_gradients", chunk.gradient_s),
-            ("wait_optimizer", chunk.update_s),
-            ("wait_stragglers", chunk.room_s),
-            ("wait_weights", self.clock.now),
-        ):
-            if end_s > start_s:
-                span = Span(wafer, kind, sweep.layer, sweep.phase, moment.step, moment.micro_batch, start_s, end_s)
-                self.trace.append(span)
-                start_s = end_s
+    def begin(self) -> None:
+        """Input workers prepare a micro-batch; it goes to the wafer ahead of the first weights."""
+        room = Room(INPUT_ROOM, "input")
+        prepared = self.do(INPUT_WORKERS, "prepare", duration=("prepare_s", 0), room=room)
+        sent = self.do(
+            INPUT,
+            "input",
+            duration=("input_s", 0),
+            needs=(Need(prepared, "input"),),
+            port=PORT_IN,
+            moves=("input_bytes", 0),
+        )
+        self.do(WAFER, "begin", needs=(Need(sent, "input"),), frees=room)
+
+    def sweep(self, visit: Visit) -> None:
+        """The wafer works through one layer in one pass."""
+        kind = self.shape.kinds[visit.kind]
+        if kind.sequences:
+            self.do(WAFER, "sequencing", visit, duration=("sequencing_s", visit.kind))
+        if kind.fetches:
+            self.fetch(visit)
+        for chunk in range(kind.num_chunks):
+            self.chunk(visit, kind, is_first=chunk == 0, is_last=chunk == kind.num_chunks - 1)
+        if kind.attends:
+            self.do(WAFER, "attention", visit, duration=("attention_s", visit.kind))
+        if kind.saves:
+            self.save(visit)
+
+    def chunk(self, visit: Visit, kind: KindShape, *, is_first: bool, is_last: bool) -> None:
+        """A chunk of weights goes down the tree when updated, is used, and its gradient comes up."""
+        size = ("chunk_bytes", visit.kind)
+        room = Room(WEIGHT_ROOM, "stragglers", size)
+        updates = tuple(
+            Need(self.num_jobs + self.update_position(layer), "optimizer", of_previous_step=True)
+            for layer in self.tensors(visit)
+            if is_first
+        )
+        sent = self.do(
+            MEMORYX,
+            "transfer",
+            visit,
+            duration=("down_s", visit.kind),
+            latency="down_latency_s",
+            needs=updates,
+            room=room,
+            port=PORT_IN,
+            moves=size,
+        )
+        used = (Need(sent, "weights"),)
+        self.do(WAFER, "gemm", visit, duration=("chunk_s", visit.kind), needs=used, frees=room)
+        if kind.phase == "backward":
+            self.reduce(visit, is_last=is_last)
+
+    def reduce(self, visit: Visit, *, is_last: bool) -> None:
+        """A chunk's gradient leaves once every system has it, and arrives, summed, at MemoryX."""
+        size = ("chunk_bytes", visit.kind)
+        room = Room(GRADIENT_ROOM, "gradients", size)
+        made = self.do(WAFER, "hand_over", visit, room=room)
+        reduced = self.do(
+            SWARMX,
+            "transfer",
+            visit,
+            duration=("up_s", visit.kind),
+            latency="up_latency_s" if is_last else None,
+            needs=(Need(made, "gradients"),),
+            port=PORT_OUT,
+            frees=room,
+            moves=size,
+        )
+        if is_last:
+            self.last_reduce |= dict.fromkeys(self.tensors(visit), reduced)
+
+    def save(self, visit: Visit) -> None:
+        """What the backward pass needs leaves the wafer after a forward sweep."""
+        room = Room(SAVING_ROOM, "activations")
+        handed = self.do(WAFER, "hand_over", visit, room=room)
+        self.last_save = self.do(
+            SAVING,
+            "activations",
+            visit,
+            duration=("save_s", visit.kind),
+            needs=(Need(handed, "activations"),),
+            port=PORT_OUT,
+            frees=room,
+            moves=("saved_bytes", visit.kind),
+        )
+
+    def fetch(self, visit: Visit) -> None:
+        """It comes back in reverse order once all has left, at most two layers ahead."""
+        room = Room(FETCHING_ROOM, "activations")
+        back = self.do(
+            FETCHING,
+            "activations",
+            visit,
+            duration=("fetch_s", visit.kind),
+            needs=(Need(self.last_save, "activations"),),
+            room=room,
+            port=PORT_IN,
+            moves=("fetched_bytes", visit.kind),
+        )
+        self.do(WAFER, "resume", visit, needs=(Need(back, "activations"),), frees=room)
+
+    def tensors(self, visit: Visit) -> tuple[int, ...]:
+        """Layers whose parameters pass: the layer's own, and the embedding's for a tied head."""
+        return (visit.layer, 0) if self.shape.kinds[visit.kind].streams_table else (visit.layer,)
+
+    def update_order(self) -> list[int]:
+        """Layers in the order of their updates: forward after a norm, else as their gradients arrive."""
+        layers = range(self.shape.num_layers)
+        if self.shape.waits_for_norm:
+            return list(layers)
+        last = {layer: place for place, visit in enumerate(self.shape.visits) for layer in self.tensors(visit)}
+        return sorted(layers, key=lambda layer: (last[layer], layer != self.shape.visits[last[layer]].layer))
+
+    def update_position(self, layer: int) -> int:
+        """Place of a layer's update among the updates."""
+        return self._positions[layer]
+
+    def update(self) -> None:
+        """MemoryX updates a layer when its gradient is in, or all layers when all are in."""
+        last_of_all = max(self.last_reduce.values())
+        for place, layer in enumerate(self.update_order()):
+            gradient = last_of_all if self.shape.waits_for_norm else self.last_reduce[layer]
+            is_new = place == 0 or not self.shape.waits_for_norm
+            job = Job(
+                self.num_jobs + place,
+                OPTIMIZER,
+                "update",
+                layer,
+                "",
+                -1,
+                duration=("update_s", layer),
+                needs=(Need(gradient, "gradients"),) if is_new else (),
+            )
+            self.program.closing.append(job)
 
 
-def fabric_rate_bytes_per_s(cluster: ClusterSpec, plan: Plan) -> float:
-    """Rate of the tree: that of its slowest link or port. [bytes/s]"""
-    slowest = min(min(kind.io_bytes_per_s, kind.link_bytes_per_s) for kind in plan.classes)
-    return min(slowest, cluster.swarmx.link_bytes_per_s) if cluster.num_systems > 1 else slowest
+@lru_cache(maxsize=64)
+def write_program(shape: Shape) -> Program:
+    """The program of a shape; the same object for the same shape."""
+    return WeightStreaming(shape).write()
 
 
-SCHEDULES = {"weight_streaming": WeightStreaming}
-"""Execution modes by name."""
+def numbers_of(cluster: ClusterSpec, plan: Plan) -> Numbers:
+    """Durations, sizes and capacities of a plan, those of a class of systems for each class."""
+    fabric = fabric_rate_bytes_per_s(cluster, plan.classes)
+    wafer, classes = cluster.system.wafer, plan.classes
+    per_class: dict[Key, list[float]] = {
+        ("prepare_s", 0): [
+            0.0
+            if kind.worker_samples_per_s is None
+            else plan.micro_batch_size / (kind.worker_samples_per_s * plan.input_workers)
+            for kind in classes
+        ],
+        ("input_s", 0): [plan.input_bytes / kind.io_bytes_per_s for kind in classes],
+    }
+    shared: dict[Key, float] = {("update_s", layer): value for layer, value in enumerate(plan.update_s)}
+    sizes: dict[Key, int] = {("input_bytes", 0): plan.input_bytes}
+    for index, sweep in enumerate(plan.kinds):
+        per_class |= _sweep_times(index, sweep, plan)
+        shared["down_s", index] = sweep.chunk_bytes / min(sweep.rate_bytes_per_s, fabric)
+        shared["up_s", index] = sweep.chunk_bytes / min(cluster.memoryx.ingress_bytes_per_s, fabric)
+        sizes["chunk_bytes", index] = sweep.chunk_bytes
+        sizes["saved_bytes", index] = sweep.saved_bytes
+        sizes["fetched_bytes", index] = sweep.fetched_bytes
+    return Numbers(
+        per_class=per_class,
+        shared=shared,
+        sizes=sizes,
+        latencies={
+            "down_latency_s": [kind.latency_s + cluster.memoryx.tensor_latency_s for kind in classes],
+            "up_latency_s": [max(kind.latency_s for kind in classes)],
+        },
+        capacities={
+            WEIGHT_ROOM: int(wafer.weight_buffer_bytes),
+            GRADIENT_ROOM: int(wafer.gradient_buffer_bytes),
+            INPUT_ROOM: cluster.input.prefetch_micro_batches,
+            SAVING_ROOM: LAYERS_IN_FLIGHT,
+            FETCHING_ROOM: LAYERS_IN_FLIGHT,
+        },
+    )
+
+
+def _sweep_times(index: int, sweep: Sweep, plan: Plan) -> dict[Key, list[float]]:
+    """Times of one kind of sweep that differ from class to class. [s]"""
+    return {
+        ("sequencing_s", index): [sweep.sequencing_s / kind.speed for kind in plan.classes],
+        ("chunk_s", index): [sweep.gemm_s / sweep.num_chunks / kind.speed for kind in plan.classes],
+        ("attention_s", index): [sweep.attention_s / kind.speed for kind in plan.classes],
+        ("save_s", index): [sweep.saved_bytes / kind.io_bytes_per_s for kind in plan.classes],
+        ("fetch_s", index): [sweep.fetched_bytes / kind.io_bytes_per_s for kind in plan.classes],
+    }
+
+
+SCHEDULES = {"weight_streaming": (shape_of, write_program, numbers_of)}
+"""Execution modes by name: what decides the program, the program, and its numbers."""
