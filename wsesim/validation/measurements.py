@@ -11,7 +11,7 @@ import csv
 import io
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,14 @@ class Measurement:
     metric: str
     value: float
     notes: str = ""
+    place: str = ""
+    table: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def run_table(self) -> dict[str, Any]:
-        """The configuration as a run file would hold it."""
+        """The configuration as a run file would hold it; a log brings that of its own run file."""
+        if self.table is not None:
+            return self.table
         cluster: dict[str, Any] = {"name": self.system, "num_systems": self.num_systems}
         if self.software_release is not None:
             cluster["software_release"] = self.software_release
@@ -110,63 +114,102 @@ def _words(label: str) -> str:
     return re.sub(r"[^a-z0-9.]", "", label.lower())
 
 
-def _encoder(label: str) -> str | None:
+OTHER_NAMES = {
+    "gpt2small": "gpt2", "gpt2base": "gpt2", "gpt2117m": "gpt2", "gpt2124m": "gpt2",
+    "gpt2345m": "gpt2-medium", "gpt2355m": "gpt2-medium", "gpt2762m": "gpt2-large", "gpt2774m": "gpt2-large",
+    "gpt21.5b": "gpt2-xl", "gpt21542m": "gpt2-xl", "gpt21558m": "gpt2-xl",
+    "gpt3small": "gpt3-125m", "gpt3medium": "gpt3-350m", "gpt3large": "gpt3-760m", "gpt3xl": "gpt3-1.3b",
+    "gpt3": "gpt3-175b", "llama30b": "llama-33b",
+}  # fmt: skip
+"""What papers call a model, without signs, where that is not the catalogue's name."""
+_CLASSIFIER_MARKS = ("classif", "sst", "mnli", "glue", "finetun")
+_FEWEST_LETTERS = 4
+
+
+def _encoder(label: str, hidden_size: int | None) -> str | None:
+    """BERT by size and task; pre-training where the label names none."""
     if not label.startswith("bert"):
         return None
-    size = "base" if "base" in label else "large"
-    return f"bert-{size}" if "pre" in label else f"bert-{size}-classifier"
+    size = next((size for size in ("base", "large") if size in label), {768: "base", 1024: "large"}.get(hidden_size or 0))
+    task = "-classifier" if any(mark in label for mark in _CLASSIFIER_MARKS) else ""
+    return None if size is None else f"bert-{size}{task}"
+
+
+def _named_model(label: str, hidden_size: int | None) -> str | None:
+    """Catalogue name that a label stands for."""
+    names = catalogue.names("models")
+    words = {_words(name): name for name in names} | OTHER_NAMES
+    without_organisation = label.rsplit("/", 1)[-1] if re.fullmatch(r"[\w.-]+/[\w.-]+", label) else label
+    short = re.split(r"[(,]", without_organisation)[0]
+    for text in (label, without_organisation, short, re.sub(r"(?i)[ _-]hf$", "", short)):
+        if text in names:
+            return text
+        if _words(text) in words:
+            return words[_words(text)]
+    encoder = _encoder(_words(label), hidden_size)
+    if encoder is not None:
+        return encoder
+    begun = [name for name in names if len(_words(short)) >= _FEWEST_LETTERS and _words(name).startswith(_words(short))]
+    return begun[0] if len(begun) == 1 else None
 
 
 def _known_model(label: str, hidden_size: int | None, num_layers: int | None) -> str | None:
-    """Catalogue name of a model as papers write it; None where the shape has to do."""
+    """Catalogue name of a model as papers write it, if its shape is the stated one; None where the shape has to do."""
     from wsesim.config.loader import load_model
 
-    names = catalogue.names("models")
-    plain = _words(label)
-    same = [
-        name
-        for name in names
-        if label == name or _words(name) == plain or _words(name) == plain.replace("llama2", "llama2")
-    ]
-    if same:
-        return same[0]
-    encoder = _encoder(plain)
-    if encoder is not None and hidden_size in (None, 768, 1024):
-        return encoder if encoder in names else None
+    def fits(name: str) -> bool:
+        model = load_model(name)
+        return hidden_size in (None, model.hidden_size) and num_layers in (None, model.num_layers)
+
+    named = _named_model(label, hidden_size)
+    if named is not None and fits(named):
+        return named
     if hidden_size is None or num_layers is None:
         return None
+    plain = _words(label)
     family = ("cerebras-gpt", "gpt3") if plain.startswith("gpt3") else ("gpt2",) if plain.startswith("gpt2") else ()
-    for name in names:
-        if name.startswith(family) and family:
-            model = load_model(name)
-            if (model.hidden_size, model.num_layers) == (hidden_size, num_layers):
-                return name
-    return None
+    return next((name for name in catalogue.names("models") if family and name.startswith(family) and fits(name)), None)
 
 
-def model_table(label: str, hidden_size: int | None, num_layers: int | None, place: str) -> dict[str, Any]:
+def _other_shape(name: str, hidden_size: int | None, num_layers: int | None, place: str) -> MeasurementError:
+    from wsesim.config.loader import load_model
+
+    model = load_model(name)
+    return MeasurementError(
+        f"{place}: model {name} has hidden_size {model.hidden_size} and num_layers {model.num_layers}, but the row states "
+        f"{hidden_size or 'none'} and {num_layers or 'none'}; correct them, or leave them out"
+    )
+
+
+def model_table(
+    label: str, hidden_size: int | None, num_layers: int | None, place: str, *, sequence_length: int = 2048, depth_matters: bool = True
+) -> dict[str, Any]:
     """The ``[model]`` table for a label and a shape.
+
+    A label that the catalogue does not know is a GPT of the stated width and depth.
 
     Raises
     ------
     MeasurementError
-        Neither in the catalogue, nor with a width.
+        Neither in the catalogue, nor with a shape; or with another shape than in the catalogue.
     """
     name = _known_model(label, hidden_size, num_layers)
     if name is not None:
         return {"name": name}
-    if hidden_size is None:
+    named = _named_model(label, hidden_size)
+    if named is not None and (named == label or hidden_size is None or not named.startswith("gpt")):
+        raise _other_shape(named, hidden_size, num_layers, place)
+    if hidden_size is None or (num_layers is None and depth_matters):
         hint = did_you_mean(label, catalogue.names("models"))
-        raise MeasurementError(
-            f"{place}: model {label!r} is not in the catalogue{hint or '; add hidden_size and num_layers'}"
-        )
+        remedy = "; add num_layers" if hidden_size else "; add hidden_size and num_layers"
+        raise MeasurementError(f"{place}: model {catalogue.value_shown(label)} is not in the catalogue{hint or remedy}")
     return {
         "name": label or f"GPT {hidden_size}",
         "hidden_size": hidden_size,
         "num_layers": num_layers or 64,
         "num_attention_heads": _heads(hidden_size),
         "vocab_size": 50_257,
-        "max_position_embeddings": 2048,
+        "max_position_embeddings": max(2048, sequence_length),
     }
 
 
@@ -179,15 +222,29 @@ def _number(row: dict[str, str], key: str, place: str, default: float | None) ->
     try:
         value = float(text.replace(",", ""))
     except ValueError:
-        raise MeasurementError(f"{place}: {key} is {text!r}; write a plain number") from None
-    if not 0 < value < float("inf"):
-        raise MeasurementError(f"{place}: {key} is {text}; it must be more than 0")
+        raise MeasurementError(f"{place}: {key} is {catalogue.value_shown(text)}; write a plain number") from None
+    if not SMALLEST <= value <= LARGEST:
+        raise MeasurementError(f"{place}: {key} is {value:g}; it must be more than 0, from {SMALLEST:g} to {LARGEST:g}")
     return value
 
 
-def _release(row: dict[str, str]) -> str | None:
+SMALLEST, LARGEST = 1e-9, 1e15
+"""Numbers outside are slips of the pen. [-]"""
+
+
+def _count(row: dict[str, str], key: str, place: str, default: int | None) -> int:
+    value = _number(row, key, place, default)
+    if value != int(value):
+        raise MeasurementError(f"{place}: {key} is {value:g}; write a whole number")
+    return int(value)
+
+
+def _release(row: dict[str, str], place: str) -> str | None:
+    from wsesim.config.loader import release_key
+
     stated = row.get("software_release", "").strip()
     if stated:
+        release_key(stated, f"{place}: software_release")
         return stated
     match = re.search(r"\bR(\d+(?:\.\d+)+)", row.get("notes", ""))
     return match[1] if match else None
@@ -195,36 +252,56 @@ def _release(row: dict[str, str]) -> str | None:
 
 def _measurement(row: dict[str, str], number: int, place: str) -> Measurement:
     metric = row.get("metric", "").strip() or "samples_per_s"
-    hidden, depth = (_number(row, key, place, 0) for key in ("hidden_size", "num_layers"))
-    length = int(_number(row, "sequence_length", place, 2048))
-    systems = int(_number(row, "num_systems", place, 1))
+    if metric not in METRICS:
+        raise MeasurementError(
+            f"{place}: metric {catalogue.value_shown(metric)} is not known"
+            f"{did_you_mean(metric, METRICS) or '; known are ' + ', '.join(METRICS) + ', or mark the row as context'}"
+        )
+    hidden, depth = (_count(row, key, place, 0) for key in ("hidden_size", "num_layers"))
+    length = _count(row, "sequence_length", place, 2048)
+    systems = _count(row, "num_systems", place, 1)
     layout = METRICS[metric] in LAYOUT_METRICS
-    batch = int(_number(row, "global_batch_size", place, systems if layout else None))
+    batch = _count(row, "global_batch_size", place, systems if layout else None)
     micro = row.get("micro_batch_size", "").strip()
     use = row.get("use", "").strip() or "calibration"
     if use not in USES:
-        raise MeasurementError(f"{place}: use is {use!r}; write one of {', '.join(USES)}")
+        raise MeasurementError(f"{place}: use is {catalogue.value_shown(use)}; write one of {', '.join(USES)}")
+    system = row.get("system", "").strip().lower().replace("-", "") or "cs2"
+    if system not in catalogue.names("clusters"):
+        raise MeasurementError(f"{place}: system is {catalogue.value_shown(row['system'])}; write cs2 or cs3")
     return Measurement(
         id=row.get("id", "").strip() or f"row-{number}",
         use=use,
         set=row.get("set", "").strip() or ("micro-batch" if layout else "all"),
         source=row.get("source", "").strip(),
-        model=model_table(row.get("model", "").strip(), int(hidden) or None, int(depth) or None, place),
+        model=model_table(
+            row.get("model", "").strip(),
+            hidden or None,
+            depth or None,
+            place,
+            sequence_length=length,
+            depth_matters=not layout,
+        ),
         sequence_length=length,
         global_batch_size=batch,
-        micro_batch_size=int(_number(row, "micro_batch_size", place, 1)) if micro not in ("", "auto") else "auto",
+        micro_batch_size=_count(row, "micro_batch_size", place, 1) if micro not in ("", "auto") else "auto",
         num_systems=systems,
-        system=row.get("system", "").strip().lower().replace("-", "") or "cs2",
-        software_release=_release(row),
+        system=system,
+        software_release=_release(row, place),
         metric=METRICS[metric],
         value=_number(row, "value", place, None),
         notes=row.get("notes", "").strip(),
+        place=place,
     )
 
 
 def _header(names: list[str], place: str) -> list[str]:
     header = [ALIASES.get(name.strip(), name.strip()) for name in names]
+    if len(names) == 1 and any(sign in names[0] for sign in ";\t"):
+        raise MeasurementError(f"{place}: the first line {catalogue.value_shown(names[0])} has no commas; separate columns by commas")
     for name in header:
+        if header.count(name) > 1:
+            raise MeasurementError(f"{place}: column {name!r} is there twice, or under two names; keep one")
         if name not in COLUMNS and name not in IGNORED:
             raise MeasurementError(
                 f"{place}: column {name!r} is not known{did_you_mean(name, COLUMNS) or '; known are ' + ', '.join(COLUMNS)}"
@@ -239,14 +316,17 @@ def _header(names: list[str], place: str) -> list[str]:
 def read_table(path: Path) -> list[Measurement]:
     """Measurements of a CSV file.
 
-    Rows of a metric that is not predicted (compile times, hardware facts) are passed over.
+    Rows that are marked as context (compile times, hardware facts) are passed over.
 
     Raises
     ------
     MeasurementError
         With file and line.
     """
-    rows = list(csv.reader(io.StringIO(catalogue.read_text(path), newline="")))
+    try:
+        rows = list(csv.reader(io.StringIO(catalogue.read_text(path, LARGEST_TABLE_BYTES), newline="")))
+    except csv.Error as error:
+        raise MeasurementError(f"{path}: is not a CSV table: {error}; is it the right file?") from None
     if not rows:
         raise MeasurementError(f"{path}: is empty; the first line must name the columns: {', '.join(COLUMNS)}")
     header = _header(rows[0], str(path))
@@ -259,28 +339,33 @@ def read_table(path: Path) -> list[Measurement]:
                 f"{path}: line {number} has {len(cells)} cells, the header {len(header)}; correct the line"
             )
         row = dict(zip(header, cells, strict=True))
-        if (row.get("metric", "").strip() or "samples_per_s") in METRICS and row.get("use", "") != "context":
+        if row.get("use", "").strip() != "context":
             found.append(_measurement(row, number, f"{path}: line {number}"))
     if not found:
         raise MeasurementError(f"{path}: holds no row that can be used; metrics are {', '.join(METRICS)}")
     return found
 
 
-_RATE = re.compile(r"Step=(\d+).*?\bRate=([0-9.]+) samples/sec(?:.*?GlobalRate=([0-9.]+) samples/sec)?")
+LARGEST_TABLE_BYTES = 10_000_000
+LARGEST_LOG_BYTES = 200_000_000
+LONGEST_LINE = 2000
+_RATE = re.compile(r"Step=[0-9]{1,18}\b[^\n]*?\bRate=([0-9]{1,12}(?:\.[0-9]{0,12})?) samples/sec")
 
 
 def read_log(path: Path) -> float:
     """Samples per second from a log of the vendor's software.
 
     The median of the rates between log lines, without the first of them, which contains
-    the start of the pipeline.
+    the start of the pipeline. Lines of evaluations do not count.
 
     Raises
     ------
     MeasurementError
         No line with a rate.
     """
-    rates = [float(match[2]) for match in _RATE.finditer(catalogue.read_text(path))]
+    text = catalogue.read_text(path, LARGEST_LOG_BYTES, "replace")
+    lines = (line[:LONGEST_LINE] for line in text.split("\n") if "Rate=" in line and "Eval" not in line)
+    rates = [float(match[1]) for match in map(_RATE.search, lines) if match]
     if not rates:
         raise MeasurementError(
             f"{path}: holds no line such as `| Train Device=CSX, Step=100, Loss=7.9, Rate=492.40 samples/sec, ...`; "

@@ -28,7 +28,7 @@ class Prediction:
 
 def run_of(measurement: Measurement, calibration: CalibrationSpec | None = None) -> Run:
     """The run of a measurement, with another calibration where one is given."""
-    run = from_table(measurement.run_table, place=measurement.id)
+    run = from_table(measurement.run_table, place=measurement.place or measurement.id)
     if calibration is None:
         return run
     return with_calibration(run, calibration)

@@ -1,0 +1,224 @@
+"""Runs a program as a max-plus recurrence: every time is a maximum of earlier times plus a duration.
+
+The same jobs, needs, rooms and ports as `wsesim.engine.discrete_event`, evaluated in program
+order with numpy over classes of machines and over many scenarios that share a program. The
+operations on each number are the same and in the same order, so times agree to the last
+digit. There is no trace: what a wait was for is added up on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsesim.engine.program import Job, Key, Numbers, Program, Room
+
+Times = NDArray[np.float64]
+"""Shape ``(num_classes, num_scenarios)``, or ``(1, num_scenarios)`` where classes share it. [s]"""
+History = list[tuple[str, Times]]
+
+
+@dataclass
+class MicroBatch:
+    """One micro-batch as the decisive worker sees it.
+
+    Attributes
+    ----------
+    end_s
+        When it ended. [s]
+    spent_s
+        Time by kind of work, and by ``wait_`` and the cause of waiting. [s]
+    """
+
+    end_s: Times
+    spent_s: dict[str, Times]
+
+
+class Buffer:
+    """When room in a bounded buffer was given back, and whose room each taker waits for."""
+
+    def __init__(self, sizes: NDArray[np.int64], capacity: NDArray[np.int64], num_classes: int) -> None:
+        self.per_micro_batch, self.num_scenarios = sizes.shape
+        self.lags = _lags(sizes, capacity)
+        self.freed: list[Times] = []
+        self.taken = 0
+        self.num_classes = num_classes
+
+    def free_since(self) -> Times | None:
+        """When there is room for the next taker; None where there always is. [s]"""
+        place = self.taken
+        self.taken += 1
+        lag = self.lags[place % self.per_micro_batch]
+        if isinstance(lag, int):
+            return self.freed[place - lag] if place >= lag else None
+        index = place - lag
+        lowest = int(index.min())
+        held = np.stack([self.freed[max(one, 0)] for one in range(lowest, int(index.max()) + 1)])
+        rows = np.arange(held.shape[1])[:, None]
+        times = held[(index - lowest)[None, :], rows, np.arange(self.num_scenarios)[None, :]]
+        return np.where(index[None, :] >= 0, times, 0.0)
+
+
+def _lags(sizes: NDArray[np.int64], capacity: NDArray[np.int64]) -> list[int | NDArray[np.int64]]:
+    """For each taker of a micro-batch, how many takers before it must have given their room back.
+
+    Parameters
+    ----------
+    sizes
+        What each taker takes, ``(num_takers, num_scenarios)``. [bytes]
+    capacity
+        ``(num_scenarios,)``. [bytes]
+    """
+    num_takers, num_scenarios = sizes.shape
+    found = np.empty((num_takers, num_scenarios), dtype=np.int64)
+    known: dict[bytes, NDArray[np.int64]] = {}
+    for scenario in range(num_scenarios):
+        column = sizes[:, scenario]
+        key = column.tobytes() + int(capacity[scenario]).to_bytes(8, "little")
+        if key not in known:
+            known[key] = _lags_of_one(column, int(capacity[scenario]))
+        found[:, scenario] = known[key]
+    return [int(row[0]) if (row == row[0]).all() else row for row in found]
+
+
+def _lags_of_one(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+    """Lags of one scenario: the most recent takers whose sizes together do not exceed the capacity."""
+    num_takers = len(sizes)
+    periods = min(capacity // max(int(sizes.sum()), 1) + 2, 10_000)
+    total = np.concatenate([[0], np.cumsum(np.tile(sizes, periods))])
+    last = np.arange(num_takers * (periods - 1), num_takers * periods)
+    first = np.searchsorted(total, total[last + 1] - capacity, side="left")
+    return last + 1 - first
+
+
+class Recurrence:
+    """One program for many scenarios, step after step.
+
+    Attributes
+    ----------
+    steps
+        The micro-batches of every step.
+    """
+
+    def __init__(self, program: Program, batch: Sequence[Numbers], num_micro_batches: int) -> None:
+        self.program = program
+        self.num_micro_batches = num_micro_batches
+        self.num_classes, self.num_scenarios = batch[0].num_classes, len(batch)
+        self.per_class: dict[Key, Times] = {
+            key: np.array([numbers.per_class[key] for numbers in batch]).T.copy() for key in batch[0].per_class
+        }
+        self.shared: dict[Key, Times] = {
+            key: np.array([[numbers.shared[key] for numbers in batch]]) for key in batch[0].shared
+        }
+        self.latencies: dict[str, Times] = {
+            key: np.array([numbers.latencies[key] for numbers in batch]).T.copy() for key in batch[0].latencies
+        }
+        self.buffers = {buffer: self._buffer(buffer, batch) for buffer in batch[0].capacities if program.takers(buffer)}
+        self.free_s: dict[str, Times] = {}
+        self.port_s: dict[str, Times] = {}
+        self.delivered_s: dict[int, Times] = {}
+        self.closed: dict[int, tuple[Times, History]] = {}
+        self.history: dict[int, History] = {}
+        self.steps: list[list[MicroBatch]] = []
+        self._durations = [self._duration(job) for job in program]
+        self._explained = {need.job for job in program for need in job.needs if job.worker.notes_waits}
+
+    def _buffer(self, buffer: str, batch: Sequence[Numbers]) -> Buffer:
+        takers = self.program.takers(buffer)
+        sizes = np.array([[_size(job.room, numbers) for numbers in batch] for job in takers], dtype=np.int64)
+        capacity = np.array([numbers.capacities[buffer] for numbers in batch], dtype=np.int64)
+        return Buffer(sizes, capacity, self.num_classes)
+
+    def _duration(self, job: Job) -> Times | None:
+        if job.duration is None:
+            return None
+        return self.shared[job.duration] if job.worker.shared else self.per_class[job.duration]
+
+    def run_step(self) -> None:
+        """Evaluate one more step."""
+        explain = len(self.steps) >= 2
+        done: list[MicroBatch] = []
+        for _ in range(self.num_micro_batches):
+            spent_s: dict[str, Times] = {}
+            for job in self.program.jobs:
+                self.do(job, spent_s, explain=explain)
+            done.append(MicroBatch(self.free_s[self.program.decisive.name], spent_s))
+        for job in self.program.closing:
+            end_s = self.do(job, {}, explain=True)
+            self.closed[job.index] = (end_s, self.history[job.index])
+        self.steps.append(done)
+
+    def do(self, job: Job, spent_s: dict[str, Times], *, explain: bool) -> Times:
+        """Evaluate one job; when it ends. [s]"""
+        worker, shared = job.worker, job.worker.shared
+        free_s = self.free_s.get(worker.name)
+        if free_s is None:
+            free_s = np.zeros((1 if shared else self.num_classes, self.num_scenarios))
+        start_s, history = self.wait(job, free_s, explain=explain)
+        duration_s = self._durations[job.index]
+        end_s = start_s if duration_s is None else start_s + duration_s
+        if explain and worker is self.program.decisive:
+            _charge(spent_s, job, free_s, history, start_s, end_s)
+        self.free_s[worker.name] = end_s
+        if job.port is not None:
+            self.port_s[job.port] = end_s
+        if job.frees is not None:
+            self.buffers[job.frees.buffer].freed.append(end_s)
+        self.delivered_s[job.index] = end_s if job.latency is None else end_s + self.latencies[job.latency]
+        if explain:
+            self.history[job.index] = history
+        return end_s
+
+    def wait(self, job: Job, start_s: Times, *, explain: bool) -> tuple[Times, History]:
+        """When a job can start, and until when it waited for what."""
+        history: History = []
+        for need in job.needs:
+            if need.of_previous_step:
+                if not self.steps:
+                    continue
+                ready_s, told = self.closed[need.job]
+            else:
+                ready_s = self.delivered_s[need.job]
+                told = self.history.get(need.job, []) if explain else []
+            start_s = np.maximum(start_s, self._for(job, ready_s))
+            if explain:
+                history += [*told, (need.cause, start_s)]
+        if job.room is not None:
+            free_s = self.buffers[job.room.buffer].free_since()
+            if free_s is not None:
+                start_s = np.maximum(start_s, self._for(job, free_s))
+            if explain:
+                history.append((job.room.cause, start_s))
+        if job.port is not None and job.port in self.port_s:
+            start_s = np.maximum(start_s, self._for(job, self.port_s[job.port]))
+        return start_s, history
+
+    def _for(self, job: Job, times: Times) -> Times:
+        """Times as a job sees them: a shared one waits for all classes."""
+        if job.worker.shared and len(times) > 1:
+            latest: Times = times.max(axis=0, keepdims=True)
+            return latest
+        return times
+
+
+def _size(room: Room | None, numbers: Numbers) -> int:
+    return 1 if room is None or room.size is None else numbers.sizes[room.size]
+
+
+def _charge(spent_s: dict[str, Times], job: Job, since_s: Times, history: History, start_s: Times, end_s: Times) -> None:
+    """Add a job's waits and work to what was spent."""
+    if history:
+        for cause, until_s in history:
+            later_s = np.maximum(since_s, until_s)
+            _add(spent_s, f"wait_{cause}", later_s - since_s)
+            since_s = later_s
+    if end_s is not start_s:
+        _add(spent_s, job.kind, end_s - start_s)
+
+
+def _add(spent_s: dict[str, Times], kind: str, duration_s: Times) -> None:
+    known = spent_s.get(kind)
+    spent_s[kind] = duration_s if known is None else known + duration_s
