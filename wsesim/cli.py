@@ -193,7 +193,7 @@ def _prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, io.StringIO())
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
@@ -225,9 +225,7 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         _ignore_output()
-        _fail(
-            f"{error.filename or 'standard output'}: cannot be written ({error.strerror}); check its permissions and the free space",
-            InputError.exit_code,
-        )
+        place = error.filename or "standard output"
+        _fail(f"{place}: cannot be written ({error.strerror}); check the free space", InputError.exit_code)
     except MemoryError:
         _fail("out of memory; make the model, the cluster or the number of chunks smaller", InputError.exit_code)

@@ -22,7 +22,7 @@ from wsesim.hardware.swarmx import (
 )
 
 SYSTEMS, FAN_OUT = st.integers(1, 300), st.integers(2, 9)
-few = settings(deadline=None, max_examples=40)
+few = settings(deadline=None, max_examples=25)
 
 
 @few

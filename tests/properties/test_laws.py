@@ -48,7 +48,7 @@ def steady(table: Table) -> Simulation:
 
 
 def sweeps(simulation: Simulation) -> tuple[Sweep, ...]:
-    return tuple(simulation.plan.sweeps)
+    return tuple(simulation.plan.sweeps())
 
 
 def chunks_per_micro_batch(simulation: Simulation) -> int:
@@ -121,9 +121,9 @@ def test_activations_that_leave_a_wafer_come_back(table: Table) -> None:
         moved: Counter[tuple[str, str]] = Counter()
         for span in step:
             moved[span.part, span.kind] += span.num_bytes
-        assert moved[f"port_out.{index}", "activations"] == expected["activations_out"] == expected["activations_in"]
-        assert moved[f"port_in.{index}", "activations"] == expected["activations_in"]
-        assert moved[f"port_in.{index}", "input"] == expected["input_in"]
+        left, came = moved[f"port_out_activations.{index}", "activations"], moved[f"port_in_activations.{index}", "activations"]
+        assert left == came == expected["activations_out"] == expected["activations_in"]
+        assert moved[f"port_in_input.{index}", "input"] == expected["input_in"]
 
 
 # More is never slower
@@ -309,7 +309,7 @@ def test_folded_systems_do_what_single_ones_do_to_the_last_digit(table: Table) -
     single = {kind.members[0]: index for index, kind in enumerate(unfolded.plan.classes)}
     for index, kind in enumerate(folded.plan.classes):
         for system in kind.members:
-            for part in ("wafer", "port_in", "port_out", "input"):
+            for part in ("wafer", "port_in_input", "port_in_activations", "port_out_activations", "input"):
                 # a part whose last span ends with the simulation itself may be cut off in one of the two
                 one, other = timeline(folded, f"{part}.{index}"), timeline(unfolded, f"{part}.{single[system]}")
                 both = min(len(one), len(other))

@@ -195,7 +195,7 @@ class ClusterSpec(Spec):
 
     @model_validator(mode="after")
     def _exceptions_agree(self) -> ClusterSpec:
-        said: set[tuple[str, int | str]] = set()
+        said: set[tuple[str, object]] = set()
         for place, exception in enumerate(self.exceptions):
             now = {(key, one) for one in (*exception.systems, *exception.nodes) for key in exception.changes}
             again = sorted(now & said, key=str)

@@ -535,7 +535,7 @@ def release_key(release: str, where: str = "cluster.software_release") -> tuple[
     ConfigError
         Not a release.
     """
-    match = re.fullmatch(r"[rR]?([0-9]{1,9}(?:\.[0-9]{1,9})*)", release.strip())
+    match = re.fullmatch(r"[rR]?([0-9]{1,9}(?:\.[0-9]{1,9}){0,7})", release.strip())
     if match is None:
         raise ConfigError(f'{where} is {catalogue.value_shown(release)}; write a release such as "2.1"')
     return tuple(int(part) for part in match[1].split("."))

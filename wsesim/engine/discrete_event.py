@@ -124,7 +124,7 @@ class DiscreteEvents:
             if need.of_previous_step:
                 if moment.step > 0:
                     event = self._closed[moment.step - 1, need.job]
-                    told: History = event.value if event.processed else (yield event)
+                    told: History = (yield event) if not event.processed else event.value or ()
                     history += [*told, (need.cause, self.clock.now)]
             else:
                 history += yield from self.receive(job, need, lanes)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsesim.engine.program import Job, Key, Numbers, Program, Room
+from wsesim.engine.program import Job, Key, Numbers, Program
 
 Times = NDArray[np.float64]
 """Shape ``(num_classes, num_scenarios)``, or ``(1, num_scenarios)`` where classes share it. [s]"""
@@ -38,14 +38,23 @@ class MicroBatch:
 
 
 class Buffer:
-    """When room in a bounded buffer was given back, and whose room each taker waits for."""
+    """When room in a bounded buffer was given back, and whose room each taker waits for.
 
-    def __init__(self, sizes: NDArray[np.int64], capacity: NDArray[np.int64], num_classes: int) -> None:
-        self.per_micro_batch, self.num_scenarios = sizes.shape
-        self.lags = _lags(sizes, capacity)
+    Parameters
+    ----------
+    sizes
+        The different sizes that are taken, ``(num_sizes, num_scenarios)``. [bytes]
+    takers
+        For each taker of a micro-batch, which size it takes. [-]
+    capacity
+        ``(num_scenarios,)``. [bytes]
+    """
+
+    def __init__(self, sizes: NDArray[np.int64], takers: Sequence[int], capacity: NDArray[np.int64]) -> None:
+        self.per_micro_batch, self.num_scenarios = len(takers), len(capacity)
+        self.lags = _lags(sizes, takers, capacity)
         self.freed: list[Times] = []
         self.taken = 0
-        self.num_classes = num_classes
 
     def free_since(self) -> Times | None:
         """When there is room for the next taker; None where there always is. [s]"""
@@ -62,25 +71,14 @@ class Buffer:
         return np.where(index[None, :] >= 0, times, 0.0)
 
 
-def _lags(sizes: NDArray[np.int64], capacity: NDArray[np.int64]) -> list[int | NDArray[np.int64]]:
-    """For each taker of a micro-batch, how many takers before it must have given their room back.
-
-    Parameters
-    ----------
-    sizes
-        What each taker takes, ``(num_takers, num_scenarios)``. [bytes]
-    capacity
-        ``(num_scenarios,)``. [bytes]
-    """
-    num_takers, num_scenarios = sizes.shape
-    found = np.empty((num_takers, num_scenarios), dtype=np.int64)
-    known: dict[bytes, NDArray[np.int64]] = {}
-    for scenario in range(num_scenarios):
-        column = sizes[:, scenario]
-        key = column.tobytes() + int(capacity[scenario]).to_bytes(8, "little")
-        if key not in known:
-            known[key] = _lags_of_one(column, int(capacity[scenario]))
-        found[:, scenario] = known[key]
+def _lags(
+    sizes: NDArray[np.int64], takers: Sequence[int], capacity: NDArray[np.int64]
+) -> list[int | NDArray[np.int64]]:
+    """For each taker of a micro-batch, how many takers before it must have given their room back."""
+    columns, scenario_of = np.unique(np.vstack([sizes, capacity]), axis=1, return_inverse=True)
+    order = np.asarray(takers)
+    different = np.stack([_lags_of_one(column[:-1][order], int(column[-1])) for column in columns.T], axis=1)
+    found = different[:, scenario_of.reshape(-1)]
     return [int(row[0]) if (row == row[0]).all() else row for row in found]
 
 
@@ -128,9 +126,12 @@ class Recurrence:
 
     def _buffer(self, buffer: str, batch: Sequence[Numbers]) -> Buffer:
         takers = self.program.takers(buffer)
-        sizes = np.array([[_size(job.room, numbers) for numbers in batch] for job in takers], dtype=np.int64)
-        capacity = np.array([numbers.capacities[buffer] for numbers in batch], dtype=np.int64)
-        return Buffer(sizes, capacity, self.num_classes)
+        keys = [None if job.room is None else job.room.size for job in takers]
+        different = list(dict.fromkeys(keys))
+        sizes = [[1 if key is None else numbers.sizes[key] for numbers in batch] for key in different]
+        capacity = [numbers.capacities[buffer] for numbers in batch]
+        places = [different.index(key) for key in keys]
+        return Buffer(np.array(sizes, dtype=np.int64), places, np.array(capacity, dtype=np.int64))
 
     def _duration(self, job: Job) -> Times | None:
         if job.duration is None:
@@ -204,11 +205,9 @@ class Recurrence:
         return times
 
 
-def _size(room: Room | None, numbers: Numbers) -> int:
-    return 1 if room is None or room.size is None else numbers.sizes[room.size]
-
-
-def _charge(spent_s: dict[str, Times], job: Job, since_s: Times, history: History, start_s: Times, end_s: Times) -> None:
+def _charge(
+    spent_s: dict[str, Times], job: Job, since_s: Times, history: History, start_s: Times, end_s: Times
+) -> None:
     """Add a job's waits and work to what was spent."""
     if history:
         for cause, until_s in history:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from wsesim.config.loader import Run, release_key
@@ -88,8 +89,8 @@ class Plan:
         The different sweeps; equal layers share one.
     layers
         The model, in forward order.
-    update_s
-        Optimizer time of each layer's parameters. [s]
+    update_kinds, update_s
+        For each layer, which of the different update times is its own; and these. [-], [s]
     waits_for_norm
         Whether the optimizer waits for the last gradient.
     micro_batch_size, num_micro_batches
@@ -101,6 +102,7 @@ class Plan:
     visits: tuple[Visit, ...]
     kinds: tuple[Sweep, ...]
     layers: tuple[Layer, ...]
+    update_kinds: tuple[int, ...]
     update_s: tuple[float, ...]
     waits_for_norm: bool
     micro_batch_size: int
@@ -213,11 +215,27 @@ def _sweep(
     )
 
 
-def _order(training: TrainingSpec, chain: tuple[Layer, ...]) -> list[tuple[int, Phase]]:
-    """Layers and phases of one micro-batch."""
-    last = len(chain) - 1
+@lru_cache(maxsize=64)
+def _visits_of(
+    kinds: tuple[str, ...], in_flash: tuple[bool, ...], recompute: bool
+) -> tuple[tuple[Visit, ...], tuple[tuple[int, Phase], ...]]:
+    """The order of a micro-batch, and for each kind of sweep the first layer and phase that has it."""
+    numbers: dict[tuple[str, bool, Phase, bool], int] = {}
+    firsts: list[tuple[int, Phase]] = []
+    visits = []
+    for index, phase in _order(len(kinds) - 1, recompute=recompute):
+        key = (kinds[index], index == len(kinds) - 2, phase, in_flash[index])
+        if key not in numbers:
+            numbers[key] = len(firsts)
+            firsts.append((index, phase))
+        visits.append(Visit(index, numbers[key]))
+    return tuple(visits), tuple(firsts)
+
+
+def _order(last: int, *, recompute: bool) -> list[tuple[int, Phase]]:
+    """Layers, of which `last` is the head, and phases of one micro-batch."""
     forward: list[tuple[int, Phase]] = [(index, "forward") for index in range(last + 1)]
-    if training.activations != "recompute":
+    if not recompute:
         return forward + [(index, "backward") for index in range(last, -1, -1)]
     order = [*forward, (last, "backward")]
     segment = segment_length(last - 1)
@@ -253,19 +271,30 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def _visits(
-    run: Run, lanes: Lanes, size: int, chain: tuple[Layer, ...], rate: float, in_flash: list[bool]
+    run: Run, lanes: Lanes, size: int, chain: tuple[Layer, ...], rate: float, in_flash: tuple[bool, ...]
 ) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
     """The order of a micro-batch; layers that are alike share one sweep."""
-    numbers: dict[tuple[str, bool, Phase, bool], int] = {}
-    kinds: list[Sweep] = []
-    visits = []
-    for index, phase in _order(run.training, chain):
-        key = (chain[index].kind, index == len(chain) - 2, phase, in_flash[index])
-        if key not in numbers:
-            numbers[key] = len(kinds)
-            kinds.append(_sweep(run, lanes, size, chain, index, phase, rate, in_flash[index]))
-        visits.append(Visit(index, numbers[key]))
-    return tuple(visits), tuple(kinds)
+    recompute = run.training.activations == "recompute"
+    visits, firsts = _visits_of(tuple(layer.kind for layer in chain), in_flash, recompute)
+    return visits, tuple(
+        _sweep(run, lanes, size, chain, index, phase, rate, in_flash[index]) for index, phase in firsts
+    )
+
+
+def _updates(
+    run: Run, chain: tuple[Layer, ...], in_flash: tuple[bool, ...]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Optimizer times; layers that are alike share one."""
+    kept, optimizer, spec = 1.0 - run.training.weight_sparsity, run.training.optimizer, run.cluster.memoryx
+    firsts: dict[tuple[str, bool], int] = {}
+    kinds = tuple(
+        firsts.setdefault((layer.kind, flash), len(firsts)) for layer, flash in zip(chain, in_flash, strict=True)
+    )
+    examples = [kinds.index(kind) for kind in range(len(firsts))]
+    return kinds, tuple(
+        memoryx.update_time_s(spec, chain[index].parameters * kept, optimizer, in_flash=in_flash[index])
+        for index in examples
+    )
 
 
 def make_plan(run: Run, *, fold: bool = True) -> Plan:
@@ -284,18 +313,16 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     size, number = micro_batch(training, cluster.num_systems, lanes)
     release, rate = pick_release(cluster.system.calibration, cluster.software_release)
     parameters = parameter_count(run.model, training.sequence_length)
-    first_in_flash = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))
-    in_flash = [index + 1 > first_in_flash + 1e-9 for index in range(len(chain))]
+    in_dram = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))
+    in_flash = tuple(index + 1 > in_dram + 1e-9 for index in range(len(chain)))
     visits, kinds = _visits(run, lanes, size, chain, rate, in_flash)
-    kept = 1.0 - training.weight_sparsity
+    update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(
         visits=visits,
         kinds=kinds,
         layers=chain,
-        update_s=tuple(
-            memoryx.update_time_s(cluster.memoryx, layer.parameters * kept, training.optimizer, in_flash=flash)
-            for layer, flash in zip(chain, in_flash, strict=True)
-        ),
+        update_kinds=update_kinds,
+        update_s=update_s,
         waits_for_norm=training.max_gradient_norm > 0,
         micro_batch_size=size,
         num_micro_batches=number,

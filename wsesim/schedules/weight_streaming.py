@@ -53,7 +53,7 @@ class Shape(NamedTuple):
 
     visits: tuple[Visit, ...]
     kinds: tuple[KindShape, ...]
-    num_layers: int
+    update_kinds: tuple[int, ...]
     waits_for_norm: bool
 
 
@@ -71,7 +71,7 @@ def shape_of(plan: Plan) -> Shape:
         )
         for kind in plan.kinds
     )
-    return Shape(plan.visits, kinds, len(plan.layers), plan.waits_for_norm)
+    return Shape(plan.visits, kinds, plan.update_kinds, plan.waits_for_norm)
 
 
 class WeightStreaming:
@@ -235,7 +235,7 @@ class WeightStreaming:
 
     def update_order(self) -> list[int]:
         """Layers in the order of their updates: forward after a norm, else as their gradients arrive."""
-        layers = range(self.shape.num_layers)
+        layers = range(len(self.shape.update_kinds))
         if self.shape.waits_for_norm:
             return list(layers)
         last = {layer: place for place, visit in enumerate(self.shape.visits) for layer in self.tensors(visit)}
@@ -258,7 +258,7 @@ class WeightStreaming:
                 layer,
                 "",
                 -1,
-                duration=("update_s", layer),
+                duration=("update_s", self.shape.update_kinds[layer]),
                 needs=(Need(gradient, "gradients"),) if is_new else (),
             )
             self.program.closing.append(job)
@@ -283,7 +283,7 @@ def numbers_of(cluster: ClusterSpec, plan: Plan) -> Numbers:
         ],
         ("input_s", 0): [plan.input_bytes / kind.io_bytes_per_s for kind in classes],
     }
-    shared: dict[Key, float] = {("update_s", layer): value for layer, value in enumerate(plan.update_s)}
+    shared: dict[Key, float] = {("update_s", kind): value for kind, value in enumerate(plan.update_s)}
     sizes: dict[Key, int] = {("input_bytes", 0): plan.input_bytes}
     for index, sweep in enumerate(plan.kinds):
         per_class |= _sweep_times(index, sweep, plan)

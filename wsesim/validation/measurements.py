@@ -130,7 +130,9 @@ def _encoder(label: str, hidden_size: int | None) -> str | None:
     """BERT by size and task; pre-training where the label names none."""
     if not label.startswith("bert"):
         return None
-    size = next((size for size in ("base", "large") if size in label), {768: "base", 1024: "large"}.get(hidden_size or 0))
+    size = next(
+        (size for size in ("base", "large") if size in label), {768: "base", 1024: "large"}.get(hidden_size or 0)
+    )
     task = "-classifier" if any(mark in label for mark in _CLASSIFIER_MARKS) else ""
     return None if size is None else f"bert-{size}{task}"
 
@@ -182,7 +184,13 @@ def _other_shape(name: str, hidden_size: int | None, num_layers: int | None, pla
 
 
 def model_table(
-    label: str, hidden_size: int | None, num_layers: int | None, place: str, *, sequence_length: int = 2048, depth_matters: bool = True
+    label: str,
+    hidden_size: int | None,
+    num_layers: int | None,
+    place: str,
+    *,
+    sequence_length: int = 2048,
+    depth_matters: bool = True,
 ) -> dict[str, Any]:
     """The ``[model]`` table for a label and a shape.
 
@@ -298,7 +306,9 @@ def _measurement(row: dict[str, str], number: int, place: str) -> Measurement:
 def _header(names: list[str], place: str) -> list[str]:
     header = [ALIASES.get(name.strip(), name.strip()) for name in names]
     if len(names) == 1 and any(sign in names[0] for sign in ";\t"):
-        raise MeasurementError(f"{place}: the first line {catalogue.value_shown(names[0])} has no commas; separate columns by commas")
+        raise MeasurementError(
+            f"{place}: the first line {catalogue.value_shown(names[0])} has no commas; separate columns by commas"
+        )
     for name in header:
         if header.count(name) > 1:
             raise MeasurementError(f"{place}: column {name!r} is there twice, or under two names; keep one")

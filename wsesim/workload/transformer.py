@@ -11,7 +11,8 @@ name says ``causal`` (half of it).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from wsesim.config.model import ModelSpec
@@ -122,6 +123,7 @@ def head_parameters(model: ModelSpec) -> int:
     return own + 2 * h + 2  # two classes: next sentence, or a sentence's label
 
 
+@lru_cache(maxsize=256)
 def parameter_count(model: ModelSpec, sequence_length: int | None = None) -> int:
     """All parameters, tied tables once.
 
@@ -186,6 +188,7 @@ def head_matrices(model: ModelSpec) -> int:
     return 2 + (2 if model.masked_positions else 0)
 
 
+@lru_cache(maxsize=256)
 def layers(model: ModelSpec, sequence_length: int) -> tuple[Layer, ...]:
     """The model as a chain of layers: embedding, blocks, head.
 
@@ -221,20 +224,18 @@ def layers(model: ModelSpec, sequence_length: int) -> tuple[Layer, ...]:
     )
     matrices = 4 + (3 if model.gated_mlp else 2) * model.num_experts + (1 if model.num_experts > 1 else 0)
     matrices += 1 if model.position_embedding == "relative" else 0
-    blocks = tuple(
-        Layer(
-            name=f"block.{index}",
-            kind="block",
-            parameters=block_parameters(model),
-            streamed_parameters=block_parameters(model),
-            num_weight_matrices=matrices,
-            gemm_flop_per_sequence=sequence_length * block_gemm_flop_per_token(model),
-            attention_flop_per_sequence=sequence_length * block_attention_flop_per_token(model, sequence_length),
-            working_set_bytes_per_token=BYTES_PER_ACTIVATION * block_working_set_elements_per_token(model),
-            output_bytes_per_token=output,
-        )
-        for index in range(model.num_layers)
+    block = Layer(
+        name="block",
+        kind="block",
+        parameters=block_parameters(model),
+        streamed_parameters=block_parameters(model),
+        num_weight_matrices=matrices,
+        gemm_flop_per_sequence=sequence_length * block_gemm_flop_per_token(model),
+        attention_flop_per_sequence=sequence_length * block_attention_flop_per_token(model, sequence_length),
+        working_set_bytes_per_token=BYTES_PER_ACTIVATION * block_working_set_elements_per_token(model),
+        output_bytes_per_token=output,
     )
+    blocks = tuple(replace(block, name=f"block.{index}") for index in range(model.num_layers))
     has_table = model.causal or model.masked_positions > 0
     table = model.vocab_size * model.token_embedding_size if model.tie_embeddings and has_table else 0
     head = Layer(

@@ -1,0 +1,147 @@
+"""From a step to a job: the steps that were really taken, and what they cost."""
+
+from __future__ import annotations
+
+import pytest
+
+import wsesim
+from tests.builders import tiny_run
+from wsesim.metrics.training import Job, Range, job, ranged
+
+# Steps as published with each Cerebras-GPT model, and the batch they were taken with.
+PUBLISHED_STEPS = [
+    ("cerebras-gpt-111m", 120, 9037),
+    ("cerebras-gpt-256m", 264, 9468),
+    ("cerebras-gpt-590m", 264, 21_836),
+    ("cerebras-gpt-1.3b", 528, 24_334),
+    ("cerebras-gpt-2.7b", 528, 49_041),
+    ("cerebras-gpt-6.7b", 1040, 62_522),
+    ("cerebras-gpt-13b", 1080, 116_223),
+]
+YEAR_S = 365.25 * 86400.0
+
+
+@pytest.mark.parametrize(("model", "batch", "steps"), PUBLISHED_STEPS)
+def test_twenty_tokens_per_parameter_give_the_published_steps(model: str, batch: int, steps: int) -> None:
+    run = wsesim.from_table(
+        {
+            "model": {"name": model},
+            "training": {"sequence_length": 2048, "global_batch_size": batch, "tokens": "chinchilla"},
+            "cluster": {"name": "andromeda", "num_systems": 1},
+        }
+    )
+    # the last step is a part of one, and the sources round it either way
+    assert job(run, 1.0).steps == pytest.approx(steps, abs=1)
+
+
+def tiny_job(step_time_s: float = 2.0, **overrides: dict[str, object]) -> Job:
+    return job(tiny_run(**overrides), step_time_s)
+
+
+def test_a_job_is_whole_steps() -> None:
+    # 16 sequences of 128 tokens are 2048 tokens a step; 10,000 tokens are 4.9 steps
+    answer = tiny_job(training={"tokens": 10_000})
+    assert (answer.steps, answer.tokens, answer.time_s) == (4, 8192.0, 8.0)
+
+
+def test_steps_can_be_given_instead_of_tokens() -> None:
+    answer = tiny_job(training={"steps": 7})
+    assert (answer.steps, answer.tokens, answer.time_s) == (7, 7 * 2048.0, 14.0)
+
+
+def test_a_job_has_at_least_one_step() -> None:
+    assert tiny_job(training={"tokens": 1}).steps == 1
+
+
+# Energy and money
+
+
+def test_energy_is_power_of_all_systems_with_their_share_of_the_rest() -> None:
+    answer = tiny_job(training={"steps": 10}, cluster={"num_systems": 4})
+    # CS-2: 23 kW, reported as 15 to 23; Andromeda's rest: 8 kW a system, 0 to 16; ten steps of 2 s
+    assert answer.energy_j.value == pytest.approx(4 * (23e3 + 8e3) * 20.0)
+    assert answer.energy_j.low == pytest.approx(4 * 15e3 * 20.0)
+    assert answer.energy_j.high == pytest.approx(4 * (23e3 + 16e3) * 20.0)
+
+
+def test_a_number_set_outside_its_range_has_no_range() -> None:
+    answer = tiny_job(training={"steps": 1}, cluster={"system": {"power_w": "30 kW"}, "overhead_power_w": 0.0})
+    assert answer.energy_j.value == pytest.approx(60e3)
+    assert answer.energy_j.low == answer.energy_j.value
+
+
+def test_a_number_without_bounds_is_its_own_range() -> None:
+    assert ranged(3.0, None) == Range(3.0, 3.0, 3.0)
+    assert not ranged(3.0, None).is_range
+
+
+def test_ranges_add_and_scale_bound_by_bound() -> None:
+    total = Range(2.0, 1.0, 3.0).plus(Range(10.0, 10.0, 20.0)).scaled(2.0)
+    assert total == Range(24.0, 22.0, 46.0)
+    assert total.is_range
+
+
+def test_a_purchase_price_is_spread_over_its_years() -> None:
+    answer = tiny_job(
+        training={"steps": 1},
+        cluster={
+            "num_systems": 4,
+            "system": {"purchase_price_usd": "2 MUSD"},
+            "amortization_s": "4 years",
+        },
+    )
+    assert answer.cost_usd is not None
+    # a year of 365 or of 365.25 days
+    assert answer.cost_usd.value == pytest.approx(4 * 2e6 / (4 * YEAR_S) * 2.0, rel=1e-3)
+
+
+def test_an_hourly_price_goes_before_the_purchase_price() -> None:
+    answer = tiny_job(training={"steps": 1800}, cluster={"num_systems": 4, "price_usd_per_system_hour": 100.0})
+    assert answer.cost_usd == Range(400.0, 400.0, 400.0)
+
+
+def test_without_a_price_there_is_no_cost() -> None:
+    run = tiny_run()
+    system = run.cluster.system.model_copy(update={"purchase_price_usd": None})
+    cluster = run.cluster.model_copy(update={"system": system})
+    assert job(wsesim.Run(run.name, run.model, run.training, cluster), 1.0).cost_usd is None
+
+
+# Loss
+
+
+def test_the_laws_are_for_decoders() -> None:
+    encoder = tiny_job(model={"causal": False, "masked_positions": 20})
+    assert (encoder.pile_loss, encoder.chinchilla_loss) == (None, None)
+    decoder = tiny_job()
+    assert decoder.pile_loss is not None
+    assert decoder.chinchilla_loss is not None
+
+
+def test_more_tokens_predict_a_lower_loss() -> None:
+    less, more = tiny_job(training={"tokens": 1e9}), tiny_job(training={"tokens": 2e9})
+    assert less.pile_loss is not None
+    assert more.pile_loss is not None
+    assert more.pile_loss < less.pile_loss
+    assert less.chinchilla_loss is not None
+    assert more.chinchilla_loss is not None
+    assert more.chinchilla_loss < less.chinchilla_loss
+
+
+def test_the_authors_own_recipe_uses_their_own_count_of_compute() -> None:
+    def loss(tokens: float | str) -> float:
+        run = wsesim.from_table(
+            {
+                "model": {"name": "cerebras-gpt-13b"},
+                "training": {"sequence_length": 2048, "global_batch_size": 1080, "tokens": tokens},
+                "cluster": {"name": "andromeda", "num_systems": 12},
+            }
+        )
+        predicted = job(run, 1.0).pile_loss
+        assert predicted is not None
+        return predicted
+
+    # published: 2.3e22 FLOP and a loss of 1.575; the law itself gives 1.580 there
+    assert loss("chinchilla") == pytest.approx(1.580, abs=5e-4)
+    # counted instead, 3 to 13 % apart in compute, which is at most 0.01 in loss
+    assert loss(3.0e11) == pytest.approx(loss("chinchilla"), abs=0.02)
