@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsesim.config.loader import Run, from_table, load
-    from wsesim.results import Result, simulate
+    from wsesim.results import Result, simulate, simulate_many
 
-__all__ = ["Result", "Run", "from_table", "load", "simulate"]
+__all__ = ["Result", "Run", "from_table", "load", "simulate", "simulate_many"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -23,6 +23,7 @@ _HOMES = {
     "load": "wsesim.config.loader",
     "Result": "wsesim.results",
     "simulate": "wsesim.results",
+    "simulate_many": "wsesim.results",
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from wsesim import __version__
@@ -15,7 +17,7 @@ from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
 from wsesim.metrics.training import Job, job
 from wsesim.metrics.utilization import utilization
-from wsesim.simulation import Simulation, run_schedule
+from wsesim.simulation import Engine, Simulation, run_many, run_schedule
 from wsesim.units import parse_quantity, unit_of_field
 from wsesim.validation.coverage import outside_of_measurements
 
@@ -35,44 +37,10 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Result:
-    """What `wsesim run` prints; SI units.
-
-    Attributes
-    ----------
-    num_devices
-        CS systems. [-]
-    mfu, mfu_causal
-        Model FLOP utilization with attention over the full square, and over its causal half. [-]
-    scaling_efficiency
-        Speed over that of one system times the number of systems, at the same batch per system (weak). [-]
-    strong_scaling_efficiency
-        The same at the same global batch. [-]
-    notes
-        What a reader should know before using the numbers.
-    """
+    """What `wsesim run` prints; SI units. Everything is worked out when it is first asked for."""
 
     run: Run
     simulation: Simulation = field(repr=False)
-    step_time_s: float
-    samples_per_s: float
-    tokens_per_s: float
-    model_flop_per_s: float
-    mfu: float
-    mfu_causal: float
-    hfu: float
-    micro_batch_size: int
-    num_micro_batches: int
-    breakdown_s: dict[str, float]
-    bottleneck: str
-    utilization: dict[str, float]
-    memory: dict[str, float]
-    scaling_efficiency: float
-    strong_scaling_efficiency: float
-    job: Job
-    assumptions: tuple[Assumption, ...]
-    notes: tuple[str, ...]
-    num_events: int
-    wall_s: float
 
     @property
     def name(self) -> str:
@@ -84,34 +52,137 @@ class Result:
         """CS systems. [-]"""
         return self.run.cluster.num_systems
 
+    @property
+    def step_time_s(self) -> float:
+        """One optimizer step in the steady state. [s]"""
+        return self.simulation.step_time_s
+
+    @property
+    def samples_per_s(self) -> float:
+        """Sequences per second over all systems. [1/s]"""
+        return throughput.samples_per_s(self.simulation)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens per second over all systems. [1/s]"""
+        return self.samples_per_s * self.run.training.sequence_length
+
+    @property
+    def model_flop_per_s(self) -> float:
+        """Model FLOP per second over all systems, attention over the full square. [FLOP/s]"""
+        return throughput.model_flop_per_s(self.simulation)
+
+    @property
+    def mfu(self) -> float:
+        """Model FLOP utilization, attention over the full square. [-]"""
+        return throughput.mfu(self.simulation)
+
+    @property
+    def mfu_causal(self) -> float:
+        """Model FLOP utilization, attention over its causal half. [-]"""
+        return throughput.mfu(self.simulation, causal=True)
+
+    @property
+    def hfu(self) -> float:
+        """Hardware FLOP utilization. [-]"""
+        return throughput.hfu(self.simulation)
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences per system and pass. [-]"""
+        return self.simulation.plan.micro_batch_size
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Passes per step. [-]"""
+        return self.simulation.plan.num_micro_batches
+
+    @cached_property
+    def breakdown_s(self) -> dict[str, float]:
+        """Where the time of a step goes. [s]"""
+        return breakdown_s(self.simulation)
+
+    @cached_property
+    def bottleneck(self) -> str:
+        """What takes most of the step, and what would move it; simulates the changes."""
+        return bottleneck(self.run, self.breakdown_s, self.step_time_s, self.simulation.engine)
+
+    @cached_property
+    def utilization(self) -> dict[str, float]:
+        """How busy each part is. [-]"""
+        return utilization(self.simulation)
+
+    @cached_property
+    def memory(self) -> dict[str, float]:
+        """What is held where."""
+        return memory(self.simulation)
+
+    @cached_property
+    def scaling_efficiency(self) -> float:
+        """Speed over that of one system times their number, at the same batch per system (weak). [-]"""
+        return self._one_system_s(self.run.training.global_batch_size // self.num_devices) / self.step_time_s
+
+    @cached_property
+    def strong_scaling_efficiency(self) -> float:
+        """The same at the same global batch. [-]"""
+        return self._one_system_s(self.run.training.global_batch_size) / self.step_time_s / self.num_devices
+
+    def _one_system_s(self, batch: int) -> float:
+        """Step time of one system with a batch. [s]"""
+        if self.num_devices == 1 and not self.run.cluster.exceptions:
+            return self.step_time_s
+        return run_schedule(self.run.on(1, batch), engine=self.simulation.engine).step_time_s
+
+    @cached_property
+    def job(self) -> Job:
+        """The whole training job."""
+        return job(self.run, self.step_time_s)
+
+    @cached_property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Every calibrated or assumed number that had a part in this run."""
+        return assumptions(self.simulation)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know before using the numbers."""
+        simulation = self.simulation
+        return (
+            *_coverage_note(self.run),
+            *_release_note(simulation),
+            *_micro_batch_note(simulation),
+            *_steady_note(simulation),
+        )
+
+    @property
+    def num_events(self) -> int:
+        """SimPy events of the simulation. [-]"""
+        return self.simulation.num_events
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of the simulation. [s]"""
+        return self.simulation.wall_s
+
     def to_dict(self) -> dict[str, Any]:
         """The contract of ``wsesim run --json``: SI units, times in seconds."""
+        plain = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "mfu_causal", "hfu")
+        answers = ("micro_batch_size", "num_micro_batches", "breakdown_s", "bottleneck", "utilization", "memory")
+        scaling = ("scaling_efficiency", "strong_scaling_efficiency")
         return {
             "name": self.name,
             "kind": "wafer_scale",
             "num_devices": self.num_devices,
-            "step_time_s": self.step_time_s,
-            "samples_per_s": self.samples_per_s,
-            "tokens_per_s": self.tokens_per_s,
-            "model_flop_per_s": self.model_flop_per_s,
-            "mfu": self.mfu,
-            "mfu_causal": self.mfu_causal,
-            "hfu": self.hfu,
-            "micro_batch_size": self.micro_batch_size,
-            "num_micro_batches": self.num_micro_batches,
-            "breakdown_s": self.breakdown_s,
-            "bottleneck": self.bottleneck,
-            "utilization": self.utilization,
-            "memory": self.memory,
-            "scaling_efficiency": self.scaling_efficiency,
-            "strong_scaling_efficiency": self.strong_scaling_efficiency,
+            **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
             "training": _job_dict(self.job),
-            "assumptions": [
-                {"key": one.key, "value": one.value, "status": one.status, "source": one.source, "note": one.note}
-                for one in self.assumptions
-            ],
+            "assumptions": [asdict(one) for one in self.assumptions],
             "notes": list(self.notes),
-            "simulator": {"version": __version__, "events": self.num_events, "wall_s": self.wall_s},
+            "simulator": {
+                "version": __version__,
+                "engine": self.simulation.engine,
+                "events": self.num_events,
+                "wall_s": self.wall_s,
+            },
         }
 
 
@@ -213,13 +284,15 @@ def _steady_note(simulation: Simulation) -> list[str]:
     ]
 
 
-def simulate(run: Run) -> Result:
+def simulate(run: Run, *, engine: Engine = "simpy") -> Result:
     """Simulate a run and answer everything about it.
 
     Parameters
     ----------
     run
         From `wsesim.load`.
+    engine
+        "simpy", the reference, or "recurrence", which is faster and gives the same numbers.
 
     Returns
     -------
@@ -240,39 +313,33 @@ def simulate(run: Run) -> Result:
     >>> result.micro_batch_size, result.num_micro_batches
     (90, 1)
     """
-    simulation = run_schedule(run)
-    num_systems, batch = run.cluster.num_systems, run.training.global_batch_size
-    breakdown = breakdown_s(simulation)
-    weak = strong = 1.0
-    if num_systems > 1:
-        weak = run_schedule(run.on(1, batch // num_systems)).step_time_s / simulation.step_time_s
-        strong = run_schedule(run.on(1, batch)).step_time_s / simulation.step_time_s / num_systems
-    return Result(
-        run=run,
-        simulation=simulation,
-        step_time_s=simulation.step_time_s,
-        samples_per_s=throughput.samples_per_s(simulation),
-        tokens_per_s=throughput.samples_per_s(simulation) * run.training.sequence_length,
-        model_flop_per_s=throughput.model_flop_per_s(simulation),
-        mfu=throughput.mfu(simulation),
-        mfu_causal=throughput.mfu(simulation, causal=True),
-        hfu=throughput.hfu(simulation),
-        micro_batch_size=simulation.plan.micro_batch_size,
-        num_micro_batches=simulation.plan.num_micro_batches,
-        breakdown_s=breakdown,
-        bottleneck=bottleneck(run, breakdown, simulation.step_time_s),
-        utilization=utilization(simulation),
-        memory=memory(simulation),
-        scaling_efficiency=weak,
-        strong_scaling_efficiency=strong,
-        job=job(run, simulation.step_time_s),
-        assumptions=assumptions(simulation),
-        notes=(
-            *_coverage_note(run),
-            *_release_note(simulation),
-            *_micro_batch_note(simulation),
-            *_steady_note(simulation),
-        ),
-        num_events=simulation.num_events,
-        wall_s=simulation.wall_s,
-    )
+    return Result(run, run_schedule(run, engine=engine))
+
+
+def simulate_many(runs: Sequence[Run]) -> list[Result]:
+    """Simulate many runs with the recurrence, which shares its cost among them.
+
+    Parameters
+    ----------
+    runs
+        In any order; models of equal depth share most.
+
+    Returns
+    -------
+    list of Result
+        In the order of `runs`; each equals that of `simulate` to the last digit.
+
+    Raises
+    ------
+    wsesim.errors.InputError, wsesim.errors.DoesNotFit
+        As `simulate`, for the first run that is refused.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> runs = [load("cerebras_gpt_1.3b", [f"training.weight_sparsity={share}"]) for share in (0.0, 0.5)]
+    >>> dense, sparse = simulate_many(runs)
+    >>> sparse.step_time_s < dense.step_time_s
+    True
+    """
+    return [Result(run, simulation) for run, simulation in zip(runs, run_many(runs), strict=True)]

@@ -1,20 +1,36 @@
-"""Runs the schedule until it repeats itself, and says which stretches of time stand for the step."""
+"""Runs the schedule until it repeats itself, and says which stretches of time stand for the step.
+
+Two engines give the same answer: SimPy's event loop, which remembers a trace, and the
+max-plus recurrence, which evaluates many runs at once.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsesim.config.loader import Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.program import Numbers, Program
+from wsesim.engine.recurrence import Recurrence
 from wsesim.engine.trace import Span, Window
 from wsesim.schedules.checks import check
 from wsesim.schedules.plan import Plan, make_plan
-from wsesim.schedules.weight_streaming import SCHEDULES
+from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
+
+Engine = Literal["simpy", "recurrence"]
 
 FEWEST_MICRO_BATCHES = 3
 """A step with more micro-batches than this is simulated with fewer where they repeat. [-]"""
+
+FEWEST_STEPS = 3
+"""Steps whose ends tell whether two durations agree: the first step is different. [-]"""
 
 AGREEMENT = 1e-10
 """Two durations are the same if they differ by less than this, relative to the time they end at. [-]"""
@@ -27,7 +43,9 @@ class Simulation:
     Attributes
     ----------
     trace
-        All spans of all simulated steps, in the order in which they ended.
+        All spans of all simulated steps, in the order in which they ended; empty from the recurrence.
+    spent_s
+        What the decisive class spent one step on, from the recurrence; None where a trace tells. [s]
     windows
         Stretches of the simulated time that make up one step: the last simulated step, and
         one of its micro-batches for each that was not simulated.
@@ -44,12 +62,14 @@ class Simulation:
     is_steady
         Whether two consecutive steps agreed; otherwise the step time is a mean over half of them.
     num_events, wall_s
-        SimPy events and seconds that this took. [-], [s]
+        SimPy events, and seconds that this took. [-], [s]
     """
 
     run: Run
     plan: Plan
+    engine: Engine
     trace: tuple[Span, ...]
+    spent_s: dict[str, float] | None
     windows: tuple[Window, ...]
     decisive_class: int
     step_time_s: float
@@ -65,60 +85,50 @@ def _agree(one_s: float, other_s: float, now_s: float) -> bool:
     return abs(one_s - other_s) <= AGREEMENT * now_s
 
 
+def _last_two_agree(ends: Sequence[float]) -> bool:
+    return _agree(ends[-1] - ends[-2], ends[-2] - ends[-3], ends[-1])
+
+
 def _steps_repeat(schedule: DiscreteEvents) -> bool:
     """Whether the last two steps took every class of systems equally long."""
     ends = schedule.step_ends_s
-    if len(ends[0]) < 3:
-        return False
-    return all(_agree(end[-1] - end[-2], end[-2] - end[-3], end[-1]) for end in ends)
+    return len(ends[0]) >= FEWEST_STEPS and all(_last_two_agree(end) for end in ends)
 
 
-def _micro_batches_repeat(schedule: DiscreteEvents, count: int) -> bool:
-    """Whether the last two micro-batches of the last step took every class equally long."""
-    return all(
-        _agree(end[-1] - end[-2], end[-2] - end[-3], end[-1])
-        for end in (ends[-count:] for ends in schedule.micro_batch_ends_s)
-    )
-
-
-def _run_steps(run: Run, plan: Plan, count: int, num_steps: int | None, mode: str) -> tuple[Clock, DiscreteEvents, int]:
+def _run_steps(run: Run, plan: Plan, count: int, num_steps: int | None) -> tuple[Clock, DiscreteEvents, int]:
     """Simulate steps with `count` micro-batches each, until they repeat or `num_steps` are done."""
     clock = Clock()
-    shape_of, write_program, numbers_of = SCHEDULES[mode]
     schedule = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(run.cluster, plan), count)
     schedule.start()
-    limit = num_steps or run.cluster.simulation.max_steps
-    for step in range(limit):
+    for step in range(num_steps or run.cluster.simulation.max_steps):
         clock.run_until(schedule.step_done[step])
         if num_steps is None and _steps_repeat(schedule):
             break
     return clock, schedule, step + 1
 
 
-def _last_class(schedule: DiscreteEvents, num_steps: int) -> int:
-    """The class of systems that finished the last step last."""
-    return max(range(len(schedule.step_ends_s)), key=lambda index: schedule.step_ends_s[index][num_steps - 1])
-
-
-def _windows(schedule: DiscreteEvents, plan: Plan, count: int, num_steps: int, last: int) -> tuple[Window, ...]:
-    """The step as one class of systems sees it."""
-    ends = [0.0, *schedule.step_ends_s[last][:num_steps]]
-    over = 1 if _steps_repeat(schedule) else max(1, num_steps // 2)
+def _windows(
+    step_ends: Sequence[float], micro_batch_ends: Sequence[float], missing: int, *, is_steady: bool
+) -> tuple[Window, ...]:
+    """The step as one class of systems sees it, with `missing` micro-batches that were not simulated."""
+    ends = (0.0, *step_ends)
+    over = 1 if is_steady else max(1, len(step_ends) // 2)
     step = Window(ends[-1 - over], ends[-1], 1.0 / over)
-    missing = plan.num_micro_batches - count
-    if not missing:
-        return (step,)
-    micro = schedule.micro_batch_ends_s[last][: num_steps * count]
-    return step, Window(micro[-3], micro[-2], missing)
+    return (step, Window(micro_batch_ends[-3], micro_batch_ends[-2], missing)) if missing else (step,)
+
+
+def _first_count(plan: Plan, *, skip: bool) -> int:
+    """Micro-batches of a step to begin with. [-]"""
+    return min(plan.num_micro_batches, FEWEST_MICRO_BATCHES) if skip else plan.num_micro_batches
 
 
 def run_schedule(
     run: Run,
     *,
+    engine: Engine = "simpy",
     fold: bool = True,
     num_steps: int | None = None,
     skip_micro_batches: bool = True,
-    mode: str = "weight_streaming",
 ) -> Simulation:
     """Simulate a run.
 
@@ -126,14 +136,14 @@ def run_schedule(
     ----------
     run
         What to simulate.
+    engine
+        "simpy", the reference, or "recurrence".
     fold
         Simulate equal systems once; without it every system has its own processes.
     num_steps
-        Simulate just so many steps instead of looking for the steady state.
+        Simulate just so many steps instead of looking for the steady state (SimPy only).
     skip_micro_batches
         Simulate fewer micro-batches than the step has, once they repeat.
-    mode
-        Execution mode, a key of `wsesim.schedules.weight_streaming.SCHEDULES`.
 
     Returns
     -------
@@ -145,32 +155,166 @@ def run_schedule(
     wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
         As `wsesim.schedules.checks.check`.
     """
+    if engine == "recurrence":
+        return run_many([run], fold=fold, skip_micro_batches=skip_micro_batches)[0]
     check(run)
     started_s = time.perf_counter()
     plan = make_plan(run, fold=fold)
-    count = plan.num_micro_batches
-    if skip_micro_batches:
-        count = min(count, FEWEST_MICRO_BATCHES)
+    count = _first_count(plan, skip=skip_micro_batches)
     num_events = 0
     while True:
-        clock, schedule, steps = _run_steps(run, plan, count, num_steps, mode)
+        clock, schedule, steps = _run_steps(run, plan, count, num_steps)
         num_events += clock.num_events
-        if count == plan.num_micro_batches or _micro_batches_repeat(schedule, count):
+        if count == plan.num_micro_batches or all(_last_two_agree(ends) for ends in schedule.micro_batch_ends_s):
             break
         count = min(2 * count, plan.num_micro_batches)
-    last = _last_class(schedule, steps)
-    windows = _windows(schedule, plan, count, steps, last)
+    last = max(range(len(plan.classes)), key=lambda index: schedule.step_ends_s[index][steps - 1])
+    steady = _steps_repeat(schedule)
+    missing = plan.num_micro_batches - count
+    windows = _windows(
+        schedule.step_ends_s[last][:steps],
+        schedule.micro_batch_ends_s[last][: steps * count],
+        missing,
+        is_steady=steady,
+    )
     return Simulation(
         run=run,
         plan=plan,
+        engine="simpy",
         trace=tuple(schedule.trace),
+        spent_s=None,
         windows=windows,
         decisive_class=last,
         step_time_s=sum(window.duration_s for window in windows),
         first_step_s=schedule.step_ends_s[0][0],
         num_steps=steps,
         num_simulated_micro_batches=count,
-        is_steady=_steps_repeat(schedule),
+        is_steady=steady,
         num_events=num_events,
         wall_s=time.perf_counter() - started_s,
+    )
+
+
+@dataclass
+class _Scenario:
+    """A run on its way through the recurrence."""
+
+    place: int
+    run: Run
+    plan: Plan
+    numbers: Numbers
+    count: int
+
+
+def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool = True) -> list[Simulation]:
+    """Simulate many runs with the recurrence; runs whose models have the same shape share its cost.
+
+    A run that does not settle within a few steps is handed to SimPy.
+
+    Parameters
+    ----------
+    runs
+        In any order.
+    fold, skip_micro_batches
+        As `run_schedule`.
+
+    Returns
+    -------
+    list of Simulation
+        In the order of `runs`.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        As `wsesim.schedules.checks.check`, for the first run that is refused.
+    """
+    started_s = time.perf_counter()
+    groups: dict[tuple[int, int, int], list[_Scenario]] = {}
+    programs: dict[int, Program] = {}
+    for place, run in enumerate(runs):
+        check(run)
+        plan = make_plan(run, fold=fold)
+        program = write_program(shape_of(plan))
+        programs[id(program)] = program
+        count = _first_count(plan, skip=skip_micro_batches)
+        scenario = _Scenario(place, run, plan, numbers_of(run.cluster, plan), count)
+        groups.setdefault((id(program), len(plan.classes), count), []).append(scenario)
+    done: dict[int, Simulation] = {}
+    while groups:
+        (key, classes, count), scenarios = groups.popitem()
+        for one, simulation in zip(scenarios, _run_group(programs[key], scenarios, count), strict=True):
+            if simulation is not None:
+                done[one.place] = simulation
+                continue
+            one.count = min(2 * count, one.plan.num_micro_batches)
+            groups.setdefault((key, classes, one.count), []).append(one)
+    share_s = (time.perf_counter() - started_s) / max(1, len(runs))
+    return [_timed(done[place], share_s) for place in range(len(runs))]
+
+
+def _timed(simulation: Simulation, wall_s: float) -> Simulation:
+    object.__setattr__(simulation, "wall_s", wall_s)  # made a moment ago, and seen by nobody yet
+    return simulation
+
+
+def _run_group(program: Program, scenarios: Sequence[_Scenario], count: int) -> list[Simulation | None]:
+    """Runs of one shape; None where the micro-batches do not repeat yet, and more must be simulated."""
+    recurrence = Recurrence(program, [one.numbers for one in scenarios], count)
+    found: list[Simulation | None] = [None] * len(scenarios)
+    waiting = np.ones(len(scenarios), dtype=bool)
+    limit = min(one.run.cluster.simulation.max_steps for one in scenarios)
+    for step in range(1, limit + 1):
+        recurrence.run_step()
+        if step < FEWEST_STEPS:
+            continue
+        ends = np.stack([made[-1].end_s for made in recurrence.steps[-3:]])
+        settled = waiting & _agreement(ends)
+        for place in np.flatnonzero(settled).tolist():
+            found[place] = _read(recurrence, scenarios[place], place, count)
+        waiting &= ~settled
+        if not waiting.any():
+            break
+    for place in np.flatnonzero(waiting).tolist():
+        found[place] = run_schedule(scenarios[place].run)
+    return found
+
+
+def _agreement(ends: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the last two of three durations agree for all classes, for each scenario."""
+    difference = np.abs((ends[2] - ends[1]) - (ends[1] - ends[0]))
+    agreed: NDArray[np.bool_] = (difference <= AGREEMENT * ends[2]).all(axis=0)
+    return agreed
+
+
+def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -> Simulation | None:
+    """The answer for one scenario that has settled; None where its micro-batches do not repeat."""
+    plan = scenario.plan
+    micro_batches = [made for step in recurrence.steps for made in step]
+    missing = plan.num_micro_batches - count
+    if missing and not _agreement(np.stack([made.end_s[:, place : place + 1] for made in micro_batches[-3:]])).all():
+        return None
+    last = int(np.argmax(micro_batches[-1].end_s[:, place]))
+    step_ends = [float(step[-1].end_s[last, place]) for step in recurrence.steps]
+    micro_batch_ends = [float(made.end_s[last, place]) for made in micro_batches[-3:]]
+    windows = _windows(step_ends, micro_batch_ends, missing, is_steady=True)
+    spent_s: dict[str, float] = {}
+    for number, made in enumerate(recurrence.steps[-1]):
+        weight = 1 + (missing if number == count - 2 else 0)
+        for kind, times in made.spent_s.items():
+            spent_s[kind] = spent_s.get(kind, 0.0) + float(times[last, place]) * weight
+    return Simulation(
+        run=scenario.run,
+        plan=plan,
+        engine="recurrence",
+        trace=(),
+        spent_s=spent_s,
+        windows=windows,
+        decisive_class=last,
+        step_time_s=sum(window.duration_s for window in windows),
+        first_step_s=float(recurrence.steps[0][-1].end_s[0, place]),
+        num_steps=len(recurrence.steps),
+        num_simulated_micro_batches=count,
+        is_steady=True,
+        num_events=0,
+        wall_s=0.0,
     )

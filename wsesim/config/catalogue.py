@@ -40,11 +40,12 @@ def names(kind: str) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """A path as messages name it: catalogue files by their place in the catalogue."""
+    """A path as messages name it: catalogue files by their place in the catalogue, others as seen from here."""
     try:
         return "cluster_configs/" + path.resolve().relative_to(root()).as_posix()
-    except ValueError:
-        return str(path)
+    except (ValueError, OSError):
+        here = Path.cwd()
+        return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
 
 
 def value_shown(value: Any) -> str:
@@ -60,7 +61,7 @@ def value_shown(value: Any) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # Python refuses to write integers of more than 4300 digits
-        return f"a {type(value).__name__} of absurd size"
+        return "a value of absurd size"
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
@@ -129,7 +130,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{shown(path)}: is nested too deeply; is it the right file?") from None
     except ValueError as error:  # tomllib lets Python's own errors through: days that do not exist, 5000 digits
-        raise ConfigError(f"{shown(path)}: is not valid TOML: {error}; correct that line") from None
+        reason = "a number has thousands of digits" if "digits" in str(error) else error
+        raise ConfigError(f"{shown(path)}: is not valid TOML: {reason}; correct that line") from None
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _without_replaced(base: Table, top: Table) -> Table:
 def _leaves(table: Table, prefix: str = "") -> set[str]:
     found: set[str] = set()
     for key, value in table.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"}
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}"}
     return found
 
 
@@ -433,10 +433,10 @@ def _layered_run(path: Path, depth: int = 0) -> Layered:
     if below is None:
         return own
     where = f"{catalogue.shown(path)}: extends"
-    if not isinstance(below, str):
+    if not isinstance(below, str) or not below:
         raise ConfigError(f"{where} is {catalogue.value_shown(below)}; name one run")
     near = path.parent / below
-    found = near if below and catalogue.exists(near) else _existing(str(run_path(below, where)), Path(), where)
+    found = near if catalogue.exists(near) else _existing(str(run_path(below, where)), Path(), where)
     return own.over(_layered_run(found, depth + 1))
 
 

@@ -60,8 +60,7 @@ _WANTED = {
 }
 
 
-def _limit(context: dict[str, Any], key: str) -> str:
-    limit = context[key]
+def _limit(limit: float) -> str:
     return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 
 
@@ -77,9 +76,14 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
         return f"is {value}; use {context['expected']}"
     if kind in _LIMITS:
         words, key = _LIMITS[kind]
-        return f"is {value}; it must be {words} {_limit(context, key)}"
+        if context[key] == 0 or (key == "ge" and context[key] > 0 and problem["input"] <= 0):
+            return f"is {value}; it must be {'at least' if (key, context[key]) == ('ge', 0) else 'more than'} 0"
+        return f"is {value}; it must be {words} {_limit(context[key])}"
     if kind in ("string_too_short", "string_too_long"):
-        return f"is {value}; write {context.get('min_length', 'at most ' + str(context.get('max_length')))} or more characters"
+        bounds = {"min_length": "at least", "max_length": "at most"}
+        return f"is {value}; write " + "".join(
+            f"{words} {context[key]} character(s)" for key, words in bounds.items() if key in context
+        )
     wanted = next((words for start, words in _WANTED.items() if kind.startswith(start)), "")
     if wanted:
         example = (
@@ -142,8 +146,9 @@ def describe(error: ValidationError, spec: type[BaseModel], key: str, place: str
     """
     lines: dict[str, str] = {}
     for dotted, finding in _problems(error, spec):
+        if len(lines) == _MOST_PROBLEMS:
+            lines[f"{place}: and {error.error_count() - _MOST_PROBLEMS} more problems"] = ""
+            break
         where = f"{place_of(dotted, places, place)}: {key}" + (f".{dotted}" if dotted else "")
         lines.setdefault(where, (":" if finding[:1] in "'\"" else "") + " " + finding)
-    shown = [where + finding for where, finding in lines.items()]
-    more = len(shown) - _MOST_PROBLEMS
-    return "\n".join(shown[:_MOST_PROBLEMS] + ([f"{place}: and {more} more problems"] if more > 0 else []))
+    return "\n".join(where + finding for where, finding in lines.items())

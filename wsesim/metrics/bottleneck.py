@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from wsesim.config.cluster import ClusterSpec
 from wsesim.config.loader import Run
 from wsesim.metrics.breakdown import CATEGORIES
-from wsesim.simulation import run_schedule
+from wsesim.simulation import Engine, run_schedule
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Lever:
     words: str
     change: Callable[[ClusterSpec], ClusterSpec]
 
-    def shortens(self, run: Run, step_time_s: float) -> float:
+    def shortens(self, run: Run, step_time_s: float, engine: Engine) -> float:
         """Share by which the step gets shorter. [-]"""
         changed = replace(run, cluster=self.change(run.cluster))
-        return 1.0 - run_schedule(changed).step_time_s / step_time_s
+        return 1.0 - run_schedule(changed, engine=engine).step_time_s / step_time_s
 
 
 def _calibration(cluster: ClusterSpec, key: str, factor: float) -> ClusterSpec:
@@ -95,7 +95,7 @@ BOUND = {
 }
 
 
-def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float) -> str:
+def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float, engine: Engine = "simpy") -> str:
     """One sentence: what takes most of the step, and what two changes would do."""
     ranked = sorted((name for name in breakdown if name in LEVERS), key=lambda name: -breakdown[name])
     first = ranked[0]
@@ -103,5 +103,5 @@ def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float) -> str
     chosen = list(dict.fromkeys([LEVERS[name] for name in ranked[:2]] + [_BANDWIDTH]))[:2]
     if run.cluster.exceptions and LEVERS["stragglers"] not in chosen:
         chosen = [LEVERS["stragglers"], chosen[0]]
-    effects = ", ".join(f"{lever.words} by {lever.shortens(run, step_time_s):.1%}" for lever in chosen)
+    effects = ", ".join(f"{lever.words} by {lever.shortens(run, step_time_s, engine):.1%}" for lever in chosen)
     return f"{BOUND[first]}: {share:.0%} of the step is {CATEGORIES[first]}; the step would shorten with {effects}"

@@ -30,13 +30,23 @@ def breakdown_s(simulation: Simulation) -> dict[str, float]:
 
     Categories without any time are left out.
     """
-    wafer = f"wafer.{simulation.decisive_class}"
     total = dict.fromkeys(CATEGORIES, 0.0)
+    for kind, value in spent_s(simulation).items():
+        total[kind.removeprefix("wait_")] += value
+    largest = max(total, key=lambda name: total[name])
+    total[largest] += simulation.step_time_s - sum(total.values())  # rounding of some 1000 additions
+    return {name: value for name, value in total.items() if value > 0.0}
+
+
+def spent_s(simulation: Simulation) -> dict[str, float]:
+    """Seconds of one step by kind of work and cause of waiting, on the wafer that decides it. [s]"""
+    if simulation.spent_s is not None:
+        return simulation.spent_s
+    wafer = f"wafer.{simulation.decisive_class}"
+    total: dict[str, float] = {}
     for window in simulation.windows:
         for span in simulation.trace:
             if span.part == wafer:
                 inside_s = overlap_s(span.start_s, span.end_s, window)
-                total[span.kind.removeprefix("wait_")] += inside_s * window.weight
-    largest = max(total, key=lambda name: total[name])
-    total[largest] += simulation.step_time_s - sum(total.values())  # rounding of some 1000 additions
-    return {name: value for name, value in total.items() if value > 0.0}
+                total[span.kind] = total.get(span.kind, 0.0) + inside_s * window.weight
+    return total

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
-from wsesim.engine.trace import ended_within_s, within
+from wsesim.engine.trace import within
+from wsesim.schedules.weight_streaming import numbers_of
 from wsesim.simulation import Simulation
 
-_WAFER_WORK = ("gemm", "attention", "sequencing")
+PARTS = ("wafer", "port_in", "port_out", "swarmx_down", "swarmx_up", "optimizer", "input")
+
+
+def busy_s(simulation: Simulation) -> dict[str, float]:
+    """Seconds that each part works in one step. [s]
+
+    Wafer, ports and input are those of the class of systems that decides the step; the
+    broadcast counts for the port in, the reduction for the port out. In a steady state this
+    is what the plan holds, wherever in the step it falls.
+    """
+    plan, cluster = simulation.plan, simulation.run.cluster
+    numbers, kind = numbers_of(cluster, plan), simulation.decisive_class
+    busy = dict.fromkeys(PARTS, 0.0)
+    for index, visits in Counter(visit.kind for visit in plan.visits).items():
+        sweep = plan.kinds[index]
+        times = {name: numbers.per_class[name, index][kind] for name in ("sequencing_s", "chunk_s", "attention_s")}
+        busy["wafer"] += visits * (times["sequencing_s"] + sweep.num_chunks * times["chunk_s"] + times["attention_s"])
+        busy["swarmx_down"] += visits * sweep.num_chunks * numbers.shared["down_s", index]
+        busy["port_in"] += visits * numbers.per_class["fetch_s", index][kind]
+        busy["port_out"] += visits * numbers.per_class["save_s", index][kind]
+        if sweep.phase == "backward":
+            busy["swarmx_up"] += visits * sweep.num_chunks * numbers.shared["up_s", index]
+    busy["port_in"] += busy["swarmx_down"] + numbers.per_class["input_s", 0][kind]
+    busy["port_out"] += busy["swarmx_up"]
+    busy["input"] = numbers.per_class["prepare_s", 0][kind]
+    step = {part: value * plan.num_micro_batches for part, value in busy.items()}
+    step["optimizer"] = sum(numbers.shared["update_s", one] for one in plan.update_kinds)
+    return step
 
 
 def utilization(simulation: Simulation) -> dict[str, float]:
-    """Share of the step in which each part works. [-]
-
-    Wafer, ports and input are those of the class of systems that decides the step; the
-    broadcast counts for the port in, the reduction for the port out. Spans are counted whole
-    where they end: in a steady state as much crosses the start of the step as its end.
-    """
-    index = simulation.decisive_class
-    busy: dict[str, float] = defaultdict(float)
-    for span in simulation.trace:
-        inside_s = ended_within_s(span, simulation.windows)
-        if span.part == f"wafer.{index}" and span.kind in _WAFER_WORK:
-            busy["wafer"] += inside_s
-        elif span.part in ("swarmx_down", "swarmx_up"):
-            busy[span.part] += inside_s
-            busy["port_in" if span.part == "swarmx_down" else "port_out"] += inside_s
-        elif span.part == f"input.{index}":
-            busy["input"] += inside_s
-        elif span.part in (f"port_in_input.{index}", f"port_in_activations.{index}"):
-            busy["port_in"] += inside_s
-        elif span.part == f"port_out_activations.{index}":
-            busy["port_out"] += inside_s
-        elif span.part == "optimizer":
-            busy["optimizer"] += inside_s
-    parts = ("wafer", "port_in", "port_out", "swarmx_down", "swarmx_up", "optimizer", "input")
-    return {part: min(1.0, busy[part] / simulation.step_time_s) for part in parts}
+    """Share of the step in which each part works. [-]"""
+    return {part: min(1.0, value / simulation.step_time_s) for part, value in busy_s(simulation).items()}
 
 
 def layer_times_s(simulation: Simulation) -> dict[tuple[int, str], dict[str, float]]:

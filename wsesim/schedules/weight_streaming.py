@@ -319,7 +319,3 @@ def _sweep_times(index: int, sweep: Sweep, plan: Plan) -> dict[Key, list[float]]
         ("save_s", index): [sweep.saved_bytes / kind.io_bytes_per_s for kind in plan.classes],
         ("fetch_s", index): [sweep.fetched_bytes / kind.io_bytes_per_s for kind in plan.classes],
     }
-
-
-SCHEDULES = {"weight_streaming": (shape_of, write_program, numbers_of)}
-"""Execution modes by name: what decides the program, the program, and its numbers."""

@@ -143,15 +143,17 @@ def _named_model(label: str, hidden_size: int | None) -> str | None:
     words = {_words(name): name for name in names} | OTHER_NAMES
     without_organisation = label.rsplit("/", 1)[-1] if re.fullmatch(r"[\w.-]+/[\w.-]+", label) else label
     short = re.split(r"[(,]", without_organisation)[0]
+    encoder = _encoder(_words(label), hidden_size)
+    if encoder is not None and label not in names:
+        return encoder
     for text in (label, without_organisation, short, re.sub(r"(?i)[ _-]hf$", "", short)):
         if text in names:
             return text
         if _words(text) in words:
             return words[_words(text)]
-    encoder = _encoder(_words(label), hidden_size)
-    if encoder is not None:
-        return encoder
-    begun = [name for name in names if len(_words(short)) >= _FEWEST_LETTERS and _words(name).startswith(_words(short))]
+    family = re.compile(re.escape(_words(short)) + r"\d+[a-z0-9.]*")  # "GPT-J" is gpt-j-6b, there is no other
+    is_family = len(_words(short)) >= _FEWEST_LETTERS and _words(short)[-1].isalpha()
+    begun = [name for name in names if is_family and family.fullmatch(_words(name))]
     return begun[0] if len(begun) == 1 else None
 
 
@@ -225,7 +227,7 @@ def _number(row: dict[str, str], key: str, place: str, default: float | None) ->
     text = row.get(key, "").strip()
     if not text:
         if default is None:
-            raise MeasurementError(f"{place}: {key} is missing; {COLUMNS[key]}")
+            raise MeasurementError(f"{place}: {key} is missing; add it, it is {COLUMNS[key]}")
         return default
     try:
         value = float(text.replace(",", ""))

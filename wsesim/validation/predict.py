@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from wsesim.config.loader import Run, from_table
 from wsesim.config.system import CalibrationSpec
+from wsesim.errors import DoesNotFit
 from wsesim.schedules.plan import lanes_of
 from wsesim.simulation import run_schedule
 from wsesim.validation.measurements import Measurement
@@ -43,7 +44,20 @@ def with_calibration(run: Run, calibration: CalibrationSpec) -> Run:
 
 
 def predict(run: Run, metric: str) -> float:
-    """One metric of one run, in the unit of the metric's name."""
+    """One metric of one run, in the unit of the metric's name.
+
+    Raises
+    ------
+    DoesNotFit
+        With the row that asks for it.
+    """
+    try:
+        return _predict(run, metric)
+    except DoesNotFit as error:
+        raise DoesNotFit(f"{run.place}: {error}") from None
+
+
+def _predict(run: Run, metric: str) -> float:
     if metric == "recommended_micro_batch_size":
         return float(lanes_of(run).max_micro_batch_size)
     if metric == "num_lanes":

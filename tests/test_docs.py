@@ -1,0 +1,257 @@
+"""Every command is documented, every example runs, every name in the docs exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import wsesim
+from wsesim.cli import app
+from wsesim.config.cluster import ClusterSpec, ExceptionSpec, InputSpec, MemoryXSpec, SimulationSpec, SwarmXSpec
+from wsesim.config.model import ModelSpec
+from wsesim.config.provenance import STATUSES
+from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
+from wsesim.config.training import TrainingSpec
+from wsesim.metrics.breakdown import CATEGORIES
+from wsesim.report import validation
+from wsesim.report.json import result_dict
+from wsesim.validation.measurements import COLUMNS
+from wsesim.validation.predict import summarize
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))]
+SPECS = (
+    *(TrainingSpec, ModelSpec, ClusterSpec, SystemSpec, WaferSpec, CalibrationSpec),
+    *(MemoryXSpec, SwarmXSpec, InputSpec, SimulationSpec, ExceptionSpec),
+)
+PIP_LINES = [
+    "pip install . && wsesim run cluster_configs/runs/andromeda_13b.toml",
+    "pip install '.[test]' && pytest",
+]
+FOREIGN = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
+"""Files that examples take for granted, and their stand-ins in tests/config/data."""
+
+WRITTEN_BY_EXAMPLES = ("my_calibration.toml", "log_calibration.toml")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE_NAME = re.compile(r"`([\w./-]+)`:\n\n$")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, and what stands before it."""
+
+    language: str
+    text: str
+    before: str
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, *languages: str) -> list[Block]:
+    text = read(page)
+    found = [Block(match[1], match[2], text[: match.start()]) for match in FENCE.finditer(text)]
+    return [block for block in found if block.language in languages]
+
+
+def without_blocks(page: str) -> str:
+    return FENCE.sub("", read(page))
+
+
+def files_of(page: str) -> Iterator[tuple[str, Block]]:
+    """Files that a page gives in full: a block after a line that ends in the file's name and a colon."""
+    for block in blocks(page, "toml", "csv", "log"):
+        name = FILE_NAME.search(block.before)
+        assert name is not None, f"{page}: say above the block which file this is:\n{block.text}"
+        yield name[1], block
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every line of every ``sh`` block."""
+    return [(page, line) for page in PAGES for block in blocks(page, "sh") for line in block.text.splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package and its catalogue with every file that the docs write out."""
+    root = tmp_path_factory.mktemp("docs") / "checkout"
+    for folder in ("wsesim", "cluster_configs", "benchmarks/published"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, stand_in in FOREIGN.items():
+        shutil.copy(ROOT / "tests" / "config" / "data" / stand_in, root / name)
+    for page in PAGES:
+        for name, block in files_of(page):
+            appends = block.before.rstrip().splitlines()[-1].rfind("Append to") >= 0
+            with (root / name).open("a" if appends else "x", encoding="utf-8") as file:
+                file.write(("\n" if appends else "") + block.text)
+    return root
+
+
+def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(checkout),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=checkout, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
+
+
+def run_line(checkout: Path, line: str) -> str:
+    words = shlex.split(line)
+    assert words[0] == "wsesim", f"a line of an sh block is neither a wsesim command nor one of {PIP_LINES}: {line}"
+    done = python(checkout, "-m", *words)
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def outputs(checkout: Path) -> dict[str, str]:
+    """Standard output of every command that the docs show, run in the order of the pages."""
+    found: dict[str, str] = {}
+    for _, line in commands():
+        for part in line.split(" && "):
+            if part.startswith("wsesim") and part not in found:
+                found[part] = run_line(checkout, part)
+    return found
+
+
+def test_every_command_in_the_docs_runs(outputs: dict[str, str]) -> None:
+    assert all(outputs.values())
+
+
+def test_installation_is_exactly_these_two_lines() -> None:
+    pip = [line for page, line in commands() if "pip" in line]
+    assert pip == PIP_LINES
+    alone = [block.text for block in blocks("README.md", "sh") if "pip" in block.text]
+    assert alone == [f"{line}\n" for line in PIP_LINES]
+
+
+def test_every_line_of_a_shell_block_is_run_or_is_an_installation() -> None:
+    for page, line in commands():
+        assert line in PIP_LINES or line.startswith("wsesim "), f"{page}: {line}"
+
+
+def test_shown_output_is_real(outputs: dict[str, str]) -> None:
+    (shown,) = blocks("README.md", "text")
+    command = PIP_LINES[0].split(" && ")[1]
+    real = iter([line.rstrip() for line in outputs[command].splitlines()])
+    for line in shown.text.splitlines():
+        if line and line != "[...]":
+            assert line in real, f"README.md shows a line that `{command}` does not print (here): {line!r}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_python_block_runs(page: str, checkout: Path) -> None:
+    for block in blocks(page, "python"):
+        done = python(checkout, "-c", block.text)
+        assert done.returncode == 0, f"{block.text}\n{done.stderr}"
+
+
+def test_files_that_examples_write_are_written(checkout: Path, outputs: dict[str, str]) -> None:
+    for name in WRITTEN_BY_EXAMPLES:
+        assert (checkout / name).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_named_file_exists(page: str) -> None:
+    examples = {*FOREIGN, *WRITTEN_BY_EXAMPLES, *(name for page in PAGES for name, _ in files_of(page))}
+    for name in re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|toml|txt|py|csv|json|yaml))`", without_blocks(page)):
+        assert name in examples or (ROOT / name).exists(), f"{page} names {name}, which does not exist"
+
+
+def anchors(page: str) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", without_blocks(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_relative_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), f"{page} links to {target}"
+        if anchor:
+            assert anchor in anchors(path.resolve().relative_to(ROOT).as_posix()), f"{page} links to {target}"
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(([^)#\s]+)", read("README.md")))
+    assert set(PAGES) - {"README.md"} <= linked
+
+
+def test_every_command_is_in_the_readme() -> None:
+    table = read("README.md").split("## Commands")[1].split("\n## ")[0]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert names
+    for name in names:
+        assert f"| `wsesim {name} " in table
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Keys of nested dicts, apart from those that are names of categories."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+def glossary_words() -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", without_blocks("docs/glossary.md")))
+
+
+def test_every_key_of_the_json_is_in_the_glossary() -> None:
+    result = wsesim.simulate(wsesim.load("andromeda_13b"))
+    found = set(keys(result_dict(result, layers=True, links=True)))
+    assert found <= glossary_words(), found - glossary_words()
+
+
+def test_every_part_of_the_breakdown_is_in_the_glossary() -> None:
+    rows = read("docs/glossary.md").split("## Where the time goes")[1].split("\n## ")[0]
+    for name in CATEGORIES:
+        assert f"\n| `{name}` |" in rows
+    assert len(re.findall(r"^\| `", rows, re.MULTILINE)) == len(CATEGORIES)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
+def test_every_configuration_key_is_in_the_glossary(spec: type[ModelSpec]) -> None:
+    missing = set(spec.model_fields) - glossary_words()
+    assert not missing
+
+
+def test_every_column_and_status_is_in_the_glossary() -> None:
+    assert set(COLUMNS) | set(STATUSES) <= glossary_words()
+
+
+def test_the_table_of_errors_in_the_readme_is_current() -> None:
+    rows = re.findall(
+        r"^\| ([\w-]+) \| (calibration|validation) \| (\d+) \| (\S+) % \| (\S+) % \|$", read("README.md"), re.M
+    )
+    predictions, _ = validation.gather(None)
+    found = [
+        (one.name, one.use, str(one.n), f"{100 * one.mape:.1f}", f"{100 * one.worst:.1f}")
+        for one in summarize(predictions)
+    ]
+    assert rows == found
+
+
+def test_docs_name_no_place_of_a_single_machine() -> None:
+    for page in PAGES:
+        assert not re.search(r"(?<![\w.:/])/(home|root|tmp|usr|opt|var|work|mnt|Users)/", read(page)), page
