@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -25,6 +26,14 @@ app = typer.Typer(
 )
 PLAIN_WIDTH = 100
 LONGEST_LINE = 2000
+
+
+class EngineName(StrEnum):
+    """What runs the schedule."""
+
+    simpy = "simpy"
+    recurrence = "recurrence"
+
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Run file, or the name of a catalogue run (`wsesim list runs`).")
@@ -81,12 +90,17 @@ def run(
     json: AsJson = False,
     layers: Annotated[bool, typer.Option("--layers", help="Add the time of every layer and phase.")] = False,
     links: Annotated[bool, typer.Option("--links", help="Add the traffic of every link of the fabric.")] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="simpy, the reference, or recurrence: the same numbers, without a trace.")
+    ] = EngineName.simpy,
 ) -> None:
     """Simulate one run: throughput, where the time goes, memory, scaling, time to train."""
     from wsesim.config.loader import load
     from wsesim.results import simulate
 
-    result = simulate(load(run, settings or ()))
+    if layers and engine is EngineName.recurrence:
+        raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
+    result = simulate(load(run, settings or ()), engine=engine.value)
     if json:
         from wsesim.report.json import result_dict
 

@@ -265,6 +265,8 @@ def footer(result: Result) -> Text:
     simulation = result.simulation
     batches = plural(simulation.num_simulated_micro_batches, "micro-batch")
     found = f"simulated {simulation.num_steps} steps of {batches} until they repeat"
+    if simulation.engine == "recurrence":
+        return Text(f"\n{found}: recurrence, {show(result.wall_s, 's')}", style="dim")
     return Text(f"\n{found}: {result.num_events:,} events in {show(result.wall_s, 's')}", style="dim")
 
 
