@@ -59,19 +59,22 @@ WORKERS = between(1e4, 1e7)
 """Of one input worker, from starving to idle. [1/s]"""
 
 
+DIFFERENCES = {
+    "speed": between(0.5, 1.5),
+    "io_bytes_per_s": RATES,
+    "link_bytes_per_s": RATES,
+    "link_latency_s": LATENCIES,
+    "worker_samples_per_s": WORKERS,
+}
+"""In what systems can differ from the rest."""
+
+
 @st.composite
-def exceptions(draw: st.DrawFn, num_systems: int) -> Table:
-    """One entry of ``[[cluster.exceptions]]``."""
-    differences = {
-        "speed": between(0.5, 1.5),
-        "io_bytes_per_s": RATES,
-        "link_bytes_per_s": RATES,
-        "link_latency_s": LATENCIES,
-        "worker_samples_per_s": WORKERS,
-    }
-    chosen = draw(st.sets(st.sampled_from(sorted(differences)), min_size=1, max_size=2))
-    systems = draw(st.sets(st.integers(0, num_systems - 1), min_size=1, max_size=num_systems))
-    return {"systems": sorted(systems)} | {name: draw(differences[name]) for name in sorted(chosen)}
+def exceptions(draw: st.DrawFn, num_systems: int, most: int = 2) -> list[Table]:
+    """Entries of ``[[cluster.exceptions]]``; they may name the same systems, each for something else."""
+    names = draw(st.lists(st.sampled_from(sorted(DIFFERENCES)), unique=True, max_size=most))
+    systems = st.sets(st.integers(0, num_systems - 1), min_size=1, max_size=num_systems)
+    return [{"systems": sorted(draw(systems)), name: draw(DIFFERENCES[name])} for name in names]
 
 
 @st.composite
@@ -84,7 +87,6 @@ def small_tables(
     num_micro_batches = draw(st.integers(1, most_micro_batches))
     heads = draw(st.sampled_from([2, 4]))
     workers = draw(st.one_of(st.none(), WORKERS))
-    number = draw(st.integers(0, 2)) if with_exceptions else 0
     return {
         "model": {
             "name": "small",
@@ -129,6 +131,6 @@ def small_tables(
             "input": {"prefetch_micro_batches": draw(st.integers(1, 3))}
             | ({} if workers is None else {"worker_samples_per_s": workers}),
             "simulation": {"chunks_per_layer": draw(st.sampled_from([1, 2, 4]))},
-            "exceptions": [draw(exceptions(num_systems)) for _ in range(number)],
+            "exceptions": draw(exceptions(num_systems, most=2 if with_exceptions else 0)),
         },
     }

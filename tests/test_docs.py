@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,13 +119,14 @@ def run_line(checkout: Path, line: str) -> str:
 
 @pytest.fixture(scope="module")
 def outputs(checkout: Path) -> dict[str, str]:
-    """Standard output of every command that the docs show, run in the order of the pages."""
-    found: dict[str, str] = {}
-    for _, line in commands():
-        for part in line.split(" && "):
-            if part.startswith("wsesim") and part not in found:
-                found[part] = run_line(checkout, part)
-    return found
+    """Standard output of every command that the docs show; those of one page run in their order."""
+
+    def run_page(page: str) -> dict[str, str]:
+        parts = [part for place, line in commands() if place == page for part in line.split(" && ")]
+        return {part: run_line(checkout, part) for part in dict.fromkeys(parts) if part.startswith("wsesim")}
+
+    with ThreadPoolExecutor() as pool:
+        return {part: shown for page in pool.map(run_page, PAGES) for part, shown in page.items()}
 
 
 def test_every_command_in_the_docs_runs(outputs: dict[str, str]) -> None:

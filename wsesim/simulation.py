@@ -181,7 +181,7 @@ def run_schedule(
         run=run,
         plan=plan,
         engine="simpy",
-        trace=tuple(schedule.trace),
+        trace=schedule.trace,
         spent_s=None,
         windows=windows,
         decisive_class=last,

@@ -42,11 +42,11 @@ class Credits:
 
 
 class Mailbox:
-    """Unbounded first-in-first-out queue with one reader."""
+    """Unbounded first-in-first-out queue with one reader, who takes from `items` or waits."""
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
-        self._items: deque[Any] = deque()
+        self.items: deque[Any] = deque()
         self._reader: simpy.Event | None = None
 
     def put(self, item: Any = None) -> None:
@@ -55,22 +55,14 @@ class Mailbox:
             reader, self._reader = self._reader, None
             reader.succeed(item)
         else:
-            self._items.append(item)
+            self.items.append(item)
 
     def put_value(self, event: simpy.Event) -> None:
         """Add what an event brings; a callback."""
         self.put(event.value)
 
-    def has_item(self) -> bool:
-        """Whether `take` would find something."""
-        return bool(self._items)
-
-    def take(self) -> Any:
-        """Take the item that `has_item` promised."""
-        return self._items.popleft()
-
     def wait(self) -> simpy.Event:
-        """Event that brings the next item, where there is none yet."""
+        """Event that brings the next item, where `items` is empty."""
         self._reader = self.env.event()
         return self._reader
 

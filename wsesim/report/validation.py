@@ -27,7 +27,7 @@ def _choose(what: str | None) -> tuple[list[Measurement], bool]:
         return published(), True
     if what == LOSS_SET:
         return [], True
-    if what.endswith(".csv"):
+    if what.lower().endswith(".csv"):
         return read_table(Path(what)), False
     rows = published()
     sets = sorted({row.set for row in rows} | {LOSS_SET})

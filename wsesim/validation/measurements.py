@@ -230,13 +230,16 @@ def _number(row: dict[str, str], key: str, place: str, default: float | None) ->
             raise MeasurementError(f"{place}: {key} is missing; add it, it is {COLUMNS[key]}")
         return default
     try:
-        value = float(text.replace(",", ""))
+        value = float(_THOUSANDS.sub("", text))
     except ValueError:
         raise MeasurementError(f"{place}: {key} is {catalogue.value_shown(text)}; write a plain number") from None
     if not SMALLEST <= value <= LARGEST:
         raise MeasurementError(f"{place}: {key} is {value:g}; it must be more than 0, from {SMALLEST:g} to {LARGEST:g}")
     return value
 
+
+_THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?:[,.]|$))")
+"""A comma between thousands; any other would be a decimal comma, which is refused."""
 
 SMALLEST, LARGEST = 1e-9, 1e15
 """Numbers outside are slips of the pen. [-]"""

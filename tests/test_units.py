@@ -1,0 +1,192 @@
+"""Quantities: what is read is what was meant, what is shown can be read again, and a wrong unit is named."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.builders import between
+from wsesim.config.cluster import ClusterSpec, MemoryXSpec, SwarmXSpec
+from wsesim.config.system import SystemSpec, WaferSpec
+from wsesim.config.training import TrainingSpec
+from wsesim.units import UNITS, example_of, parse_quantity, show, show_duration, unit_of_field
+
+KINDS = ("bytes", "bytes/s", "FLOP", "FLOP/s", "Hz", "W", "J", "USD", "USD/h", "s", "1/s", "-")
+FIGURES = 5.1e-3
+"""`show` keeps three figures: half a unit of the third is 0.5 %."""
+
+
+@pytest.mark.parametrize("unit", ["bytes", "bytes/s", "FLOP", "FLOP/s", "Hz", "W", "J", "USD"])
+@given(value=between(1.0, 9e20))
+@example(value=999.6)
+@example(value=1.0)
+@example(value=1e18)
+def test_what_is_shown_can_be_read_again(unit: str, value: float) -> None:
+    assert parse_quantity(show(value, unit), unit) == pytest.approx(value, rel=FIGURES)
+    assert parse_quantity(show(-value, unit), unit) == pytest.approx(-value, rel=FIGURES)
+
+
+@given(value=between(1e-9, 1e12))
+@example(value=59.97)
+@example(value=86_400.0)
+def test_a_duration_that_is_shown_can_be_read_again(value: float) -> None:
+    assert parse_quantity(show_duration(value), "s") == pytest.approx(value, rel=FIGURES)
+    assert show(value, "s") == show_duration(value)
+
+
+@pytest.mark.parametrize("unit", ["1/s", "USD/h"])
+@given(value=between(1e-3, 1e9))
+def test_a_rate_that_is_shown_can_be_read_again(unit: str, value: float) -> None:
+    assert parse_quantity(show(value, unit), unit) == pytest.approx(value, rel=FIGURES)
+
+
+@given(value=st.floats(-1e14, 1e14).filter(lambda value: value == 0 or abs(value) > 1e-3))
+def test_a_plain_number_keeps_six_figures(value: float) -> None:
+    assert parse_quantity(show(value, "-"), "-") == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", KINDS)
+def test_nothing_that_is_shown_raises(unit: str) -> None:
+    for value in (0.0, -0.0, 1e-300, 1e300, -5.0, math.inf, -math.inf, math.nan):
+        assert show(value, unit)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_every_unit_is_read_in_its_own_kind_and_in_no_other(name: str) -> None:
+    kind, size = UNITS[name]
+    texts = [f"3 {name}", f"  3.0   {name} ", f"3e0 {name}"] + [f"3{name}"] * (not name[0].isdigit())
+    for text in texts:
+        assert parse_quantity(text, kind) == 3 * size
+    for other in KINDS:
+        if other != kind:
+            with pytest.raises(ValueError, match="wanted"):
+                parse_quantity(f"3 {name}", other)
+
+
+@given(name=st.sampled_from(sorted(UNITS)), value=between(1e-6, 1e6))
+def test_a_unit_scales_linearly(name: str, value: float) -> None:
+    kind, size = UNITS[name]
+    assert parse_quantity(f"{value!r} {name}", kind) == pytest.approx(value * size, rel=1e-15)
+
+
+def test_sizes_of_units() -> None:
+    """The numbers that people mix up."""
+    assert parse_quantity("1 GB", "bytes") == 1e9
+    assert parse_quantity("1 GiB", "bytes") == 2**30
+    assert parse_quantity("1 TiB", "bytes") == 2**40
+    assert parse_quantity("1 kB", "bytes") == 1000
+    assert parse_quantity("1 KiB", "bytes") == 1024
+    assert parse_quantity("8 Gb", "bytes") == parse_quantity("1 GB", "bytes")
+    assert (
+        parse_quantity("8 Gbit/s", "bytes/s")
+        == parse_quantity("1 GB/s", "bytes/s")
+        == parse_quantity("8 Gbps", "bytes/s")
+    )
+    assert parse_quantity("1.2 Tb/s", "bytes/s") == 150e9
+    assert parse_quantity("1 kWh", "J") == 3.6e6
+    assert parse_quantity("1 PFLOPS", "FLOP/s") == parse_quantity("1 PFLOP/s", "FLOP/s") == 1e15
+    assert parse_quantity("1 us", "s") == parse_quantity("1 µs", "s") == 1e-6
+    assert parse_quantity("1 d", "s") == parse_quantity("24 h", "s") == parse_quantity("1440 min", "s") == 86_400
+    assert parse_quantity("1 year", "s") == parse_quantity("365 days", "s")
+    assert parse_quantity("50 %", "-") == 0.5
+    assert parse_quantity("1.5 MUSD", "USD") == 1.5e6
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("12", 12), ("1_000", 1000), ("1,080", 1080), ("-3.5", -3.5), ("+2e3", 2000), ("5.", 5), ("1e-6", 1e-6)],
+)
+def test_a_bare_number_is_in_the_unit_of_its_field(text: str, value: float) -> None:
+    for unit in KINDS:
+        assert parse_quantity(text, unit) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "GB", "fast", "nan", "inf", "-inf", "0x10", ".5", "1.2.3", "--1", "1e", "é", "1\n2"]
+)
+def test_not_a_number(text: str) -> None:
+    with pytest.raises(ValueError, match="write for example"):
+        parse_quantity(text, "bytes")
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "found", "wanted"),
+    [
+        ("40 GHz", "bytes", "Hz", "bytes"),
+        ("1.2 Tb", "bytes/s", "bytes", "bytes/s"),
+        ("1.2 Tb/s", "bytes", "bytes/s", "bytes"),
+        ("8 GB", "-", "bytes", "a plain number"),
+        ("20 us", "Hz", "in s", "Hz"),
+        ("7.5 PFLOP", "FLOP/s", "FLOP", "FLOP/s"),
+        ("23 kWh", "W", "in J", "W"),
+        ("45 USD", "USD/h", "USD", "USD/h"),
+    ],
+)
+def test_a_unit_of_another_kind_is_named_with_an_example_of_the_right_one(
+    text: str, unit: str, found: str, wanted: str
+) -> None:
+    with pytest.raises(ValueError, match="write for example") as caught:
+        parse_quantity(text, unit)
+    assert text in str(caught.value)
+    assert f"{found}, wanted {wanted};" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["40 gb", "40 KB", "1 parsec", "3 GB GB", "3 %%", "1 Tb/h", "5 EUR"])
+def test_an_unknown_unit_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match="unknown unit") as caught:
+        parse_quantity(text, "bytes")
+    assert repr(text.split(maxsplit=1)[1]) in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", KINDS)
+def test_examples_are_well_formed(unit: str) -> None:
+    assert parse_quantity(example_of(unit).strip('"'), unit) > 0
+
+
+@given(text=st.text(max_size=40), unit=st.sampled_from(KINDS))
+@example(text="9" * 5000, unit="-")
+@example(text="1e999999 GB", unit="bytes")
+@example(text="٣ GB", unit="bytes")
+def test_no_text_raises_anything_but_a_value_error(text: str, unit: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse_quantity(text, unit), float)
+
+
+@pytest.mark.parametrize("spec", [WaferSpec, SystemSpec, MemoryXSpec, SwarmXSpec, ClusterSpec])
+def test_every_field_with_a_unit_says_it_by_its_name(spec: type[WaferSpec]) -> None:
+    """A docstring's unit and the end of the field's name agree."""
+    docs = (spec.__doc__ or "").splitlines()
+    for name in spec.model_fields:
+        after = [line for place, line in enumerate(docs) if place and name in docs[place - 1].replace(",", " ").split()]
+        stated = {line.rsplit("[", 1)[1].split("]")[0] for line in after if line.strip().endswith("]")}
+        for unit in stated:
+            assert unit_of_field(name) == unit, name
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("io_bytes_per_s", "bytes/s"),
+        ("wire_bytes_per_weight", "bytes"),
+        ("worker_samples_per_s", "1/s"),
+        ("price_usd_per_system_hour", "USD/h"),
+        ("system.wafer.clock_hz", "Hz"),
+        ("amortization_s", "s"),
+        ("num_cores", "-"),
+        ("fan_out", "-"),
+        ("tokens", "-"),
+        ("steps", "-"),
+        ("bytes", "bytes"),
+    ],
+)
+def test_the_end_of_a_name_is_its_unit(name: str, unit: str) -> None:
+    assert unit_of_field(name) == unit
+
+
+def test_counts_of_a_run_take_no_unit() -> None:
+    for name in TrainingSpec.model_fields:
+        assert unit_of_field(name) == "-"
