@@ -124,16 +124,19 @@ def validate(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SET]", help="One set (see the output without it), or a CSV file of your own measurements."
+            metavar="SET", help="One set (see the output without it), or a CSV file of your own measurements."
         ),
     ] = None,
     rows: Annotated[bool, typer.Option("--rows/--no-rows", help="Print every row, not only the sets.")] = True,
+    calibration: Annotated[
+        str | None, typer.Option(help="Predict with this calibration: a catalogue name or a .toml file.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Published measurement, prediction and error; exit code 1 past the stated tolerance."""
     from wsesim.report import validation
 
-    predictions, losses = validation.gather(what)
+    predictions, losses = validation.gather(what, calibration)
     if json:
         _print_json(validation.as_dict(predictions, losses))
     else:
@@ -146,7 +149,7 @@ def calibrate(
     measurements: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MEASUREMENTS]",
+            metavar="MEASUREMENTS",
             help="CSV table, or a log of the vendor's software with --run. Default: the shipped table.",
         ),
     ] = None,
@@ -165,7 +168,7 @@ def calibrate(
     if out is not None:
         calibration.check_out(out)
     fit = calibration.fit_file(measurements, system, run)
-    text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"))
+    text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
     if out is not None:
         calibration.write(out, text)
     calibration.print_fit(_console(), fit, text, out)
@@ -191,7 +194,7 @@ def explain(
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="systems, clusters, models, runs or calibrations.")
+        str | None, typer.Argument(metavar="KIND", help="systems, clusters, models, runs or calibrations.")
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from wsesim.config.loader import Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.program import Numbers, Program
-from wsesim.engine.recurrence import Recurrence
 from wsesim.engine.trace import Span, Window
 from wsesim.schedules.checks import check
 from wsesim.schedules.plan import Plan, make_plan
 from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wsesim.engine.recurrence import Recurrence
 
 Engine = Literal["simpy", "recurrence"]
 
@@ -259,6 +261,10 @@ def _timed(simulation: Simulation, wall_s: float) -> Simulation:
 
 def _run_group(program: Program, scenarios: Sequence[_Scenario], count: int) -> list[Simulation | None]:
     """Runs of one shape; None where the micro-batches do not repeat yet, and more must be simulated."""
+    import numpy as np
+
+    from wsesim.engine.recurrence import Recurrence
+
     recurrence = Recurrence(program, [one.numbers for one in scenarios], count)
     found: list[Simulation | None] = [None] * len(scenarios)
     waiting = np.ones(len(scenarios), dtype=bool)
@@ -281,13 +287,15 @@ def _run_group(program: Program, scenarios: Sequence[_Scenario], count: int) -> 
 
 def _agreement(ends: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether the last two of three durations agree for all classes, for each scenario."""
-    difference = np.abs((ends[2] - ends[1]) - (ends[1] - ends[0]))
+    difference = abs((ends[2] - ends[1]) - (ends[1] - ends[0]))
     agreed: NDArray[np.bool_] = (difference <= AGREEMENT * ends[2]).all(axis=0)
     return agreed
 
 
 def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -> Simulation | None:
     """The answer for one scenario that has settled; None where its micro-batches do not repeat."""
+    import numpy as np
+
     plan = scenario.plan
     micro_batches = [made for step in recurrence.steps for made in step]
     missing = plan.num_micro_batches - count

@@ -17,7 +17,7 @@ from wsesim.config.model import ModelSpec
 from wsesim.config.problems import describe, place_of
 from wsesim.config.provenance import Origin, unwrap
 from wsesim.config.spec import Spec
-from wsesim.config.system import SystemSpec
+from wsesim.config.system import CalibrationSpec, SystemSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import ConfigError, did_you_mean
 
@@ -473,7 +473,7 @@ def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -
     model, training, cluster = _build_all(tables, place)
     model = _with_masked_positions(model, training, table.plain["model"])
     origins = {f"{key}.{name}": origin for key, part in tables.items() for name, origin in part.origins.items()}
-    name = table.plain.get("name", f"{model.name} on {cluster.num_systems} x {cluster.system.name}")
+    name = table.plain.get("name", f"{model.name} on {cluster.name}")
     return Run(name, model, training, cluster, origins, place)
 
 
@@ -502,6 +502,12 @@ def load_system(name: str, folder: Path | None = None, where: str = "") -> tuple
     path = _resolve("systems", name, folder or Path(), where)
     table = _system_table(_layered("systems", path), path.parent)
     return _build(SystemSpec, table, "system", catalogue.shown(path)), table.origins
+
+
+def load_calibration(word: str) -> CalibrationSpec:
+    """A calibration of the catalogue or of a file."""
+    path = _resolve("calibrations", word, Path(), "--calibration")
+    return _build(CalibrationSpec, _layered("calibrations", path), "calibration", catalogue.shown(path))
 
 
 def load_cluster(name: str) -> tuple[ClusterSpec, dict[str, Origin]]:

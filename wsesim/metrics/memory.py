@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from wsesim.hardware import memoryx
+from wsesim.schedules.plan import kept_per_working_set
 from wsesim.simulation import Simulation
 from wsesim.workload.transformer import parameter_count
+
+
+def kept_bytes_per_token(simulation: Simulation) -> float:
+    """Activations of other layers that the backward pass will need, wherever they are kept. [bytes]"""
+    run, plan = simulation.run, simulation.plan
+    working_set = max(layer.working_set_bytes_per_token for layer in plan.layers)
+    if run.training.activations == "offload":
+        return sum(sweep.saved_bytes for sweep in plan.sweeps()) / (
+            plan.micro_batch_size * run.training.sequence_length
+        )
+    return kept_per_working_set(run.training, plan.layers) * working_set
 
 
 def memory(simulation: Simulation) -> dict[str, float]:
@@ -13,7 +25,6 @@ def memory(simulation: Simulation) -> dict[str, float]:
     wafer, spec = run.cluster.system.wafer, run.cluster.memoryx
     parameters = parameter_count(run.model, run.training.sequence_length)
     working_set = max(layer.working_set_bytes_per_token for layer in plan.layers)
-    blocks = [layer for layer in plan.layers if layer.kind == "block"]
     tokens = plan.micro_batch_size * run.training.sequence_length
     return {
         "memoryx_bytes": memoryx.state_bytes(parameters, run.training.optimizer),
@@ -24,7 +35,7 @@ def memory(simulation: Simulation) -> dict[str, float]:
         "wafer_sram_bytes": wafer.sram_bytes,
         "weight_buffer_bytes": wafer.weight_buffer_bytes,
         "largest_layer_weight_bytes": float(max(sweep.num_bytes for sweep in plan.kinds)),
-        "saved_activation_bytes": sum(layer.output_bytes_per_token for layer in blocks) * tokens,
+        "saved_activation_bytes": kept_bytes_per_token(simulation) * tokens,
         "max_micro_batch_size": plan.lanes.max_micro_batch_size,
         "num_lanes": plan.lanes.num_lanes,
         "sequences_per_lane": plan.lanes.sequences_per_lane,

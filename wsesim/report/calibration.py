@@ -89,10 +89,11 @@ def fit_file(path: Path | None, system: str, run_name: str | None) -> Fit:
         return fit(chosen, spec.calibration, advance)
 
 
-def as_text(fitted: Fit, source: str) -> str:
-    """The calibration file."""
+def as_text(fitted: Fit, source: str, system: str) -> str:
+    """The calibration file; numbers that were not fitted keep the source that they had."""
+    kept = load_system(system)[1].get("calibration.gemm_efficiency")
     printable = "".join(sign if sign.isprintable() else " " for sign in source)
-    return as_toml(fitted, printable.replace("\\", "/").replace('"', "'"))
+    return as_toml(fitted, printable.replace("\\", "/").replace('"', "'"), kept.source if kept else "")
 
 
 def check_out(path: Path) -> None:

@@ -87,7 +87,8 @@ def _shown(row: ExplainedNumber) -> str:
 def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:
     """Numbers by key, then the sources they name."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("number", "value", "status", "source"):
+    table.add_column("number", no_wrap=True)
+    for column in ("value", "status", "source"):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(row.key, _shown(row), status_of(row.origin), row.origin.source)

@@ -27,7 +27,8 @@ def as_dict(kind: str | None) -> dict[str, Any]:
 
 
 def _title(kind: str, name: str) -> str:
-    return str(catalogue.read_toml(catalogue.root() / kind / f"{name}.toml").get("name", ""))
+    raw = catalogue.read_toml(catalogue.root() / kind / f"{name}.toml")
+    return str(raw.get("name", f"releases {', '.join(raw['releases'])}" if "releases" in raw else ""))
 
 
 def print_catalogue(console: Console, kind: str | None) -> None:

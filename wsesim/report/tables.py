@@ -67,7 +67,8 @@ def show_range(value: Range, unit: str) -> str:
 
 def _mfu(result: Result) -> str:
     differs = abs(result.mfu - result.mfu_causal) > MFU_DIFFERENCE * result.mfu
-    text = f"{result.mfu:.1%} of the dense 16-bit peak, attention counted in full"
+    bits = "32" if result.run.training.precision == "float32" else "16"
+    text = f"{result.mfu:.1%} of the dense {bits}-bit peak, attention counted in full"
     return text + (f"; {result.mfu_causal:.1%} counted causal" if differs else "")
 
 
@@ -75,6 +76,8 @@ def headline(result: Result) -> Group:
     """What was asked: how fast, on what."""
     cluster, training = result.run.cluster, result.run.training
     grid = _grid()
+    release = result.simulation.plan.software_release
+    grid.add_row("on", f"{result.num_devices} x {cluster.system.name} of {cluster.name}, software release {release}")
     grid.add_row(
         "throughput", Text(f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s", style="bold")
     )
@@ -94,8 +97,7 @@ def headline(result: Result) -> Group:
         else f"{result.micro_batch_size}"
     )
     grid.add_row("batch per system", f"{passes} of {training.sequence_length:,} tokens; {_micro_batch_reason(result)}")
-    title = f"{result.name}: {result.num_devices} x {cluster.system.name}, release {result.simulation.plan.software_release}"
-    return Group(Text(title, style="bold"), grid)
+    return Group(Text(result.name, style="bold"), grid)
 
 
 def _micro_batch_reason(result: Result) -> str:

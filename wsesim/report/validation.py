@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from wsesim.config.loader import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
-from wsesim.report.progress import bar
 from wsesim.validation import losses as loss_laws
 from wsesim.validation.losses import LossPrediction, predict_losses
 from wsesim.validation.measurements import Measurement, published, read_table
@@ -39,11 +39,10 @@ def _choose(what: str | None) -> tuple[list[Measurement], bool]:
     return chosen, False
 
 
-def gather(what: str | None) -> tuple[list[Prediction], list[LossPrediction]]:
-    """Predict a set, a CSV file, or everything."""
+def gather(what: str | None, calibration: str | None) -> tuple[list[Prediction], list[LossPrediction]]:
+    """Predict a set, a CSV file, or everything, with the shipped or another calibration."""
     rows, with_losses = _choose(what)
-    with bar("simulating", len(rows)) as advance:
-        predictions = predict_all(rows, lambda: advance(""))
+    predictions = predict_all(rows, None if calibration is None else load_calibration(calibration))
     return predictions, predict_losses() if with_losses else []
 
 

@@ -49,7 +49,7 @@ NOT_EXPLAINED = """\
   coarse for very wide models. Rates of models wider than 12,288 rest on this rule and should be taken with care:
   a model that needs 1.8 lanes is given one.
 - **Two limits are not fitted but read off the same measurements**: the share of SRAM for activations (every value from
-  0.851 to 0.927 gives the same micro-batches) and the most tokens of a micro-batch (518,144 to 524,287 agree with
+  0.857 to 0.934 gives the same micro-batches) and the most tokens of a micro-batch (518,144 to 524,287 agree with
   all rows). They are marked assumed and derived in `cluster_configs/systems/cs2.toml`.
 - **The software release of the largest data set is not stated** by its authors. It is taken as 2.3, the newest of its
   time, and its rows fix the reference rate.

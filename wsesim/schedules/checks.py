@@ -128,8 +128,10 @@ def check(run: Run) -> None:
     for one in CHECKS:
         try:
             one(run)
-        except (ConfigError, DoesNotFit) as error:
+        except ConfigError as error:
             problems.append(error)
+        except DoesNotFit as error:
+            problems.append(DoesNotFit(f"{run.place}: {error}"))
     if problems:
         kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DoesNotFit
         raise kind("\n".join(dict.fromkeys(str(problem) for problem in problems)))

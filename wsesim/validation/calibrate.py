@@ -17,7 +17,7 @@ from wsesim.config.system import CalibrationSpec
 from wsesim.errors import MeasurementError
 from wsesim.schedules.plan import pick_release
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement
-from wsesim.validation.predict import Prediction, predict, run_of
+from wsesim.validation.predict import Prediction, predict_all
 
 FEWEST_ROWS = 8
 """Rates of one release below which only the release's factor is fitted. [-]"""
@@ -42,8 +42,8 @@ class Fit:
     rows_of_release: dict[str, int]
 
 
-def _log_error(row: Measurement, calibration: CalibrationSpec) -> float:
-    return math.log(predict(run_of(row, calibration), row.metric) / row.value)
+def _log_errors(rows: Sequence[Measurement], calibration: CalibrationSpec) -> list[float]:
+    return [math.log1p(one.error) for one in predict_all(rows, calibration)]
 
 
 def _is_rate(row: Measurement) -> bool:
@@ -55,7 +55,7 @@ def fit_lane_width(rows: Sequence[Measurement], start: CalibrationSpec) -> float
     candidates = [start.lane_bytes_per_token * 0.7 + LANE_STEP_BYTES * step for step in range(600)]
     candidates = [math.floor(width / LANE_STEP_BYTES) * LANE_STEP_BYTES for width in candidates]
     errors = [
-        sum(abs(_log_error(row, start.model_copy(update={"lane_bytes_per_token": width}))) for row in rows)
+        sum(map(abs, _log_errors(rows, start.model_copy(update={"lane_bytes_per_token": width}))))
         for width in candidates
     ]
     best = min(errors)
@@ -74,8 +74,7 @@ def fit_rates(rows: Sequence[Measurement], start: CalibrationSpec, progress: Pro
 
     def residuals(logs: object) -> list[float]:
         progress("fitting efficiencies and the time of a weight matrix")
-        calibration = at(logs)
-        return [_log_error(row, calibration) for row in rows]
+        return _log_errors(rows, at(logs))
 
     first = [math.log(getattr(start, key)) for key in RATE_KEYS]
     bounds = ([math.log(1e-4), math.log(1e-4), math.log(1e-7)], [0.0, 0.0, math.log(1.0)])
@@ -89,7 +88,7 @@ def fit_release(rows: Sequence[Measurement], release: str, start: CalibrationSpe
     """Factor of one release: the geometric mean of measured over predicted is 1."""
     calibration = start.model_copy(update={"releases": {release: start.releases.get(release, 1.0), **start.releases}})
     for _ in range(4):
-        mean = sum(_log_error(row, calibration) for row in rows) / len(rows)
+        mean = sum(_log_errors(rows, calibration)) / len(rows)
         factor = calibration.releases[release] * math.exp(-mean)
         calibration = calibration.model_copy(update={"releases": {**calibration.releases, release: factor}})
         if abs(mean) < 1e-6:
@@ -152,20 +151,30 @@ def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: P
         fitted.append(f"releases.{release}")
     releases = {key: _rounded(calibration.releases[key]) for key in sorted(calibration.releases, key=release_key)}
     calibration = calibration.model_copy(update={"releases": releases})
-    predictions = tuple(Prediction(row, predict(run_of(row, calibration), row.metric)) for row in measurements)
+    predictions = tuple(predict_all(measurements, calibration))
     counts = {release: len(rows) for release, rows in _by_release(rates, start).items()}
     return Fit(calibration, predictions, tuple(fitted), counts)
 
 
-def _line(fit: Fit, key: str, text: str) -> str:
+def _line(fit: Fit, key: str, text: str, kept_source: str) -> str:
     if key in fit.fitted:
         return f"{key} = {text}"
     note = "too few rows to fit it; as the calibration it started from"
-    return f'{key} = {{ value = {text}, status = "assumed", note = "{note}" }}'
+    return f'{key} = {{ value = {text}, source = "{kept_source}", status = "assumed", note = "{note}" }}'
 
 
-def as_toml(fit: Fit, source: str) -> str:
-    """A calibration as a file of ``cluster_configs/calibrations``."""
+def as_toml(fit: Fit, source: str, kept_source: str = "") -> str:
+    """A calibration as a file of ``cluster_configs/calibrations``.
+
+    Parameters
+    ----------
+    fit
+        What was fitted.
+    source
+        Of the fitted numbers.
+    kept_source
+        Of those that were kept; the same where it is left out.
+    """
     calibration = fit.calibration
     values = {
         "gemm_efficiency": f"{calibration.gemm_efficiency:.4g}",
@@ -178,7 +187,7 @@ def as_toml(fit: Fit, source: str) -> str:
         f'source = "{source}"',
         'status = "calibrated"',
         "",
-        *(_line(fit, key, text) for key, text in values.items()),
+        *(_line(fit, key, text, kept_source or source) for key, text in values.items()),
         "",
         "[releases]",
     ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wsesim.config.loader import Run, from_table
 from wsesim.config.system import CalibrationSpec
 from wsesim.errors import DoesNotFit
 from wsesim.schedules.plan import lanes_of
-from wsesim.simulation import run_schedule
-from wsesim.validation.measurements import Measurement
+from wsesim.simulation import run_many
+from wsesim.validation.measurements import LAYOUT_METRICS, Measurement
 
 
 @dataclass(frozen=True)
@@ -43,36 +43,39 @@ def with_calibration(run: Run, calibration: CalibrationSpec) -> Run:
     return replace(run, cluster=run.cluster.model_copy(update={"system": system}))
 
 
-def predict(run: Run, metric: str) -> float:
-    """One metric of one run, in the unit of the metric's name.
+def predict(runs: Sequence[Run], metrics: Sequence[str]) -> list[float]:
+    """One metric of each run, in the unit of the metric's name.
 
     Raises
     ------
     DoesNotFit
         With the row that asks for it.
     """
+    rates = [run for run, metric in zip(runs, metrics, strict=True) if metric not in LAYOUT_METRICS]
+    simulations = iter(run_many(rates))
+    predicted = []
+    for run, metric in zip(runs, metrics, strict=True):
+        if metric in LAYOUT_METRICS:
+            predicted.append(_layout(run, metric))
+        else:
+            tokens = run.training.sequence_length if metric == "tokens_per_s" else 1
+            predicted.append(run.training.global_batch_size / next(simulations).step_time_s * tokens)
+    return predicted
+
+
+def _layout(run: Run, metric: str) -> float:
     try:
-        return _predict(run, metric)
+        lanes = lanes_of(run)
     except DoesNotFit as error:
         raise DoesNotFit(f"{run.place}: {error}") from None
+    return float(lanes.num_lanes if metric == "num_lanes" else lanes.max_micro_batch_size)
 
 
-def _predict(run: Run, metric: str) -> float:
-    if metric == "recommended_micro_batch_size":
-        return float(lanes_of(run).max_micro_batch_size)
-    if metric == "num_lanes":
-        return float(lanes_of(run).num_lanes)
-    samples_per_s = run.training.global_batch_size / run_schedule(run).step_time_s
-    return samples_per_s * run.training.sequence_length if metric == "tokens_per_s" else samples_per_s
-
-
-def predict_all(measurements: Iterable[Measurement], progress: Callable[[], None] = lambda: None) -> list[Prediction]:
-    """Predictions with the shipped calibration."""
-    predictions = []
-    for measurement in measurements:
-        predictions.append(Prediction(measurement, predict(run_of(measurement), measurement.metric)))
-        progress()
-    return predictions
+def predict_all(measurements: Sequence[Measurement], calibration: CalibrationSpec | None = None) -> list[Prediction]:
+    """Predictions with the shipped calibration, or another one."""
+    runs = [run_of(measurement, calibration) for measurement in measurements]
+    values = predict(runs, [measurement.metric for measurement in measurements])
+    return [Prediction(measurement, value) for measurement, value in zip(measurements, values, strict=True)]
 
 
 @dataclass(frozen=True)
