@@ -64,10 +64,12 @@ class Buffer:
         if isinstance(lag, int):
             return self.freed[place - lag] if place >= lag else None
         index = place - lag
-        lowest = int(index.min())
-        held = np.stack([self.freed[max(one, 0)] for one in range(lowest, int(index.max()) + 1)])
+        lowest, highest = max(0, int(index.min())), int(index.max())
+        if highest < 0:
+            return None
+        held = np.stack(self.freed[lowest : highest + 1])
         rows = np.arange(held.shape[1])[:, None]
-        times = held[(index - lowest)[None, :], rows, np.arange(self.num_scenarios)[None, :]]
+        times = held[np.maximum(index - lowest, 0)[None, :], rows, np.arange(self.num_scenarios)[None, :]]
         return np.where(index[None, :] >= 0, times, 0.0)
 
 
