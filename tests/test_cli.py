@@ -143,7 +143,9 @@ def test_json_keeps_its_contract(name: str) -> None:
     assert data["samples_per_s"] * data["step_time_s"] == pytest.approx(
         data["num_devices"] * data["micro_batch_size"] * data["num_micro_batches"]
     )
-    assert 0 < data["mfu"] <= data["hfu"] or name.startswith("sparse")
+    executed = 0.3 if name.startswith("sparse") else 1.0  # seven of ten weights are zero; attention is not sparse
+    assert data["mfu"] * executed <= data["hfu"] * (1 + 1e-9)
+    assert data["mfu"] > 0
     assert data["assumptions"], "a run rests on numbers that are not public"
 
 
