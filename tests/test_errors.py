@@ -20,9 +20,11 @@ def test_wrong_input_exits_with_2_and_no_for_an_answer_with_1(error: type[errors
 
 @pytest.mark.parametrize("error", EVERY)
 def test_the_tree_of_the_docstring_is_the_tree(error: type[errors.WsesimError]) -> None:
-    (line,) = [line for line in (errors.__doc__ or "").splitlines() if error.__name__ in line.split()]
-    depth = line.index(error.__name__) // 4
-    assert depth == len(error.__mro__) - len(errors.WsesimError.__mro__) + 1
+    tree = inspect.getdoc(errors) or ""
+    (line,) = [line for line in tree.splitlines() if error.__name__ in line.split()]
+    (root,) = [line for line in tree.splitlines() if "WsesimError" in line.split()]
+    depth = (line.index(error.__name__) - root.index("WsesimError")) // 4
+    assert depth == len(error.__mro__) - len(errors.WsesimError.__mro__)
 
 
 @pytest.mark.parametrize("error", EVERY)

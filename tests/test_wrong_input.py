@@ -35,10 +35,12 @@ OTHER = "one two 3"
 
 def with_line(key: str, value: str) -> str:
     """The run with another value for one of its keys."""
-    lines = RUN.splitlines()
-    (place,) = [place for place, line in enumerate(lines) if line.startswith(f"{key} =")]
-    lines[place] = f"{key} = {value}"
-    return "\n".join(lines) + "\n"
+    table, _, name = key.rpartition(".")
+    before, header, after = RUN.partition(f"[{table}]\n") if table else ("", "", RUN)
+    lines = after.splitlines(keepends=True)
+    place = next(place for place, line in enumerate(lines) if line.startswith(f"{name} ="))
+    lines[place] = f"{name} = {value}\n"
+    return before + header + "".join(lines)
 
 
 def more(table: str, lines: str) -> str:
@@ -57,10 +59,10 @@ class Wrong:
     code: int = 2
 
 
-def wrong_run(id: str, text: str | bytes, *words: str, code: int = 2, **files: str | bytes) -> Wrong:
+def wrong_run(name: str, text: str | bytes, *words: str, code: int = 2, **files: str | bytes) -> Wrong:
     """A run file that is wrong; more files by name, ``_`` for the dot."""
-    others = {name.replace("_", "."): content for name, content in files.items()}
-    return Wrong(id, words, {"run.toml": text, **others}, code=code)
+    others = {file.replace("_", "."): content for file, content in files.items()}
+    return Wrong(name, words, {"run.toml": text, **others}, code=code)
 
 
 def wrong_set(setting: str, *words: str, run: str = RUN, code: int = 2) -> Wrong:
@@ -68,9 +70,9 @@ def wrong_set(setting: str, *words: str, run: str = RUN, code: int = 2) -> Wrong
     return Wrong(f"--set {setting[:40]}", words, {"run.toml": run}, ("run", "run.toml", "--set", setting), code)
 
 
-def wrong_table(id: str, text: str | bytes, *words: str, code: int = 2) -> Wrong:
+def wrong_table(name: str, text: str | bytes, *words: str, code: int = 2) -> Wrong:
     """A table of measurements that is wrong."""
-    return Wrong(id, words, {"mine.csv": text}, ("validate", "mine.csv"), code)
+    return Wrong(name, words, {"mine.csv": text}, ("validate", "mine.csv"), code)
 
 
 HERE = "error: run.toml: "
@@ -79,81 +81,223 @@ SET = "error: --set: "
 UNKNOWN_KEYS = [
     wrong_run("top", "modle = 1\n" + RUN, f"{HERE}modle is not a known key", "did you mean model?"),
     wrong_run("top, nothing near", "x = 1\n" + RUN, f"{HERE}x is not a known key", "a run has name, model"),
-    wrong_run("GPU table", RUN + "[parallelism]\nzero_stage = 1\n", f"{HERE}parallelism is for GPU", "remove the table"),
+    wrong_run(
+        "GPU table", RUN + "[parallelism]\nzero_stage = 1\n", f"{HERE}parallelism is for GPU", "remove the table"
+    ),
     *(
         wrong_run(f"unknown key in {table}", text, f"{HERE}{key} is not a known key", f"did you mean {near}?")
         for table, text, key, near in [
             ("model", more("model", "num_layer = 3"), "model.num_layer", "num_layers"),
             ("training", more("training", "optimiser = 'adamw'"), "training.optimiser", "optimizer"),
             ("cluster", more("cluster", "num_system = 3"), "cluster.num_system", "num_systems"),
-            ("memoryx", RUN + "[cluster.memoryx]\negress = 1\nflash_byte = 1\n", "cluster.memoryx.flash_byte", "flash_bytes"),
+            (
+                "memoryx",
+                RUN + "[cluster.memoryx]\nflash_byte = 1\n",
+                "cluster.memoryx.flash_byte",
+                "flash_bytes",
+            ),
             ("swarmx", RUN + "[cluster.swarmx]\nfanout = 4\n", "cluster.swarmx.fanout", "fan_out"),
-            ("input", RUN + "[cluster.input]\nnum_workers = 4\n", "cluster.input.num_workers", "num_workers_per_system"),
+            (
+                "input",
+                RUN + "[cluster.input]\nnum_workers = 4\n",
+                "cluster.input.num_workers",
+                "num_workers_per_system",
+            ),
             ("simulation", RUN + "[cluster.simulation]\nmax_step = 4\n", "cluster.simulation.max_step", "max_steps"),
             ("system", RUN + "[cluster.system]\npower = 4\n", "cluster.system.power", "power_w"),
             ("wafer", RUN + "[cluster.system.wafer]\nsrm_bytes = 4\n", "cluster.system.wafer.srm_bytes", "sram_bytes"),
-            ("calibration", RUN + "[cluster.system.calibration]\nrelease = 4\n", "cluster.system.calibration.release", "releases"),
-            ("exceptions", RUN + "[[cluster.exceptions]]\nsystems = [0]\nsped = 0.5\n", "cluster.exceptions.0.sped", "speed"),
+            (
+                "calibration",
+                RUN + "[cluster.system.calibration]\nrelease = 4\n",
+                "cluster.system.calibration.release",
+                "releases",
+            ),
+            (
+                "exceptions",
+                RUN + "[[cluster.exceptions]]\nsystems = [0]\nsped = 0.5\n",
+                "cluster.exceptions.0.sped",
+                "speed",
+            ),
             ("a number", with_line("vocab_size", "{ value = 9, sourc = 'x' }"), "model.vocab_size.sourc", "source"),
         ]
     ),
-    wrong_run(
-        "unknown key in a file of one's own",
-        with_line("name", '"mine.toml"').replace('"mine.toml"', '"tiny"', 1),
-        "error: mine.toml: cluster.memoryx.dram is not a known key",
-        "did you mean dram_bytes?",
-        mine_toml='name = "mine"\nextends = "cs2"\n[memoryx]\ndram = "1 TB"\n',
-    ),
-]  # fmt: skip
+]
 
 
 def in_cluster_file(text: str) -> dict[str, str | bytes]:
-    return {"run.toml": RUN.replace('name = "cs2"', 'name = "mine.toml"'), "mine.toml": text}
+    return {"run.toml": with_line("cluster.name", '"mine.toml"'), "mine.toml": text}
 
 
-UNKNOWN_KEYS[-1] = Wrong(
-    "unknown key in a file of one's own",
-    ("error: mine.toml: cluster.memoryx.dram is not a known key", "did you mean dram_bytes?"),
-    in_cluster_file('name = "mine"\nextends = "cs2"\n[memoryx]\ndram = "1 TB"\n'),
+UNKNOWN_KEYS.append(
+    Wrong(
+        "unknown key in a file of one's own",
+        ("error: mine.toml: cluster.memoryx.dram_byte is not a known key", "did you mean dram_bytes?"),
+        in_cluster_file('name = "mine"\nextends = "cs2"\n[memoryx]\ndram_byte = "1 TB"\n'),
+    )
 )
 
 TYPES = [
-    wrong_run("text for a number", with_line("num_layers", '"two"'), f"{HERE}model.num_layers", "'two'", "not a number", "for example 16"),
-    wrong_run("list for a number", with_line("num_layers", "[2]"), f"{HERE}model.num_layers is [2]", "write a whole number"),
-    wrong_run("table for a number", with_line("num_layers", "{ a = 2 }"), f"{HERE}model.num_layers is {{'a': 2}}", "write a whole number"),
-    wrong_run("date for a number", with_line("num_layers", "1979-05-27"), f"{HERE}model.num_layers is ", "write a whole number"),
+    wrong_run(
+        "text for a number",
+        with_line("num_layers", '"two"'),
+        f"{HERE}model.num_layers",
+        "'two'",
+        "not a number",
+        "for example 16",
+    ),
+    wrong_run(
+        "list for a number", with_line("num_layers", "[2]"), f"{HERE}model.num_layers is [2]", "write a whole number"
+    ),
+    wrong_run(
+        "table for a number",
+        with_line("num_layers", "{ a = 2 }"),
+        f"{HERE}model.num_layers is {{'a': 2}}",
+        "write a whole number",
+    ),
+    wrong_run(
+        "date for a number",
+        with_line("num_layers", "1979-05-27"),
+        f"{HERE}model.num_layers is ",
+        "write a whole number",
+    ),
     wrong_run("half a layer", with_line("num_layers", "2.5"), f"{HERE}model.num_layers is 2.5", "write a whole number"),
-    wrong_run("boolean for a count", with_line("num_layers", "true"), f"{HERE}model.num_layers is true", "write a number"),
-    wrong_run("boolean for a rate", RUN + "[cluster.swarmx]\nlink_bytes_per_s = false\n", f"{HERE}cluster.swarmx.link_bytes_per_s is false", "write a number"),
-    wrong_run("boolean in a list", RUN + "[[cluster.exceptions]]\nsystems = [true]\nspeed = 0.5\n", f"{HERE}cluster.exceptions.0.systems.0 is true", "write a whole number"),
-    wrong_run("text for a switch", more("model", 'gated_mlp = "perhaps"'), f"{HERE}model.gated_mlp is 'perhaps'", "write true or false"),
-    wrong_run("number for a name", with_line("name", "3").replace("name = 3", 'name = "tiny"', 1).replace('name = "cs2"', "name = 3"), f"{HERE}cluster.name is 3", "write one of andromeda"),
-    wrong_run("number for a table", RUN.replace("[cluster]", "[cluster_]") + "[x]\n", f"{HERE}cluster_ is not a known key", "did you mean cluster?"),
-    wrong_run("table for a list", RUN + "[cluster.exceptions]\nsystems = [0]\n", f"{HERE}cluster.exceptions is ", "write a list"),
-    wrong_run("list of numbers for a list of tables", more("cluster", "exceptions = [3]"), f"{HERE}cluster.exceptions.0 is 3", "write a table of keys"),
-    wrong_run("number for a table", more("cluster", "memoryx = 3"), f"{HERE}cluster.memoryx is 3", "write a table of keys"),
-    wrong_run("model is no table", "model = 3\n[cluster]\nname = 'cs2'\n", f"{HERE}model is 3", "write it as a table, [model]"),
-    wrong_run("release as a number", more("cluster", "software_release = 2.1"), f"{HERE}cluster.software_release is 2.1", "write a text in quotes"),
-    wrong_run("unknown word", more("training", 'precision = "fp8"'), f"{HERE}training.precision is 'fp8'", "use 'cbfloat16'"),
-    wrong_run("word for a number", more("training", 'micro_batch_size = "autoo"'), f"{HERE}training.micro_batch_size", "'autoo'", "or one of 'auto'"),
+    wrong_run(
+        "boolean for a count", with_line("num_layers", "true"), f"{HERE}model.num_layers is true", "write a number"
+    ),
+    wrong_run(
+        "boolean for a rate",
+        RUN + "[cluster.swarmx]\nlink_bytes_per_s = false\n",
+        f"{HERE}cluster.swarmx.link_bytes_per_s is false",
+        "write a number",
+    ),
+    wrong_run(
+        "boolean in a list",
+        RUN + "[[cluster.exceptions]]\nsystems = [true]\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.0.systems.0 is true",
+        "write a whole number",
+    ),
+    wrong_run(
+        "text for a switch",
+        more("model", 'gated_mlp = "perhaps"'),
+        f"{HERE}model.gated_mlp is 'perhaps'",
+        "write true or false",
+    ),
+    wrong_run(
+        "number for a name", with_line("cluster.name", "3"), f"{HERE}cluster.name is 3", "write one of andromeda"
+    ),
+    wrong_run(
+        "table for a list",
+        RUN + "[cluster.exceptions]\nsystems = [0]\n",
+        f"{HERE}cluster.exceptions is ",
+        "write a list",
+    ),
+    wrong_run(
+        "list of numbers for a list of tables",
+        more("cluster", "exceptions = [3]"),
+        f"{HERE}cluster.exceptions.0 is 3",
+        "write a table of keys",
+    ),
+    wrong_run(
+        "number for a table", more("cluster", "memoryx = 3"), f"{HERE}cluster.memoryx is 3", "write a table of keys"
+    ),
+    wrong_run(
+        "model is no table", "model = 3\n[cluster]\nname = 'cs2'\n", f"{HERE}model is 3", "write it as a table, [model]"
+    ),
+    wrong_run(
+        "release as a number",
+        more("cluster", "software_release = 2.1"),
+        f"{HERE}cluster.software_release is 2.1",
+        "write a text in quotes",
+    ),
+    wrong_run(
+        "unknown word", more("training", 'precision = "fp8"'), f"{HERE}training.precision is 'fp8'", "use 'cbfloat16'"
+    ),
+    wrong_run(
+        "word for a number",
+        more("training", 'micro_batch_size = "autoo"'),
+        f"{HERE}training.micro_batch_size",
+        "'autoo'",
+        "or one of 'auto'",
+    ),
     wrong_run("name of nothing", 'name = ""\n' + RUN, f"{HERE}name is ''", "write a text of 1 to 200"),
-    wrong_run("name that controls terminals", 'name = "\\u001b[31m"\n' + RUN, f"{HERE}name is '\\x1b[31m'", "printable"),
-    wrong_run("source is no text", with_line("vocab_size", "{ value = 9, source = 3 }"), f"{HERE}model.vocab_size.source is 3", "write a text"),
-    wrong_run("unknown status", with_line("vocab_size", "{ value = 9, status = 'sure' }"), f"{HERE}model.vocab_size.status is 'sure'", "use one of vendor"),
+    wrong_run(
+        "name that controls terminals", 'name = "\\u001b[31m"\n' + RUN, f"{HERE}name is '\\x1b[31m'", "printable"
+    ),
+    wrong_run(
+        "source is no text",
+        with_line("vocab_size", "{ value = 9, source = 3 }"),
+        f"{HERE}model.vocab_size.source is 3",
+        "write a text",
+    ),
+    wrong_run(
+        "unknown status",
+        with_line("vocab_size", "{ value = 9, status = 'sure' }"),
+        f"{HERE}model.vocab_size.status is 'sure'",
+        "use one of vendor",
+    ),
     wrong_run("unknown status of the file", "status = 'sure'\n" + RUN, f"{HERE}status is 'sure'", "use one of vendor"),
-    wrong_run("range of one", with_line("vocab_size", "{ value = 9, range = [9] }"), f"{HERE}model.vocab_size.range is [9]", "write two numbers"),
-    wrong_run("range upside down", with_line("vocab_size", "{ value = 9, range = [10, 8] }"), f"{HERE}model.vocab_size.range is [10, 8]", "[lowest, highest]"),
-    wrong_run("range of nothing", with_line("vocab_size", "{ value = 9, range = [nan, inf] }"), f"{HERE}model.vocab_size.range is [nan, inf]", "write two numbers"),
-]  # fmt: skip
+    wrong_run(
+        "range of one",
+        with_line("vocab_size", "{ value = 9, range = [9] }"),
+        f"{HERE}model.vocab_size.range is [9]",
+        "write two numbers",
+    ),
+    wrong_run(
+        "range upside down",
+        with_line("vocab_size", "{ value = 9, range = [10, 8] }"),
+        f"{HERE}model.vocab_size.range is [10, 8]",
+        "[lowest, highest]",
+    ),
+    wrong_run(
+        "range of nothing",
+        with_line("vocab_size", "{ value = 9, range = [nan, inf] }"),
+        f"{HERE}model.vocab_size.range is [nan, inf]",
+        "write two numbers",
+    ),
+]
 
 UNITS = [
-    wrong_run("bytes for a rate", RUN + '[cluster.memoryx]\negress_bytes_per_s = "1.2 Tb"\n', f"{HERE}cluster.memoryx.egress_bytes_per_s", "'1.2 Tb' is in bytes, wanted bytes/s", '"1.2 Tb/s"'),
-    wrong_run("hertz for bytes", RUN + '[cluster.system.wafer]\nsram_bytes = "40 GHz"\n', f"{HERE}cluster.system.wafer.sram_bytes", "is in Hz, wanted bytes", '"40 GB"'),
-    wrong_run("unknown unit", RUN + '[cluster.system.wafer]\nsram_bytes = "40 gb"\n', f"{HERE}cluster.system.wafer.sram_bytes", "unknown unit 'gb'", '"40 GB"'),
-    wrong_run("unit for a count", with_line("num_layers", '"2 GB"'), f"{HERE}model.num_layers", "is in bytes, wanted a plain number", "16"),
-    wrong_run("unit in a range", RUN + '[cluster.system]\npower_w = { value = "20 kW", range = ["1 kW", "3 GB"] }\n', f"{HERE}cluster.system.power_w.range", "'3 GB' is in bytes, wanted W", '"23 kW"'),
-    Wrong("unit in a file of one's own", ("error: mine.toml: cluster.memoryx.dram_bytes", "'1 TW' is in W, wanted bytes", '"40 GB"'), in_cluster_file('name = "mine"\nextends = "cs2"\n[memoryx]\ndram_bytes = "1 TW"\n')),
-]  # fmt: skip
+    wrong_run(
+        "bytes for a rate",
+        RUN + '[cluster.memoryx]\negress_bytes_per_s = "1.2 Tb"\n',
+        f"{HERE}cluster.memoryx.egress_bytes_per_s",
+        "'1.2 Tb' is in bytes, wanted bytes/s",
+        '"1.2 Tb/s"',
+    ),
+    wrong_run(
+        "hertz for bytes",
+        RUN + '[cluster.system.wafer]\nsram_bytes = "40 GHz"\n',
+        f"{HERE}cluster.system.wafer.sram_bytes",
+        "is in Hz, wanted bytes",
+        '"40 GB"',
+    ),
+    wrong_run(
+        "unknown unit",
+        RUN + '[cluster.system.wafer]\nsram_bytes = "40 gb"\n',
+        f"{HERE}cluster.system.wafer.sram_bytes",
+        "unknown unit 'gb'",
+        '"40 GB"',
+    ),
+    wrong_run(
+        "unit for a count",
+        with_line("num_layers", '"2 GB"'),
+        f"{HERE}model.num_layers",
+        "is in bytes, wanted a plain number",
+        "16",
+    ),
+    wrong_run(
+        "unit in a range",
+        RUN + '[cluster.system]\npower_w = { value = "20 kW", range = ["1 kW", "3 GB"] }\n',
+        f"{HERE}cluster.system.power_w.range",
+        "'3 GB' is in bytes, wanted W",
+        '"23 kW"',
+    ),
+    Wrong(
+        "unit in a file of one's own",
+        ("error: mine.toml: cluster.memoryx.dram_bytes", "'1 TW' is in W, wanted bytes", '"40 GB"'),
+        in_cluster_file('name = "mine"\nextends = "cs2"\n[memoryx]\ndram_bytes = "1 TW"\n'),
+    ),
+]
 
 COUNTS = [
     *(
@@ -170,7 +314,12 @@ COUNTS = [
         for value in ("0", "-3")
     ),
     *(
-        wrong_run(f"{line}", RUN + f"[cluster.{table}]\n{line}\n", f"{HERE}cluster.{table}.{line.split()[0]} is ", "it must be ")
+        wrong_run(
+            f"{line}",
+            RUN + f"[cluster.{table}]\n{line}\n",
+            f"{HERE}cluster.{table}.{line.split()[0]} is ",
+            "it must be ",
+        )
         for table, line in [
             ("memoryx", "egress_bytes_per_s = 0"),
             ("memoryx", "tensor_latency_s = -1"),
@@ -183,17 +332,52 @@ COUNTS = [
         ]
     ),
     *(
-        wrong_run(f"not a number: {value}", with_line("global_batch_size", value), f"{HERE}training.global_batch_size is {value}", "write a number")
+        wrong_run(
+            f"not a number: {value}",
+            with_line("global_batch_size", value),
+            f"{HERE}training.global_batch_size is {value}",
+            "write a number",
+        )
         for value in ("nan", "inf", "-inf")
     ),
-    wrong_run("nan share", more("training", "weight_sparsity = nan"), f"{HERE}training.weight_sparsity is nan", "write a number"),
-    wrong_run("infinite latency", RUN + "[cluster.swarmx]\nhop_latency_s = inf\n", f"{HERE}cluster.swarmx.hop_latency_s is inf", "write a number"),
-    wrong_run("all weights are zero", more("training", "weight_sparsity = 1.0"), f"{HERE}training.weight_sparsity is 1.0", "less than 1"),
-    wrong_run("missing", RUN.replace("sequence_length = 128\n", ""), f"{HERE}training.sequence_length is missing", "add it, for example sequence_length = 16"),
-    wrong_run("missing table", RUN.replace("[cluster]", "[cluster.x]"), f"{HERE}cluster.name is missing", "name one of andromeda"),
+    wrong_run(
+        "nan share",
+        more("training", "weight_sparsity = nan"),
+        f"{HERE}training.weight_sparsity is nan",
+        "write a number",
+    ),
+    wrong_run(
+        "infinite latency",
+        RUN + "[cluster.swarmx]\nhop_latency_s = inf\n",
+        f"{HERE}cluster.swarmx.hop_latency_s is inf",
+        "write a number",
+    ),
+    wrong_run(
+        "all weights are zero",
+        more("training", "weight_sparsity = 1.0"),
+        f"{HERE}training.weight_sparsity is 1.0",
+        "less than 1",
+    ),
+    wrong_run(
+        "missing",
+        RUN.replace("sequence_length = 128\n", ""),
+        f"{HERE}training.sequence_length is missing",
+        "add it, for example sequence_length = 16",
+    ),
+    wrong_run(
+        "missing table",
+        RUN.replace("[cluster]", "[cluster.x]"),
+        f"{HERE}cluster.name is missing",
+        "name one of andromeda",
+    ),
     wrong_run("no model", "[cluster]\nname = 'cs2'\n", f"{HERE}the table [model] is missing", "add it"),
-    wrong_run("both steps and tokens", more("training", "steps = 5\ntokens = 1e9"), f"{HERE}training.steps and tokens are both set", "keep one"),
-]  # fmt: skip
+    wrong_run(
+        "both steps and tokens",
+        more("training", "steps = 5\ntokens = 1e9"),
+        f"{HERE}training.steps and tokens are both set",
+        "keep one",
+    ),
+]
 
 ABSURD = [
     *(
@@ -209,7 +393,12 @@ ABSURD = [
         ]
     ),
     *(
-        wrong_run(f"absurd {line}", RUN + f"[cluster.{table}]\n{line}\n", f"{HERE}cluster.{table}.{line.split()[0]} is ", "it must be at ")
+        wrong_run(
+            f"absurd {line}",
+            RUN + f"[cluster.{table}]\n{line}\n",
+            f"{HERE}cluster.{table}.{line.split()[0]} is ",
+            "it must be at ",
+        )
         for table, line in [
             ("simulation", "chunks_per_layer = 1_000_000_000"),
             ("simulation", "max_steps = 1_000_000_000"),
@@ -224,66 +413,272 @@ ABSURD = [
             ("input", "bytes_per_token = 1e308"),
         ]
     ),
-    wrong_run("max_systems = 10**9", more("cluster", "max_systems = 1_000_000_000"), f"{HERE}cluster.max_systems is 1000000000", "at most 100,000"),
-    wrong_run("10**9 tokens of everything", more("training", "tokens = 1e30"), f"{HERE}training.tokens is 1e+30", "at most 1e+20"),
-    wrong_run("10**9 systems", with_line("num_systems", "1_000_000_000"), "1,000,000,000 systems are more than the fabric", "at most 192"),
-    wrong_run("buffer of a byte", RUN + "[cluster.system.wafer]\nweight_buffer_bytes = 1\n", f"{HERE}cluster.system.wafer", "raise weight_buffer_bytes"),
-    wrong_run("10**9 pieces", RUN + "[cluster.memoryx]\nwire_bytes_per_weight = 1e12\n", f"{HERE}the weights of one pass travel in", "chunks_per_layer"),
-    wrong_run("5000 digits", with_line("num_layers", "9" * 5000), f"{HERE}is not valid TOML", "thousands of digits", "correct"),
-    wrong_run("5000 hexadecimal digits", with_line("num_layers", "0x" + "f" * 5000), f"{HERE}model.num_layers is a value of absurd size", "at most 4,096"),
+    wrong_run(
+        "max_systems = 10**9",
+        more("cluster", "max_systems = 1_000_000_000"),
+        f"{HERE}cluster.max_systems is 1000000000",
+        "at most 100,000",
+    ),
+    wrong_run(
+        "10**9 tokens of everything",
+        more("training", "tokens = 1e30"),
+        f"{HERE}training.tokens is 1e+30",
+        "at most 1e+20",
+    ),
+    wrong_run(
+        "10**9 systems",
+        with_line("num_systems", "1_000_000_000"),
+        "1,000,000,000 systems are more than the fabric",
+        "at most 192",
+    ),
+    wrong_run(
+        "buffer of a byte",
+        RUN + "[cluster.system.wafer]\nweight_buffer_bytes = 1\n",
+        f"{HERE}cluster.system.wafer",
+        "raise weight_buffer_bytes",
+    ),
+    wrong_run(
+        "10**9 pieces",
+        RUN + "[cluster.memoryx]\nwire_bytes_per_weight = 1e12\n",
+        f"{HERE}the weights of one pass travel in",
+        "chunks_per_layer",
+    ),
+    wrong_run(
+        "5000 digits", with_line("num_layers", "9" * 5000), f"{HERE}is not valid TOML", "thousands of digits", "correct"
+    ),
+    wrong_run(
+        "5000 hexadecimal digits",
+        with_line("num_layers", "0x" + "f" * 5000),
+        f"{HERE}model.num_layers is a value of absurd size",
+        "at most 4,096",
+    ),
     wrong_run("10**5 brackets", "a = " + "[" * 100_000 + "]" * 100_000, f"{HERE}is nested too deeply", "right file?"),
-    wrong_run("10**5 braces", "a = " + "{a=" * 100_000 + "1" + "}" * 100_000, f"{HERE}is nested too deeply", "right file?"),
+    wrong_run(
+        "10**5 braces", "a = " + "{a=" * 100_000 + "1" + "}" * 100_000, f"{HERE}is nested too deeply", "right file?"
+    ),
     wrong_run("10**5 dots", "a." * 100_000 + "a = 1", f"{HERE}has a key of more than 50 parts", "right file?"),
-    wrong_run("10**5 dots in a header", "[" + "a." * 100_000 + "a]", f"{HERE}has a key of more than 50 parts", "right file?"),
-    wrong_run("10**4 keys", more("model", "\n".join(f"k{n} = 1" for n in range(10_000))), f"{HERE}model.k0 is not a known key", "and 9980 more problems"),
+    wrong_run(
+        "10**5 dots in a header", "[" + "a." * 100_000 + "a]", f"{HERE}has a key of more than 50 parts", "right file?"
+    ),
+    wrong_run(
+        "10**4 keys",
+        more("model", "\n".join(f"k{n} = 1" for n in range(10_000))),
+        f"{HERE}model.k0 is not a known key",
+        "and 9980 more problems",
+    ),
     wrong_run("20 MB", b"#" * 20_000_000, f"{HERE}is larger than 1 MB", "right file?"),
-]  # fmt: skip
+]
 
 CONTRADICTIONS = [
-    wrong_run("batch", with_line("global_batch_size", "17"), f"{HERE}training.global_batch_size is 17", "does not divide by cluster.num_systems = 2", "use 16 or 18"),
-    wrong_run("batch smaller than the cluster", with_line("num_systems", "192"), f"{HERE}training.global_batch_size is 16", "num_systems = 192", "use 192"),
-    wrong_run("micro-batch", more("training", "micro_batch_size = 3"), f"{HERE}training.micro_batch_size is 3", "the 8 sequences of each system", 'a divisor of 8, or "auto"'),
-    wrong_run("positions", with_line("sequence_length", "129"), f"{HERE}training.sequence_length is 129", "128 learned positions", "use at most 128"),
-    wrong_run("heads", with_line("num_attention_heads", "3"), f"{HERE}model.hidden_size", "256 is not divisible by num_attention_heads = 3", "change one"),
-    wrong_run("key-value heads", more("model", "num_key_value_heads = 3"), f"{HERE}model.num_key_value_heads", "3 does not divide", "divisors"),
-    wrong_run("experts", more("model", "experts_per_token = 2"), f"{HERE}model.experts_per_token", "more than num_experts = 1", "add experts"),
-    wrong_run("masks of a decoder", more("model", "masked_positions = 5"), f"{HERE}model.masked_positions is for encoders", "set causal = false"),
-    wrong_run("masks", more("model", "masked_positions = 500\ncausal = false"), f"{HERE}model.masked_positions is 500", "sequence_length = 128", "use at most 128"),
-    wrong_run("release abc", more("cluster", 'software_release = "abc"'), f"{HERE}cluster.software_release is 'abc'", 'such as "2.1"'),
-    wrong_run("release of digits", more("cluster", f'software_release = "{"9" * 5000}"'), f"{HERE}cluster.software_release is '999", 'such as "2.1"'),
-    wrong_run("calibrated release abc", RUN + "[cluster.system.calibration.releases]\nabc = 1\n", f"{HERE}cluster.system.calibration.releases.abc is 'abc'", 'such as "2.1"'),
-    wrong_run("factor of a release as text", RUN + '[cluster.system.calibration.releases]\n"2.4" = "1"\n', f"{HERE}cluster.system.calibration.releases.2.4 is '1'", "write a number"),
-    wrong_run("exception beyond the cluster", RUN + "[[cluster.exceptions]]\nsystems = [0, 2]\nspeed = 0.5\n", f"{HERE}cluster.exceptions.0.systems names system 2", "num_systems = 2 numbers them 0 to 1", "drop it or raise num_systems"),
-    wrong_run("exception of a negative system", RUN + "[[cluster.exceptions]]\nsystems = [-1]\nspeed = 0.5\n", f"{HERE}cluster.exceptions.0.systems.0 is -1", "at least 0"),
-    wrong_run("exception names a system twice", RUN + "[[cluster.exceptions]]\nsystems = [1, 1]\nspeed = 0.5\n", f"{HERE}cluster.exceptions.0.systems names 1 twice", "drop one"),
-    wrong_run("exception of nothing", RUN + "[[cluster.exceptions]]\nsystems = [1]\n", f"{HERE}cluster.exceptions.0.systems differ in nothing", "for example speed"),
-    wrong_run("exception of nobody", RUN + "[[cluster.exceptions]]\nspeed = 0.5\n", f"{HERE}cluster.exceptions.0.systems is missing", "name systems = [3]"),
-    wrong_run("two exceptions contradict each other", RUN + 2 * "[[cluster.exceptions]]\nsystems = [1]\nspeed = 0.5\n", f"{HERE}cluster.exceptions.1.speed is set for 1", "keep one"),
-    wrong_run("exception of no node", RUN + "[[cluster.exceptions]]\nnodes = ['swarmx.9.9']\nlink_latency_s = 1\n", f"{HERE}cluster.exceptions", "'swarmx.9.9' is not in the tree", "swarmx.1.0"),
-    wrong_run("speed of a node", RUN + "[[cluster.exceptions]]\nnodes = ['swarmx.1.0']\nspeed = 0.5\n", f"{HERE}cluster.exceptions.0.speed belongs to systems", "an exception of its own"),
-]  # fmt: skip
+    wrong_run(
+        "batch",
+        with_line("global_batch_size", "17"),
+        f"{HERE}training.global_batch_size is 17",
+        "does not divide by cluster.num_systems = 2",
+        "use 16 or 18",
+    ),
+    wrong_run(
+        "batch smaller than the cluster",
+        with_line("num_systems", "192"),
+        f"{HERE}training.global_batch_size is 16",
+        "num_systems = 192",
+        "use 192",
+    ),
+    wrong_run(
+        "micro-batch",
+        more("training", "micro_batch_size = 3"),
+        f"{HERE}training.micro_batch_size is 3",
+        "the 8 sequences of each system",
+        'a divisor of 8, or "auto"',
+    ),
+    wrong_run(
+        "positions",
+        with_line("sequence_length", "129"),
+        f"{HERE}training.sequence_length is 129",
+        "128 learned positions",
+        "use at most 128",
+    ),
+    wrong_run(
+        "heads",
+        with_line("num_attention_heads", "3"),
+        f"{HERE}model.hidden_size",
+        "256 is not divisible by num_attention_heads = 3",
+        "change one",
+    ),
+    wrong_run(
+        "key-value heads",
+        more("model", "num_key_value_heads = 3"),
+        f"{HERE}model.num_key_value_heads",
+        "3 does not divide",
+        "divisors",
+    ),
+    wrong_run(
+        "experts",
+        more("model", "experts_per_token = 2"),
+        f"{HERE}model.experts_per_token",
+        "more than num_experts = 1",
+        "add experts",
+    ),
+    wrong_run(
+        "masks of a decoder",
+        more("model", "masked_positions = 5"),
+        f"{HERE}model.masked_positions is for encoders",
+        "set causal = false",
+    ),
+    wrong_run(
+        "masks",
+        more("model", "masked_positions = 500\ncausal = false"),
+        f"{HERE}model.masked_positions is 500",
+        "sequence_length = 128",
+        "use at most 128",
+    ),
+    wrong_run(
+        "release abc",
+        more("cluster", 'software_release = "abc"'),
+        f"{HERE}cluster.software_release is 'abc'",
+        'such as "2.1"',
+    ),
+    wrong_run(
+        "release of digits",
+        more("cluster", f'software_release = "{"9" * 5000}"'),
+        f"{HERE}cluster.software_release is '999",
+        'such as "2.1"',
+    ),
+    wrong_run(
+        "calibrated release abc",
+        RUN + "[cluster.system.calibration.releases]\nabc = 1\n",
+        f"{HERE}cluster.system.calibration.releases.abc is 'abc'",
+        'such as "2.1"',
+    ),
+    wrong_run(
+        "factor of a release as text",
+        RUN + '[cluster.system.calibration.releases]\n"2.4" = "1"\n',
+        f"{HERE}cluster.system.calibration.releases.2.4 is '1'",
+        "write a number",
+    ),
+    wrong_run(
+        "exception beyond the cluster",
+        RUN + "[[cluster.exceptions]]\nsystems = [0, 2]\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.0.systems names system 2",
+        "num_systems = 2 numbers them 0 to 1",
+        "drop it or raise num_systems",
+    ),
+    wrong_run(
+        "exception of a negative system",
+        RUN + "[[cluster.exceptions]]\nsystems = [-1]\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.0.systems.0 is -1",
+        "at least 0",
+    ),
+    wrong_run(
+        "exception names a system twice",
+        RUN + "[[cluster.exceptions]]\nsystems = [1, 1]\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.0.systems names 1 twice",
+        "drop one",
+    ),
+    wrong_run(
+        "exception of nothing",
+        RUN + "[[cluster.exceptions]]\nsystems = [1]\n",
+        f"{HERE}cluster.exceptions.0.systems differ in nothing",
+        "for example speed",
+    ),
+    wrong_run(
+        "exception of nobody",
+        RUN + "[[cluster.exceptions]]\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.0.systems is missing",
+        "name systems = [3]",
+    ),
+    wrong_run(
+        "two exceptions contradict each other",
+        RUN + 2 * "[[cluster.exceptions]]\nsystems = [1]\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.1.speed is set for 1",
+        "keep one",
+    ),
+    wrong_run(
+        "exception of no node",
+        RUN + "[[cluster.exceptions]]\nnodes = ['swarmx.9.9']\nlink_latency_s = 1\n",
+        f"{HERE}cluster.exceptions",
+        "'swarmx.9.9' is not in the tree",
+        "swarmx.1.0",
+    ),
+    wrong_run(
+        "speed of a node",
+        RUN + "[[cluster.exceptions]]\nnodes = ['swarmx.1.0']\nspeed = 0.5\n",
+        f"{HERE}cluster.exceptions.0.speed belongs to systems",
+        "an exception of its own",
+    ),
+]
 
 LONG = 'position_embedding = "rotary"'
 TOO_LARGE = [
-    wrong_run("MemoryX", with_line("hidden_size", "131072").replace("num_layers = 2", "num_layers = 96"), "TB in MemoryX", "which holds 12.0 TB", "set cluster.memoryx.flash_bytes to at least", code=1),
-    wrong_run("layer", with_line("hidden_size", "65536"), "one layer's working set is", "wafer lays out at most", "make the model narrower", code=1),
-    wrong_run("sequence", more("model", LONG).replace("sequence_length = 128", "sequence_length = 1_000_000"), "a sequence of 1,000,000 tokens does not fit on a CS-2 wafer", "shorten training.sequence_length to at most 520,000", code=1),
-    wrong_run("micro-batch", more("training", "micro_batch_size = 100_000").replace("global_batch_size = 16", "global_batch_size = 200_000"), "a micro-batch of 100000 sequences does not fit", "lower training.micro_batch_size", code=1),
-    wrong_run("fabric", with_line("num_systems", "193").replace("global_batch_size = 16", "global_batch_size = 193"), "193 systems are more than the fabric of CS-2 cluster takes, 192", "set cluster.num_systems to at most 192", code=1),
-    wrong_set("cluster.num_systems=17", "17 systems are more than the fabric of Andromeda takes, 16", "at most 16", run=with_line("global_batch_size", "17").replace('"cs2"', '"andromeda"'), code=1),
-    wrong_run("all of it at once", with_line("num_systems", "193").replace("global_batch_size = 16", "global_batch_size = 193").replace("hidden_size = 256", "hidden_size = 131072").replace("num_layers = 2", "num_layers = 96"), "193 systems", "MemoryX", "working set", code=1),
-]  # fmt: skip
+    wrong_run(
+        "MemoryX",
+        with_line("hidden_size", "131072").replace("num_layers = 2", "num_layers = 96"),
+        "TB in MemoryX",
+        "which holds 12.0 TB",
+        "set cluster.memoryx.flash_bytes to at least",
+        code=1,
+    ),
+    wrong_run(
+        "layer",
+        with_line("hidden_size", "65536"),
+        "one layer's working set is",
+        "wafer lays out at most",
+        "make the model narrower",
+        code=1,
+    ),
+    wrong_run(
+        "sequence",
+        more("model", LONG).replace("sequence_length = 128", "sequence_length = 1_000_000"),
+        "a sequence of 1,000,000 tokens does not fit on a CS-2 wafer",
+        "shorten training.sequence_length to at most 520,000",
+        code=1,
+    ),
+    wrong_run(
+        "micro-batch",
+        more("training", "micro_batch_size = 100_000").replace("global_batch_size = 16", "global_batch_size = 200_000"),
+        "a micro-batch of 100000 sequences does not fit",
+        "lower training.micro_batch_size",
+        code=1,
+    ),
+    wrong_run(
+        "fabric",
+        with_line("num_systems", "193").replace("global_batch_size = 16", "global_batch_size = 193"),
+        "193 systems are more than the fabric of CS-2 cluster takes, 192",
+        "set cluster.num_systems to at most 192",
+        code=1,
+    ),
+    wrong_set(
+        "cluster.num_systems=17",
+        "17 systems are more than the fabric of Andromeda takes, 16",
+        "at most 16",
+        run=with_line("global_batch_size", "17").replace('"cs2"', '"andromeda"'),
+        code=1,
+    ),
+    wrong_run(
+        "all of it at once",
+        with_line("num_systems", "193")
+        .replace("global_batch_size = 16", "global_batch_size = 193")
+        .replace("hidden_size = 256", "hidden_size = 131072")
+        .replace("num_layers = 2", "num_layers = 96"),
+        "193 systems",
+        "MemoryX",
+        "working set",
+        code=1,
+    ),
+]
 
 HF = '{"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}'
-BY_PATH = RUN.split("[training]")[1].join(["[model]\npath = 'FILE'\n[training]", ""])
 
 
 def by_path(name: str) -> str:
-    return BY_PATH.replace("FILE", name)
+    """The run with a model from a file."""
+    return f"[model]\npath = {name!r}\n[training]" + RUN.split("[training]")[1]
 
 
 FILES = [
-    Wrong("no such file", ("error: nowhere.toml: there is no such file", "check the path"), {}, ("run", "nowhere.toml")),
+    Wrong(
+        "no such file", ("error: nowhere.toml: there is no such file", "check the path"), {}, ("run", "nowhere.toml")
+    ),
     Wrong("no such folder", ("error: a/b/c: there is no such file", "check the path"), {}, ("run", "a/b/c")),
     Wrong("folder", ("error: sub: is a folder", "name a file in it"), {"sub/x.toml": ""}, ("run", "sub")),
     Wrong("nothing", ("is a folder", "name a file"), {}, ("run", "")),
@@ -294,57 +689,198 @@ FILES = [
     wrong_run("Latin-1", "name = 'é'".encode("latin-1"), f"{HERE}is not text in UTF-8", "save it as UTF-8"),
     wrong_run("UTF-16", RUN.encode("utf-16"), f"{HERE}is not text in UTF-8", "save it as UTF-8"),
     wrong_run("empty file", "", f"{HERE}the table [model] is missing", "add it"),
-    wrong_run("broken TOML", RUN + "[x\n", f"{HERE}is not valid TOML", "line 15", "correct that line"),
-    wrong_run("key twice", RUN + "num_systems = 3\n", f"{HERE}is not valid TOML", "line 15", "correct that line"),
+    wrong_run("broken TOML", RUN + "[x\n", f"{HERE}is not valid TOML", "line 16", "correct that line"),
+    wrong_run("key twice", RUN + "num_systems = 3\n", f"{HERE}is not valid TOML", "line 16", "correct that line"),
     wrong_run("a day that does not exist", "day = 1979-02-30\n" + RUN, f"{HERE}is not valid TOML", "correct that line"),
     wrong_run("JSON", '{"a": 1}', f"{HERE}is not valid TOML", "correct that line"),
     wrong_run("YAML", "a: 1", f"{HERE}is not valid TOML", "correct that line"),
-    wrong_run("model file is not there", by_path("config.json"), f"{HERE}model.path is 'config.json'", "there is no such file", "check the path"),
+    wrong_run(
+        "model file is not there",
+        by_path("config.json"),
+        f"{HERE}model.path is 'config.json'",
+        "there is no such file",
+        "check the path",
+    ),
     wrong_run("model file is a folder", by_path("."), f"{HERE}model.path is '.'", "config.json"),
-    wrong_run("model file of another kind", by_path("weights.bin"), f"{HERE}model.path is 'weights.bin'", "ends in .bin", "params.yaml", weights_bin=b"x"),
-    wrong_run("model file is a number", by_path("FILE").replace("'FILE'", "3"), f"{HERE}model.path is 3", "write the path of a file"),
-    wrong_run("broken JSON", by_path("m.json"), "error: m.json: is not valid JSON", "line 1", "correct that line", m_json="{"),
-    wrong_run("deep JSON", by_path("m.json"), "error: m.json: is not valid JSON", "correct that line", m_json="[" * 100_000),
-    wrong_run("binary JSON", by_path("m.json"), "error: m.json: is not text in UTF-8", "right file?", m_json=bytes(range(256))),
+    wrong_run(
+        "model file of another kind",
+        by_path("weights.bin"),
+        f"{HERE}model.path is 'weights.bin'",
+        "ends in .bin",
+        "params.yaml",
+        weights_bin=b"x",
+    ),
+    wrong_run(
+        "model file is a number", by_path("x").replace("'x'", "3"), f"{HERE}model.path is 3", "write the path of a file"
+    ),
+    wrong_run(
+        "broken JSON", by_path("m.json"), "error: m.json: is not valid JSON", "line 1", "correct that line", m_json="{"
+    ),
+    wrong_run(
+        "deep JSON", by_path("m.json"), "error: m.json: is not valid JSON", "correct that line", m_json="[" * 100_000
+    ),
+    wrong_run(
+        "binary JSON", by_path("m.json"), "error: m.json: is not text in UTF-8", "right file?", m_json=bytes(range(256))
+    ),
     wrong_run("JSON of a list", by_path("m.json"), "error: m.json: holds a list", "one mapping", m_json="[1]"),
-    wrong_run("JSON of another model", by_path("m.json"), "error: m.json: model_type is 'resnet'", "supported are", m_json='{"model_type": "resnet"}'),
-    wrong_run("JSON with a wrong value", by_path("m.json"), "error: m.json: n_layer is 'two'", "write a whole number", m_json=HF.replace("2,", '"two",', 1).replace("2,", "2,")),
-    wrong_run("broken YAML", by_path("m.yaml"), "error: m.yaml: is not valid YAML", "line 1", "correct that line", m_yaml="a: [1"),
-    wrong_run("deep YAML", by_path("m.yaml"), "error: m.yaml: is nested too deeply", "right file?", m_yaml="[" * 10_000),
-    wrong_run("YAML of something else", by_path("m.yaml"), "error: m.yaml: has neither a model nor a trainer", "params file", m_yaml="a: 1"),
+    wrong_run(
+        "JSON of another model",
+        by_path("m.json"),
+        "error: m.json: model_type is 'resnet'",
+        "supported are",
+        m_json='{"model_type": "resnet"}',
+    ),
+    wrong_run(
+        "JSON with a wrong value",
+        by_path("m.json"),
+        "error: m.json: n_layer is 'two'",
+        "write a whole number",
+        m_json=HF.replace('"n_layer": 2', '"n_layer": "two"'),
+    ),
+    wrong_run(
+        "broken YAML",
+        by_path("m.yaml"),
+        "error: m.yaml: is not valid YAML",
+        "line 1",
+        "correct that line",
+        m_yaml="a: [1",
+    ),
+    wrong_run(
+        "deep YAML", by_path("m.yaml"), "error: m.yaml: is nested too deeply", "right file?", m_yaml="[" * 10_000
+    ),
+    wrong_run(
+        "YAML of something else",
+        by_path("m.yaml"),
+        "error: m.yaml: has neither a model nor a trainer",
+        "params file",
+        m_yaml="a: 1",
+    ),
     wrong_run("empty YAML", by_path("m.yaml"), "error: m.yaml: holds None", "one mapping", m_yaml=""),
-]  # fmt: skip
+]
 
 NAMES = [
-    Wrong("run", ("error: run 'andromeda_13' is not in the catalogue", "did you mean andromeda_13b?"), {}, ("run", "andromeda_13")),
+    Wrong(
+        "run",
+        ("error: run 'andromeda_13' is not in the catalogue", "did you mean andromeda_13b?"),
+        {},
+        ("run", "andromeda_13"),
+    ),
     Wrong("run, nothing near", ("error: run 'x' is not in the catalogue", "wsesim list runs"), {}, ("run", "x")),
-    wrong_run("cluster", RUN.replace('"cs2"', '"andromedaa"'), f"{HERE}cluster.name: cluster 'andromedaa' is not in the catalogue", "did you mean andromeda?"),
-    wrong_run("cluster with an override", RUN.replace('"cs2"', '"andromedaa"') + "[cluster.memoryx]\ndram_bytes = 1\n", f"{HERE}cluster.name: cluster 'andromedaa' is not in the catalogue", "did you mean andromeda?"),
-    wrong_run("cluster file", RUN.replace('"cs2"', '"nowhere.toml"'), f"{HERE}cluster.name is 'nowhere.toml'", "there is no such file", "check the path"),
-    wrong_run("model", RUN.replace('"tiny"', '"gpt3-175"').replace("num_layers = 2\nhidden_size = 256\nnum_attention_heads = 4\nvocab_size = 1000\n", ""), f"{HERE}model.name: model 'gpt3-175' is not in the catalogue", "did you mean gpt3-175b?"),
-    wrong_run("system", more("cluster", 'system = "cs22"'), f"{HERE}cluster.system: system 'cs22' is not in the catalogue", "did you mean cs2?"),
-    wrong_run("calibration", RUN + '[cluster.system]\ncalibration = "cs22"\n', f"{HERE}cluster.system.calibration: calibration 'cs22' is not in the catalogue", "did you mean cs2?"),
-    wrong_run("extended run", 'extends = "nowhere"\n' + RUN, f"{HERE}extends: run 'nowhere' is not in the catalogue", "wsesim list runs"),
-    wrong_run("extended file", 'extends = "nowhere.toml"\n' + RUN, f"{HERE}extends is 'nowhere.toml'", "there is no such file", "check the path"),
+    wrong_run(
+        "cluster",
+        RUN.replace('"cs2"', '"andromedaa"'),
+        f"{HERE}cluster.name: cluster 'andromedaa' is not in the catalogue",
+        "did you mean andromeda?",
+    ),
+    wrong_run(
+        "cluster with an override",
+        RUN.replace('"cs2"', '"andromedaa"') + "[cluster.memoryx]\ndram_bytes = 1\n",
+        f"{HERE}cluster.name: cluster 'andromedaa' is not in the catalogue",
+        "did you mean andromeda?",
+    ),
+    wrong_run(
+        "cluster file",
+        RUN.replace('"cs2"', '"nowhere.toml"'),
+        f"{HERE}cluster.name is 'nowhere.toml'",
+        "there is no such file",
+        "check the path",
+    ),
+    wrong_run(
+        "model",
+        RUN.replace('"tiny"', '"gpt3-175"').replace(
+            "num_layers = 2\nhidden_size = 256\nnum_attention_heads = 4\nvocab_size = 1000\n", ""
+        ),
+        f"{HERE}model.name: model 'gpt3-175' is not in the catalogue",
+        "did you mean gpt3-175b?",
+    ),
+    wrong_run(
+        "system",
+        more("cluster", 'system = "cs22"'),
+        f"{HERE}cluster.system: system 'cs22' is not in the catalogue",
+        "did you mean cs2?",
+    ),
+    wrong_run(
+        "calibration",
+        RUN + '[cluster.system]\ncalibration = "cs22"\n',
+        f"{HERE}cluster.system.calibration: calibration 'cs22' is not in the catalogue",
+        "did you mean cs2?",
+    ),
+    wrong_run(
+        "extended run",
+        'extends = "nowhere"\n' + RUN,
+        f"{HERE}extends: run 'nowhere' is not in the catalogue",
+        "wsesim list runs",
+    ),
+    wrong_run(
+        "extended file",
+        'extends = "nowhere.toml"\n' + RUN,
+        f"{HERE}extends is 'nowhere.toml'",
+        "there is no such file",
+        "check the path",
+    ),
     wrong_run("extends a list", 'extends = ["a"]\n' + RUN, f"{HERE}extends is ['a']", "name one run"),
     wrong_run("extends nothing", 'extends = ""\n' + RUN, f"{HERE}extends is ''", "name one run"),
     wrong_run("extends itself", 'extends = "run.toml"\n' + RUN, f"{HERE}extends goes in a circle", "break it"),
-    wrong_run("extends in a circle", 'extends = "b.toml"\n' + RUN, ".toml: extends goes in a circle", "break it", b_toml='extends = "run.toml"\n'),
-    Wrong("clusters extend in a circle", ("error: mine.toml: extends goes in a circle", "break it"), in_cluster_file('name = "x"\nextends = "mine.toml"\n')),
-    Wrong("error in the extended file", ("error: base.toml: training.global_batch_size is -4", "more than 0"), {"run.toml": 'extends = "base.toml"\nname = "x"\n', "base.toml": with_line("global_batch_size", "-4")}),
+    wrong_run(
+        "extends in a circle",
+        'extends = "b.toml"\n' + RUN,
+        ".toml: extends goes in a circle",
+        "break it",
+        b_toml='extends = "run.toml"\n',
+    ),
+    Wrong(
+        "clusters extend in a circle",
+        ("error: mine.toml: extends goes in a circle", "break it"),
+        in_cluster_file('name = "x"\nextends = "mine.toml"\n'),
+    ),
+    Wrong(
+        "error in the extended file",
+        ("error: base.toml: training.global_batch_size is -4", "more than 0"),
+        {"run.toml": 'extends = "base.toml"\nname = "x"\n', "base.toml": with_line("global_batch_size", "-4")},
+    ),
     Wrong("explain", ("error: 'cs4' is not in the catalogue", "did you mean cs3?"), {}, ("explain", "cs4")),
     Wrong("explain nothing", ("error: '' is not in the catalogue", "wsesim list"), {}, ("explain", "")),
-    Wrong("explain a path", ("error: '../systems/cs2.toml' is not in the catalogue", "wsesim list"), {}, ("explain", "../systems/cs2.toml")),
+    Wrong(
+        "explain a path",
+        ("error: '../systems/cs2.toml' is not in the catalogue", "wsesim list"),
+        {},
+        ("explain", "../systems/cs2.toml"),
+    ),
     Wrong("list", ("error: 'system' is not a kind", "did you mean systems?"), {}, ("list", "system")),
-    Wrong("set", ("error: set 'usc-gp' is not among the published measurements", "did you mean usc-gpt?"), {}, ("validate", "usc-gp")),
-    Wrong("--system", ("error: --system: system 'cs22' is not in the catalogue", "did you mean cs2?"), {}, ("calibrate", "--system", "cs22")),
-    Wrong("--system file", ("error: --system is 'x.toml'", "there is no such file", "check"), {}, ("calibrate", "--system", "x.toml")),
-]  # fmt: skip
+    Wrong(
+        "set",
+        ("error: set 'usc-gp' is not among the published measurements", "did you mean usc-gpt?"),
+        {},
+        ("validate", "usc-gp"),
+    ),
+    Wrong(
+        "--system",
+        ("error: --system: system 'cs22' is not in the catalogue", "did you mean cs2?"),
+        {},
+        ("calibrate", "--system", "cs22"),
+    ),
+    Wrong(
+        "--system file",
+        ("error: --system is 'x.toml'", "there is no such file", "check"),
+        {},
+        ("calibrate", "--system", "x.toml"),
+    ),
+]
 
 SETTINGS = [
     *(
         wrong_set(setting, "error: --set ", "is not KEY=VALUE", "write for example --set cluster.num_systems=64")
-        for setting in ("", "=", "=5", "cluster", "cluster.num_systems", "a..b=1", ".=1", "cluster.=1", "a." * 5000 + "a=1")
+        for setting in (
+            "",
+            "=",
+            "=5",
+            "cluster",
+            "cluster.num_systems",
+            "a..b=1",
+            ".=1",
+            "cluster.=1",
+            "a." * 5000 + "a=1",
+        )
     ),
     wrong_set("x=1", f"{SET}x is not a known key", "a run has name"),
     wrong_set("cluster.num_system=4", f"{SET}cluster.num_system is not a known key", "did you mean num_systems?"),
@@ -354,13 +890,27 @@ SETTINGS = [
     wrong_set("cluster.num_systems.x=4", f"{SET}cluster.num_systems is {{'x': 4}}", "write a whole number"),
     wrong_set("cluster=4", f"{SET}cluster is 4", "write it as a table"),
     wrong_set("cluster.memoryx=4", f"{SET}cluster.memoryx is 4", "write a table of keys"),
-    wrong_set("cluster.swarmx.link_bytes_per_s=1 TB", f"{SET}cluster.swarmx.link_bytes_per_s", "is in bytes, wanted bytes/s", '"1.2 Tb/s"'),
+    wrong_set(
+        "cluster.swarmx.link_bytes_per_s=1 TB",
+        f"{SET}cluster.swarmx.link_bytes_per_s",
+        "is in bytes, wanted bytes/s",
+        '"1.2 Tb/s"',
+    ),
     wrong_set("cluster.name=cs22", f"{SET}cluster.name: cluster 'cs22' is not in the catalogue", "did you mean cs2?"),
-    wrong_set("cluster.system.calibration=nowhere.toml", f"{SET}cluster.system.calibration is 'nowhere.toml'", "there is no such file"),
+    wrong_set(
+        "cluster.system.calibration=nowhere.toml",
+        f"{SET}cluster.system.calibration is 'nowhere.toml'",
+        "there is no such file",
+    ),
     wrong_set("training.steps=0", f"{SET}training.steps is 0", "more than 0"),
     wrong_set("extends=andromeda_13b", f"{SET}extends is not a known key", "a run has"),
-    Wrong("--set steps and tokens", (f"{SET}training.steps and tokens are both set", "keep one"), {"run.toml": RUN}, ("run", "run.toml", "--set", "training.steps=5", "--set", "training.tokens=1e9")),
-]  # fmt: skip
+    Wrong(
+        "--set steps and tokens",
+        (f"{SET}training.steps and tokens are both set", "keep one"),
+        {"run.toml": RUN},
+        ("run", "run.toml", "--set", "training.steps=5", "--set", "training.tokens=1e9"),
+    ),
+]
 
 ROW = "use,model,system,software_release,num_systems,metric,global_batch_size,value\n"
 MEASUREMENTS = [
@@ -368,17 +918,39 @@ MEASUREMENTS = [
     Wrong("folder", ("error: sub.csv: is a folder", "name a file"), {"sub.csv/x": ""}, ("validate", "sub.csv")),
     wrong_table("empty", "", "error: mine.csv: is empty", "the first line must name the columns"),
     wrong_table("header only", "model,value\n", "error: mine.csv: holds no row that can be used", "metrics are"),
-    wrong_table("only context", "use,model,value\ncontext,x,1\n", "error: mine.csv: holds no row that can be used", "metrics are"),
-    wrong_table("unknown column", "model,valeu\n", "error: mine.csv: column 'valeu' is not known", "did you mean value?"),
-    wrong_table("column twice", "value,layers,num_layers\n1,2,3\n", "error: mine.csv: column 'num_layers' is there twice", "keep one"),
-    wrong_table("no value", "model,global_batch_size\nx,3\n", "error: mine.csv: has no column `value`", "must name the columns"),
-    wrong_table("semicolons", "model;value\nx;3\n", "error: mine.csv: the first line", "no commas", "separate columns by commas"),
-    wrong_table("cell too few", TABLE + "x,3\n", "error: mine.csv: line 3 has 2 cells, the header 3", "correct the line"),
-    wrong_table("cell too many", TABLE + "x,3,4,5\n", "error: mine.csv: line 3 has 4 cells, the header 3", "correct the line"),
+    wrong_table(
+        "only context",
+        "use,model,value\ncontext,x,1\n",
+        "error: mine.csv: holds no row that can be used",
+        "metrics are",
+    ),
+    wrong_table(
+        "unknown column", "model,valeu\n", "error: mine.csv: column 'valeu' is not known", "did you mean value?"
+    ),
+    wrong_table(
+        "column twice",
+        "value,layers,num_layers\n1,2,3\n",
+        "error: mine.csv: column 'num_layers' is there twice",
+        "keep one",
+    ),
+    wrong_table(
+        "no value", "model,global_batch_size\nx,3\n", "error: mine.csv: has no column `value`", "must name the columns"
+    ),
+    wrong_table(
+        "semicolons", "model;value\nx;3\n", "error: mine.csv: the first line", "no commas", "separate columns by commas"
+    ),
+    wrong_table(
+        "cell too few", TABLE + "x,3\n", "error: mine.csv: line 3 has 2 cells, the header 3", "correct the line"
+    ),
+    wrong_table(
+        "cell too many", TABLE + "x,3,4,5\n", "error: mine.csv: line 3 has 4 cells, the header 3", "correct the line"
+    ),
     wrong_table("endless cell", 'a,value\n"' + "x" * 200_000, "error: mine.csv: is not a CSV table", "right file?"),
     wrong_table("binary", bytes(range(256)), "error: mine.csv: is not text in UTF-8", "right file?"),
     *(
-        wrong_table(f"value {value!r}", TABLE.replace("690", value), f"error: mine.csv: line 2: value is {finding}", remedy)
+        wrong_table(
+            f"value {value!r}", TABLE.replace("690", value), f"error: mine.csv: line 2: value is {finding}", remedy
+        )
         for value, finding, remedy in [
             ("abc", "'abc'", "write a plain number"),
             ("0", "0", "more than 0"),
@@ -390,56 +962,212 @@ MEASUREMENTS = [
             ('"7,5"', "'7,5'", "write a plain number"),
         ]
     ),
-    wrong_table("no batch", TABLE.replace("120", ""), "error: mine.csv: line 2: global_batch_size is missing", "add it"),
-    wrong_table("half a sequence", TABLE.replace("120", "120.5"), "error: mine.csv: line 2: global_batch_size is 120.5", "write a whole number"),
-    wrong_table("batch", TABLE.replace("global_batch_size,", "num_systems,global_batch_size,").replace(",120", ",7,120"), "error: mine.csv: line 2: training.global_batch_size is 120", "use 119 or 126"),
-    wrong_table("unknown model", TABLE.replace("111m", "111"), "error: mine.csv: line 2: model 'cerebras-gpt-111' is not in the catalogue", "did you mean cerebras-gpt-111m?"),
-    wrong_table("no model", TABLE.replace("cerebras-gpt-111m", ""), "error: mine.csv: line 2: model '' is not in the catalogue", "add hidden_size and num_layers"),
-    wrong_table("unknown use", ROW + "fit,gpt2,cs2,2.1,1,,4,5\n", "error: mine.csv: line 2: use is 'fit'", "write one of calibration"),
-    wrong_table("unknown system", ROW + ",gpt2,cs9,2.1,1,,4,5\n", "error: mine.csv: line 2: system is 'cs9'", "write cs2 or cs3"),
-    wrong_table("unknown release", ROW + ",gpt2,cs2,abc,1,,4,5\n", "error: mine.csv: line 2: software_release is 'abc'", 'such as "2.1"'),
-    wrong_table("unknown metric", ROW + ",gpt2,cs2,2.1,1,sample_per_s,4,5\n", "error: mine.csv: line 2: metric 'sample_per_s' is not known", "did you mean samples_per_s?"),
-    wrong_table("does not fit", ROW + ",megatron-1t,cs2,2.1,1,,4,5\n", "error: mine.csv: line 2: the model needs 20.2 TB", "flash_bytes", code=1),
-    wrong_table("too many systems", ROW + ",cerebras-gpt-111m,cs2,2.1,193,,193,5\n", "error: mine.csv: line 2: 193 systems", "at most 192", code=1),
-    wrong_table("past the tolerance", TABLE, "past the stated tolerance: all (calibration)", "wsesim calibrate", code=1),
-]  # fmt: skip
+    wrong_table(
+        "no batch", TABLE.replace("120", ""), "error: mine.csv: line 2: global_batch_size is missing", "add it"
+    ),
+    wrong_table(
+        "half a sequence",
+        TABLE.replace("120", "120.5"),
+        "error: mine.csv: line 2: global_batch_size is 120.5",
+        "write a whole number",
+    ),
+    wrong_table(
+        "batch",
+        TABLE.replace("global_batch_size,", "num_systems,global_batch_size,").replace(",120", ",7,120"),
+        "error: mine.csv: line 2: training.global_batch_size is 120",
+        "use 119 or 126",
+    ),
+    wrong_table(
+        "unknown model",
+        TABLE.replace("111m", "111"),
+        "error: mine.csv: line 2: model 'cerebras-gpt-111' is not in the catalogue",
+        "did you mean cerebras-gpt-111m?",
+    ),
+    wrong_table(
+        "no model",
+        TABLE.replace("cerebras-gpt-111m", ""),
+        "error: mine.csv: line 2: model '' is not in the catalogue",
+        "add hidden_size and num_layers",
+    ),
+    wrong_table(
+        "unknown use",
+        ROW + "fit,gpt2,cs2,2.1,1,,4,5\n",
+        "error: mine.csv: line 2: use is 'fit'",
+        "write one of calibration",
+    ),
+    wrong_table(
+        "unknown system", ROW + ",gpt2,cs9,2.1,1,,4,5\n", "error: mine.csv: line 2: system is 'cs9'", "write cs2 or cs3"
+    ),
+    wrong_table(
+        "unknown release",
+        ROW + ",gpt2,cs2,abc,1,,4,5\n",
+        "error: mine.csv: line 2: software_release is 'abc'",
+        'such as "2.1"',
+    ),
+    wrong_table(
+        "unknown metric",
+        ROW + ",gpt2,cs2,2.1,1,sample_per_s,4,5\n",
+        "error: mine.csv: line 2: metric 'sample_per_s' is not known",
+        "did you mean samples_per_s?",
+    ),
+    wrong_table(
+        "does not fit",
+        ROW + ",megatron-1t,cs2,2.1,1,,4,5\n",
+        "error: mine.csv: line 2: the model needs 20.2 TB",
+        "flash_bytes",
+        code=1,
+    ),
+    wrong_table(
+        "too many systems",
+        ROW + ",cerebras-gpt-111m,cs2,2.1,193,,193,5\n",
+        "error: mine.csv: line 2: 193 systems",
+        "at most 192",
+        code=1,
+    ),
+    wrong_table(
+        "past the tolerance", TABLE, "past the stated tolerance: all (calibration)", "wsesim calibrate", code=1
+    ),
+]
 
 LOG = {"train.log": LOG_LINE}
 WITH_RUN = ("calibrate", "train.log", "--run", "cerebras_gpt_111m")
 CALIBRATE = [
-    Wrong("log without run", ("error: train.log: a log does not say what was trained", "add --run RUN"), LOG, ("calibrate", "train.log")),
+    Wrong(
+        "log without run",
+        ("error: train.log: a log does not say what was trained", "add --run RUN"),
+        LOG,
+        ("calibrate", "train.log"),
+    ),
     Wrong("no log", ("error: train.log: there is no such file", "check the path"), {}, WITH_RUN),
-    Wrong("log without rates", ("error: train.log: holds no line such as `| Train", "give a log"), {"train.log": "hello\n"}, WITH_RUN),
-    Wrong("binary log", ("error: train.log: holds no line such as", "give a log"), {"train.log": bytes(range(256))}, WITH_RUN),
-    Wrong("log of evaluations", ("error: train.log: holds no line such as", "give a log"), {"train.log": LOG_LINE.replace("Train", "Eval")}, WITH_RUN),
-    Wrong("log with rates that are no numbers", ("error: train.log: holds no line such as", "give a log"), {"train.log": LOG_LINE.replace("492.40", "4.9.2")}, WITH_RUN),
-    Wrong("log with rates beyond numbers", ("error: train.log: holds no line such as", "give a log"), {"train.log": LOG_LINE.replace("492.40", "9" * 400)}, WITH_RUN),
-    Wrong("log that stands still", ("error: train.log: the median rate is 0.0", "give a log of a run that trains"), {"train.log": LOG_LINE.replace("492.40", "0.00")}, WITH_RUN),
-    Wrong("log of one endless line", ("error: train.log: holds no line such as", "give a log"), {"train.log": "Step=1 " * 100_000}, WITH_RUN),
-    Wrong("log of another system", ("error: --run sparse_6.7b_cs3: is for CS-3, not for cs2", "choose it with --system"), LOG, ("calibrate", "train.log", "--run", "sparse_6.7b_cs3")),
-    Wrong("unknown run", ("error: run 'x' is not in the catalogue", "wsesim list runs"), LOG, ("calibrate", "train.log", "--run", "x")),
-    Wrong("run with a table", ("error: --run x: belongs to a log", "leave --run out"), {"mine.csv": TABLE}, ("calibrate", "mine.csv", "--run", "x")),
+    Wrong(
+        "log without rates",
+        ("error: train.log: holds no line such as `| Train", "give a log"),
+        {"train.log": "hello\n"},
+        WITH_RUN,
+    ),
+    Wrong(
+        "binary log",
+        ("error: train.log: holds no line such as", "give a log"),
+        {"train.log": bytes(range(256))},
+        WITH_RUN,
+    ),
+    Wrong(
+        "log of evaluations",
+        ("error: train.log: holds no line such as", "give a log"),
+        {"train.log": LOG_LINE.replace("Train", "Eval")},
+        WITH_RUN,
+    ),
+    Wrong(
+        "log with rates that are no numbers",
+        ("error: train.log: holds no line such as", "give a log"),
+        {"train.log": LOG_LINE.replace("492.40", "4.9.2")},
+        WITH_RUN,
+    ),
+    Wrong(
+        "log with rates beyond numbers",
+        ("error: train.log: holds no line such as", "give a log"),
+        {"train.log": LOG_LINE.replace("492.40", "9" * 400)},
+        WITH_RUN,
+    ),
+    Wrong(
+        "log that stands still",
+        ("error: train.log: the median rate is 0.0", "give a log of a run that trains"),
+        {"train.log": LOG_LINE.replace("492.40", "0.00")},
+        WITH_RUN,
+    ),
+    Wrong(
+        "log of one endless line",
+        ("error: train.log: holds no line such as", "give a log"),
+        {"train.log": "Step=1 " * 100_000},
+        WITH_RUN,
+    ),
+    Wrong(
+        "log of another system",
+        ("error: --run sparse_6.7b_cs3: is for CS-3, not for cs2", "choose it with --system"),
+        LOG,
+        ("calibrate", "train.log", "--run", "sparse_6.7b_cs3"),
+    ),
+    Wrong(
+        "unknown run",
+        ("error: run 'x' is not in the catalogue", "wsesim list runs"),
+        LOG,
+        ("calibrate", "train.log", "--run", "x"),
+    ),
+    Wrong(
+        "run with a table",
+        ("error: --run x: belongs to a log", "leave --run out"),
+        {"mine.csv": TABLE},
+        ("calibrate", "mine.csv", "--run", "x"),
+    ),
     Wrong("run with nothing", ("error: --run x: belongs to a log", "leave --run out"), {}, ("calibrate", "--run", "x")),
-    Wrong("no row of the system", ("error: mine.csv: no row marked calibration for system cs3", "check the columns use and system"), {"mine.csv": TABLE}, ("calibrate", "mine.csv", "--system", "cs3")),
-    Wrong("no rate", ("error: no measured rate among the rows", "add rows with the metric samples_per_s"), {"mine.csv": "model,metric,value\ngpt3-175b,num_lanes,3\n"}, ("calibrate", "mine.csv")),
-    Wrong("--out without folder", ("error: --out sub/x.toml: there is no folder sub", "choose a file in a folder that exists"), LOG, (*WITH_RUN, "--out", "sub/x.toml")),
-    Wrong("--out is a folder", ("error: --out sub.toml: is a folder", "choose a file"), {**LOG, "sub.toml/x": ""}, (*WITH_RUN, "--out", "sub.toml")),
-    Wrong("--out that no run would find", ("error: --out mine: does not end in .toml", "mine.toml"), LOG, (*WITH_RUN, "--out", "mine")),
-    Wrong("--out over the log", ("error: --out train.log: does not end in .toml", "write for example"), LOG, (*WITH_RUN, "--out", "train.log")),
-    Wrong("--out that cannot be written", ("error: --out", "cannot be written", "choose a folder"), LOG, (*WITH_RUN, "--out", "x" * 252 + ".toml")),
-    Wrong("--out where nothing can be written", ("error: --out /proc/x.toml: cannot be written", "choose a folder"), LOG, (*WITH_RUN, "--out", "/proc/x.toml")),
-]  # fmt: skip
+    Wrong(
+        "no row of the system",
+        ("error: mine.csv: no row marked calibration for system cs3", "check the columns use and system"),
+        {"mine.csv": TABLE},
+        ("calibrate", "mine.csv", "--system", "cs3"),
+    ),
+    Wrong(
+        "no rate",
+        ("error: no measured rate among the rows", "add rows with the metric samples_per_s"),
+        {"mine.csv": "model,metric,value\ngpt3-175b,num_lanes,3\n"},
+        ("calibrate", "mine.csv"),
+    ),
+    Wrong(
+        "--out without folder",
+        ("error: --out sub/x.toml: there is no folder sub", "choose a file in a folder that exists"),
+        LOG,
+        (*WITH_RUN, "--out", "sub/x.toml"),
+    ),
+    Wrong(
+        "--out is a folder",
+        ("error: --out sub.toml: is a folder", "choose a file"),
+        {**LOG, "sub.toml/x": ""},
+        (*WITH_RUN, "--out", "sub.toml"),
+    ),
+    Wrong(
+        "--out that no run would find",
+        ("error: --out mine: does not end in .toml", "mine.toml"),
+        LOG,
+        (*WITH_RUN, "--out", "mine"),
+    ),
+    Wrong(
+        "--out over the log",
+        ("error: --out train.log: does not end in .toml", "write for example"),
+        LOG,
+        (*WITH_RUN, "--out", "train.log"),
+    ),
+    Wrong(
+        "--out that cannot be written",
+        ("error: --out", "cannot be written", "choose a folder"),
+        LOG,
+        (*WITH_RUN, "--out", "x" * 252 + ".toml"),
+    ),
+    Wrong(
+        "--out where nothing can be written",
+        ("error: --out /proc/x.toml: cannot be written", "choose a folder"),
+        LOG,
+        (*WITH_RUN, "--out", "/proc/x.toml"),
+    ),
+]
 
 EVERY = [
-    *UNKNOWN_KEYS, *TYPES, *UNITS, *COUNTS, *ABSURD, *CONTRADICTIONS, *TOO_LARGE, *FILES, *NAMES, *SETTINGS,
-    *MEASUREMENTS, *CALIBRATE,
-]  # fmt: skip
+    *UNKNOWN_KEYS,
+    *TYPES,
+    *UNITS,
+    *COUNTS,
+    *ABSURD,
+    *CONTRADICTIONS,
+    *TOO_LARGE,
+    *FILES,
+    *NAMES,
+    *SETTINGS,
+    *MEASUREMENTS,
+    *CALIBRATE,
+]
 
 
 def files_in(folder: Path) -> dict[str, Any]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if not path.is_dir()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if not path.is_dir()}
 
 
 @pytest.mark.parametrize("wrong", EVERY, ids=lambda wrong: wrong.id)

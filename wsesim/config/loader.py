@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,7 +129,7 @@ def _anchored(table: Table, folder: Path, parent: str = "") -> Table:
         if isinstance(value, dict):
             anchored[key] = _anchored(value, folder, key)
         elif names_file and isinstance(value, str) and Path(value).suffix and catalogue.exists(folder / value):
-            anchored[key] = str((folder / value).absolute())
+            anchored[key] = str((folder / value).resolve())
         else:
             anchored[key] = value
     return anchored
@@ -261,7 +262,7 @@ def _import_model(path: Path, where: str) -> tuple[Table, Table]:
     if path.suffix in (".yaml", ".yml"):
         return read_modelzoo(path)
     raise ConfigError(
-        f"{where} is {catalogue.value_shown(str(path))}, which ends in {path.suffix or 'nothing'}; "
+        f"{where} is {catalogue.shown(path)!r}, which ends in {path.suffix or 'nothing'}; "
         "give a Hugging Face config.json or a Model Zoo params.yaml"
     )
 
@@ -533,6 +534,7 @@ def origins_of(kind: str, name: str) -> dict[str, Origin]:
     return readers[kind]()
 
 
+@lru_cache(maxsize=256)
 def release_key(release: str, where: str = "cluster.software_release") -> tuple[int, ...]:
     """A software release as numbers that can be compared; "R2.0.3" and "2.0.3" are the same.
 

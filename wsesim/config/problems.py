@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from wsesim.config.catalogue import value_shown
-from wsesim.config.spec import options_of
+from wsesim.config.spec import Unreadable, options_of
 from wsesim.errors import did_you_mean
 from wsesim.units import example_of, unit_of_field
 
@@ -67,6 +67,8 @@ def _limit(limit: float) -> str:
 def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -> str:
     kind, context, value = problem["type"], problem.get("ctx", {}), value_shown(problem.get("input"))
     owner, field = _spec_at(spec, path), str(path[-1]) if path else ""
+    if isinstance(problem.get("input"), Unreadable):
+        return str(problem["input"].finding)
     if kind == "extra_forbidden":
         hint = did_you_mean(field, owner.model_fields)
         return f"is not a known key{hint or '; known are ' + ', '.join(owner.model_fields)}"
@@ -123,9 +125,8 @@ def _problems(error: ValidationError, spec: type[BaseModel]) -> Iterator[tuple[s
             yield ".".join(map(str, path)), _finding(problem, spec, path)
             continue
         text = problem["msg"].removeprefix("Value error, ")
-        for line in text.split("\n") if text.startswith("[") else [text]:
-            match = re.match(r"^\[([^\]]+)\] (.*)$", line, re.DOTALL)
-            yield ".".join(map(str, (*path, *((match[1],) if match else ())))), match[2] if match else line
+        match = re.match(r"^\[([^\]]+)\] (.*)$", text, re.DOTALL)
+        yield ".".join(map(str, (*path, *((match[1],) if match else ())))), match[2] if match else text
 
 
 def describe(error: ValidationError, spec: type[BaseModel], key: str, place: str, places: Mapping[str, str]) -> str:

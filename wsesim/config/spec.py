@@ -38,6 +38,16 @@ def _read_number(name: str, value: Any, options: tuple[Any, ...]) -> Any:
     return int(number) if number.is_integer() and int in options else number
 
 
+class Unreadable:
+    """Stands for a quantity that could not be read: the field refuses it, together with all other problems."""
+
+    def __init__(self, finding: str) -> None:
+        self.finding = finding
+
+    def __repr__(self) -> str:
+        return self.finding
+
+
 class Spec(BaseModel):
     """A frozen description. Numeric fields also take strings with units."""
 
@@ -48,14 +58,12 @@ class Spec(BaseModel):
     def _quantities(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        read, problems = dict(raw), []
+        read = dict(raw)
         for name, field in cls.model_fields.items():
             options = options_of(field.annotation)
             if name in raw and (float in options or int in options) and bool not in options:
                 try:
                     read[name] = _read_number(name, raw[name], options)
                 except ValueError as error:
-                    problems.append(f"[{name}] {error}")
-        if problems:
-            raise ValueError("\n".join(problems))
+                    read[name] = Unreadable(str(error))
         return read

@@ -108,8 +108,12 @@ def check_out(path: Path) -> None:
         raise InputError(
             f"--out {path}: does not end in .toml, and a run would not find it; write for example {path}.toml"
         )
-    if not path.parent.is_dir() or path.is_dir():
+    try:
         finding = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        is_good = path.parent.is_dir() and not path.is_dir()
+    except OSError as error:
+        finding, is_good = f"cannot be written ({error.strerror})", False
+    if not is_good:
         raise InputError(f"--out {path}: {finding}; choose a file in a folder that exists")
 
 

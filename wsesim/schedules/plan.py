@@ -21,6 +21,7 @@ from wsesim.hardware.wafer import Lanes
 from wsesim.workload.transformer import Layer, layers, parameter_count
 
 Phase = Literal["forward", "backward", "recompute"]
+NO_FLASH = (False,)
 BACKWARD_OVER_FORWARD = 2.0
 """FLOP of the backward pass over those of the forward pass: gradients of inputs and of weights. [-]"""
 
@@ -160,7 +161,7 @@ def lanes_of(run: Run) -> Lanes:
         Not even one sequence fits.
     """
     chain = layers(run.model, run.training.sequence_length)
-    widest = max(layer.working_set_bytes_per_token for layer in chain)
+    widest = max(layer.working_set_bytes_per_token for layer in chain[:3])  # all blocks are alike
     kept = kept_per_working_set(run.training, chain)
     return wafer.lay_out(run.cluster.system, widest, run.training.sequence_length, kept)
 
@@ -180,39 +181,44 @@ def stored_share(training: TrainingSpec, wire_bytes: float, index_bytes: float) 
     return min(1.0, (1.0 - training.weight_sparsity) * (1.0 + index_bytes / wire_bytes))
 
 
-def _sweep(
-    run: Run, lanes: Lanes, micro: int, chain: tuple[Layer, ...], index: int, phase: Phase, rate: float, in_flash: bool
-) -> Sweep:
-    """One layer in one phase, for a micro-batch of `micro` sequences."""
-    layer, training, cluster, system = chain[index], run.training, run.cluster, run.cluster.system
-    passes = (BACKWARD_OVER_FORWARD if phase == "backward" else 1.0) * micro / (lanes.utilization(micro) * rate)
-    wire = cluster.memoryx.wire_bytes_per_weight * (2.0 if training.precision == "float32" else 1.0)
-    share = stored_share(training, wire, cluster.memoryx.index_bytes_per_weight)
-    size = layer.streamed_parameters * wire * share
-    room = min(system.wafer.weight_buffer_bytes, system.wafer.gradient_buffer_bytes)
-    chunks = max(cluster.simulation.chunks_per_layer, math.ceil(size / room * 1.000001))
-    tokens = micro * training.sequence_length
-    moves = training.activations == "offload"
-    is_used_at_once = chain[index + 1 : index + 2] and chain[index + 1].kind == "head"
-    leaves = moves and layer.kind == "block" and not is_used_at_once
-    out = int(layer.output_bytes_per_token * tokens) if leaves else 0
-    gemm_flop = layer.gemm_flop_per_sequence * (1.0 - training.weight_sparsity)
-    executed = (gemm_flop + layer.attention_flop_per_sequence) * (BACKWARD_OVER_FORWARD if phase == "backward" else 1.0)
-    return Sweep(
-        phase=phase,
-        streams_table=bool(layer.shares_weights_with),
-        chunk_bytes=max(1, math.ceil(size / chunks)),
-        num_chunks=chunks,
-        gemm_s=wafer.gemm_time_s(
-            system, layer.gemm_flop_per_sequence * passes * (1.0 - training.weight_sparsity), training.precision
-        ),
-        attention_s=wafer.attention_time_s(system, layer.attention_flop_per_sequence * passes, training.precision),
-        sequencing_s=wafer.sequencing_time_s(system.calibration, layer.num_weight_matrices) / rate,
-        rate_bytes_per_s=memoryx.egress_rate_bytes_per_s(cluster.memoryx, in_flash=in_flash),
-        saved_bytes=out if phase == "forward" else 0,
-        fetched_bytes=out if phase == "backward" else 0,
-        executed_flop_per_sequence=executed,
-    )
+class _Sweeps:
+    """Makes the sweeps of one run, for micro-batches of `micro` sequences on wafers of a release's `rate`."""
+
+    def __init__(self, run: Run, lanes: Lanes, micro: int, rate: float) -> None:
+        training, cluster, system = run.training, run.cluster, run.cluster.system
+        self.system, self.rate, self.precision = system, rate, training.precision
+        self.memoryx = cluster.memoryx
+        self.micro_per_rate = micro / (lanes.utilization(micro) * rate)
+        self.kept = 1.0 - training.weight_sparsity
+        wire = cluster.memoryx.wire_bytes_per_weight * (2.0 if training.precision == "float32" else 1.0)
+        self.bytes_per_parameter = wire * stored_share(training, wire, cluster.memoryx.index_bytes_per_weight)
+        self.room = min(system.wafer.weight_buffer_bytes, system.wafer.gradient_buffer_bytes)
+        self.fewest_chunks = cluster.simulation.chunks_per_layer
+        self.moved_tokens = micro * training.sequence_length if training.activations == "offload" else 0
+
+    def sweep(self, layer: Layer, phase: Phase, *, feeds_head: bool, in_flash: bool) -> Sweep:
+        """One layer in one phase; what the head reads at once does not leave the wafer before."""
+        over_forward = BACKWARD_OVER_FORWARD if phase == "backward" else 1.0
+        passes = over_forward * self.micro_per_rate
+        size = layer.streamed_parameters * self.bytes_per_parameter
+        chunks = max(self.fewest_chunks, math.ceil(size / self.room * 1.000001))
+        leaves = layer.kind == "block" and not feeds_head
+        out = int(layer.output_bytes_per_token * self.moved_tokens) if leaves else 0
+        gemm_flop = layer.gemm_flop_per_sequence * self.kept
+        attention_flop = layer.attention_flop_per_sequence
+        return Sweep(
+            phase=phase,
+            streams_table=bool(layer.shares_weights_with),
+            chunk_bytes=max(1, math.ceil(size / chunks)),
+            num_chunks=chunks,
+            gemm_s=wafer.gemm_time_s(self.system, gemm_flop * passes, self.precision),
+            attention_s=wafer.attention_time_s(self.system, attention_flop * passes, self.precision),
+            sequencing_s=wafer.sequencing_time_s(self.system.calibration, layer.num_weight_matrices) / self.rate,
+            rate_bytes_per_s=memoryx.egress_rate_bytes_per_s(self.memoryx, in_flash=in_flash),
+            saved_bytes=out if phase == "forward" else 0,
+            fetched_bytes=out if phase == "backward" else 0,
+            executed_flop_per_sequence=(gemm_flop + attention_flop) * over_forward,
+        )
 
 
 @lru_cache(maxsize=64)
@@ -230,6 +236,21 @@ def _visits_of(
             firsts.append((index, phase))
         visits.append(Visit(index, numbers[key]))
     return tuple(visits), tuple(firsts)
+
+
+@lru_cache(maxsize=64)
+def _layer_kinds(num_layers: int) -> tuple[str, ...]:
+    """Kinds of all layers, in forward order."""
+    return ("embedding", *["block"] * (num_layers - 2), "head")
+
+
+@lru_cache(maxsize=64)
+def _update_kinds(num_layers: int, in_flash: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """For each layer, which of the different updates is its own; and an example of each."""
+    firsts: dict[tuple[str, bool], int] = {}
+    both = zip(_layer_kinds(num_layers), in_flash, strict=True)
+    kinds = tuple(firsts.setdefault(pair, len(firsts)) for pair in both)
+    return kinds, tuple(kinds.index(kind) for kind in range(len(firsts)))
 
 
 def _order(last: int, *, recompute: bool) -> list[tuple[int, Phase]]:
@@ -275,9 +296,11 @@ def _visits(
 ) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
     """The order of a micro-batch; layers that are alike share one sweep."""
     recompute = run.training.activations == "recompute"
-    visits, firsts = _visits_of(tuple(layer.kind for layer in chain), in_flash, recompute)
+    visits, firsts = _visits_of(_layer_kinds(len(chain)), in_flash, recompute)
+    made, last_block = _Sweeps(run, lanes, size, rate), len(chain) - 2
     return visits, tuple(
-        _sweep(run, lanes, size, chain, index, phase, rate, in_flash[index]) for index, phase in firsts
+        made.sweep(chain[index], phase, feeds_head=index == last_block, in_flash=in_flash[index])
+        for index, phase in firsts
     )
 
 
@@ -286,11 +309,7 @@ def _updates(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Optimizer times; layers that are alike share one."""
     kept, optimizer, spec = 1.0 - run.training.weight_sparsity, run.training.optimizer, run.cluster.memoryx
-    firsts: dict[tuple[str, bool], int] = {}
-    kinds = tuple(
-        firsts.setdefault((layer.kind, flash), len(firsts)) for layer, flash in zip(chain, in_flash, strict=True)
-    )
-    examples = [kinds.index(kind) for kind in range(len(firsts))]
+    kinds, examples = _update_kinds(len(chain), in_flash)
     return kinds, tuple(
         memoryx.update_time_s(spec, chain[index].parameters * kept, optimizer, in_flash=in_flash[index])
         for index in examples
@@ -314,7 +333,11 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     release, rate = pick_release(cluster.system.calibration, cluster.software_release)
     parameters = parameter_count(run.model, training.sequence_length)
     in_dram = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))
-    in_flash = tuple(index + 1 > in_dram + 1e-9 for index in range(len(chain)))
+    in_flash = (
+        tuple(index + 1 > in_dram + 1e-9 for index in range(len(chain)))
+        if in_dram < len(chain)
+        else NO_FLASH * len(chain)
+    )
     visits, kinds = _visits(run, lanes, size, chain, rate, in_flash)
     update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(

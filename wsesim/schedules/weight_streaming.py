@@ -285,8 +285,9 @@ def numbers_of(cluster: ClusterSpec, plan: Plan) -> Numbers:
     }
     shared: dict[Key, float] = {("update_s", kind): value for kind, value in enumerate(plan.update_s)}
     sizes: dict[Key, int] = {("input_bytes", 0): plan.input_bytes}
+    speeds, ports = [kind.speed for kind in classes], [kind.io_bytes_per_s for kind in classes]
     for index, sweep in enumerate(plan.kinds):
-        per_class |= _sweep_times(index, sweep, plan)
+        per_class |= _sweep_times(index, sweep, speeds, ports)
         shared["down_s", index] = sweep.chunk_bytes / min(sweep.rate_bytes_per_s, fabric)
         shared["up_s", index] = sweep.chunk_bytes / min(cluster.memoryx.ingress_bytes_per_s, fabric)
         sizes["chunk_bytes", index] = sweep.chunk_bytes
@@ -310,12 +311,13 @@ def numbers_of(cluster: ClusterSpec, plan: Plan) -> Numbers:
     )
 
 
-def _sweep_times(index: int, sweep: Sweep, plan: Plan) -> dict[Key, list[float]]:
+def _sweep_times(index: int, sweep: Sweep, speeds: list[float], ports: list[float]) -> dict[Key, list[float]]:
     """Times of one kind of sweep that differ from class to class. [s]"""
+    chunk_s = sweep.gemm_s / sweep.num_chunks
     return {
-        ("sequencing_s", index): [sweep.sequencing_s / kind.speed for kind in plan.classes],
-        ("chunk_s", index): [sweep.gemm_s / sweep.num_chunks / kind.speed for kind in plan.classes],
-        ("attention_s", index): [sweep.attention_s / kind.speed for kind in plan.classes],
-        ("save_s", index): [sweep.saved_bytes / kind.io_bytes_per_s for kind in plan.classes],
-        ("fetch_s", index): [sweep.fetched_bytes / kind.io_bytes_per_s for kind in plan.classes],
+        ("sequencing_s", index): [sweep.sequencing_s / speed for speed in speeds],
+        ("chunk_s", index): [chunk_s / speed for speed in speeds],
+        ("attention_s", index): [sweep.attention_s / speed for speed in speeds],
+        ("save_s", index): [sweep.saved_bytes / port for port in ports],
+        ("fetch_s", index): [sweep.fetched_bytes / port for port in ports],
     }
