@@ -1,4 +1,8 @@
-"""Print what wsesim costs, as ratios to a bare SimPy loop that does nothing with the same number of events."""
+"""Print what wsesim costs: ``python -m benchmarks.speed``.
+
+Times depend on the machine, so what counts are ratios within one run: to a bare SimPy loop of as
+many events that does nothing, and of the recurrence to SimPy. Event counts are asserted.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,40 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import simpy
 from rich.console import Console
 from rich.table import Table
 
+import wsesim
 from benchmarks.speed.cases import CASES
-from wsesim.simulation import run_schedule
+from wsesim.config.cluster import ExceptionSpec
+from wsesim.config.loader import Run
+from wsesim.engine.clock import Clock
+from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.schedules.plan import make_plan
+from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
+from wsesim.simulation import run_many, run_schedule
 from wsesim.units import show
 
-REPEATS = 3
+REPEATS = 5
+BATCH = 1000
+
+
+def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Shortest processor time of several. [s]"""
+    times = []
+    for _ in range(repeats):
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return min(times)
 
 
 def bare_loop_s(num_events: int) -> float:
-    """Wall time of a SimPy environment that processes timeouts and nothing else. [s]"""
+    """Processor time of a SimPy environment that processes timeouts and nothing else. [s]"""
     env = simpy.Environment()
 
     def tick() -> simpy.events.ProcessGenerator:
@@ -27,53 +51,127 @@ def bare_loop_s(num_events: int) -> float:
             yield env.timeout(1.0)
 
     env.process(tick())
-    started = time.perf_counter()
+    started = time.process_time()
     env.run()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
-def whole_process(*arguments: str) -> tuple[float, float]:
-    """Wall time and peak memory of one `wsesim` process. [s], [bytes]"""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "wsesim", *arguments], check=True, stdout=subprocess.DEVNULL)
-    elapsed = time.perf_counter() - started
-    return elapsed, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
+def event_loop_s(run: Run, num_steps: int) -> float:
+    """Processor time of the events of some steps, without setting them up. [s]"""
+    plan, clock = make_plan(run), Clock()
+    events = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(run.cluster, plan), 1)
+    events.start()
+    started = time.process_time()
+    clock.run_until(events.step_done[num_steps - 1])
+    return time.process_time() - started
+
+
+def table_of(*columns: str) -> Table:
+    """An empty table whose first column is text."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    return table
 
 
 def simulations() -> Table:
-    """Every case: events, time, events per second, and time over that of a bare loop."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("case", "events", "simulation", "events/s", "over a bare loop"):
-        table.add_column(column, justify="left" if column == "case" else "right")
+    """Every case on SimPy: events, time, and time over that of a bare loop; and the recurrence."""
+    table = table_of("case", "events", "SimPy", "events/s", "over a bare loop", "recurrence")
     for case in CASES:
         run = case.load()
-        results = [run_schedule(run) for _ in range(REPEATS)]
-        best = min(result.wall_s for result in results)
-        events = results[0].num_events
-        assert events == case.events, (
-            f"{case.name}: {events} events, expected {case.events}; see benchmarks/speed/cases.py"
+        events = run_schedule(run).num_events
+        assert events == case.events, f"{case.name}: {events} events, not {case.events}; see benchmarks/speed/cases.py"
+        best, bare = best_s(lambda run=run: run_schedule(run)), min(bare_loop_s(events) for _ in range(REPEATS))  # type: ignore[misc]
+        other = best_s(lambda run=run: run_schedule(run, engine="recurrence"))  # type: ignore[misc]
+        table.add_row(
+            case.name, f"{events:,}", show(best, "s"), f"{events / best:,.0f}", f"{best / bare:.1f} x", show(other, "s")
         )
-        bare = min(bare_loop_s(events) for _ in range(REPEATS))
-        table.add_row(case.name, f"{events:,}", show(best, "s"), f"{events / best:,.0f}", f"{best / bare:.1f} x")
+    return table
+
+
+def scenarios(count: int) -> list[Run]:
+    """Runs of a 40-layer model that differ in efficiency and system count."""
+    base = wsesim.load("andromeda_13b")
+    system, calibration = base.cluster.system, base.cluster.system.calibration
+    runs = []
+    for index in range(count):
+        fitted = calibration.model_copy(update={"gemm_efficiency": 0.2 + 0.2 * index / count})
+        own = base.cluster.model_copy(update={"system": system.model_copy(update={"calibration": fitted})})
+        runs.append(replace(base, cluster=own).on(1 + index % 12, 90 * (1 + index % 12)))
+    return runs
+
+
+def many() -> Table:
+    """What a batch of scenarios costs, and how cost grows."""
+    table = table_of("recurrence", "time", "each", "")
+    batch = scenarios(BATCH)
+    alone = best_s(lambda: run_schedule(batch[0]))
+    together = best_s(lambda: run_many(batch))
+    ratio = f"{alone / together * BATCH:.0f} x SimPy, {BATCH / together:,.0f} scenarios/s and core"
+    table.add_row(f"{BATCH:,} scenarios of 13B", show(together, "s"), show(together / BATCH, "s"), ratio)
+    large = wsesim.load("andromeda_13b", ["cluster.name=cs3_2048", "cluster.system=cs2"])
+    curve = [large.on(2**power, 90 * 2**power) for power in range(12)]
+    table.add_row("1 to 2048 systems, doubling", show(best_s(lambda: run_many(curve)), "s"), "", "identical systems")
+    whole = [large.on(count, 90 * count) for count in range(1, 2049)]
+    table.add_row(
+        "1 to 2048 systems, every count", show(best_s(lambda: run_many(whole), 2), "s"), "", "identical systems"
+    )
+    for depth in (20, 40, 80):
+        run = wsesim.load("andromeda_13b", [f"model.num_layers={depth}"])
+        spent = best_s(lambda run=run: run_schedule(run, engine="recurrence"))  # type: ignore[misc]
+        table.add_row(f"{depth} layers", show(spent, "s"), show(spent / depth, "s"), "per layer")
+    return table
+
+
+def different(count: int) -> Run:
+    """A run in which every system computes at its own speed."""
+    large = wsesim.load("andromeda_13b", ["cluster.name=cs3_2048", "cluster.system=cs2"]).on(count, 90 * count)
+    slower = tuple(ExceptionSpec(systems=(index,), speed=1.0 - 1e-4 * index) for index in range(count))
+    return replace(large, cluster=large.cluster.model_copy(update={"exceptions": slower}))
+
+
+def all_different() -> Table:
+    """Cost where no two systems are alike."""
+    table = table_of("every system different", "recurrence", "per system and tensor", "SimPy")
+    for count in (12, 48, 192, 768):
+        run = different(count)
+        spent = best_s(lambda run=run: run_schedule(run, engine="recurrence"), 3)  # type: ignore[misc]
+        tensors = 3 * sum(1 for _ in make_plan(run).visits)
+        slow = show(best_s(lambda run=run: run_schedule(run), 1), "s") if count <= 48 else ""  # type: ignore[misc]
+        table.add_row(f"{count} systems", show(spent, "s"), show(spent / count / tensors, "s"), slow)
+    return table
+
+
+def event_loop() -> Table:
+    """The event loop alone, against a bare loop of as many events."""
+    table = table_of("event loop of 13B", "events", "time", "over a bare loop")
+    run = wsesim.load("andromeda_13b")
+    events = run_schedule(run).num_events
+    spent = min(event_loop_s(run, 3) for _ in range(REPEATS))
+    bare = min(bare_loop_s(events) for _ in range(REPEATS))
+    table.add_row("3 steps", f"{events:,}", show(spent, "s"), f"{spent / bare:.1f} x")
     return table
 
 
 def processes() -> Table:
     """Whole processes, start-up included."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("command", "whole process", "over `python -c pass`", "peak memory so far"):
-        table.add_column(column, justify="left" if column == "command" else "right")
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
-    nothing = time.perf_counter() - started
-    for arguments in (("--help",), ("run", "andromeda_13b"), ("run", "gpt_1t_cs2_192")):
-        runs = [whole_process(*arguments) for _ in range(REPEATS)]
-        best = min(elapsed for elapsed, _ in runs)
-        table.add_row(
-            "wsesim " + " ".join(arguments), show(best, "s"), f"{best / nothing:.0f} x", show(runs[-1][1], "bytes")
-        )
+    table = table_of("command", "whole process", "over `python -c pass`", "peak memory so far")
+    nothing = min(_process_s([sys.executable, "-c", "pass"]) for _ in range(REPEATS))
+    commands = (["--help"], ["run", "andromeda_13b"], ["run", "andromeda_13b", "--engine", "recurrence"])
+    for arguments in (*commands, ["run", "gpt_1t_cs2_192"]):
+        best = min(_process_s([sys.executable, "-m", "wsesim", *arguments]) for _ in range(REPEATS))
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
+        table.add_row("wsesim " + " ".join(arguments), show(best, "s"), f"{best / nothing:.0f} x", show(peak, "bytes"))
     return table
 
 
-console = Console(width=100)
-console.print(simulations(), "", processes())
+def _process_s(command: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    console = Console(width=110)
+    for part in (simulations, event_loop, many, all_different, processes):
+        console.print(part(), "")
