@@ -94,12 +94,15 @@ def _origin(key: str, raw: dict[str, Any], defaults: dict[str, str], place: str)
     return Origin(key, raw["value"], unit, status, source, note, low, high, place)
 
 
-def _is_quantity(key: str, value: Any) -> bool:
-    """Whether a bare value is a number, or a string with the unit that the key promises."""
+def _is_quantity(key: str, value: Any, *, is_marked: bool = False) -> bool:
+    """Whether a value is a number, or a string with the unit that the key promises.
+
+    A string without unit may as well be a name; it is a number only where the file marks it as one.
+    """
     if isinstance(value, str):
         unit = unit_of_field(key)
         try:
-            return unit != "-" and parse_quantity(value, unit) is not None
+            return (unit != "-" or is_marked) and parse_quantity(value, unit) is not None
         except ValueError:
             return False
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -137,7 +140,9 @@ def unwrap(
         key = f"{prefix}{name}"
         if is_number_table(value):
             plain[name] = value["value"]
-            origins[key] = _origin(key, value, given, place)
+            origin = _origin(key, value, given, place)
+            if _is_quantity(key, value["value"], is_marked=True):
+                origins[key] = origin
         elif isinstance(value, dict):
             plain[name], below = unwrap(value, place, given, f"{key}.")
             origins |= below

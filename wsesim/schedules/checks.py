@@ -100,10 +100,9 @@ def _pieces(run: Run) -> None:
             f"raise weight_buffer_bytes and gradient_buffer_bytes to at least {SMALLEST_BUFFER_BYTES}"
         )
     at_least = run.cluster.simulation.chunks_per_layer
-    pieces = sum(
-        max(at_least, layer.streamed_parameters * weight_bytes / room)
-        for layer in layers(run.model, run.training.sequence_length)
-    )
+    embedding, *blocks, head = layers(run.model, run.training.sequence_length)
+    counts = ((embedding, 1), (blocks[0], len(blocks)), (head, 1))
+    pieces = sum(count * max(at_least, layer.streamed_parameters * weight_bytes / room) for layer, count in counts)
     if pieces > MOST_PIECES:
         raise ConfigError(
             f"{run.place}: the weights of one pass travel in {pieces:.3g} pieces, more than {MOST_PIECES:,}; lower "
