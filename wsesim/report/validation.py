@@ -39,7 +39,7 @@ def _choose(what: str | None) -> tuple[list[Measurement], bool]:
     return chosen, False
 
 
-def gather(what: str | None, calibration: str | None) -> tuple[list[Prediction], list[LossPrediction]]:
+def gather(what: str | None, calibration: str | None = None) -> tuple[list[Prediction], list[LossPrediction]]:
     """Predict a set, a CSV file, or everything, with the shipped or another calibration."""
     rows, with_losses = _choose(what)
     predictions = predict_all(rows, None if calibration is None else load_calibration(calibration))

@@ -1,0 +1,502 @@
+"""Weight streaming on plans that can be worked out by hand.
+
+One system behind a port of 1 GB/s, so that a megabyte takes a millisecond, and gradients that
+come back at half of that. Times are in milliseconds; a plan says what each device alone takes,
+the tests say who waits for whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import laid_over, tiny_run
+from wsesim.config.cluster import ClusterSpec
+from wsesim.engine.clock import Clock
+from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.trace import Span
+from wsesim.errors import SimulationStuck
+from wsesim.hardware.swarmx import system_classes
+from wsesim.hardware.wafer import Lanes
+from wsesim.metrics.utilization import bytes_per_step
+from wsesim.schedules.plan import Phase, Plan, Sweep, Visit, make_plan
+from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
+from wsesim.simulation import run_schedule
+from wsesim.workload.transformer import Layer
+
+MS, MB = 1e-3, 1_000_000
+UP = 2.0
+"""Time of a gradient on its way up over that of its weights on their way down. [-]"""
+
+MILLISECONDS = st.floats(0.01, 100.0)
+few = settings(deadline=None, max_examples=60)
+
+
+class Pass(NamedTuple):
+    """One layer's weights pass over the wafer once."""
+
+    layer: int
+    phase: Phase
+    stream_ms: float
+    compute_ms: float
+    num_chunks: int = 1
+    streams_table: bool = False
+    saved_ms: float = 0.0
+    fetched_ms: float = 0.0
+
+    def sweep(self) -> Sweep:
+        """The same in bytes and seconds."""
+        return Sweep(
+            phase=self.phase,
+            streams_table=self.streams_table,
+            chunk_bytes=max(1, round(self.stream_ms * MB / self.num_chunks)),
+            num_chunks=self.num_chunks,
+            gemm_s=self.compute_ms * MS,
+            attention_s=0.0,
+            sequencing_s=0.0,
+            rate_bytes_per_s=1e12,
+            saved_bytes=round(self.saved_ms * MB),
+            fetched_bytes=round(self.fetched_ms * MB),
+        )
+
+
+def cluster(**overrides: Any) -> ClusterSpec:
+    """One system whose port is the bottleneck of the way down, and MemoryX that of the way up."""
+    base = {
+        "system": {"wafer": {"io_bytes_per_s": "1 GB/s"}},
+        "memoryx": {"egress_bytes_per_s": "1 TB/s", "ingress_bytes_per_s": 1e9 / UP, "tensor_latency_s": 0.0},
+        "swarmx": {"link_bytes_per_s": "1 TB/s", "hop_latency_s": 0.0},
+    }
+    return tiny_run(cluster=laid_over(base, overrides)).cluster
+
+
+def plan_of(
+    spec: ClusterSpec,
+    passes: Sequence[Pass],
+    *,
+    update_ms: Sequence[float] = (),
+    waits_for_norm: bool = False,
+    num_micro_batches: int = 1,
+    micro_batch_size: int = 1,
+) -> Plan:
+    """A plan by hand; every layer is its own, and its input takes no time."""
+    num_layers = 1 + max(one.layer for one in passes)
+    layer = Layer("layer", "block", 0, 0, 1, 0.0, 0.0, 0.0, 0.0)
+    return Plan(
+        visits=tuple(Visit(one.layer, kind) for kind, one in enumerate(passes)),
+        kinds=tuple(one.sweep() for one in passes),
+        layers=(layer,) * num_layers,
+        update_s=tuple(time * MS for time in (update_ms or [0.0] * num_layers)),
+        waits_for_norm=waits_for_norm,
+        micro_batch_size=micro_batch_size,
+        num_micro_batches=num_micro_batches,
+        input_bytes=0,
+        input_workers=1,
+        lanes=Lanes(1.0, 1, 1, 1, 1, "sram"),
+        classes=system_classes(spec),
+        software_release="",
+        release_rate=1.0,
+    )
+
+
+def drive(spec: ClusterSpec, plan: Plan, num_steps: int = 3) -> DiscreteEvents:
+    """The plan after some steps."""
+    clock = Clock()
+    events = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(spec, plan), plan.num_micro_batches)
+    events.start()
+    for step in range(num_steps):
+        clock.run_until(events.step_done[step])
+    return events
+
+
+def step_ms(spec: ClusterSpec, plan: Plan) -> float:
+    """One step in the steady state."""
+    (ends,) = drive(spec, plan, num_steps=5).step_ends_s
+    return (ends[-1] - ends[-2]) / MS
+
+
+def spans(events: DiscreteEvents, part: str, kind: str, phase: str = "", step: int = 1) -> list[Span]:
+    """What one part did in one step, in order."""
+    return [
+        span for span in events.trace if (span.part, span.kind, span.step) == (part, kind, step) and phase in span.phase
+    ]
+
+
+def there_and_back(num_layers: int, stream_ms: float, compute_ms: float, num_chunks: int = 1) -> list[Pass]:
+    """Equal layers, forward and back."""
+    forward = [Pass(layer, "forward", stream_ms, compute_ms, num_chunks) for layer in range(num_layers)]
+    back = [Pass(layer, "backward", stream_ms, compute_ms, num_chunks) for layer in reversed(range(num_layers))]
+    return forward + back
+
+
+def forward_ms(spec: ClusterSpec, passes: list[Pass]) -> float:
+    """From the first weight sent to the end of the forward pass, in the first step."""
+    return spans(drive(spec, plan_of(spec, passes), num_steps=1), "wafer.0", "gemm", "forward", step=0)[-1].end_s / MS
+
+
+# Bytes are whole: a megabyte is a millisecond to six digits, and times are of at least a hundredth.
+WHOLE_BYTES = 1e-3
+
+
+# One system, one layer
+
+
+@few
+@given(MILLISECONDS, MILLISECONDS, MILLISECONDS, MILLISECONDS, MILLISECONDS)
+def test_one_layer_is_broadcast_latency_work_gradient_and_update(
+    stream: float, latency: float, forward: float, backward: float, update: float
+) -> None:
+    spec = cluster(memoryx={"tensor_latency_s": latency * MS})
+    passes = [Pass(0, "forward", stream, forward), Pass(0, "backward", stream, backward)]
+    # the weights for the backward pass come down while the wafer works forward
+    expected = stream + latency + max(forward, stream) + backward + UP * stream + update
+    assert step_ms(spec, plan_of(spec, passes, update_ms=[update])) == pytest.approx(expected, rel=WHOLE_BYTES)
+
+
+def test_a_tree_adds_its_hops_once_down_and_once_up() -> None:
+    passes = [Pass(0, "forward", 1.0, 10.0), Pass(0, "backward", 1.0, 10.0)]
+    alone, many = cluster(), cluster(num_systems=16, swarmx={"hop_latency_s": "5 ms"})
+    longer = step_ms(many, plan_of(many, passes)) - step_ms(alone, plan_of(alone, passes))
+    # sixteen systems hang three hops of 5 ms below MemoryX; differences of times around 0.1 s
+    assert longer == pytest.approx(2 * 3 * 5.0, rel=1e-9)
+
+
+# Layers overlap
+
+
+@few
+@given(st.integers(1, 8), MILLISECONDS, MILLISECONDS, MILLISECONDS)
+def test_equal_layers_take_one_broadcast_one_compute_then_the_longer_of_the_two(
+    num_layers: int, stream: float, compute: float, latency: float
+) -> None:
+    spec = cluster(memoryx={"tensor_latency_s": latency * MS})
+    expected = stream + latency + compute + (num_layers - 1) * max(stream, compute)
+    found = forward_ms(spec, there_and_back(num_layers, stream, compute))
+    assert found == pytest.approx(expected, rel=WHOLE_BYTES)
+
+
+def test_compute_bound_layers_hide_their_weights() -> None:
+    spec = cluster()
+    events = drive(spec, plan_of(spec, there_and_back(6, stream_ms=1.0, compute_ms=5.0)))
+    work = spans(events, "wafer.0", "gemm")
+    assert len(work) == 12
+    # the wafer never pauses once it has begun: the next piece starts at the very moment
+    assert all(one.end_s == other.start_s for one, other in zip(work, work[1:], strict=False))
+
+
+def test_stream_bound_layers_keep_the_link_busy() -> None:
+    spec = cluster()
+    events = drive(spec, plan_of(spec, there_and_back(6, stream_ms=5.0, compute_ms=1.0)))
+    sent = spans(events, "swarmx_down", "transfer")
+    assert len(sent) == 12
+    assert all(one.end_s == other.start_s for one, other in zip(sent, sent[1:], strict=False))
+
+
+@few
+@given(st.integers(1, 16), MILLISECONDS, MILLISECONDS)
+def test_the_chunks_of_a_layer_overlap_as_layers_do(num_chunks: int, stream: float, compute: float) -> None:
+    spec = cluster()
+    piece, work = stream / num_chunks, compute / num_chunks
+    expected = piece + work + (num_chunks - 1) * max(piece, work)
+    found = forward_ms(spec, there_and_back(1, stream, compute, num_chunks))
+    # a sixteenth of a hundredth of a millisecond is 625 bytes
+    assert found == pytest.approx(expected, rel=2 * WHOLE_BYTES)
+
+
+# Bounded buffers
+
+
+@few
+@given(st.integers(1, 6), MILLISECONDS, MILLISECONDS, MILLISECONDS)
+def test_a_buffer_of_one_chunk_makes_streaming_and_computing_alternate(
+    num_layers: int, stream: float, compute: float, latency: float
+) -> None:
+    chunk_bytes = max(1, round(stream * MB))
+    spec = cluster(
+        memoryx={"tensor_latency_s": latency * MS}, system={"wafer": {"weight_buffer_bytes": 1.5 * chunk_bytes}}
+    )
+    expected = num_layers * (stream + latency + compute)
+    found = forward_ms(spec, there_and_back(num_layers, stream, compute))
+    assert found == pytest.approx(expected, rel=WHOLE_BYTES)
+
+
+def test_a_buffer_of_two_chunks_is_enough_to_overlap() -> None:
+    two = cluster(system={"wafer": {"weight_buffer_bytes": 2.0 * 3 * MB}})
+    passes = there_and_back(6, stream_ms=3.0, compute_ms=2.0)
+    # one on its way while the other is used; differences of times around 0.1 s
+    assert forward_ms(two, passes) == pytest.approx(forward_ms(cluster(), passes), rel=1e-9)
+
+
+def test_gradients_without_room_stop_the_wafer() -> None:
+    tight = cluster(system={"wafer": {"gradient_buffer_bytes": 1.5 * MB}})
+    events = drive(tight, plan_of(tight, there_and_back(4, stream_ms=1.0, compute_ms=0.5)))
+    # a gradient leaves in 2 ms, made in 0.5: each but the first waits for the one before to have left
+    waits = spans(events, "wafer.0", "wait_gradients", "backward")
+    assert len(waits) == 3
+    assert not spans(drive(cluster(), plan_of(cluster(), there_and_back(4, 1.0, 0.5))), "wafer.0", "wait_gradients", "b")
+
+
+@few
+@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([1.0, 1.5, 100.0]))
+def test_what_was_sent_is_used_and_every_buffer_empties(num_layers: int, num_chunks: int, room: float) -> None:
+    buffer = {"weight_buffer_bytes": room * MB, "gradient_buffer_bytes": room * MB}
+    spec = cluster(system={"wafer": buffer})
+    passes = there_and_back(num_layers, 1.0, 1.0, num_chunks)
+    events = drive(spec, plan_of(spec, passes, update_ms=[1.0] * num_layers, waits_for_norm=True))
+    events.clock.run_until(events.clock.timeout(UP * MS + 0.5 * MS))  # the last gradient leaves, the update has begun
+    (lane,) = events.lanes
+    for name in ("weight_room", "gradient_room"):
+        assert lane.room[name].free == lane.room[name].capacity
+        assert 0 <= lane.room[name].lowest_free < lane.room[name].capacity
+
+
+# The optimizer
+
+
+def test_without_a_norm_each_layer_is_updated_when_its_gradient_is_in() -> None:
+    spec = cluster()
+    plan = plan_of(spec, there_and_back(4, stream_ms=1.0, compute_ms=5.0), update_ms=[0.5] * 4)
+    events = drive(spec, plan)
+    updates, gradients = spans(events, "optimizer", "update"), spans(events, "swarmx_up", "transfer")
+    assert [span.layer for span in updates] == [3, 2, 1, 0]
+    assert [span.start_s for span in updates] == [span.end_s for span in gradients]
+
+
+def test_with_a_norm_the_first_update_waits_for_the_last_gradient() -> None:
+    spec = cluster()
+    plan = plan_of(spec, there_and_back(4, stream_ms=1.0, compute_ms=5.0), update_ms=[0.5] * 4, waits_for_norm=True)
+    events = drive(spec, plan)
+    updates, gradients = spans(events, "optimizer", "update"), spans(events, "swarmx_up", "transfer")
+    assert [span.layer for span in updates] == [0, 1, 2, 3]
+    assert updates[0].start_s == gradients[-1].end_s
+    # and the next step's first weight waits for the first update
+    assert spans(events, "swarmx_down", "transfer", step=2)[0].start_s == updates[0].end_s
+
+
+def test_the_norm_costs_the_updates_that_could_have_been_made_before() -> None:
+    spec = cluster()
+    passes = there_and_back(2, stream_ms=1.0, compute_ms=10.0)
+    with_norm = plan_of(spec, passes, update_ms=[1.0, 30.0], waits_for_norm=True)
+    without = plan_of(spec, passes, update_ms=[1.0, 8.0], waits_for_norm=False)
+    tail = UP * 1.0 + 1.0
+    # without: the long update runs while layer 0 goes backward, and only the last one counts
+    assert step_ms(spec, without) == pytest.approx(1.0 + 4 * 10.0 + tail, rel=1e-9)
+    # with: layer 1 waits for both updates, layer 0 works meanwhile
+    assert step_ms(spec, with_norm) == pytest.approx(1.0 + 4 * 10.0 + tail + 30.0 - 10.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("waits_for_norm", [False, True])
+def test_no_weight_leaves_before_its_update(waits_for_norm: bool) -> None:
+    spec = cluster()
+    plan = plan_of(
+        spec, there_and_back(4, stream_ms=1.0, compute_ms=0.1), update_ms=[3.0] * 4, waits_for_norm=waits_for_norm
+    )
+    events = drive(spec, plan)
+    updated = {span.layer: span.end_s for span in spans(events, "optimizer", "update", step=1)}
+    for sent in spans(events, "swarmx_down", "transfer", step=2):
+        assert sent.start_s >= updated[sent.layer]
+
+
+# Tied embeddings
+
+
+def tied(head_last: bool) -> list[Pass]:
+    """An embedding whose table the head streams, too, and a block between them."""
+    forward = [
+        Pass(0, "forward", 1.0, 1.0),
+        Pass(1, "forward", 1.0, 1.0),
+        Pass(2, "forward", 2.0, 1.0, streams_table=True),
+    ]
+    head, block = Pass(2, "backward", 2.0, 1.0, streams_table=True), Pass(1, "backward", 1.0, 1.0)
+    embedding = Pass(0, "backward", 1.0, 1.0)
+    return forward + ([embedding, block, head] if head_last else [head, block, embedding])
+
+
+@pytest.mark.parametrize("head_last", [False, True])
+def test_a_tied_embedding_waits_for_both_contributions(head_last: bool) -> None:
+    spec = cluster()
+    events = drive(spec, plan_of(spec, tied(head_last), update_ms=[0.5, 0.5, 0.5]))
+    table = next(span for span in spans(events, "optimizer", "update") if span.layer == 0)
+    contributions = [span.end_s for span in spans(events, "swarmx_up", "transfer") if span.layer in (0, 2)]
+    assert len(contributions) == 2
+    assert table.start_s >= max(contributions)
+
+
+def test_a_tied_head_waits_for_the_update_of_the_table() -> None:
+    spec = cluster()
+    passes = [one for one in tied(head_last=True) if one.layer != 1 or one.phase == "forward"]
+    passes.insert(3, Pass(1, "backward", 1.0, 1.0))
+    events = drive(spec, plan_of(spec, passes[2:3] + passes[:2] + passes[3:], update_ms=[7.0, 0.5, 0.5]))
+    table = next(span for span in spans(events, "optimizer", "update", step=1) if span.layer == 0)
+    head = spans(events, "swarmx_down", "transfer", "forward", step=2)[0]
+    assert head.layer == 2
+    assert head.start_s >= table.end_s
+
+
+# Gradient accumulation
+
+
+def test_every_micro_batch_streams_the_weights_again() -> None:
+    spec = cluster()
+    passes = there_and_back(3, stream_ms=1.0, compute_ms=2.0, num_chunks=2)
+    events = drive(spec, plan_of(spec, passes, num_micro_batches=5, update_ms=[1.0] * 3))
+    assert len(spans(events, "swarmx_down", "transfer")) == 5 * 6 * 2
+    assert len(spans(events, "swarmx_up", "transfer")) == 5 * 3 * 2
+    assert [span.layer for span in spans(events, "optimizer", "update")] == [2, 1, 0]
+
+
+@few
+@given(st.integers(1, 6), MILLISECONDS, MILLISECONDS, MILLISECONDS)
+def test_compute_bound_micro_batches_follow_without_a_gap(
+    num_micro_batches: int, stream: float, extra: float, update: float
+) -> None:
+    compute = UP * stream + extra
+    spec = cluster()
+    passes = [Pass(0, "forward", stream, compute), Pass(0, "backward", stream, compute)]
+    plan = plan_of(spec, passes, num_micro_batches=num_micro_batches, update_ms=[update])
+    expected = stream + num_micro_batches * 2 * compute + UP * stream + update
+    assert step_ms(spec, plan) == pytest.approx(expected, rel=WHOLE_BYTES)
+
+
+# Activations
+
+
+def offloading(num_layers: int, move_ms: float) -> list[Pass]:
+    """Layers whose activations leave after the forward pass and come back before the backward pass."""
+    passes = there_and_back(num_layers, stream_ms=0.1, compute_ms=1.0)
+    return [
+        one._replace(saved_ms=move_ms) if one.phase == "forward" else one._replace(fetched_ms=move_ms) for one in passes
+    ]
+
+
+@pytest.mark.parametrize("move_ms", [0.2, 1.0, 5.0])
+def test_activations_are_back_before_the_backward_sweep(move_ms: float) -> None:
+    spec = cluster()
+    events = drive(spec, plan_of(spec, offloading(5, move_ms)))
+    saved = spans(events, "port_out_activations.0", "activations")
+    fetched = spans(events, "port_in_activations.0", "activations")
+    work = spans(events, "wafer.0", "gemm", "backward")
+    assert [span.layer for span in saved] == [0, 1, 2, 3, 4]
+    assert [span.layer for span in fetched] == [span.layer for span in work] == [4, 3, 2, 1, 0]
+    assert fetched[0].start_s >= saved[-1].end_s
+    assert all(back.end_s <= used.start_s for back, used in zip(fetched, work, strict=True))
+
+
+def test_activations_come_back_at_most_two_layers_ahead() -> None:
+    spec = cluster()
+    events = drive(spec, plan_of(spec, offloading(6, move_ms=0.01)))
+    fetched = spans(events, "port_in_activations.0", "activations")
+    work = spans(events, "wafer.0", "gemm", "backward")
+    assert all(ahead.start_s >= used.start_s for ahead, used in zip(fetched[2:], work, strict=False))
+
+
+def test_a_port_that_is_slow_for_activations_decides() -> None:
+    spec = cluster()
+    num_layers, move = 6, 20.0
+    # all leave one after another and come back one after another; the rest hides behind that, but for
+    # the first layer that makes them, the last that uses them, and its gradient
+    expected = 0.1 + 1.0 + 2 * num_layers * move + 1.0 + UP * 0.1
+    # chunks of weights pass the same port between them
+    assert step_ms(spec, plan_of(spec, offloading(num_layers, move))) == pytest.approx(expected, abs=num_layers * 0.1)
+
+
+# Input
+
+
+def test_a_starved_wafer_runs_at_the_rate_of_its_input_workers() -> None:
+    spec = cluster(input={"worker_samples_per_s": 100.0})
+    passes = [Pass(0, "forward", 0.1, 1.0), Pass(0, "backward", 0.1, 1.0)]
+    plan = plan_of(spec, passes, num_micro_batches=3, micro_batch_size=4)
+    # 12 samples at 100 a second; sums of a few dozen doubles
+    assert step_ms(spec, plan) == pytest.approx(120.0, rel=1e-9)
+
+
+def test_workers_share_the_preparation() -> None:
+    run = tiny_run(
+        training={"global_batch_size": 16},
+        cluster={"input": {"worker_samples_per_s": 10.0, "num_workers_per_system": 4}},
+    )
+    # 16 samples, four workers at 10 a second; sums of a few dozen doubles
+    assert run_schedule(run).step_time_s == pytest.approx(0.4, rel=1e-9)
+
+
+def test_fast_input_costs_nothing() -> None:
+    passes = there_and_back(2, stream_ms=0.1, compute_ms=1.0)
+    fast, endless = cluster(input={"worker_samples_per_s": 1e6}), cluster()
+    assert step_ms(fast, plan_of(fast, passes)) == pytest.approx(step_ms(endless, plan_of(endless, passes)), rel=1e-9)
+
+
+# Stragglers
+
+
+def test_a_straggler_at_80_percent_makes_a_compute_bound_step_a_quarter_longer() -> None:
+    passes = there_and_back(3, stream_ms=1e-6, compute_ms=1.0)
+    equal, mixed = cluster(num_systems=4), cluster(num_systems=4, exceptions=[{"systems": [2], "speed": 0.8}])
+    plan = plan_of(mixed, passes)
+    ends = drive(mixed, plan, num_steps=5).step_ends_s
+    longest = max(end[-1] - end[-2] for end in ends) / MS
+    # a byte down and up takes some nanoseconds of six milliseconds
+    assert longest / step_ms(equal, plan_of(equal, passes)) == pytest.approx(1.0 / 0.8, rel=1e-5)
+
+
+def test_a_straggler_that_has_time_to_spare_costs_nothing() -> None:
+    passes = there_and_back(3, stream_ms=5.0, compute_ms=1.0)
+    mixed, equal = cluster(num_systems=4, exceptions=[{"systems": [2], "speed": 0.8}]), cluster(num_systems=4)
+    slower = max(end[-1] - end[-2] for end in drive(mixed, plan_of(mixed, passes), num_steps=5).step_ends_s) / MS
+    # but for its last piece of work, which nothing hides: 1 ms at 80 %
+    assert slower - step_ms(equal, plan_of(equal, passes)) == pytest.approx(1.0 / 0.8 - 1.0, rel=1e-6)
+
+
+# The plan of a run
+
+
+def phases(activations: str, num_layers: int) -> list[tuple[int, str]]:
+    plan = make_plan(tiny_run(model={"num_layers": num_layers}, training={"activations": activations}))
+    return [(visit.layer, plan.kinds[visit.kind].phase) for visit in plan.visits]
+
+
+def test_layers_pass_forward_and_then_in_reverse() -> None:
+    assert phases("offload", 2) == [
+        *[(layer, "forward") for layer in range(4)],
+        *[(layer, "backward") for layer in (3, 2, 1, 0)],
+    ]
+
+
+def test_recomputation_streams_all_but_the_last_block_of_a_segment_again() -> None:
+    # four blocks in two segments of two: the inputs of blocks 1 and 3 are kept
+    assert phases("recompute", 4)[6:] == [
+        (5, "backward"),
+        (3, "recompute"),
+        (4, "backward"),
+        (3, "backward"),
+        (1, "recompute"),
+        (2, "backward"),
+        (1, "backward"),
+        (0, "backward"),
+    ]
+
+
+def test_sparse_weights_stream_with_their_index() -> None:
+    dense, sparse = (run_schedule(tiny_run(training={"weight_sparsity": share})) for share in (0.0, 0.75))
+    ratio = bytes_per_step(sparse)["weights_in"] / bytes_per_step(dense)["weights_in"]
+    # a quarter of the weights, each 2 bytes and 1 byte of index; chunks are whole bytes
+    assert ratio == pytest.approx(0.25 * 1.5, rel=1e-4)
+
+
+# What cannot go on
+
+
+def test_a_chunk_larger_than_the_buffer_is_a_stuck_simulation_that_names_memoryx() -> None:
+    spec = cluster(system={"wafer": {"weight_buffer_bytes": 0.5 * MB}})
+    with pytest.raises(SimulationStuck, match="swarmx_down"):
+        drive(spec, plan_of(spec, there_and_back(1, stream_ms=1.0, compute_ms=1.0)))
+
+
+def test_plans_cut_layers_so_that_a_chunk_fits_the_buffer() -> None:
+    run = tiny_run(cluster={"system": {"wafer": {"weight_buffer_bytes": 10_000, "gradient_buffer_bytes": 7_000}}})
+    assert all(sweep.chunk_bytes <= 7_000 for sweep in make_plan(run).kinds)
+    assert run_schedule(run).is_steady
