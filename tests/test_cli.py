@@ -180,7 +180,14 @@ def test_one_option_scales_the_job() -> None:
 
 def test_settings_are_read_as_toml_and_the_last_one_counts() -> None:
     words = ["--set", "cluster.num_systems=2", "--set", "training.global_batch_size=240"]
-    words += ["--set", "cluster.num_systems=4", "--set", "cluster.memoryx.egress_bytes_per_s=2.4 Tb/s", "--set", "name=12"]
+    words += [
+        "--set",
+        "cluster.num_systems=4",
+        "--set",
+        "cluster.memoryx.egress_bytes_per_s=2.4 Tb/s",
+        "--set",
+        "name=12",
+    ]
     data = answer("run", "cerebras_gpt_111m", "--json", *words).json
     assert (data["num_devices"], data["name"]) == (4, "12")
 
@@ -208,14 +215,32 @@ def test_a_release_needs_no_quotes_on_the_command_line(release: str) -> None:
     assert "software release 2.1" in answer("run", "cerebras_gpt_111m", "--set", setting).out
 
 
-def test_a_release_that_was_never_measured_is_said() -> None:
-    notes = answer("run", "cerebras_gpt_111m", "--json", "--set", "cluster.software_release=9.9").json["notes"]
-    assert any("9.9 is not calibrated" in note for note in notes)
+@pytest.mark.parametrize(("release", "instead"), [("9.9", "2.3"), ("0.1", "1.7")])
+def test_a_release_that_was_never_measured_is_said(release: str, instead: str) -> None:
+    setting = f"cluster.software_release={release}"
+    notes = answer("run", "cerebras_gpt_111m", "--json", "--set", setting).json["notes"]
+    assert any(f"{release} is not calibrated" in note and f"{instead} is used in its place" in note for note in notes)
+
+
+def test_both_engines_give_the_same_answer() -> None:
+    words = ["run", "cerebras_gpt_111m", "--json", "--engine"]
+    one, other = (answer(*words, engine).json for engine in ("simpy", "recurrence"))
+    for key in ("step_time_s", "breakdown_s", "utilization", "training"):
+        assert one[key] == other[key]
 
 
 def test_tables() -> None:
     out = answer("run", "andromeda_13b").out
-    for words in ("samples/s", "step time", "MFU", "Where the time goes", "MemoryX", "time to train", "cost", "assumed"):
+    for words in (
+        "samples/s",
+        "step time",
+        "MFU",
+        "Where the time goes",
+        "MemoryX",
+        "time to train",
+        "cost",
+        "assumed",
+    ):
         assert words in out
     assert max(map(len, out.splitlines())) <= cli.PLAIN_WIDTH
 

@@ -746,7 +746,7 @@ FILES = [
         m_yaml="a: [1",
     ),
     wrong_run(
-        "deep YAML", by_path("m.yaml"), "error: m.yaml: is nested too deeply", "right file?", m_yaml="[" * 10_000
+        "deep YAML", by_path("m.yaml"), "error: m.yaml: is nested too deeply", "right file?", m_yaml="[" * 3_000
     ),
     wrong_run(
         "YAML of something else",
@@ -845,6 +845,25 @@ NAMES = [
         ("error: '../systems/cs2.toml' is not in the catalogue", "wsesim list"),
         {},
         ("explain", "../systems/cs2.toml"),
+    ),
+    Wrong("engine", ("--engine", "'turbo'", "'recurrence'"), {}, ("run", "bert_large", "--engine", "turbo")),
+    Wrong(
+        "layers without a trace",
+        ("error: --layers needs the trace", "drop one"),
+        {},
+        ("run", "bert_large", "--layers", "--engine", "recurrence"),
+    ),
+    Wrong(
+        "--calibration",
+        ("error: --calibration: calibration 'cs22' is not in the catalogue", "did you mean cs2?"),
+        {},
+        ("validate", "micro-batch", "--calibration", "cs22"),
+    ),
+    Wrong(
+        "--calibration file",
+        ("error: --calibration is 'x.toml'", "there is no such file", "check the path"),
+        {},
+        ("validate", "micro-batch", "--calibration", "x.toml"),
     ),
     Wrong("list", ("error: 'system' is not a kind", "did you mean systems?"), {}, ("list", "system")),
     Wrong(
@@ -1180,8 +1199,9 @@ def test_wrong_input_is_one_message(wrong: Wrong, tmp_path: Path, monkeypatch: p
     before = files_in(tmp_path)
     outcome = call(*wrong.argv)
     assert outcome.code == wrong.code, outcome.err
-    assert outcome.err.startswith("error: ")
-    assert outcome.err.count("error: ") == 1, "one message"
+    if "Usage: " not in outcome.err:  # the parser of the command line has a form of its own
+        assert outcome.err.startswith("error: ")
+        assert outcome.err.count("error: ") == 1, "one message"
     assert "Traceback" not in outcome.err
     place = 0
     for word in wrong.words:

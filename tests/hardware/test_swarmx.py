@@ -65,9 +65,7 @@ def test_a_broadcast_is_latency_of_all_hops_and_the_time_of_one_link() -> None:
 
 
 def together(table: Table, *, fold: bool) -> list[int]:
-    return sorted(
-        member for kind in system_classes(from_table(table).cluster, fold=fold) for member in kind.members
-    )
+    return sorted(member for kind in system_classes(from_table(table).cluster, fold=fold) for member in kind.members)
 
 
 @few
@@ -134,5 +132,5 @@ def test_a_node_that_the_tree_does_not_have_is_named() -> None:
 
 def test_more_systems_than_the_fabric_takes_do_not_fit() -> None:
     cluster = tiny_run(training={"global_batch_size": 193}, cluster={"num_systems": 193}).cluster
-    with pytest.raises(DoesNotFit, match="193 systems are more than .* 192"):
+    with pytest.raises(DoesNotFit, match=r"193 systems are more than .* 192"):
         system_classes(cluster)

@@ -49,9 +49,7 @@ def test_the_slow_part_takes_the_step(part: str) -> None:
 
 def test_a_slow_port_holds_activations_up() -> None:
     # activations leave and come back at 1 GB/s; weights are small beside them
-    found = shares(
-        {"system": {"wafer": {"io_bytes_per_s": "1 GB/s"}}}, global_batch_size=512, micro_batch_size=512
-    )
+    found = shares({"system": {"wafer": {"io_bytes_per_s": "1 GB/s"}}}, global_batch_size=512, micro_batch_size=512)
     assert found["activations"] > 0.5
 
 

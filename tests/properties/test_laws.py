@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 import wsesim
-from tests.builders import Table, laid_over, small_tables, tiny_run
+from tests.builders import TINY, Table, laid_over, small_tables, tiny_run
+from wsesim.config import catalogue
 from wsesim.engine.trace import Span
 from wsesim.hardware.memoryx import update_time_s
 from wsesim.hardware.swarmx import depth, num_hops
@@ -234,9 +235,7 @@ def hops_saved(table: Table, num_systems: int) -> tuple[Table, int]:
     """The run on more identical systems at the same batch per system, and the hops that this adds one way."""
     old, fan_out = table["cluster"]["num_systems"], table["cluster"]["swarmx"]["fan_out"]
     batch = table["training"]["global_batch_size"] // old * num_systems
-    larger = laid_over(
-        table, {"cluster": {"num_systems": num_systems}, "training": {"global_batch_size": batch}}
-    )
+    larger = laid_over(table, {"cluster": {"num_systems": num_systems}, "training": {"global_batch_size": batch}})
     return larger, num_hops(num_systems, fan_out) - num_hops(old, fan_out)
 
 
@@ -295,7 +294,17 @@ def test_the_same_run_gives_the_same_trace(table: Table) -> None:
 
 
 def timeline(simulation: Simulation, part: str) -> list[tuple[object, ...]]:
-    return [span[1:] for span in simulation.trace if span.part == part]
+    """What one part did and when; a wait that is split where two systems were waited for is one wait."""
+    found: list[tuple[object, ...]] = []
+    for span in simulation.trace:
+        if span.part != part:
+            continue
+        last = found[-1] if found else None
+        if last is not None and span.kind.startswith("wait_") and (last[0], last[-2]) == (span.kind, span.start_s):
+            found[-1] = (*last[:-2], span.end_s, last[-1])
+        else:
+            found.append(tuple(span[1:]))
+    return found
 
 
 @settings(deadline=None, max_examples=60)
@@ -309,8 +318,8 @@ def test_folded_systems_do_what_single_ones_do_to_the_last_digit(table: Table) -
     for index, kind in enumerate(folded.plan.classes):
         for system in kind.members:
             for part in ("wafer", "port_in_input", "port_in_activations", "port_out_activations", "input"):
-                # a part whose last span ends with the simulation itself may be cut off in one of the two
                 one, other = timeline(folded, f"{part}.{index}"), timeline(unfolded, f"{part}.{single[system]}")
+                # both stop with the last wafer: of what ends at that very moment, one may see more
                 both = min(len(one), len(other))
                 assert one[:both] == other[:both]
                 assert all(span[-2] == folded.trace[-1].end_s for span in one[both:] + other[both:])
@@ -352,12 +361,130 @@ def test_nothing_is_busy_for_less_than_no_time_or_more_than_always(table: Table)
 
 @few
 @given(small_tables())
-def test_parts_are_busy_as_long_as_their_bytes_take(table: Table) -> None:
+def test_parts_are_busy_as_long_as_their_spans(table: Table) -> None:
     simulation = steady(table)
-    busy, step = utilization(simulation), defaultdict(float)
+    busy: defaultdict[str, float] = defaultdict(float)
     for span in whole_step(simulation):
-        step[span.part] += span.end_s - span.start_s
-    # utilization counts a span where it ends: rounding may move one chunk over either edge of the window
-    chunk = max((span.end_s - span.start_s for span in simulation.trace if span.part.startswith("swarmx")), default=0.0)
-    for part in ("swarmx_down", "swarmx_up"):
-        assert busy[part] * simulation.step_time_s == pytest.approx(step[part], rel=ROUNDING, abs=1.01 * chunk)
+        busy[span.part] += span.end_s - span.start_s
+    shares = utilization(simulation)
+    for part in ("swarmx_down", "swarmx_up", "optimizer"):
+        assert shares[part] * simulation.step_time_s == pytest.approx(busy[part], rel=ROUNDING)
+
+
+# What is not simulated
+
+REPEATING = {
+    "tiny": {},
+    "many small ones": {"training": {"micro_batch_size": 1}},
+    "resident": {"training": {"activations": "resident"}},
+    "recomputed": {"training": {"activations": "recompute"}},
+    "without a norm": {"training": {"max_gradient_norm": 0.0}},
+    "slow egress": {"cluster": {"memoryx": {"egress_bytes_per_s": "10 GB/s"}}},
+    "slow port": {"cluster": {"system": {"wafer": {"io_bytes_per_s": "10 GB/s"}}}},
+    "starved": {"cluster": {"input": {"worker_samples_per_s": 1000.0}}},
+    "straggler": {"cluster": {"num_systems": 2, "exceptions": [{"systems": [1], "speed": 0.5}]}},
+}
+"""Clusters on which the third micro-batch is as long as all that follow it."""
+
+
+def both_ways(table: Table) -> tuple[Simulation, Simulation]:
+    run = wsesim.from_table(table)
+    return run_schedule(run), run_schedule(run, skip_micro_batches=False)
+
+
+def assert_same_answer(skipping: Simulation, whole: Simulation) -> None:
+    assert skipping.step_time_s == pytest.approx(whole.step_time_s, rel=ROUNDING)
+    found, expected = breakdown_s(skipping), breakdown_s(whole)
+    for name in {*found, *expected}:
+        # parts may be small beside the step whose rounding they carry
+        least = ROUNDING * whole.step_time_s
+        assert found.get(name, 0.0) == pytest.approx(expected.get(name, 0.0), rel=ROUNDING, abs=least), name
+
+
+@pytest.mark.parametrize("name", REPEATING)
+def test_micro_batches_that_repeat_need_not_be_simulated(name: str) -> None:
+    sixteen = {"training": {"global_batch_size": 256, "micro_batch_size": 16}}
+    table = laid_over(laid_over(TINY, sixteen), REPEATING[name])
+    skipping, whole = both_ways(table)
+    assert skipping.num_simulated_micro_batches < whole.num_simulated_micro_batches == whole.plan.num_micro_batches
+    assert_same_answer(skipping, whole)
+
+
+LATE: dict[str, Table] = {
+    # prepared while the optimizer works, the input lasts for some micro-batches before the wafer starves
+    "input": {
+        "training": {"global_batch_size": 64 * 40, "micro_batch_size": 64},
+        "cluster": {"memoryx": {"optimizer_bytes_per_s": "1.5 GB/s"}, "input": {"worker_samples_per_s": 128e3}},
+    },
+    # gradients pile up in their ample buffer, and hold up the end of the step
+    "gradients": {
+        "training": {"global_batch_size": 64 * 40, "micro_batch_size": 64},
+        "cluster": {
+            "memoryx": {"ingress_bytes_per_s": "400 MB/s"},
+            "system": {"calibration": {"weight_matrix_overhead_s": "351.2 us"}},
+        },
+    },
+    # as many micro-batches as are prefetched follow one another at once, then all wait for the latency
+    "latency": {
+        "model": {"num_layers": 1, "hidden_size": 64, "vocab_size": 500},
+        "training": {"sequence_length": 32, "global_batch_size": 256, "micro_batch_size": 8},
+        "cluster": {"num_systems": 4, "system": {"calibration": {"weight_matrix_overhead_s": 0.0}}},
+    },
+}
+"""Clusters on which something decides that shows only after some micro-batches."""
+
+TAKEN_FOR_STEADY = pytest.mark.xfail(
+    reason="run_schedule takes two equal micro-batches of the wafer for a steady state, whatever else still changes"
+)
+
+
+@TAKEN_FOR_STEADY
+@pytest.mark.parametrize("name", LATE)
+def test_what_decides_only_later_is_not_skipped(name: str) -> None:
+    assert_same_answer(*both_ways(laid_over(TINY, LATE[name])))
+
+
+@TAKEN_FOR_STEADY
+# while the examples above fail nothing else is tried; without the mark, drop the phases, too
+@settings(deadline=None, max_examples=60, phases=(Phase.explicit,))
+@example(table=laid_over(TINY, LATE["latency"]))
+@given(small_tables(most_micro_batches=12))
+def test_skipping_repeated_micro_batches_changes_nothing(table: Table) -> None:
+    skipping, whole = both_ways(table)
+    assume(skipping.is_steady and whole.is_steady)
+    assert_same_answer(skipping, whole)
+
+
+# Chunks
+
+
+def step_time_s(name: str, chunks: int, network_slower: float = 1.0) -> float:
+    """One step of a catalogue run with so many chunks, and with MemoryX at a part of 150 GB/s."""
+    rates = [f"cluster.memoryx.{way}_bytes_per_s={150e9 / network_slower}" for way in ("egress", "ingress")]
+    path = catalogue.root() / "runs" / f"{name}.toml"
+    run = wsesim.load(path, [*rates, f"cluster.simulation.chunks_per_layer={chunks}"])
+    return run_schedule(run, engine="recurrence").step_time_s
+
+
+ONE_CHUNK_FILLS_THE_BUFFER = pytest.mark.xfail(
+    reason="a layer of 16 GB is cut into chunks as large as the buffer of 2 GB, so that none is sent while one is used"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("andromeda_13b", "straggler_13b", "bert_large", "sparse_6.7b_cs3", "llama_2_70b_cs3_64"),
+        pytest.param("gpt_1t_cs2_192", marks=ONE_CHUNK_FILLS_THE_BUFFER),
+    ],
+)
+def test_four_chunks_are_enough(name: str) -> None:
+    # measured: 2.7e-4 for llama_2_70b_cs3_64, less than 3e-10 for the others
+    assert step_time_s(name, 4) == pytest.approx(step_time_s(name, 32), rel=1e-3)
+
+
+@pytest.mark.parametrize("network_slower", [4.0, 16.0, 64.0])
+def test_four_chunks_are_enough_where_the_network_decides(network_slower: float) -> None:
+    # measured: 2.6e-4, 1.6e-3 and 2.8e-3; a quarter of one layer more of some 80 that wait
+    four, many = (step_time_s("andromeda_13b", chunks, network_slower) for chunks in (4, 32))
+    assert four == pytest.approx(many, rel=5e-3)
