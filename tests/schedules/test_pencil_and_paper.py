@@ -281,6 +281,15 @@ def test_with_a_norm_the_first_update_waits_for_the_last_gradient() -> None:
     assert spans(events, "swarmx_down", "transfer", step=2)[0].start_s == updates[0].end_s
 
 
+def test_with_a_norm_the_last_gradient_counts_whichever_layer_it_is_of() -> None:
+    spec = cluster()
+    forward, back = there_and_back(3, stream_ms=1.0, compute_ms=5.0)[:3], there_and_back(3, 1.0, 5.0)[3:]
+    events = drive(spec, plan_of(spec, [*forward, *reversed(back)], update_ms=[0.5] * 3, waits_for_norm=True))
+    gradients = spans(events, "swarmx_up", "transfer")
+    assert [span.layer for span in gradients] == [0, 1, 2]
+    assert spans(events, "optimizer", "update")[0].start_s == gradients[-1].end_s
+
+
 def test_the_norm_costs_the_updates_that_could_have_been_made_before() -> None:
     spec = cluster()
     passes = there_and_back(2, stream_ms=1.0, compute_ms=10.0)

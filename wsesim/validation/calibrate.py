@@ -17,7 +17,7 @@ from wsesim.config.system import CalibrationSpec
 from wsesim.errors import MeasurementError
 from wsesim.schedules.plan import pick_release
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement
-from wsesim.validation.predict import Prediction, predict_all
+from wsesim.validation.predict import Prediction, predict, predict_all, run_of, with_calibration
 
 FEWEST_ROWS = 8
 """Rates of one release below which only the release's factor is fitted. [-]"""
@@ -42,8 +42,18 @@ class Fit:
     rows_of_release: dict[str, int]
 
 
-def _log_errors(rows: Sequence[Measurement], calibration: CalibrationSpec) -> list[float]:
-    return [math.log1p(one.error) for one in predict_all(rows, calibration)]
+class Rows:
+    """Measurements with their runs, which are read once and predicted with many calibrations."""
+
+    def __init__(self, measurements: Sequence[Measurement]) -> None:
+        self.measurements = list(measurements)
+        self.runs = [run_of(row) for row in measurements]
+        self.metrics = [row.metric for row in measurements]
+
+    def log_errors(self, calibration: CalibrationSpec) -> list[float]:
+        """Logarithm of predicted over measured, for each row. [-]"""
+        values = predict([with_calibration(run, calibration) for run in self.runs], self.metrics)
+        return [math.log(value / row.value) for value, row in zip(values, self.measurements, strict=True)]
 
 
 def _is_rate(row: Measurement) -> bool:
@@ -52,11 +62,11 @@ def _is_rate(row: Measurement) -> bool:
 
 def fit_lane_width(rows: Sequence[Measurement], start: CalibrationSpec) -> float:
     """Lane width with the least error on micro-batches and lanes; the middle of equally good ones. [bytes]"""
+    held = Rows(rows)
     candidates = [start.lane_bytes_per_token * 0.7 + LANE_STEP_BYTES * step for step in range(600)]
     candidates = [math.floor(width / LANE_STEP_BYTES) * LANE_STEP_BYTES for width in candidates]
     errors = [
-        sum(map(abs, _log_errors(rows, start.model_copy(update={"lane_bytes_per_token": width}))))
-        for width in candidates
+        sum(map(abs, held.log_errors(start.model_copy(update={"lane_bytes_per_token": width})))) for width in candidates
     ]
     best = min(errors)
     good = [width for width, error in zip(candidates, errors, strict=True) if error <= best + 1e-12]
@@ -68,13 +78,15 @@ def fit_rates(rows: Sequence[Measurement], start: CalibrationSpec, progress: Pro
     import numpy as np
     from scipy.optimize import least_squares
 
+    held = Rows(rows)
+
     def at(logs: object) -> CalibrationSpec:
         values = np.exp(np.asarray(logs))
         return start.model_copy(update=dict(zip(RATE_KEYS, map(float, values), strict=True)))
 
     def residuals(logs: object) -> list[float]:
         progress("fitting efficiencies and the time of a weight matrix")
-        return _log_errors(rows, at(logs))
+        return held.log_errors(at(logs))
 
     first = [math.log(getattr(start, key)) for key in RATE_KEYS]
     bounds = ([math.log(1e-4), math.log(1e-4), math.log(1e-7)], [0.0, 0.0, math.log(1.0)])
@@ -87,8 +99,9 @@ def fit_rates(rows: Sequence[Measurement], start: CalibrationSpec, progress: Pro
 def fit_release(rows: Sequence[Measurement], release: str, start: CalibrationSpec) -> CalibrationSpec:
     """Factor of one release: the geometric mean of measured over predicted is 1."""
     calibration = start.model_copy(update={"releases": {release: start.releases.get(release, 1.0), **start.releases}})
+    held = Rows(rows)
     for _ in range(4):
-        mean = sum(_log_errors(rows, calibration)) / len(rows)
+        mean = sum(held.log_errors(calibration)) / len(rows)
         factor = calibration.releases[release] * math.exp(-mean)
         calibration = calibration.model_copy(update={"releases": {**calibration.releases, release: factor}})
         if abs(mean) < 1e-6:

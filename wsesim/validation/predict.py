@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsesim.config.loader import Run, from_table
 from wsesim.config.system import CalibrationSpec
@@ -37,8 +37,6 @@ def run_of(measurement: Measurement, calibration: CalibrationSpec | None = None)
 
 def with_calibration(run: Run, calibration: CalibrationSpec) -> Run:
     """The same run with other fitted numbers."""
-    from dataclasses import replace
-
     system = run.cluster.system.model_copy(update={"calibration": calibration})
     return replace(run, cluster=run.cluster.model_copy(update={"system": system}))
 
