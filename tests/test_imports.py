@@ -15,7 +15,9 @@ def loaded_by(code: str) -> set[str]:
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     names = json.loads(printed.splitlines()[-1])
     outside = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
-    return {name for name in outside if not name.startswith("_")} | {name for name in names if name.startswith("wsesim.")}
+    return {name for name in outside if not name.startswith("_")} | {
+        name for name in names if name.startswith("wsesim.")
+    }
 
 
 def test_importing_wsesim_loads_nothing_but_wsesim_itself() -> None:

@@ -745,9 +745,7 @@ FILES = [
         "correct that line",
         m_yaml="a: [1",
     ),
-    wrong_run(
-        "deep YAML", by_path("m.yaml"), "error: m.yaml: is nested too deeply", "right file?", m_yaml="[" * 3_000
-    ),
+    wrong_run("deep YAML", by_path("m.yaml"), "error: m.yaml: is nested too deeply", "right file?", m_yaml="[" * 3_000),
     wrong_run(
         "YAML of something else",
         by_path("m.yaml"),

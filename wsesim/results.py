@@ -21,6 +21,8 @@ from wsesim.simulation import Engine, Simulation, run_many, run_schedule
 from wsesim.units import parse_quantity, unit_of_field
 from wsesim.validation.coverage import outside_of_measurements
 
+MANY_EVENTS = 30_000
+"""A run with more events takes longer than numpy takes to import, about 0.1 s. [-]"""
 UNCERTAIN = ("calibrated", "assumed")
 
 
@@ -105,7 +107,7 @@ class Result:
     @cached_property
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
-        return bottleneck(self.run, self.breakdown_s, self.step_time_s, self.simulation.engine)
+        return bottleneck(self.run, self.breakdown_s, self.step_time_s, self._quick_engine)
 
     @cached_property
     def utilization(self) -> dict[str, float]:
@@ -131,7 +133,12 @@ class Result:
         """Step time of one system with a batch. [s]"""
         if self.num_devices == 1 and not self.run.cluster.exceptions:
             return self.step_time_s
-        return run_schedule(self.run.on(1, batch), engine=self.simulation.engine).step_time_s
+        return run_schedule(self.run.on(1, batch), engine=self._quick_engine).step_time_s
+
+    @property
+    def _quick_engine(self) -> Engine:
+        """Engine for further runs: the recurrence where it is worth the import of numpy."""
+        return "recurrence" if self.num_events > MANY_EVENTS else self.simulation.engine
 
     @cached_property
     def job(self) -> Job:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from wsesim.config.loader import Run
@@ -30,8 +31,14 @@ if TYPE_CHECKING:
 
 Engine = Literal["simpy", "recurrence"]
 
-FEWEST_MICRO_BATCHES = 3
+FEWEST_MICRO_BATCHES = 4
 """A step with more micro-batches than this is simulated with fewer where they repeat. [-]"""
+
+MOST_MICRO_BATCHES = 128
+"""Micro-batches after which the search for a repetition gives up, and a mean stands for the rest. [-]"""
+
+EQUAL_PERIODS = 3
+"""Consecutive micro-batches that must take every worker equally long before the rest is skipped. [-]"""
 
 FEWEST_STEPS = 3
 """Steps whose ends tell whether two durations agree: the first step is different. [-]"""
@@ -89,6 +96,23 @@ def _agree(one_s: float, other_s: float, now_s: float) -> bool:
     return abs(one_s - other_s) <= AGREEMENT * now_s
 
 
+def _micro_batches_repeat(schedule: DiscreteEvents, count: int, steps: int) -> bool:
+    """Whether the last micro-batches took all workers equally long, so that no buffer fills or drains.
+
+    Looks at the last step but one, which every worker has ended.
+    """
+    if steps < FEWEST_STEPS or count <= EQUAL_PERIODS:
+        return False
+    end = (steps - 1) * count
+    periods = [
+        later - earlier
+        for ends in schedule.worker_ends_s.values()
+        for earlier, later in pairwise(ends[end - EQUAL_PERIODS - 1 : end])
+    ]
+    now_s = schedule.micro_batch_ends_s[0][end - 1]
+    return _agree(max(periods), min(periods), now_s)
+
+
 def _last_two_agree(ends: Sequence[float]) -> bool:
     return _agree(ends[-1] - ends[-2], ends[-2] - ends[-3], ends[-1])
 
@@ -112,18 +136,26 @@ def _run_steps(run: Run, plan: Plan, count: int, num_steps: int | None) -> tuple
 
 
 def _windows(
-    step_ends: Sequence[float], micro_batch_ends: Sequence[float], missing: int, *, is_steady: bool
+    step_ends: Sequence[float], micro_batch_ends: Sequence[float], missing: int, *, is_steady: bool, repeats: bool
 ) -> tuple[Window, ...]:
     """The step as one class of systems sees it, with `missing` micro-batches that were not simulated."""
     ends = (0.0, *step_ends)
     over = 1 if is_steady else max(1, len(step_ends) // 2)
     step = Window(ends[-1 - over], ends[-1], 1.0 / over)
-    return (step, Window(micro_batch_ends[-3], micro_batch_ends[-2], missing)) if missing else (step,)
+    if not missing:
+        return (step,)
+    over = 1 if repeats else MOST_MICRO_BATCHES // 2
+    return step, Window(micro_batch_ends[-2 - over], micro_batch_ends[-2], missing / over)
 
 
 def _first_count(plan: Plan, *, skip: bool) -> int:
     """Micro-batches of a step to begin with. [-]"""
     return min(plan.num_micro_batches, FEWEST_MICRO_BATCHES) if skip else plan.num_micro_batches
+
+
+def _more(count: int, plan: Plan) -> int:
+    """Micro-batches to try next: all, if twice as many are not fewer. [-]"""
+    return min(2 * count, MOST_MICRO_BATCHES, plan.num_micro_batches)
 
 
 def run_schedule(
@@ -169,18 +201,15 @@ def run_schedule(
     while True:
         clock, schedule, steps = _run_steps(run, plan, count, num_steps)
         num_events += clock.num_events
-        if count == plan.num_micro_batches or all(_last_two_agree(ends) for ends in schedule.micro_batch_ends_s):
+        repeats = count == plan.num_micro_batches or _micro_batches_repeat(schedule, count, steps)
+        if repeats or count == MOST_MICRO_BATCHES:
             break
-        count = min(2 * count, plan.num_micro_batches)
+        count = _more(count, plan)
     last = max(range(len(plan.classes)), key=lambda index: schedule.step_ends_s[index][steps - 1])
     steady = _steps_repeat(schedule)
     missing = plan.num_micro_batches - count
-    windows = _windows(
-        schedule.step_ends_s[last][:steps],
-        schedule.micro_batch_ends_s[last][: steps * count],
-        missing,
-        is_steady=steady,
-    )
+    ends = schedule.step_ends_s[last][:steps], schedule.micro_batch_ends_s[last][: steps * count]
+    windows = _windows(*ends, missing, is_steady=steady, repeats=repeats)
     return Simulation(
         run=run,
         plan=plan,
@@ -193,7 +222,7 @@ def run_schedule(
         first_step_s=schedule.step_ends_s[0][0],
         num_steps=steps,
         num_simulated_micro_batches=count,
-        is_steady=steady,
+        is_steady=steady and repeats,
         num_events=num_events,
         wall_s=time.perf_counter() - started_s,
     )
@@ -267,7 +296,7 @@ def _run_many(runs: Sequence[Run], *, fold: bool, skip_micro_batches: bool) -> l
             if simulation is not None:
                 done[one.place] = simulation
                 continue
-            one.count = min(2 * count, one.plan.num_micro_batches)
+            one.count = _more(count, one.plan)
             groups.setdefault((key, classes, one.count), []).append(one)
     share_s = (time.perf_counter() - started_s) / max(1, len(runs))
     return [_timed(done[place], share_s) for place in range(len(runs))]
@@ -311,22 +340,42 @@ def _agreement(ends: NDArray[np.float64]) -> NDArray[np.bool_]:
     return agreed
 
 
+def _share_of_missing(number: int, count: int, missing: int, *, repeats: bool) -> float:
+    """Micro-batches that were not simulated for which one that was stands in. [-]"""
+    over = 1 if repeats else MOST_MICRO_BATCHES // 2
+    return missing / over if count - 1 - over <= number < count - 1 else 0.0
+
+
+def _all_workers_agree(recurrence: Recurrence, place: int) -> bool:
+    """As `_micro_batches_repeat`, for one scenario."""
+    made = recurrence.steps[-2]
+    if len(made) <= EQUAL_PERIODS:
+        return False
+    periods = [
+        float(later - earlier)
+        for worker, works in recurrence.working.items()
+        for index in works[:, place].nonzero()[0]
+        for earlier, later in pairwise(one.worker_ends_s[worker][index, place] for one in made[-EQUAL_PERIODS - 1 :])
+    ]
+    return _agree(max(periods), min(periods), float(made[-1].end_s[0, place]))
+
+
 def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -> Simulation | None:
     """The answer for one scenario that has settled; None where its micro-batches do not repeat."""
     import numpy as np
 
     plan = scenario.plan
-    micro_batches = [made for step in recurrence.steps for made in step]
     missing = plan.num_micro_batches - count
-    if missing and not _agreement(np.stack([made.end_s[:, place : place + 1] for made in micro_batches[-3:]])).all():
+    repeats = not missing or _all_workers_agree(recurrence, place)
+    if not repeats and count < MOST_MICRO_BATCHES:
         return None
-    last = int(np.argmax(micro_batches[-1].end_s[:, place]))
+    last = int(np.argmax(recurrence.steps[-1][-1].end_s[:, place]))
     step_ends = [float(step[-1].end_s[last, place]) for step in recurrence.steps]
-    micro_batch_ends = [float(made.end_s[last, place]) for made in micro_batches[-3:]]
-    windows = _windows(step_ends, micro_batch_ends, missing, is_steady=True)
+    micro_batch_ends = [float(made.end_s[last, place]) for made in recurrence.steps[-1]]
+    windows = _windows(step_ends, micro_batch_ends, missing, is_steady=True, repeats=repeats)
     spent_s: dict[str, float] = {}
     for number, made in enumerate(recurrence.steps[-1]):
-        weight = 1 + (missing if number == count - 2 else 0)
+        weight = 1.0 + _share_of_missing(number, count, missing, repeats=repeats)
         for kind, times in made.spent_s.items():
             spent_s[kind] = spent_s.get(kind, 0.0) + float(times[last, place]) * weight
     return Simulation(
@@ -341,7 +390,7 @@ def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -
         first_step_s=float(recurrence.steps[0][-1].end_s[0, place]),
         num_steps=len(recurrence.steps),
         num_simulated_micro_batches=count,
-        is_steady=True,
+        is_steady=repeats,
         num_events=0,
         wall_s=0.0,
     )

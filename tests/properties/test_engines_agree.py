@@ -70,7 +70,9 @@ def test_runs_that_differ_only_in_their_numbers_share_one_evaluation(table: Tabl
         }
         for factor in factors
     ]
-    runs = [wsesim.Run(base.name, base.model, base.training, base.cluster.model_copy(update=one)) for one in settings_of]
+    runs = [
+        wsesim.Run(base.name, base.model, base.training, base.cluster.model_copy(update=one)) for one in settings_of
+    ]
     for run, simulation in zip(runs, run_many(runs), strict=True):
         assert_equal(run_schedule(run), simulation)
 

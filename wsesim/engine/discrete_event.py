@@ -93,6 +93,8 @@ class DiscreteEvents:
     ----------
     step_ends_s, micro_batch_ends_s
         For each class, when the decisive worker ended each step and micro-batch. [s]
+    worker_ends_s
+        For each worker that takes time, when it ended each micro-batch. [s]
     step_done
         Event of each step, when all classes have ended it.
     """
@@ -106,6 +108,7 @@ class DiscreteEvents:
         self.lanes = [Lane(clock, program, numbers) for _ in range(numbers.num_classes)]
         self.step_ends_s: list[list[float]] = [[] for _ in self.lanes]
         self.micro_batch_ends_s: list[list[float]] = [[] for _ in self.lanes]
+        self.worker_ends_s: dict[str, list[float]] = {}
         self.step_done: dict[int, simpy.Event] = defaultdict(clock.event)
         self._unfinished: dict[int, int] = defaultdict(lambda: len(self.lanes))
         self.consumers = program.consumers(program.jobs)
@@ -124,6 +127,8 @@ class DiscreteEvents:
                 tasks = [prepared.task(job) for job in jobs]
                 closing_tasks = [prepared.task(job) for job in closing]
                 name = worker.name if worker.shared else f"{worker.name}.{index}"
+                if any(task.duration_s > 0.0 for task in tasks):
+                    self.worker_ends_s[name] = []
                 self.clock.start(name, self.work(worker, index, tasks, [*tasks, *closing_tasks]))
 
     def work(self, worker: Worker, index: int, tasks: list[Task], last_tasks: list[Task]) -> Process:  # noqa: C901
@@ -133,6 +138,7 @@ class DiscreteEvents:
         hands on. One function, as every call here is made for each event.
         """
         clock, note, now = self.clock, self._spans.append, self.clock.now
+        ends = self.worker_ends_s.get(worker.name if worker.shared else f"{worker.name}.{index}")
         told: Any
         for number in itertools.count():
             moment = Moment(*divmod(number, self.num_micro_batches), number)
@@ -177,6 +183,8 @@ class DiscreteEvents:
                     note((*task.label, step, micro_batch, start_s, now, task.num_bytes))
                 if task.touches:
                     self.hand_on(task, moment, history, is_last=is_last)
+            if ends is not None:
+                ends.append(now)
             if worker is self.program.decisive:
                 self.end_micro_batch(index, moment, is_last=is_last)
 

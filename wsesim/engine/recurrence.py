@@ -31,10 +31,13 @@ class MicroBatch:
         When it ended. [s]
     spent_s
         Time by kind of work, and by ``wait_`` and the cause of waiting. [s]
+    worker_ends_s
+        When each worker that takes time ended it. [s]
     """
 
     end_s: Times
     spent_s: dict[str, Times]
+    worker_ends_s: dict[str, Times]
 
 
 class Buffer:
@@ -124,7 +127,16 @@ class Recurrence:
         self.history: dict[int, History] = {}
         self.steps: list[list[MicroBatch]] = []
         self._durations = [self._duration(job) for job in program]
-        self._explained = {need.job for job in program for need in job.needs if job.worker.notes_waits}
+        self.working = self._busy_workers()
+
+    def _busy_workers(self) -> dict[str, NDArray[np.bool_]]:
+        """For each worker that takes any time, which of its classes and scenarios take some."""
+        busy: dict[str, NDArray[np.bool_]] = {}
+        for job in self.program.jobs:
+            duration_s = self._durations[job.index]
+            if duration_s is not None and duration_s.any():
+                busy[job.worker.name] = busy.get(job.worker.name, False) | (duration_s > 0.0)
+        return busy
 
     def _buffer(self, buffer: str, batch: Sequence[Numbers]) -> Buffer:
         takers = self.program.takers(buffer)
@@ -148,7 +160,8 @@ class Recurrence:
             spent_s: dict[str, Times] = {}
             for job in self.program.jobs:
                 self.do(job, spent_s, explain=explain)
-            done.append(MicroBatch(self.free_s[self.program.decisive.name], spent_s))
+            ends_s = {worker: self.free_s[worker] for worker in self.working}
+            done.append(MicroBatch(self.free_s[self.program.decisive.name], spent_s, ends_s))
         for job in self.program.closing:
             end_s = self.do(job, {}, explain=True)
             self.closed[job.index] = (end_s, self.history[job.index])

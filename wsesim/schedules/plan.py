@@ -22,6 +22,8 @@ from wsesim.workload.transformer import Layer, layers, parameter_count
 
 Phase = Literal["forward", "backward", "recompute"]
 NO_FLASH = (False,)
+CHUNKS_IN_BUFFER = 2
+"""A buffer holds at least so many chunks, so that one can arrive while another is used. [-]"""
 BACKWARD_OVER_FORWARD = 2.0
 """FLOP of the backward pass over those of the forward pass: gradients of inputs and of weights. [-]"""
 
@@ -201,7 +203,7 @@ class _Sweeps:
         over_forward = BACKWARD_OVER_FORWARD if phase == "backward" else 1.0
         passes = over_forward * self.micro_per_rate
         size = layer.streamed_parameters * self.bytes_per_parameter
-        chunks = max(self.fewest_chunks, math.ceil(size / self.room * 1.000001))
+        chunks = max(self.fewest_chunks, math.ceil(CHUNKS_IN_BUFFER * size / self.room * 1.000001))
         leaves = layer.kind == "block" and not feeds_head
         out = int(layer.output_bytes_per_token * self.moved_tokens) if leaves else 0
         gemm_flop = layer.gemm_flop_per_sequence * self.kept
