@@ -37,7 +37,7 @@ FEWEST_MICRO_BATCHES = 4
 MOST_MICRO_BATCHES = 128
 """Micro-batches after which the search for a repetition gives up, and a mean stands for the rest. [-]"""
 
-EQUAL_PERIODS = 3
+EQUAL_PERIODS = 2
 """Consecutive micro-batches that must take every worker equally long before the rest is skipped. [-]"""
 
 FEWEST_STEPS = 3
