@@ -93,7 +93,8 @@ def run(
     layers: Annotated[bool, typer.Option("--layers", help="Add the time of every layer and phase.")] = False,
     links: Annotated[bool, typer.Option("--links", help="Add the traffic of every link of the fabric.")] = False,
     engine: Annotated[
-        EngineName, typer.Option(help="simpy, the reference, or recurrence: the same numbers, without a trace.")
+        EngineName,
+        typer.Option(help="simpy, the reference, or recurrence: the same times to the last digit, without a trace."),
     ] = EngineName.simpy,
 ) -> None:
     """Simulate one run: throughput, where the time goes, memory, scaling, time to train."""

@@ -158,6 +158,7 @@ class Result:
             *_coverage_note(self.run),
             *_release_note(simulation),
             *_micro_batch_note(simulation),
+            *_sparsity_note(self.run),
             *_steady_note(simulation),
         )
 
@@ -277,10 +278,16 @@ def _micro_batch_note(simulation: Simulation) -> list[str]:
     best = plan.lanes.max_micro_batch_size
     nearest = max(1, round(per_system / best)) * best * run.cluster.num_systems
     note = (
-        f"a system's batch of {per_system} has no larger divisor that fits than {plan.micro_batch_size}, though {best} "
+        f"a system's batch of {per_system} divides best into passes of {plan.micro_batch_size}, though {best} "
         f"would fit; a global batch of {nearest} would use the wafers better"
     )
     return [note]
+
+
+def _sparsity_note(run: Run) -> list[str]:
+    if run.training.weight_sparsity == 0:
+        return []
+    return ["MFU counts the FLOP of the dense model, also those that zero weights save; HFU counts what is executed"]
 
 
 def _steady_note(simulation: Simulation) -> list[str]:
@@ -299,7 +306,7 @@ def simulate(run: Run, *, engine: Engine = "simpy") -> Result:
     run
         From `wsesim.load`.
     engine
-        "simpy", the reference, or "recurrence", which is faster and gives the same numbers.
+        "simpy", the reference, or "recurrence": the same times to the last digit, without a trace.
 
     Returns
     -------
@@ -334,7 +341,8 @@ def simulate_many(runs: Sequence[Run]) -> list[Result]:
     Returns
     -------
     list of Result
-        In the order of `runs`; each equals that of `simulate` to the last digit.
+        In the order of `runs`. Times equal those of `simulate` to the last digit; the breakdown adds
+        in another order, and equals it within 1e-12 of the step.
 
     Raises
     ------

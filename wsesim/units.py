@@ -192,5 +192,14 @@ def show_duration(value_s: float) -> str:
     >>> show_duration(93_600.0)
     '1.08 days'
     """
-    steps = ((_DAY_S, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+    steps = (
+        (365.0 * _DAY_S, "years"),
+        (_DAY_S, "days"),
+        (3600.0, "h"),
+        (60.0, "min"),
+        (1.0, "s"),
+        (1e-3, "ms"),
+        (1e-6, "us"),
+        (1e-9, "ns"),
+    )
     return _scaled(value_s, steps)

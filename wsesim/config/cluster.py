@@ -22,7 +22,8 @@ class MemoryXSpec(Spec):
     egress_bytes_per_s, ingress_bytes_per_s
         Weights out, gradients in. [bytes/s]
     tensor_latency_s
-        From the decision to send a tensor to its first byte. [s]
+        Of the weight servers, from the request to the first byte; added to the way of every
+        chunk, while the next ones follow. [s]
     optimizer_bytes_per_s
         Memory traffic of the optimizer update. [bytes/s]
     wire_bytes_per_weight

@@ -8,8 +8,6 @@ from pydantic import Field, model_validator
 
 from wsesim.config.spec import Spec
 
-Count = Annotated[int, Field(gt=0, le=10**9)]
-
 
 class ModelSpec(Spec):
     """Shape of a decoder or encoder transformer, as in Hugging Face configs.

@@ -56,8 +56,18 @@ class Buffer:
     def __init__(self, sizes: NDArray[np.int64], takers: Sequence[int], capacity: NDArray[np.int64]) -> None:
         self.per_micro_batch, self.num_scenarios = len(takers), len(capacity)
         self.lags = _lags(sizes, takers, capacity)
-        self.freed: list[Times] = []
+        self.freed: NDArray[np.float64] | None = None
+        self.num_freed = 0
         self.taken = 0
+
+    def free(self, times: Times) -> None:
+        """Room is given back. [s]"""
+        if self.freed is None:
+            self.freed = np.empty((4 * self.per_micro_batch, *times.shape))
+        elif self.num_freed == len(self.freed):
+            self.freed = np.concatenate([self.freed, np.empty_like(self.freed)])
+        self.freed[self.num_freed] = times
+        self.num_freed += 1
 
     def free_since(self) -> Times | None:
         """When there is room for the next taker; None where there always is. [s]"""
@@ -65,14 +75,12 @@ class Buffer:
         self.taken += 1
         lag = self.lags[place % self.per_micro_batch]
         if isinstance(lag, int):
-            return self.freed[place - lag] if place >= lag else None
+            return self.freed[place - lag] if self.freed is not None and place >= lag else None
         index = place - lag
-        lowest, highest = max(0, int(index.min())), int(index.max())
-        if highest < 0:
+        if self.freed is None or index.max() < 0:
             return None
-        held = np.stack(self.freed[lowest : highest + 1])
-        rows = np.arange(held.shape[1])[:, None]
-        times = held[np.maximum(index - lowest, 0)[None, :], rows, np.arange(self.num_scenarios)[None, :]]
+        rows = np.arange(self.freed.shape[1])[:, None]
+        times = self.freed[np.maximum(index, 0)[None, :], rows, np.arange(self.num_scenarios)[None, :]]
         return np.where(index[None, :] >= 0, times, 0.0)
 
 
@@ -182,7 +190,7 @@ class Recurrence:
         if job.port is not None:
             self.port_s[job.port] = end_s
         if job.frees is not None:
-            self.buffers[job.frees.buffer].freed.append(end_s)
+            self.buffers[job.frees.buffer].free(end_s)
         self.delivered_s[job.index] = end_s if job.latency is None else end_s + self.latencies[job.latency]
         if explain:
             self.history[job.index] = history

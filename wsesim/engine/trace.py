@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-PHASES = ("forward", "backward", "recompute")
-
 
 class Span(NamedTuple):
     """One part of the machine did one thing from `start_s` to `end_s`.

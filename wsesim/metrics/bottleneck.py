@@ -57,8 +57,9 @@ def _bandwidth(cluster: ClusterSpec, factor: float) -> ClusterSpec:
 
 
 def _optimizer(cluster: ClusterSpec, factor: float) -> ClusterSpec:
-    rate = cluster.memoryx.optimizer_bytes_per_s * factor
-    return cluster.model_copy(update={"memoryx": cluster.memoryx.model_copy(update={"optimizer_bytes_per_s": rate})})
+    rates = ("optimizer_bytes_per_s", "flash_bytes_per_s")
+    faster = {rate: getattr(cluster.memoryx, rate) * factor for rate in rates}
+    return cluster.model_copy(update={"memoryx": cluster.memoryx.model_copy(update=faster)})
 
 
 def _input(cluster: ClusterSpec, factor: int) -> ClusterSpec:
@@ -78,7 +79,7 @@ LEVERS = {
     "weights": _BANDWIDTH,
     "gradients": _BANDWIDTH,
     "activations": _BANDWIDTH,
-    "optimizer": Lever("twice the optimizer rate", lambda cluster: _optimizer(cluster, 2.0)),
+    "optimizer": Lever("twice the rate of MemoryX's memory and flash", lambda cluster: _optimizer(cluster, 2.0)),
     "input": Lever("twice the input workers", lambda cluster: _input(cluster, 2)),
     "stragglers": Lever("all systems alike", lambda cluster: cluster.model_copy(update={"exceptions": ()})),
 }

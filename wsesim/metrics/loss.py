@@ -41,9 +41,8 @@ def chinchilla_loss(num_parameters: float, num_tokens: float) -> float:
 def vendor_training_flop(model: ModelSpec, sequence_length: int, num_tokens: float) -> float:
     """Training compute as the Cerebras-GPT authors count it. [FLOP]
 
-    Their figure where the model file has it for its own recipe; else model FLOP with full
-    attention, plus the embedding look-up as a product, which brings our count within 3 to
-    13 % of theirs.
+    Model FLOP with full attention, plus the embedding look-up as a product, which brings our
+    count within 3 to 13 % of theirs.
     """
     per_sequence = model_flop_per_sequence(model, sequence_length)
     lookup = 6.0 * sequence_length * model.vocab_size * model.token_embedding_size

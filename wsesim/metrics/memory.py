@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsesim.hardware import memoryx
-from wsesim.schedules.plan import kept_per_working_set
+from wsesim.schedules.plan import activation_bytes_factor, kept_per_working_set
 from wsesim.simulation import Simulation
 from wsesim.workload.transformer import parameter_count
 
@@ -11,7 +11,8 @@ from wsesim.workload.transformer import parameter_count
 def kept_bytes_per_token(simulation: Simulation) -> float:
     """Activations of other layers that the backward pass will need, wherever they are kept. [bytes]"""
     run, plan = simulation.run, simulation.plan
-    working_set = max(layer.working_set_bytes_per_token for layer in plan.layers)
+    factor = activation_bytes_factor(run.training)
+    working_set = max(layer.working_set_bytes_per_token for layer in plan.layers) * factor
     if run.training.activations == "offload":
         return sum(sweep.saved_bytes for sweep in plan.sweeps()) / (
             plan.micro_batch_size * run.training.sequence_length
@@ -24,7 +25,8 @@ def memory(simulation: Simulation) -> dict[str, float]:
     run, plan = simulation.run, simulation.plan
     wafer, spec = run.cluster.system.wafer, run.cluster.memoryx
     parameters = parameter_count(run.model, run.training.sequence_length)
-    working_set = max(layer.working_set_bytes_per_token for layer in plan.layers)
+    factor = activation_bytes_factor(run.training)
+    working_set = max(layer.working_set_bytes_per_token for layer in plan.layers) * factor
     tokens = plan.micro_batch_size * run.training.sequence_length
     return {
         "memoryx_bytes": memoryx.state_bytes(parameters, run.training.optimizer),

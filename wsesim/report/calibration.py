@@ -90,10 +90,12 @@ def fit_file(path: Path | None, system: str, run_name: str | None) -> Fit:
 
 
 def as_text(fitted: Fit, source: str, system: str) -> str:
-    """The calibration file; numbers that were not fitted keep the source that they had."""
-    kept = load_system(system)[1].get("calibration.gemm_efficiency")
+    """The calibration file; numbers that were not fitted keep the origin that they had."""
     printable = "".join(sign if sign.isprintable() else " " for sign in source)
-    return as_toml(fitted, printable.replace("\\", "/").replace('"', "'"), kept.source if kept else "")
+    cut = len("calibration.")
+    origins = load_system(system)[1].items()
+    kept = {key[cut:]: origin for key, origin in origins if key.startswith("calibration.")}
+    return as_toml(fitted, printable.replace("\\", "/").replace('"', "'"), kept)
 
 
 def check_out(path: Path) -> None:
@@ -156,7 +158,7 @@ def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> Non
         )
     )
     if out is None:
-        console.print(Text(f"\n{text}", style="dim"))
+        console.print(Text(f"\n{text}"), soft_wrap=True)
     else:
         console.print(
             Text(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"'), soft_wrap=True

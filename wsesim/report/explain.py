@@ -96,7 +96,7 @@ def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:
             table.add_row("", Text(row.origin.note, style="dim"), "", "")
     console.print(table, "")
     sources = catalogue.sources()
-    for key in sorted({row.origin.source for row in rows}):
+    for key in sorted({key for row in rows for key in row.origin.source.split(", ")}):
         if key in sources:
             one = sources[key]
             console.print(Text(f"{key}: {one.title}, {one.date}. {one.url}", style="dim"))

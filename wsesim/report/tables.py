@@ -191,7 +191,7 @@ def training(result: Result) -> Group:
     grid.add_row("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens")
     grid.add_row("energy", f"{show(job.energy_j.value / 3600.0, 'W')}h" + _energy_range(job.energy_j))
     if job.cost_usd is not None:
-        grid.add_row("cost", show_range(job.cost_usd, "USD"))
+        grid.add_row("cost", show_range(job.cost_usd, "USD") + _cost_basis(result))
     if job.pile_loss is not None and job.chinchilla_loss is not None:
         grid.add_row(
             "predicted loss",
@@ -199,6 +199,13 @@ def training(result: Result) -> Group:
         )
     grid.add_row("not included", "compile, start-up, checkpoints, failures, queues")
     return _section("Time to train", grid)
+
+
+def _cost_basis(result: Result) -> str:
+    cluster = result.run.cluster
+    if cluster.price_usd_per_system_hour is not None or cluster.amortization_s is None:
+        return ""
+    return f", systems bought and written off over {show(cluster.amortization_s, 's')}"
 
 
 def _energy_range(energy: Range) -> str:
@@ -274,7 +281,10 @@ def footer(result: Result) -> Text:
 
 def print_result(console: Console, result: Result) -> None:
     """The whole report of one run."""
-    console.print(
-        headline(result), *notes(result), breakdown(result), utilization(result), memory(result), scaling(result)
-    )
-    console.print(training(result), assumptions(result.assumptions), footer(result))
+    sections = (headline, breakdown, utilization, memory, scaling, training)
+    first, *others = (section(result) for section in sections)
+    console.print(first)
+    for note in notes(result):
+        console.print(note)
+    for part in (*others, assumptions(result.assumptions), footer(result)):
+        console.print(part)

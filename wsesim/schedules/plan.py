@@ -165,7 +165,13 @@ def lanes_of(run: Run) -> Lanes:
     chain = layers(run.model, run.training.sequence_length)
     widest = max(layer.working_set_bytes_per_token for layer in chain[:3])  # all blocks are alike
     kept = kept_per_working_set(run.training, chain)
+    widest *= activation_bytes_factor(run.training)
     return wafer.lay_out(run.cluster.system, widest, run.training.sequence_length, kept)
+
+
+def activation_bytes_factor(training: TrainingSpec) -> float:
+    """Bytes of an activation over those at 16 bit. [-]"""
+    return 2.0 if training.precision == "float32" else 1.0
 
 
 def stored_share(training: TrainingSpec, wire_bytes: float, index_bytes: float) -> float:
@@ -196,7 +202,8 @@ class _Sweeps:
         self.bytes_per_parameter = wire * stored_share(training, wire, cluster.memoryx.index_bytes_per_weight)
         self.room = min(system.wafer.weight_buffer_bytes, system.wafer.gradient_buffer_bytes)
         self.fewest_chunks = cluster.simulation.chunks_per_layer
-        self.moved_tokens = micro * training.sequence_length if training.activations == "offload" else 0
+        tokens = micro * training.sequence_length * activation_bytes_factor(training)
+        self.moved_tokens = tokens if training.activations == "offload" else 0.0
 
     def sweep(self, layer: Layer, phase: Phase, *, feeds_head: bool, in_flash: bool) -> Sweep:
         """One layer in one phase; what the head reads at once does not leave the wafer before."""
@@ -269,28 +276,50 @@ def _order(last: int, *, recompute: bool) -> list[tuple[int, Phase]]:
     return [*order, (0, "backward")]
 
 
-def micro_batch(training: TrainingSpec, num_systems: int, lanes: Lanes) -> tuple[int, int]:
+def micro_batch(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[int, int]:
     """Micro-batch size and number of micro-batches. [-]
 
-    "auto" takes the largest divisor of the batch per system that fits.
+    "auto" takes, of the divisors of the batch per system that fit, the one that computes
+    fastest: large ones sequence fewer passes, multiples of the lanes leave no lane idle. Of
+    equally fast ones it takes the largest.
     """
-    per_system = training.global_batch_size // num_systems
-    if training.micro_batch_size != "auto":
-        return training.micro_batch_size, per_system // training.micro_batch_size
-    size = largest_divisor(per_system, lanes.max_micro_batch_size)
+    per_system = run.training.global_batch_size // run.cluster.num_systems
+    wanted = run.training.micro_batch_size
+    if wanted != "auto":
+        return wanted, per_system // wanted
+    round_s, pass_s = _round_and_pass_s(run, lanes, chain)
+
+    def compute_s(size: int) -> float:
+        return per_system // size * (math.ceil(size / lanes.slots) * round_s + pass_s)
+
+    size = min(divisors(per_system, lanes.max_micro_batch_size), key=lambda size: (compute_s(size), -size))
     return size, per_system // size
 
 
-def largest_divisor(number: int, limit: int) -> int:
-    """Largest divisor of a number that is not above a limit. [-]
+def _round_and_pass_s(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[float, float]:
+    """Compute of one sequence on every slot, and the fixed time of a micro-batch, forward and backward. [s]"""
+    system, precision = run.cluster.system, run.training.precision
+    embedding, block, head = chain[0], chain[1], chain[-1]
+    counts = ((embedding, 1), (block, len(chain) - 2), (head, 1))
+    gemm_flop = sum(count * layer.gemm_flop_per_sequence for layer, count in counts)
+    attention_flop = sum(count * layer.attention_flop_per_sequence for layer, count in counts)
+    gemm_s = wafer.gemm_time_s(system, gemm_flop * (1.0 - run.training.weight_sparsity), precision)
+    alone_s = gemm_s + wafer.attention_time_s(system, attention_flop, precision)
+    matrices = sum(count * layer.num_weight_matrices for layer, count in counts)
+    round_s = (1.0 + BACKWARD_OVER_FORWARD) * alone_s * lanes.width / lanes.lanes_per_sequence
+    return round_s, 2.0 * wafer.sequencing_time_s(system.calibration, matrices)
+
+
+def divisors(number: int, limit: int) -> list[int]:
+    """Divisors of a number that are not above a limit. [-]
 
     Examples
     --------
-    >>> largest_divisor(130, 121), largest_divisor(127, 121)
-    (65, 1)
+    >>> divisors(130, 121)
+    [1, 2, 5, 10, 13, 26, 65]
     """
     small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
-    return max(divisor for pair in small for divisor in (pair, number // pair) if divisor <= limit)
+    return sorted({divisor for one in small for divisor in (one, number // one) if divisor <= limit})
 
 
 def _visits(
@@ -331,7 +360,7 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     training, cluster = run.training, run.cluster
     chain = layers(run.model, training.sequence_length)
     lanes = lanes_of(run)
-    size, number = micro_batch(training, cluster.num_systems, lanes)
+    size, number = micro_batch(run, lanes, chain)
     release, rate = pick_release(cluster.system.calibration, cluster.software_release)
     parameters = parameter_count(run.model, training.sequence_length)
     in_dram = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))

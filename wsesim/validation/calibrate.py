@@ -9,10 +9,13 @@ keeps the numbers it inherits, and only its releases are fitted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from wsesim.config.loader import release_key
+from wsesim.config.provenance import Origin
 from wsesim.config.system import CalibrationSpec
 from wsesim.errors import MeasurementError
 from wsesim.schedules.plan import pick_release
@@ -169,14 +172,12 @@ def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: P
     return Fit(calibration, predictions, tuple(fitted), counts)
 
 
-def _line(fit: Fit, key: str, text: str, kept_source: str) -> str:
-    if key in fit.fitted:
-        return f"{key} = {text}"
-    note = "too few rows to fit it; as the calibration it started from"
-    return f'{key} = {{ value = {text}, source = "{kept_source}", status = "assumed", note = "{note}" }}'
+def _sources(rows: Sequence[Measurement]) -> str:
+    """Sources of some rows, the one with most rows first."""
+    return ", ".join(key for key, _ in Counter(row.source for row in rows if row.source).most_common())
 
 
-def as_toml(fit: Fit, source: str, kept_source: str = "") -> str:
+def as_toml(fit: Fit, source: str, kept: Mapping[str, Origin] = MappingProxyType({})) -> str:
     """A calibration as a file of ``cluster_configs/calibrations``.
 
     Parameters
@@ -184,28 +185,39 @@ def as_toml(fit: Fit, source: str, kept_source: str = "") -> str:
     fit
         What was fitted.
     source
-        Of the fitted numbers.
-    kept_source
-        Of those that were kept; the same where it is left out.
+        Of rows that do not name theirs.
+    kept
+        Origins of the numbers that were there before; one that was not fitted keeps its own.
     """
-    calibration = fit.calibration
+    calibration, rows = fit.calibration, [one.measurement for one in fit.predictions]
+    layout = [row for row in rows if not _is_rate(row)]
+    rates = [row for row in rows if _is_rate(row) and calibration.releases.get(row.software_release or "") == 1.0]
     values = {
-        "gemm_efficiency": f"{calibration.gemm_efficiency:.4g}",
-        "attention_efficiency": f"{calibration.attention_efficiency:.4g}",
-        "weight_matrix_overhead_s": f'"{calibration.weight_matrix_overhead_s * 1e6:.4g} us"',
-        "lane_bytes_per_token": f"{calibration.lane_bytes_per_token:.0f}",
+        "gemm_efficiency": (f"{calibration.gemm_efficiency:.4g}", rates),
+        "attention_efficiency": (f"{calibration.attention_efficiency:.4g}", rates),
+        "weight_matrix_overhead_s": (f'"{calibration.weight_matrix_overhead_s * 1e6:.4g} us"', rates),
+        "lane_bytes_per_token": (f"{calibration.lane_bytes_per_token:.0f}", layout),
     }
-    lines = [
-        "# Written by `wsesim calibrate`; the numbers that are not public, fitted to measurements.",
-        f'source = "{source}"',
-        'status = "calibrated"',
-        "",
-        *(_line(fit, key, text, kept_source or source) for key, text in values.items()),
-        "",
-        "[releases]",
-    ]
+    lines = ["# Written by `wsesim calibrate`; the numbers that are not public, fitted to measurements.", ""]
+    lines += [_line(fit, key, key, text, used, source, kept) for key, (text, used) in values.items()]
+    lines += ["", "[releases]"]
     for release, factor in calibration.releases.items():
-        rows = fit.rows_of_release.get(release, 0)
-        note = f"{rows} row{'s' * (rows != 1)}" if rows else "inherited"
-        lines.append(f'"{release}" = {{ value = {factor:.4g}, note = "{note}" }}')
+        used = [row for row in rows if _is_rate(row) and (row.software_release or "") == release]
+        lines.append(_line(fit, f"releases.{release}", f'"{release}"', f"{factor:.4g}", used, source, kept))
     return "\n".join(lines) + "\n"
+
+
+def _line(
+    fit: Fit, key: str, name: str, text: str, used: Sequence[Measurement], source: str, kept: Mapping[str, Origin]
+) -> str:
+    """One number with its origin: the rows it was fitted to, or where it was before."""
+    if used and (key in fit.fitted or key.startswith("releases.")):
+        note = f"{len(used)} row{'s' * (len(used) != 1)}"
+        return f'{name} = {{ value = {text}, source = "{_sources(used) or source}", status = "calibrated", note = "{note}" }}'
+    before = kept.get(key)
+    if before is None:
+        return f'{name} = {{ value = {text}, source = "{source}", status = "calibrated", note = "not fitted here" }}'
+    status = before.status or "calibrated"
+    return (
+        f'{name} = {{ value = {text}, source = "{before.source}", status = "{status}", note = "{before.note}" }}'
+    )
