@@ -12,7 +12,7 @@ from wsesim.config import catalogue
 from wsesim.config.loader import Run, release_key
 from wsesim.config.provenance import Origin
 from wsesim.metrics import throughput
-from wsesim.metrics.bottleneck import bottleneck
+from wsesim.metrics.bottleneck import bottleneck, levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
 from wsesim.metrics.training import Job, job
@@ -107,7 +107,9 @@ class Result:
     @cached_property
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
-        return bottleneck(self.run, self.breakdown_s, self.step_time_s, self._quick_engine)
+        chosen = levers(self.run, self.breakdown_s)
+        tried = dict(zip(chosen, self._what_if_s[2:], strict=True))
+        return bottleneck(self.breakdown_s, self.step_time_s, tried)
 
     @cached_property
     def utilization(self) -> dict[str, float]:
@@ -122,23 +124,25 @@ class Result:
     @cached_property
     def scaling_efficiency(self) -> float:
         """Speed over that of one system times their number, at the same batch per system (weak). [-]"""
-        return self._one_system_s(self.run.training.global_batch_size // self.num_devices) / self.step_time_s
+        return self._what_if_s[0] / self.step_time_s
 
     @cached_property
     def strong_scaling_efficiency(self) -> float:
         """The same at the same global batch. [-]"""
-        return self._one_system_s(self.run.training.global_batch_size) / self.step_time_s / self.num_devices
+        return self._what_if_s[1] / self.step_time_s / self.num_devices
 
-    def _one_system_s(self, batch: int) -> float:
-        """Step time of one system with a batch. [s]"""
-        if self.num_devices == 1 and not self.run.cluster.exceptions:
-            return self.step_time_s
-        return run_schedule(self.run.on(1, batch), engine=self._quick_engine).step_time_s
-
-    @property
-    def _quick_engine(self) -> Engine:
-        """Engine for further runs: the recurrence where it is worth the import of numpy."""
-        return "recurrence" if self.num_events > MANY_EVENTS else self.simulation.engine
+    @cached_property
+    def _what_if_s(self) -> list[float]:
+        """Step times of one system with its share of the batch, with all of it, and of each lever. [s]"""
+        batch, is_alone = self.run.training.global_batch_size, self.num_devices == 1 and not self.run.cluster.exceptions
+        alone = [self.run.on(1, batch // self.num_devices), self.run.on(1, batch)]
+        changed = [lever.pulled(self.run) for lever in levers(self.run, self.breakdown_s)]
+        runs = changed if is_alone else [*alone, *changed]
+        if self.simulation.engine == "recurrence" or self.num_events > MANY_EVENTS:
+            times = [simulation.step_time_s for simulation in run_many(runs)]
+        else:
+            times = [run_schedule(run).step_time_s for run in runs]
+        return [self.step_time_s, self.step_time_s, *times] if is_alone else times
 
     @cached_property
     def job(self) -> Job:

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,16 +30,13 @@ from wsesim.report.json import result_dict
 from wsesim.report.tables import print_result
 from wsesim.results import simulate
 from wsesim.schedules.checks import check
-from wsesim.simulation import run_schedule
+from wsesim.simulation import MOST_MICRO_BATCHES, run_schedule
 from wsesim.validation.measurements import COLUMNS, read_log, read_table
-
-LONGEST_S = 10.0
-"""Far more than any example takes: a machine that is busy with something else must not fail a test. [s]"""
 
 MOST_WORK = 400
 """Sweeps, times pieces, times classes of systems, up to which a run is simulated here. [-]"""
 
-few = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+few = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 def paths(spec: type[BaseModel], prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -106,8 +102,8 @@ def changed(table: Table, changes: list[tuple[tuple[str, ...], Any]]) -> Table:
 
 @contextmanager
 def one_message_within_bounds() -> Iterator[None]:
-    """A block that works, or raises one `WsesimError` that would be told well, in time."""
-    started_s, told = time.perf_counter(), None
+    """A block that works, or raises one `WsesimError` that would be told well."""
+    told = None
     try:
         yield
     except WsesimError as error:
@@ -116,7 +112,6 @@ def one_message_within_bounds() -> Iterator[None]:
         assert told.exit_code in (1, 2)
         assert str(told)
         assert "is a fault of wsesim" not in str(told)
-    assert time.perf_counter() - started_s < LONGEST_S
 
 
 def work_of(run: Run) -> int:
@@ -147,7 +142,7 @@ def test_random_values_in_random_places(changes: list[tuple[tuple[str, ...], Any
         answer(from_table(changed(TINY, changes)))
 
 
-@settings(few, max_examples=200)
+@settings(few, max_examples=120)
 @given(changes=st.lists(numeric_change, min_size=1, max_size=3))
 @example(changes=[(("cluster", "swarmx", "hop_latency_s"), 1e30), (("cluster", "num_systems"), 2)])
 @example(changes=[(("cluster", "memoryx", "egress_bytes_per_s"), 1e-15)])
@@ -180,16 +175,11 @@ def test_any_batch_up_to_a_billion_is_quick(
     top["training"]["max_gradient_norm"] = norm
     if speed is not None:
         top["cluster"]["exceptions"] = [{"systems": [num_systems - 1], "speed": speed}]
-    started_s = time.perf_counter()
     result = simulate(from_table(laid_over(TINY, top)))
-    assert time.perf_counter() - started_s < LONGEST_S
     assert result.micro_batch_size * result.num_micro_batches * num_systems == top["training"]["global_batch_size"]
 
 
-IN_PAIRS = pytest.mark.xfail(strict=False, reason="micro-batches that repeat in pairs are not seen to repeat")
-
-
-@pytest.mark.parametrize("worker_samples_per_s", [pytest.param(22_431.0, marks=IN_PAIRS), 30_000.0, 1e6])
+@pytest.mark.parametrize("worker_samples_per_s", [22_431.0, 30_000.0, 1e6])
 def test_input_workers_do_not_make_work_grow_with_the_batch(worker_samples_per_s: float) -> None:
     """A worker about as fast as the wafer makes every other micro-batch wait."""
     top = {
@@ -199,10 +189,15 @@ def test_input_workers_do_not_make_work_grow_with_the_batch(worker_samples_per_s
             "input": {"prefetch_micro_batches": 1, "worker_samples_per_s": worker_samples_per_s},
         },
     }
-    assert run_schedule(from_table(laid_over(TINY, top))).num_simulated_micro_batches <= 64
+    run = from_table(laid_over(TINY, top))
+    simulation = run_schedule(run)
+    assert simulation.num_simulated_micro_batches <= MOST_MICRO_BATCHES
+    # micro-batches that repeat in pairs are not seen to repeat: a mean stands for them, and the run says so
+    whole = run_schedule(run, skip_micro_batches=False)
+    assert simulation.step_time_s == pytest.approx(whole.step_time_s, rel=1e-9 if simulation.is_steady else 1e-2)
 
 
-@settings(few, max_examples=300)
+@settings(few, max_examples=200)
 @given(text=st.text(max_size=60) | st.tuples(key.map(".".join), word | value.map(repr)).map("=".join))
 @example(text="cluster.num_systems=4\nfoo=3")
 @example(text='cluster.system.calibration.releases."2.4"=0.9')

@@ -1,4 +1,4 @@
-"""What holds the step back, and what would move it: found by simulating the change."""
+"""What holds the step back, and what would move it: found by simulating the change (`wsesim.results`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from wsesim.config.cluster import ClusterSpec
 from wsesim.config.loader import Run
 from wsesim.metrics.breakdown import CATEGORIES
-from wsesim.simulation import Engine, run_schedule
 
 
 @dataclass(frozen=True)
@@ -18,10 +17,9 @@ class Lever:
     words: str
     change: Callable[[ClusterSpec], ClusterSpec]
 
-    def shortens(self, run: Run, step_time_s: float, engine: Engine) -> float:
-        """Share by which the step gets shorter. [-]"""
-        changed = replace(run, cluster=self.change(run.cluster))
-        return 1.0 - run_schedule(changed, engine=engine).step_time_s / step_time_s
+    def pulled(self, run: Run) -> Run:
+        """The run with the change made."""
+        return replace(run, cluster=self.change(run.cluster))
 
 
 def _calibration(cluster: ClusterSpec, key: str, factor: float) -> ClusterSpec:
@@ -96,13 +94,31 @@ BOUND = {
 }
 
 
-def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float, engine: Engine = "simpy") -> str:
-    """One sentence: what takes most of the step, and what two changes would do."""
-    ranked = sorted((name for name in breakdown if name in LEVERS), key=lambda name: -breakdown[name])
-    first = ranked[0]
-    share = breakdown[first] / step_time_s
-    chosen = list(dict.fromkeys([LEVERS[name] for name in ranked[:2]] + [_BANDWIDTH]))[:2]
+def _ranked(breakdown: dict[str, float]) -> list[str]:
+    return sorted((name for name in breakdown if name in LEVERS), key=lambda name: -breakdown[name])
+
+
+def levers(run: Run, breakdown: dict[str, float]) -> list[Lever]:
+    """The two changes that are worth a try: those to what takes most of the step."""
+    chosen = list(dict.fromkeys([LEVERS[name] for name in _ranked(breakdown)[:2]] + [_BANDWIDTH]))[:2]
     if run.cluster.exceptions and LEVERS["stragglers"] not in chosen:
         chosen = [LEVERS["stragglers"], chosen[0]]
-    effects = ", ".join(f"{lever.words} by {lever.shortens(run, step_time_s, engine):.1%}" for lever in chosen)
-    return f"{BOUND[first]}: {share:.0%} of the step is {CATEGORIES[first]}; the step would shorten with {effects}"
+    return chosen
+
+
+def bottleneck(breakdown: dict[str, float], step_time_s: float, tried: dict[Lever, float]) -> str:
+    """One sentence: what takes most of the step, and what changes do to it.
+
+    Parameters
+    ----------
+    breakdown
+        Of the step. [s]
+    step_time_s
+        As it is. [s]
+    tried
+        The step time with each change. [s]
+    """
+    first = _ranked(breakdown)[0]
+    effects = [f"{1.0 - changed_s / step_time_s:.1%} shorter with {lever.words}" for lever, changed_s in tried.items()]
+    share = breakdown[first] / step_time_s
+    return f"{BOUND[first]}: {share:.0%} of the step is {CATEGORIES[first]}; it would be {', '.join(effects)}"

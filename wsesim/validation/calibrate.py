@@ -218,6 +218,4 @@ def _line(
     if before is None:
         return f'{name} = {{ value = {text}, source = "{source}", status = "calibrated", note = "not fitted here" }}'
     status = before.status or "calibrated"
-    return (
-        f'{name} = {{ value = {text}, source = "{before.source}", status = "{status}", note = "{before.note}" }}'
-    )
+    return f'{name} = {{ value = {text}, source = "{before.source}", status = "{status}", note = "{before.note}" }}'
