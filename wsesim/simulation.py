@@ -96,18 +96,24 @@ def _agree(one_s: float, other_s: float, now_s: float) -> bool:
     return abs(one_s - other_s) <= AGREEMENT * now_s
 
 
-def _micro_batches_repeat(schedule: DiscreteEvents, count: int, steps: int) -> bool:
+def _equal_periods(run: Run) -> int:
+    """Consecutive micro-batches that must agree: where many are prefetched, a pattern is as long as that. [-]"""
+    prefetched = run.cluster.input.prefetch_micro_batches
+    return EQUAL_PERIODS if prefetched <= EQUAL_PERIODS else prefetched + 1
+
+
+def _micro_batches_repeat(schedule: DiscreteEvents, count: int, steps: int, wanted: int) -> bool:
     """Whether the last micro-batches took all workers equally long, so that no buffer fills or drains.
 
     Looks at the last step but one, which every worker has ended.
     """
-    if steps < FEWEST_STEPS or count <= EQUAL_PERIODS:
+    if steps < FEWEST_STEPS or count <= wanted:
         return False
     end = (steps - 1) * count
     periods = [
         later - earlier
         for ends in schedule.worker_ends_s.values()
-        for earlier, later in pairwise(ends[end - EQUAL_PERIODS - 1 : end])
+        for earlier, later in pairwise(ends[end - wanted - 1 : end])
     ]
     now_s = schedule.micro_batch_ends_s[0][end - 1]
     return _agree(max(periods), min(periods), now_s)
@@ -201,7 +207,7 @@ def run_schedule(
     while True:
         clock, schedule, steps = _run_steps(run, plan, count, num_steps)
         num_events += clock.num_events
-        repeats = count == plan.num_micro_batches or _micro_batches_repeat(schedule, count, steps)
+        repeats = count == plan.num_micro_batches or _micro_batches_repeat(schedule, count, steps, _equal_periods(run))
         if repeats or count == MOST_MICRO_BATCHES:
             break
         count = _more(count, plan)
@@ -346,16 +352,16 @@ def _share_of_missing(number: int, count: int, missing: int, *, repeats: bool) -
     return missing / over if count - 1 - over <= number < count - 1 else 0.0
 
 
-def _all_workers_agree(recurrence: Recurrence, place: int) -> bool:
+def _all_workers_agree(recurrence: Recurrence, place: int, wanted: int) -> bool:
     """As `_micro_batches_repeat`, for one scenario."""
     made = recurrence.steps[-2]
-    if len(made) <= EQUAL_PERIODS:
+    if len(made) <= wanted:
         return False
     periods = [
         float(later - earlier)
         for worker, works in recurrence.working.items()
         for index in works[:, place].nonzero()[0]
-        for earlier, later in pairwise(one.worker_ends_s[worker][index, place] for one in made[-EQUAL_PERIODS - 1 :])
+        for earlier, later in pairwise(one.worker_ends_s[worker][index, place] for one in made[-wanted - 1 :])
     ]
     return _agree(max(periods), min(periods), float(made[-1].end_s[0, place]))
 
@@ -366,7 +372,7 @@ def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -
 
     plan = scenario.plan
     missing = plan.num_micro_batches - count
-    repeats = not missing or _all_workers_agree(recurrence, place)
+    repeats = not missing or _all_workers_agree(recurrence, place, _equal_periods(scenario.run))
     if not repeats and count < MOST_MICRO_BATCHES:
         return None
     last = int(np.argmax(recurrence.steps[-1][-1].end_s[:, place]))

@@ -399,6 +399,17 @@ def test_activations_are_back_before_the_backward_sweep(move_ms: float) -> None:
     assert all(back.end_s <= used.start_s for back, used in zip(fetched, work, strict=True))
 
 
+def test_gradients_leave_after_the_activations_that_were_there_before() -> None:
+    spec = cluster()
+    passes = there_and_back(2, stream_ms=0.1, compute_ms=1.0)
+    passes[0] = passes[0]._replace(saved_ms=50.0)
+    passes[3] = passes[3]._replace(fetched_ms=50.0)
+    events = drive(spec, plan_of(spec, passes))
+    (saved,) = spans(events, "port_out_activations.0", "activations")
+    # made after four pieces of work of 1 ms, the first gradient waits for the port until the 50 ms are over
+    assert spans(events, "swarmx_up", "transfer")[0].start_s == saved.end_s
+
+
 def test_activations_come_back_at_most_two_layers_ahead() -> None:
     spec = cluster()
     events = drive(spec, plan_of(spec, offloading(6, move_ms=0.01)))
