@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Literal
 from wsesim.config.loader import Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
-from wsesim.engine.program import Numbers, Program
+from wsesim.engine.program import Program
 from wsesim.engine.trace import Span, Window
 from wsesim.schedules.checks import check
 from wsesim.schedules.plan import Plan, make_plan
-from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
+from wsesim.schedules.weight_streaming import numbers_of, shape_of, stacked, write_program
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,7 @@ def _steps_repeat(schedule: DiscreteEvents) -> bool:
 def _run_steps(run: Run, plan: Plan, count: int, num_steps: int | None) -> tuple[Clock, DiscreteEvents, int]:
     """Simulate steps with `count` micro-batches each, until they repeat or `num_steps` are done."""
     clock = Clock()
-    schedule = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(run.cluster, plan), count)
+    schedule = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(plan), count)
     schedule.start()
     for step in range(num_steps or run.cluster.simulation.max_steps):
         clock.run_until(schedule.step_done[step])
@@ -241,7 +241,6 @@ class _Scenario:
     place: int
     run: Run
     plan: Plan
-    numbers: Numbers
     count: int
 
 
@@ -293,7 +292,7 @@ def _run_many(runs: Sequence[Run], *, fold: bool, skip_micro_batches: bool) -> l
         program = write_program(shape_of(plan))
         programs[id(program)] = program
         count = _first_count(plan, skip=skip_micro_batches)
-        scenario = _Scenario(place, run, plan, numbers_of(run.cluster, plan), count)
+        scenario = _Scenario(place, run, plan, count)
         groups.setdefault((id(program), len(plan.classes), count), []).append(scenario)
     done: dict[int, Simulation] = {}
     while groups:
@@ -319,7 +318,8 @@ def _run_group(program: Program, scenarios: Sequence[_Scenario], count: int) -> 
 
     from wsesim.engine.recurrence import Recurrence
 
-    recurrence = Recurrence(program, [one.numbers for one in scenarios], count)
+    numbers = numbers_of(stacked([one.plan for one in scenarios]))
+    recurrence = Recurrence(program, numbers, len(scenarios), count)
     found: list[Simulation | None] = [None] * len(scenarios)
     waiting = np.ones(len(scenarios), dtype=bool)
     limit = min(one.run.cluster.simulation.max_steps for one in scenarios)

@@ -59,7 +59,7 @@ def bare_loop_s(num_events: int) -> float:
 def event_loop_s(run: Run, num_steps: int) -> float:
     """Processor time of the events of some steps, without setting them up. [s]"""
     plan, clock = make_plan(run), Clock()
-    events = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(run.cluster, plan), 1)
+    events = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(plan), 1)
     events.start()
     started = time.process_time()
     clock.run_until(events.step_done[num_steps - 1])

@@ -24,7 +24,7 @@ from wsesim.errors import SimulationStuck
 from wsesim.hardware.swarmx import system_classes
 from wsesim.hardware.wafer import Lanes
 from wsesim.metrics.utilization import bytes_per_step
-from wsesim.schedules.plan import Phase, Plan, Sweep, Visit, make_plan
+from wsesim.schedules.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of
 from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
 from wsesim.simulation import run_schedule
 from wsesim.workload.transformer import Layer
@@ -49,7 +49,7 @@ class Pass(NamedTuple):
     saved_ms: float = 0.0
     fetched_ms: float = 0.0
 
-    def sweep(self) -> Sweep:
+    def sweep(self, spec: ClusterSpec) -> Sweep:
         """The same in bytes and seconds."""
         return Sweep(
             phase=self.phase,
@@ -59,7 +59,7 @@ class Pass(NamedTuple):
             gemm_s=self.compute_ms * MS,
             attention_s=0.0,
             sequencing_s=0.0,
-            rate_bytes_per_s=1e12,
+            rate_bytes_per_s=transport_of(spec, system_classes(spec)).down_bytes_per_s,
             saved_bytes=round(self.saved_ms * MB),
             fetched_bytes=round(self.fetched_ms * MB),
         )
@@ -89,7 +89,7 @@ def plan_of(
     layer = Layer("layer", "block", 0, 0, 1, 0.0, 0.0, 0.0, 0.0)
     return Plan(
         visits=tuple(Visit(one.layer, kind) for kind, one in enumerate(passes)),
-        kinds=tuple(one.sweep() for one in passes),
+        kinds=tuple(one.sweep(spec) for one in passes),
         layers=(layer,) * num_layers,
         update_kinds=tuple(range(num_layers)),
         update_s=tuple(time * MS for time in (update_ms or [0.0] * num_layers)),
@@ -100,6 +100,7 @@ def plan_of(
         input_workers=1,
         lanes=Lanes(1.0, 1, 1, 1, 1, "sram"),
         classes=system_classes(spec),
+        transport=transport_of(spec, system_classes(spec)),
         software_release="",
         release_rate=1.0,
     )
@@ -108,7 +109,7 @@ def plan_of(
 def drive(spec: ClusterSpec, plan: Plan, num_steps: int = 3) -> DiscreteEvents:
     """The plan after some steps."""
     clock = Clock()
-    events = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(spec, plan), plan.num_micro_batches)
+    events = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(plan), plan.num_micro_batches)
     events.start()
     for step in range(num_steps):
         clock.run_until(events.step_done[step])

@@ -535,6 +535,7 @@ def origins_of(kind: str, name: str) -> dict[str, Origin]:
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def release_key(release: str, where: str = "cluster.software_release") -> tuple[int, ...]:
     """A software release as numbers that can be compared; "R2.0.3" and "2.0.3" are the same.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsesim.engine.program import Job, Key, Numbers, Program
+from wsesim.engine.program import Job, Numbers, Program
 
 Times = NDArray[np.float64]
 """Shape ``(num_classes, num_scenarios)``, or ``(1, num_scenarios)`` where classes share it. [s]"""
@@ -108,26 +108,26 @@ def _lags_of_one(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
 class Recurrence:
     """One program for many scenarios, step after step.
 
+    Parameters
+    ----------
+    numbers
+        Each is the same for all scenarios, or an array over them, shape ``(num_scenarios,)``.
+
     Attributes
     ----------
     steps
         The micro-batches of every step.
     """
 
-    def __init__(self, program: Program, batch: Sequence[Numbers], num_micro_batches: int) -> None:
+    def __init__(self, program: Program, numbers: Numbers, num_scenarios: int, num_micro_batches: int) -> None:
         self.program = program
         self.num_micro_batches = num_micro_batches
-        self.num_classes, self.num_scenarios = batch[0].num_classes, len(batch)
-        self.per_class: dict[Key, Times] = {
-            key: np.array([numbers.per_class[key] for numbers in batch]).T.copy() for key in batch[0].per_class
-        }
-        self.shared: dict[Key, Times] = {
-            key: np.array([[numbers.shared[key] for numbers in batch]]) for key in batch[0].shared
-        }
-        self.latencies: dict[str, Times] = {
-            key: np.array([numbers.latencies[key] for numbers in batch]).T.copy() for key in batch[0].latencies
-        }
-        self.buffers = {buffer: self._buffer(buffer, batch) for buffer in batch[0].capacities if program.takers(buffer)}
+        self.num_classes, self.num_scenarios = numbers.num_classes, num_scenarios
+        self.numbers = numbers
+        self.per_class = {key: self._rows(values) for key, values in numbers.per_class.items()}
+        self.shared = {key: self._rows([value]) for key, value in numbers.shared.items()}
+        self.latencies = {key: self._rows(values) for key, values in numbers.latencies.items()}
+        self.buffers = {buffer: self._buffer(buffer) for buffer in numbers.capacities if program.takers(buffer)}
         self.free_s: dict[str, Times] = {}
         self.port_s: dict[str, Times] = {}
         self.delivered_s: dict[int, Times] = {}
@@ -146,14 +146,18 @@ class Recurrence:
                 busy[job.worker.name] = busy.get(job.worker.name, False) | (duration_s > 0.0)
         return busy
 
-    def _buffer(self, buffer: str, batch: Sequence[Numbers]) -> Buffer:
-        takers = self.program.takers(buffer)
+    def _rows(self, values: Sequence[float]) -> Times:
+        """A number of each class, the same for all scenarios or an array over them, as times."""
+        return np.array([np.broadcast_to(value, self.num_scenarios) for value in values], dtype=np.float64)
+
+    def _buffer(self, buffer: str) -> Buffer:
+        takers, numbers = self.program.takers(buffer), self.numbers
         keys = [None if job.room is None else job.room.size for job in takers]
         different = list(dict.fromkeys(keys))
-        sizes = [[1 if key is None else numbers.sizes[key] for numbers in batch] for key in different]
-        capacity = [numbers.capacities[buffer] for numbers in batch]
-        places = [different.index(key) for key in keys]
-        return Buffer(np.array(sizes, dtype=np.int64), places, np.array(capacity, dtype=np.int64))
+        sizes = [1 if key is None else numbers.sizes[key] for key in different]
+        rows = [np.broadcast_to(size, self.num_scenarios) for size in [*sizes, numbers.capacities[buffer]]]
+        whole = np.array(rows, dtype=np.int64)
+        return Buffer(whole[:-1], [different.index(key) for key in keys], whole[-1])
 
     def _duration(self, job: Job) -> Times | None:
         if job.duration is None:

@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsesim.config.cluster import ClusterSpec, ExceptionSpec, SwarmXSpec
 from wsesim.errors import ConfigError, DoesNotFit, did_you_mean
@@ -74,8 +73,7 @@ def tree(num_systems: int, fan_out: int) -> nx.DiGraph[Any]:
     return graph
 
 
-@dataclass(frozen=True)
-class SystemClass:
+class SystemClass(NamedTuple):
     """Systems that behave alike.
 
     Attributes
@@ -89,7 +87,7 @@ class SystemClass:
     latency_s
         One way to or from MemoryX. [s]
     worker_samples_per_s
-        One input worker; None never starves. [1/s]
+        One input worker; infinite where none starves the wafer. [1/s]
     """
 
     members: tuple[int, ...]
@@ -97,7 +95,7 @@ class SystemClass:
     io_bytes_per_s: float
     link_bytes_per_s: float
     latency_s: float
-    worker_samples_per_s: float | None
+    worker_samples_per_s: float
 
     @property
     def multiplicity(self) -> int:
@@ -139,7 +137,7 @@ def _below(cluster: ClusterSpec, nodes: Iterable[str]) -> dict[str, frozenset[in
 
 def _behaviour(
     cluster: ClusterSpec, system: int, links_above: Sequence[ExceptionSpec]
-) -> tuple[float, float, float, float, float | None]:
+) -> tuple[float, float, float, float, float]:
     speed, extra_latency_s = 1.0, 0.0
     io, link = cluster.system.wafer.io_bytes_per_s, cluster.swarmx.link_bytes_per_s
     worker = cluster.input.worker_samples_per_s
@@ -153,7 +151,22 @@ def _behaviour(
     link = min(link, *(above.link_bytes_per_s or link for above in links_above)) if links_above else link
     extra_latency_s += sum(above.link_latency_s or 0.0 for above in links_above)
     latency_s = path_latency_s(cluster.swarmx, cluster.num_systems) + extra_latency_s
-    return speed, io, link, latency_s, worker
+    return speed, io, link, latency_s, math.inf if worker is None else worker
+
+
+def check_size(cluster: ClusterSpec) -> None:
+    """Refuse more systems than the fabric takes.
+
+    Raises
+    ------
+    DoesNotFit
+        With the number that it takes.
+    """
+    if cluster.num_systems > cluster.max_systems:
+        raise DoesNotFit(
+            f"{cluster.num_systems:,} systems are more than the fabric of {cluster.name} takes, {cluster.max_systems:,}; "
+            f"set cluster.num_systems to at most {cluster.max_systems:,}, or cluster.name to a larger one (`wsesim list clusters`)"
+        )
 
 
 def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemClass, ...]:
@@ -164,15 +177,13 @@ def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemCl
     DoesNotFit
         More systems than the fabric takes.
     """
-    if cluster.num_systems > cluster.max_systems:
-        raise DoesNotFit(
-            f"{cluster.num_systems:,} systems are more than the fabric of {cluster.name} takes, {cluster.max_systems:,}; "
-            f"set cluster.num_systems to at most {cluster.max_systems:,}, or cluster.name to a larger one (`wsesim list clusters`)"
-        )
+    check_size(cluster)
     links = exceptional_links(cluster)
     below = _below(cluster, links) if links else {}
     named = {system for exception in cluster.exceptions for system in exception.systems}.union(*below.values())
     regular = tuple(system for system in range(cluster.num_systems) if system not in named)
+    if not named and fold:
+        return (SystemClass(regular, *_behaviour(cluster, 0, ())),)
     groups: dict[Any, list[int]] = defaultdict(list)
     if regular:
         groups[_behaviour(cluster, regular[0], ())].extend(regular)

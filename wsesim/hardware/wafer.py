@@ -15,7 +15,7 @@ Not modelled: placement inside a lane, clock throttling, yield beyond the stated
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.errors import DoesNotFit
@@ -28,14 +28,14 @@ def peak_flop_per_s(wafer: WaferSpec, precision: str) -> float:
     return wafer.peak_dense_16bit_flop_per_s * factor
 
 
-def gemm_time_s(system: SystemSpec, flop: float, precision: str = "cbfloat16") -> float:
-    """Products with weights on full lanes. [s]"""
-    return flop / (peak_flop_per_s(system.wafer, precision) * system.calibration.gemm_efficiency)
+def gemm_rate_flop_per_s(system: SystemSpec, precision: str = "cbfloat16") -> float:
+    """Products with weights on full lanes. [FLOP/s]"""
+    return peak_flop_per_s(system.wafer, precision) * system.calibration.gemm_efficiency
 
 
-def attention_time_s(system: SystemSpec, flop: float, precision: str = "cbfloat16") -> float:
-    """Products of activations on full lanes. [s]"""
-    return flop / (peak_flop_per_s(system.wafer, precision) * system.calibration.attention_efficiency)
+def attention_rate_flop_per_s(system: SystemSpec, precision: str = "cbfloat16") -> float:
+    """Products of activations on full lanes. [FLOP/s]"""
+    return peak_flop_per_s(system.wafer, precision) * system.calibration.attention_efficiency
 
 
 def sequencing_time_s(calibration: CalibrationSpec, num_weight_matrices: int) -> float:
@@ -43,8 +43,7 @@ def sequencing_time_s(calibration: CalibrationSpec, num_weight_matrices: int) ->
     return num_weight_matrices * calibration.weight_matrix_overhead_s
 
 
-@dataclass(frozen=True)
-class Lanes:
+class Lanes(NamedTuple):
     """How sequences of one model lie on the wafer.
 
     Attributes

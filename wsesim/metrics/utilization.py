@@ -18,8 +18,8 @@ def busy_s(simulation: Simulation) -> dict[str, float]:
     broadcast counts for the port in, the reduction for the port out. In a steady state this
     is what the plan holds, wherever in the step it falls.
     """
-    plan, cluster = simulation.plan, simulation.run.cluster
-    numbers, kind = numbers_of(cluster, plan), simulation.decisive_class
+    plan, kind = simulation.plan, simulation.decisive_class
+    numbers = numbers_of(plan)
     busy = dict.fromkeys(PARTS, 0.0)
     for index, visits in Counter(visit.kind for visit in plan.visits).items():
         sweep = plan.kinds[index]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from wsesim.config.loader import Run, release_key
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.hardware import memoryx
-from wsesim.hardware.swarmx import system_classes
+from wsesim.hardware.swarmx import check_size, exceptional_links
 from wsesim.schedules.plan import lanes_of
 from wsesim.workload.transformer import layers, parameter_count
 
@@ -61,11 +63,16 @@ def _positions(run: Run) -> None:
 
 
 def _release(run: Run) -> None:
-    named = {"cluster.software_release": run.cluster.software_release}
-    named |= {f"cluster.system.calibration.releases.{name}": name for name in run.cluster.system.calibration.releases}
+    _releases(run.place, run.cluster.software_release, tuple(run.cluster.system.calibration.releases))
+
+
+@lru_cache(maxsize=64)
+def _releases(place: str, wanted: str | None, calibrated: tuple[str, ...]) -> None:
+    named = {"cluster.software_release": wanted}
+    named |= {f"cluster.system.calibration.releases.{name}": name for name in calibrated}
     for key, release in named.items():
         if release is not None:
-            release_key(release, f"{run.place}: {key}")
+            release_key(release, f"{place}: {key}")
 
 
 def _micro_batch_fits(run: Run) -> None:
@@ -85,7 +92,8 @@ def _memoryx_holds(run: Run) -> None:
 
 def _fabric_takes(run: Run) -> None:
     try:
-        system_classes(run.cluster)
+        check_size(run.cluster)
+        exceptional_links(run.cluster)
     except ConfigError as error:
         raise ConfigError(f"{run.place}: {error}") from None
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from wsesim.config.cluster import ClusterSpec
 from wsesim.config.loader import Run, release_key
 from wsesim.config.system import CalibrationSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.hardware import memoryx, wafer
-from wsesim.hardware.swarmx import SystemClass, system_classes
+from wsesim.hardware.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
 from wsesim.hardware.wafer import Lanes
 from wsesim.workload.transformer import Layer, layers, parameter_count
 
@@ -28,8 +28,7 @@ BACKWARD_OVER_FORWARD = 2.0
 """FLOP of the backward pass over those of the forward pass: gradients of inputs and of weights. [-]"""
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(NamedTuple):
     """One layer's weights pass over the wafer once; the same for all layers of a kind.
 
     Attributes
@@ -41,7 +40,7 @@ class Sweep:
     gemm_s, attention_s, sequencing_s
         Work of a wafer of regular speed; GEMM time is spread evenly over the chunks. [s]
     rate_bytes_per_s
-        At which MemoryX can send these weights. [bytes/s]
+        At which MemoryX and the tree can send these weights. [bytes/s]
     saved_bytes
         Activations that leave over the port after the sweep. [bytes]
     fetched_bytes
@@ -80,8 +79,43 @@ class Visit(NamedTuple):
     kind: int
 
 
-@dataclass(frozen=True)
-class Plan:
+class Transport(NamedTuple):
+    """How the cluster moves what a plan streams.
+
+    Attributes
+    ----------
+    down_bytes_per_s, up_bytes_per_s
+        Of the tree, and of the tree into MemoryX. [bytes/s]
+    tensor_latency_s, slowest_latency_s
+        Of MemoryX, and of the way to the system that hears last. [s]
+    weight_room_bytes, gradient_room_bytes, prefetched_micro_batches
+        Buffers of a system. [bytes], [-]
+    """
+
+    down_bytes_per_s: float
+    up_bytes_per_s: float
+    tensor_latency_s: float
+    slowest_latency_s: float
+    weight_room_bytes: int
+    gradient_room_bytes: int
+    prefetched_micro_batches: int
+
+
+def transport_of(cluster: ClusterSpec, classes: tuple[SystemClass, ...]) -> Transport:
+    """How a cluster moves what is streamed."""
+    wafer, fabric = cluster.system.wafer, fabric_rate_bytes_per_s(cluster, classes)
+    return Transport(
+        down_bytes_per_s=fabric,
+        up_bytes_per_s=min(cluster.memoryx.ingress_bytes_per_s, fabric),
+        tensor_latency_s=cluster.memoryx.tensor_latency_s,
+        slowest_latency_s=max([kind.latency_s for kind in classes]),
+        weight_room_bytes=int(wafer.weight_buffer_bytes),
+        gradient_room_bytes=int(wafer.gradient_buffer_bytes),
+        prefetched_micro_batches=cluster.input.prefetch_micro_batches,
+    )
+
+
+class Plan(NamedTuple):
     """Everything the schedule needs to know.
 
     Attributes
@@ -114,6 +148,7 @@ class Plan:
     input_workers: int
     lanes: Lanes
     classes: tuple[SystemClass, ...]
+    transport: Transport
     software_release: str
     release_rate: float
 
@@ -128,24 +163,28 @@ def pick_release(calibration: CalibrationSpec, wanted: str | None) -> tuple[str,
     The newest one when none is wanted; the newest that is not newer than the wanted one,
     or the oldest where all are newer.
     """
-    known = sorted(calibration.releases, key=release_key)
-    if wanted is None:
-        return known[-1], calibration.releases[known[-1]]
-    older = [release for release in known if release_key(release) <= release_key(wanted)]
-    chosen = older[-1] if older else known[0]
+    chosen = _pick(tuple(calibration.releases), wanted)
     return chosen, calibration.releases[chosen]
+
+
+@lru_cache(maxsize=64)
+def _pick(releases: tuple[str, ...], wanted: str | None) -> str:
+    known = sorted(releases, key=release_key)
+    if wanted is None:
+        return known[-1]
+    older = [release for release in known if release_key(release) <= release_key(wanted)]
+    return older[-1] if older else known[0]
 
 
 def kept_per_working_set(training: TrainingSpec, chain: tuple[Layer, ...]) -> float:
     """Activations of other layers that stay on the wafer, over one layer's working set. [-]"""
-    blocks = [layer for layer in chain if layer.kind == "block"]
-    working_set = max(layer.working_set_bytes_per_token for layer in blocks)
+    num_blocks, block = len(chain) - 2, chain[1]  # all blocks are alike
     if training.activations == "resident":
-        return sum(layer.working_set_bytes_per_token for layer in blocks) / working_set - 1.0
+        return num_blocks - 1.0
     if training.activations == "recompute":
-        segment = segment_length(len(blocks))
-        kept = math.ceil(len(blocks) / segment) + segment
-        return kept * blocks[0].output_bytes_per_token / working_set
+        segment = segment_length(num_blocks)
+        kept = math.ceil(num_blocks / segment) + segment
+        return kept * block.output_bytes_per_token / block.working_set_bytes_per_token
     return 0.0
 
 
@@ -192,10 +231,15 @@ def stored_share(training: TrainingSpec, wire_bytes: float, index_bytes: float) 
 class _Sweeps:
     """Makes the sweeps of one run, for micro-batches of `micro` sequences on wafers of a release's `rate`."""
 
-    def __init__(self, run: Run, lanes: Lanes, micro: int, rate: float) -> None:
+    def __init__(self, run: Run, lanes: Lanes, micro: int, rate: float, down_bytes_per_s: float) -> None:
         training, cluster, system = run.training, run.cluster, run.cluster.system
-        self.system, self.rate, self.precision = system, rate, training.precision
-        self.memoryx = cluster.memoryx
+        self.gemm_flop_per_s = wafer.gemm_rate_flop_per_s(system, training.precision)
+        self.attention_flop_per_s = wafer.attention_rate_flop_per_s(system, training.precision)
+        self.calibration, self.rate = system.calibration, rate
+        self.rates_bytes_per_s = [
+            min(memoryx.egress_rate_bytes_per_s(cluster.memoryx, in_flash=in_flash), down_bytes_per_s)
+            for in_flash in (False, True)
+        ]
         self.micro_per_rate = micro / (lanes.utilization(micro) * rate)
         self.kept = 1.0 - training.weight_sparsity
         wire = cluster.memoryx.wire_bytes_per_weight * (2.0 if training.precision == "float32" else 1.0)
@@ -220,10 +264,10 @@ class _Sweeps:
             streams_table=bool(layer.shares_weights_with),
             chunk_bytes=max(1, math.ceil(size / chunks)),
             num_chunks=chunks,
-            gemm_s=wafer.gemm_time_s(self.system, gemm_flop * passes, self.precision),
-            attention_s=wafer.attention_time_s(self.system, attention_flop * passes, self.precision),
-            sequencing_s=wafer.sequencing_time_s(self.system.calibration, layer.num_weight_matrices) / self.rate,
-            rate_bytes_per_s=memoryx.egress_rate_bytes_per_s(self.memoryx, in_flash=in_flash),
+            gemm_s=gemm_flop * passes / self.gemm_flop_per_s,
+            attention_s=attention_flop * passes / self.attention_flop_per_s,
+            sequencing_s=wafer.sequencing_time_s(self.calibration, layer.num_weight_matrices) / self.rate,
+            rate_bytes_per_s=self.rates_bytes_per_s[in_flash],
             saved_bytes=out if phase == "forward" else 0,
             fetched_bytes=out if phase == "backward" else 0,
             executed_flop_per_sequence=(gemm_flop + attention_flop) * over_forward,
@@ -289,11 +333,12 @@ def micro_batch(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[int, 
         return wanted, per_system // wanted
     round_s, pass_s = _round_and_pass_s(run, lanes, chain)
 
-    def compute_s(size: int) -> float:
-        return per_system // size * (math.ceil(size / lanes.slots) * round_s + pass_s)
-
-    size = min(divisors(per_system, lanes.max_micro_batch_size), key=lambda size: (compute_s(size), -size))
-    return size, per_system // size
+    slots = lanes.slots
+    _, size = min(
+        (per_system // size * (-(-size // slots) * round_s + pass_s), -size)
+        for size in divisors(per_system, lanes.max_micro_batch_size)
+    )
+    return -size, per_system // -size
 
 
 def _round_and_pass_s(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[float, float]:
@@ -303,32 +348,32 @@ def _round_and_pass_s(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple
     counts = ((embedding, 1), (block, len(chain) - 2), (head, 1))
     gemm_flop = sum(count * layer.gemm_flop_per_sequence for layer, count in counts)
     attention_flop = sum(count * layer.attention_flop_per_sequence for layer, count in counts)
-    gemm_s = wafer.gemm_time_s(system, gemm_flop * (1.0 - run.training.weight_sparsity), precision)
-    alone_s = gemm_s + wafer.attention_time_s(system, attention_flop, precision)
+    gemm_s = gemm_flop * (1.0 - run.training.weight_sparsity) / wafer.gemm_rate_flop_per_s(system, precision)
+    alone_s = gemm_s + attention_flop / wafer.attention_rate_flop_per_s(system, precision)
     matrices = sum(count * layer.num_weight_matrices for layer, count in counts)
     round_s = (1.0 + BACKWARD_OVER_FORWARD) * alone_s * lanes.width / lanes.lanes_per_sequence
     return round_s, 2.0 * wafer.sequencing_time_s(system.calibration, matrices)
 
 
-def divisors(number: int, limit: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def divisors(number: int, limit: int) -> tuple[int, ...]:
     """Divisors of a number that are not above a limit. [-]
 
     Examples
     --------
     >>> divisors(130, 121)
-    [1, 2, 5, 10, 13, 26, 65]
+    (1, 2, 5, 10, 13, 26, 65)
     """
     small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
-    return sorted({divisor for one in small for divisor in (one, number // one) if divisor <= limit})
+    return tuple(sorted({divisor for one in small for divisor in (one, number // one) if divisor <= limit}))
 
 
 def _visits(
-    run: Run, lanes: Lanes, size: int, chain: tuple[Layer, ...], rate: float, in_flash: tuple[bool, ...]
+    made: _Sweeps, chain: tuple[Layer, ...], in_flash: tuple[bool, ...], *, recompute: bool
 ) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
     """The order of a micro-batch; layers that are alike share one sweep."""
-    recompute = run.training.activations == "recompute"
     visits, firsts = _visits_of(_layer_kinds(len(chain)), in_flash, recompute)
-    made, last_block = _Sweeps(run, lanes, size, rate), len(chain) - 2
+    last_block = len(chain) - 2
     return visits, tuple(
         made.sweep(chain[index], phase, feeds_head=index == last_block, in_flash=in_flash[index])
         for index, phase in firsts
@@ -369,7 +414,10 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
         if in_dram < len(chain)
         else NO_FLASH * len(chain)
     )
-    visits, kinds = _visits(run, lanes, size, chain, rate, in_flash)
+    classes = system_classes(cluster, fold=fold)
+    transport = transport_of(cluster, classes)
+    sweeps = _Sweeps(run, lanes, size, rate, transport.down_bytes_per_s)
+    visits, kinds = _visits(sweeps, chain, in_flash, recompute=training.activations == "recompute")
     update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(
         visits=visits,
@@ -383,7 +431,8 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
         input_bytes=int(size * training.sequence_length * cluster.input.bytes_per_token),
         input_workers=cluster.input.num_workers_per_system,
         lanes=lanes,
-        classes=system_classes(cluster, fold=fold),
+        classes=classes,
+        transport=transport,
         software_release=release,
         release_rate=rate,
     )

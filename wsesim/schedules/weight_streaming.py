@@ -13,14 +13,16 @@ the program is the same on every system.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from wsesim.config.cluster import ClusterSpec
 from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
 from wsesim.hardware.cs_system import LAYERS_IN_FLIGHT
-from wsesim.hardware.swarmx import fabric_rate_bytes_per_s
-from wsesim.schedules.plan import Phase, Plan, Sweep, Visit
+from wsesim.hardware.swarmx import SystemClass
+from wsesim.schedules.plan import Phase, Plan, Sweep, Transport, Visit
+
+Row = TypeVar("Row", Sweep, SystemClass, Transport)
 
 INPUT_WORKERS = Worker("input")
 INPUT = Worker("port_in_input")
@@ -60,16 +62,18 @@ class Shape(NamedTuple):
 def shape_of(plan: Plan) -> Shape:
     """The shape of a plan; plans of one shape run the same program with other numbers."""
     kinds = tuple(
-        KindShape(
-            kind.phase,
-            kind.num_chunks,
-            kind.streams_table,
-            kind.saved_bytes > 0,
-            kind.fetched_bytes > 0,
-            kind.attention_s > 0,
-            kind.sequencing_s > 0,
-        )
-        for kind in plan.kinds
+        [
+            KindShape(
+                kind.phase,
+                kind.num_chunks,
+                kind.streams_table,
+                kind.saved_bytes > 0,
+                kind.fetched_bytes > 0,
+                kind.attention_s > 0,
+                kind.sequencing_s > 0,
+            )
+            for kind in plan.kinds
+        ]
     )
     return Shape(plan.visits, kinds, plan.update_kinds, plan.waits_for_norm)
 
@@ -270,26 +274,26 @@ def write_program(shape: Shape) -> Program:
     return WeightStreaming(shape).write()
 
 
-def numbers_of(cluster: ClusterSpec, plan: Plan) -> Numbers:
-    """Durations, sizes and capacities of a plan, those of a class of systems for each class."""
-    fabric = fabric_rate_bytes_per_s(cluster, plan.classes)
-    wafer, classes = cluster.system.wafer, plan.classes
+def numbers_of(plan: Plan) -> Numbers:
+    """Durations, sizes and capacities of a plan, those of a class of systems for each class.
+
+    Only sums, products and quotients: of a plan whose numbers are arrays over scenarios
+    (`stacked`) it makes numbers that are arrays too.
+    """
+    classes, transport = plan.classes, plan.transport
+    speeds, ports = [kind.speed for kind in classes], [kind.io_bytes_per_s for kind in classes]
     per_class: dict[Key, list[float]] = {
         ("prepare_s", 0): [
-            0.0
-            if kind.worker_samples_per_s is None
-            else plan.micro_batch_size / (kind.worker_samples_per_s * plan.input_workers)
-            for kind in classes
+            plan.micro_batch_size / (kind.worker_samples_per_s * plan.input_workers) for kind in classes
         ],
-        ("input_s", 0): [plan.input_bytes / kind.io_bytes_per_s for kind in classes],
+        ("input_s", 0): [plan.input_bytes / port for port in ports],
     }
     shared: dict[Key, float] = {("update_s", kind): value for kind, value in enumerate(plan.update_s)}
     sizes: dict[Key, int] = {("input_bytes", 0): plan.input_bytes}
-    speeds, ports = [kind.speed for kind in classes], [kind.io_bytes_per_s for kind in classes]
     for index, sweep in enumerate(plan.kinds):
         per_class |= _sweep_times(index, sweep, speeds, ports)
-        shared["down_s", index] = sweep.chunk_bytes / min(sweep.rate_bytes_per_s, fabric)
-        shared["up_s", index] = sweep.chunk_bytes / min(cluster.memoryx.ingress_bytes_per_s, fabric)
+        shared["down_s", index] = sweep.chunk_bytes / sweep.rate_bytes_per_s
+        shared["up_s", index] = sweep.chunk_bytes / transport.up_bytes_per_s
         sizes["chunk_bytes", index] = sweep.chunk_bytes
         sizes["saved_bytes", index] = sweep.saved_bytes
         sizes["fetched_bytes", index] = sweep.fetched_bytes
@@ -298,13 +302,13 @@ def numbers_of(cluster: ClusterSpec, plan: Plan) -> Numbers:
         shared=shared,
         sizes=sizes,
         latencies={
-            "down_latency_s": [kind.latency_s + cluster.memoryx.tensor_latency_s for kind in classes],
-            "up_latency_s": [max(kind.latency_s for kind in classes)],
+            "down_latency_s": [kind.latency_s + transport.tensor_latency_s for kind in classes],
+            "up_latency_s": [transport.slowest_latency_s],
         },
         capacities={
-            WEIGHT_ROOM: int(wafer.weight_buffer_bytes),
-            GRADIENT_ROOM: int(wafer.gradient_buffer_bytes),
-            INPUT_ROOM: cluster.input.prefetch_micro_batches,
+            WEIGHT_ROOM: transport.weight_room_bytes,
+            GRADIENT_ROOM: transport.gradient_room_bytes,
+            INPUT_ROOM: transport.prefetched_micro_batches,
             SAVING_ROOM: LAYERS_IN_FLIGHT,
             FETCHING_ROOM: LAYERS_IN_FLIGHT,
         },
@@ -321,3 +325,25 @@ def _sweep_times(index: int, sweep: Sweep, speeds: list[float], ports: list[floa
         ("save_s", index): [sweep.saved_bytes / port for port in ports],
         ("fetch_s", index): [sweep.fetched_bytes / port for port in ports],
     }
+
+
+def stacked(plans: Sequence[Plan]) -> Plan:
+    """One plan for plans of one shape: every number is an array, shape ``(num_plans,)``."""
+    import numpy as np
+
+    def column(values: Sequence[Any]) -> Any:
+        return np.array(values) if isinstance(values[0], (int, float)) else values[0]
+
+    def columns(rows: Sequence[Row]) -> Row:
+        return type(rows[0])(*map(column, zip(*rows, strict=True)))
+
+    first = plans[0]
+    return first._replace(
+        kinds=tuple(columns([plan.kinds[index] for plan in plans]) for index in range(len(first.kinds))),
+        update_s=tuple(column(values) for values in zip(*(plan.update_s for plan in plans), strict=True)),
+        micro_batch_size=column([plan.micro_batch_size for plan in plans]),
+        input_bytes=column([plan.input_bytes for plan in plans]),
+        input_workers=column([plan.input_workers for plan in plans]),
+        classes=tuple(columns([plan.classes[index] for plan in plans]) for index in range(len(first.classes))),
+        transport=columns([plan.transport for plan in plans]),
+    )
