@@ -390,7 +390,7 @@ def test_explain() -> None:
 def test_every_entry_is_listed_and_explained(kind: str) -> None:
     listed = answer("list", kind, "--json").json
     assert list(listed) == [kind]
-    assert sorted(listed[kind]) == catalogue.names(kind)
+    assert sorted(listed[kind]) == list(catalogue.names(kind))
     shown = answer("list", kind).out
     for name in listed[kind]:
         assert name in shown

@@ -164,6 +164,18 @@ def _more(count: int, plan: Plan) -> int:
     return min(2 * count, MOST_MICRO_BATCHES, plan.num_micro_batches)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Simulating makes many small containers and few cycles; to look for some would take up to a third of its time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def run_schedule(
     run: Run,
     *,
@@ -199,6 +211,11 @@ def run_schedule(
     """
     if engine == "recurrence":
         return run_many([run], fold=fold, skip_micro_batches=skip_micro_batches)[0]
+    with _collector_paused():
+        return _run_one(run, fold=fold, num_steps=num_steps, skip_micro_batches=skip_micro_batches)
+
+
+def _run_one(run: Run, *, fold: bool, num_steps: int | None, skip_micro_batches: bool) -> Simulation:
     check(run)
     started_s = time.perf_counter()
     plan = make_plan(run, fold=fold)
@@ -270,18 +287,6 @@ def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool
         return _run_many(runs, fold=fold, skip_micro_batches=skip_micro_batches)
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """A batch keeps many small containers and makes no cycles; looking for some takes a third of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _run_many(runs: Sequence[Run], *, fold: bool, skip_micro_batches: bool) -> list[Simulation]:
     started_s = time.perf_counter()
     groups: dict[tuple[int, int, int], list[_Scenario]] = {}
@@ -329,8 +334,11 @@ def _run_group(program: Program, scenarios: Sequence[_Scenario], count: int) -> 
             continue
         ends = np.stack([made[-1].end_s for made in recurrence.steps[-3:]])
         settled = waiting & _agreement(ends)
+        if not settled.any():
+            continue
+        reading = _Reading(recurrence)
         for place in np.flatnonzero(settled).tolist():
-            found[place] = _read(recurrence, scenarios[place], place, count)
+            found[place] = _read(reading, scenarios[place], place, count)
         waiting &= ~settled
         if not waiting.any():
             break
@@ -352,38 +360,62 @@ def _share_of_missing(number: int, count: int, missing: int, *, repeats: bool) -
     return missing / over if count - 1 - over <= number < count - 1 else 0.0
 
 
-def _all_workers_agree(recurrence: Recurrence, place: int, wanted: int) -> bool:
-    """As `_micro_batches_repeat`, for one scenario."""
-    made = recurrence.steps[-2]
-    if len(made) <= wanted:
-        return False
-    periods = [
-        float(later - earlier)
-        for worker, works in recurrence.working.items()
-        for index in works[:, place].nonzero()[0]
-        for earlier, later in pairwise(one.worker_ends_s[worker][index, place] for one in made[-wanted - 1 :])
-    ]
-    return _agree(max(periods), min(periods), float(made[-1].end_s[0, place]))
+class _Reading:
+    """What all scenarios of a recurrence came to after its last step, as plain numbers by scenario."""
+
+    def __init__(self, recurrence: Recurrence) -> None:
+        import numpy as np
+
+        self.recurrence, steps = recurrence, recurrence.steps
+        last, scenarios = np.argmax(steps[-1][-1].end_s, axis=0), np.arange(recurrence.num_scenarios)
+
+        def decisive(times: NDArray[np.float64]) -> list[float]:
+            seen: list[float] = times[last, scenarios].tolist()
+            return seen
+
+        self.last: list[int] = last.tolist()
+        self.first_step_s: list[float] = steps[0][-1].end_s[0].tolist()
+        self.step_ends_s = list(zip(*[decisive(step[-1].end_s) for step in steps], strict=True))
+        self.micro_batch_ends_s = list(zip(*[decisive(made.end_s) for made in steps[-1]], strict=True))
+        self.spent_s = [{kind: decisive(times) for kind, times in made.spent_s.items()} for made in steps[-1]]
+        self._repeats: dict[int, list[bool]] = {}
+
+    def repeats(self, place: int, wanted: int) -> bool:
+        """As `_micro_batches_repeat`, for one scenario."""
+        if wanted not in self._repeats:
+            self._repeats[wanted] = self._all_workers_agree(wanted)
+        return self._repeats[wanted][place]
+
+    def _all_workers_agree(self, wanted: int) -> list[bool]:
+        import numpy as np
+
+        made = self.recurrence.steps[-2]
+        if len(made) <= wanted:
+            return [False] * self.recurrence.num_scenarios
+        longest = np.zeros(self.recurrence.num_scenarios)
+        shortest = np.full(self.recurrence.num_scenarios, np.inf)
+        for worker, works in self.recurrence.working.items():
+            periods = np.diff(np.stack([one.worker_ends_s[worker] for one in made[-wanted - 1 :]]), axis=0)
+            longest = np.maximum(longest, np.where(works, periods, 0.0).max(axis=(0, 1)))
+            shortest = np.minimum(shortest, np.where(works, periods, np.inf).min(axis=(0, 1)))
+        agreed: list[bool] = (longest - shortest <= AGREEMENT * made[-1].end_s[0]).tolist()
+        return agreed
 
 
-def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -> Simulation | None:
+def _read(reading: _Reading, scenario: _Scenario, place: int, count: int) -> Simulation | None:
     """The answer for one scenario that has settled; None where its micro-batches do not repeat."""
-    import numpy as np
-
     plan = scenario.plan
     missing = plan.num_micro_batches - count
-    repeats = not missing or _all_workers_agree(recurrence, place, _equal_periods(scenario.run))
+    repeats = not missing or reading.repeats(place, _equal_periods(scenario.run))
     if not repeats and count < MOST_MICRO_BATCHES:
         return None
-    last = int(np.argmax(recurrence.steps[-1][-1].end_s[:, place]))
-    step_ends = [float(step[-1].end_s[last, place]) for step in recurrence.steps]
-    micro_batch_ends = [float(made.end_s[last, place]) for made in recurrence.steps[-1]]
+    step_ends, micro_batch_ends = reading.step_ends_s[place], reading.micro_batch_ends_s[place]
     windows = _windows(step_ends, micro_batch_ends, missing, is_steady=True, repeats=repeats)
     spent_s: dict[str, float] = {}
-    for number, made in enumerate(recurrence.steps[-1]):
-        weight = 1.0 + _share_of_missing(number, count, missing, repeats=repeats)
-        for kind, times in made.spent_s.items():
-            spent_s[kind] = spent_s.get(kind, 0.0) + float(times[last, place]) * weight
+    for number, spent in enumerate(reading.spent_s):
+        weight = 1.0 + _share_of_missing(number, count, missing, repeats=repeats) if missing else 1.0
+        for kind, times in spent.items():
+            spent_s[kind] = spent_s.get(kind, 0.0) + times[place] * weight
     return Simulation(
         run=scenario.run,
         plan=plan,
@@ -391,10 +423,10 @@ def _read(recurrence: Recurrence, scenario: _Scenario, place: int, count: int) -
         trace=(),
         spent_s=spent_s,
         windows=windows,
-        decisive_class=last,
+        decisive_class=reading.last[place],
         step_time_s=sum(window.duration_s for window in windows),
-        first_step_s=float(recurrence.steps[0][-1].end_s[0, place]),
-        num_steps=len(recurrence.steps),
+        first_step_s=reading.first_step_s[place],
+        num_steps=len(step_ends),
         num_simulated_micro_batches=count,
         is_steady=repeats,
         num_events=0,

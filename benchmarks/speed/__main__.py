@@ -42,15 +42,20 @@ def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return min(times)
 
 
+WORKERS = 6
+"""Processes that take part in a run of one class of systems: MemoryX, SwarmX, wafer, optimizer, input and its port."""
+
+
 def bare_loop_s(num_events: int) -> float:
-    """Processor time of a SimPy environment that processes timeouts and nothing else. [s]"""
+    """Processor time of a SimPy environment whose processes wait for timeouts and do nothing else. [s]"""
     env = simpy.Environment()
 
-    def tick() -> simpy.events.ProcessGenerator:
-        for _ in range(num_events):
-            yield env.timeout(1.0)
+    def tick(period_s: float) -> simpy.events.ProcessGenerator:
+        for _ in range(num_events // WORKERS):
+            yield env.timeout(period_s)
 
-    env.process(tick())
+    for worker in range(WORKERS):
+        env.process(tick(1.0 + 0.1 * worker))
     started = time.process_time()
     env.run()
     return time.process_time() - started

@@ -34,9 +34,10 @@ def published() -> Path:
     return inside if inside.is_dir() else package.parent / "benchmarks" / "published"
 
 
-def names(kind: str) -> list[str]:
+@cache
+def names(kind: str) -> tuple[str, ...]:
     """Names of all entries of one kind, sorted."""
-    return sorted(path.stem for path in (root() / kind).glob("*.toml"))
+    return tuple(sorted(path.stem for path in (root() / kind).glob("*.toml")))
 
 
 def shown(path: Path) -> str:

@@ -493,6 +493,7 @@ def _build_all(tables: dict[str, Layered], place: str) -> tuple[ModelSpec, Train
     return built["model"], built["training"], built["cluster"]
 
 
+@lru_cache(maxsize=256)
 def load_model(name: str) -> ModelSpec:
     """A model of the catalogue."""
     return _entry("models", name, ModelSpec)
@@ -534,7 +535,6 @@ def origins_of(kind: str, name: str) -> dict[str, Origin]:
     return readers[kind]()
 
 
-@lru_cache(maxsize=256)
 @lru_cache(maxsize=256)
 def release_key(release: str, where: str = "cluster.software_release") -> tuple[int, ...]:
     """A software release as numbers that can be compared; "R2.0.3" and "2.0.3" are the same.

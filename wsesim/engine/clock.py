@@ -31,7 +31,7 @@ class Clock(simpy.Environment):
         """
         step, count = self.step, 0
         try:
-            while not event.processed:
+            while event.callbacks is not None:  # simpy's `processed`, without a call
                 step()
                 count += 1
         except simpy.core.EmptySchedule:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import simpy
+from simpy.events import Timeout
 
 from wsesim.engine.buffers import Credits, Mailbox, Turnstile
 from wsesim.engine.clock import Clock
-from wsesim.engine.program import Job, Numbers, Program, Room, Worker
+from wsesim.engine.program import Job, Numbers, Program, Room, Turn, Worker
 from wsesim.engine.trace import Span
 
 Process = Generator[simpy.Event, Any, None]
@@ -35,8 +36,7 @@ class Lane:
     """What belongs to one class of machines: its ports, buffers and mailboxes."""
 
     def __init__(self, clock: Clock, program: Program, numbers: Numbers) -> None:
-        ports = {job.port for job in program if job.port is not None}
-        self.ports = {port: Turnstile(clock) for port in sorted(ports)}
+        self.ports = {port: Turnstile(clock) for port in program.port_users}
         self.room = {buffer: Credits(clock, capacity) for buffer, capacity in numbers.capacities.items()}
         self.mail: dict[tuple[str, str], Mailbox] = defaultdict(lambda: Mailbox(clock))
 
@@ -45,38 +45,33 @@ NOTHING: list[Any] = []
 
 
 @dataclass(slots=True)
-class Task:
-    """A job with all that it touches, looked up before the simulation starts.
+class Role:
+    """What jobs of one worker share: all that they touch, looked up before the simulation starts.
 
     Attributes
     ----------
-    label
-        Part, kind, layer and phase for the trace.
     mail
-        What it needs of this micro-batch: the cause of a wait, and a mailbox for each sender.
-    closed
-        What it needs of the step before: the cause, and the job.
+        What they need of this micro-batch: the cause of a wait, and a mailbox for each sender.
     room, room_size, room_cause
-        Buffers in which it takes room, and what a wait for it is called. [bytes]
-    ports, ticket, num_tickets
-        Ports it passes, its place there in a micro-batch, and how many there are. [-]
+        Buffers in which they take room, and what a wait for it is called. [bytes]
+    ports, num_tickets
+        Ports they pass, and how many pass there in a micro-batch. [-]
     freed, freed_size
-        Buffers in which it gives room back. [bytes]
+        Buffers in which they give room back. [bytes]
     letters, closing_letters
-        Mailboxes that hear of it, with the latency of the way; the latter once a step. [s]
+        Mailboxes that hear of them, with the latency of the way; the latter once a step. [s]
+    closes
+        Whether they follow the last micro-batch.
     """
 
-    label: tuple[str, str, int, str]
-    index: int
+    kind: str
     duration_s: float
     num_bytes: int
     mail: list[tuple[str, list[Mailbox]]]
-    closed: list[tuple[str, int]]
     room: list[Credits]
     room_size: int
     room_cause: str
     ports: list[Turnstile]
-    ticket: int
     num_tickets: int
     freed: list[Credits]
     freed_size: int
@@ -84,6 +79,9 @@ class Task:
     closing_letters: list[tuple[Mailbox, float | None]]
     closes: bool
     touches: bool
+
+
+Tasks = list[tuple[Role, Turn]]
 
 
 class DiscreteEvents:
@@ -111,43 +109,39 @@ class DiscreteEvents:
         self.worker_ends_s: dict[str, list[float]] = {}
         self.step_done: dict[int, simpy.Event] = defaultdict(clock.event)
         self._unfinished: dict[int, int] = defaultdict(lambda: len(self.lanes))
-        self.consumers = program.consumers(program.jobs)
-        self.closing_consumers = program.consumers(program.closing)
         self._closed: dict[tuple[int, int], simpy.Event] = defaultdict(clock.event)
-        self.tickets, self.num_tickets = _tickets(program)
 
     def start(self) -> None:
         """Start every worker."""
         for worker in self.program.workers():
-            jobs = [job for job in self.program.jobs if job.worker is worker]
-            closing = [job for job in self.program.closing if job.worker is worker]
+            outline = self.program.outlines[worker.name]
             for index in range(1 if worker.shared else len(self.lanes)):
-                lanes = self.lanes if worker.shared else self.lanes[index : index + 1]
-                prepared = TaskMaker(self, worker, index, lanes)
-                tasks = [prepared.task(job) for job in jobs]
-                closing_tasks = [prepared.task(job) for job in closing]
-                name = worker.name if worker.shared else f"{worker.name}.{index}"
-                if any(task.duration_s > 0.0 for task in tasks):
-                    self.worker_ends_s[name] = []
-                self.clock.start(name, self.work(worker, index, tasks, [*tasks, *closing_tasks]))
+                maker = RoleMaker(self, worker, index, self.lanes if worker.shared else self.lanes[index : index + 1])
+                roles = [maker.role(job) for job in outline.roles]
+                tasks = [(roles[turn.role], turn) for turn in outline.turns]
+                closing = [(roles[turn.role], turn) for turn in outline.closing]
+                if any(role.duration_s > 0.0 and not role.closes for role in roles):
+                    self.worker_ends_s[maker.name] = []
+                process = self.work(worker, maker.name, index, tasks, [*tasks, *closing])
+                self.clock.start(maker.name, process)
 
-    def work(self, worker: Worker, index: int, tasks: list[Task], last_tasks: list[Task]) -> Process:  # noqa: C901
+    def work(self, worker: Worker, name: str, index: int, tasks: Tasks, last_tasks: Tasks) -> Process:  # noqa: C901
         """A worker takes its jobs in order, micro-batch after micro-batch.
 
         It waits for what a job needs, for room, and for its turn at the ports; it works; it
         hands on. One function, as every call here is made for each event.
         """
         clock, note, now = self.clock, self._spans.append, self.clock.now
-        ends = self.worker_ends_s.get(worker.name if worker.shared else f"{worker.name}.{index}")
+        ends, num_micro_batches, notes_waits = self.worker_ends_s.get(name), self.num_micro_batches, worker.notes_waits
         told: Any
         for number in itertools.count():
-            moment = Moment(*divmod(number, self.num_micro_batches), number)
+            moment = Moment(*divmod(number, num_micro_batches), number)
             step, micro_batch, _ = moment
-            is_last = micro_batch == self.num_micro_batches - 1
-            for task in last_tasks if is_last else tasks:
+            is_last = micro_batch == num_micro_batches - 1
+            for role, turn in last_tasks if is_last else tasks:
                 since_s = now
                 history: list[tuple[str, float]] = []
-                for cause, mailboxes in task.mail:
+                for cause, mailboxes in role.mail:
                     told = ()
                     for mailbox in mailboxes:
                         if mailbox.items:
@@ -156,51 +150,51 @@ class DiscreteEvents:
                             told = yield mailbox.wait()
                             now = clock.now
                     history += (*told, (cause, now))
-                if task.closed and step > 0:
-                    for cause, job in task.closed:
+                if turn.closed and step > 0:
+                    for cause, job in turn.closed:
                         event = self._closed[step - 1, job]
                         told = event.value if event.processed else (yield event)
                         now = clock.now
                         history += (*told, (cause, now))
-                if task.room:
-                    for room in task.room:
-                        granted = room.take(task.room_size)
+                if role.room:
+                    for room in role.room:
+                        granted = room.take(role.room_size)
                         if granted is not None:
                             yield granted
                             now = clock.now
-                    history.append((task.room_cause, now))
-                for port in task.ports:
-                    turn = port.take(number * task.num_tickets + task.ticket)
-                    if turn is not None:
-                        yield turn
+                    history.append((role.room_cause, now))
+                for port in role.ports:
+                    passed = port.take(number * role.num_tickets + turn.ticket)
+                    if passed is not None:
+                        yield passed
                         now = clock.now
-                if now > since_s and worker.notes_waits:
-                    self.note_waits(task, moment, since_s, history)
-                if task.duration_s > 0.0:
+                if notes_waits and now > since_s:
+                    self.note_waits(name, turn, moment, since_s, history)
+                if role.duration_s > 0.0:
                     start_s = now
-                    yield clock.timeout(task.duration_s)
+                    yield Timeout(clock, role.duration_s)
                     now = clock.now
-                    note((*task.label, step, micro_batch, start_s, now, task.num_bytes))
-                if task.touches:
-                    self.hand_on(task, moment, history, is_last=is_last)
+                    note((name, role.kind, turn.layer, turn.phase, step, micro_batch, start_s, now, role.num_bytes))
+                if role.touches:
+                    self.hand_on(role, turn, moment, history, is_last=is_last)
             if ends is not None:
                 ends.append(now)
             if worker is self.program.decisive:
                 self.end_micro_batch(index, moment, is_last=is_last)
 
-    def hand_on(self, task: Task, moment: Moment, history: History, *, is_last: bool) -> None:
+    def hand_on(self, role: Role, turn: Turn, moment: Moment, history: History, *, is_last: bool) -> None:
         """Give back ports and room, and write to whoever needs the job."""
-        for port in task.ports:
+        for port in role.ports:
             port.give()
-        for room in task.freed:
-            room.give(task.freed_size)
-        if task.letters:
-            self.send(task.letters, history)
-        if is_last and task.closing_letters:
-            self.send(task.closing_letters, history)
-        if task.closes:
-            self._closed[moment.step, task.index].succeed(history)
-            self._closed.pop((moment.step - 2, task.index), None)
+        for room in role.freed:
+            room.give(role.freed_size)
+        if role.letters:
+            self.send(role.letters, history)
+        if is_last and role.closing_letters:
+            self.send(role.closing_letters, history)
+        if role.closes:
+            self._closed[moment.step, turn.job].succeed(history)
+            self._closed.pop((moment.step - 2, turn.job), None)
 
     def send(self, letters: list[tuple[Mailbox, float | None]], history: History) -> None:
         """Put word of a job into mailboxes, after the latency of the way."""
@@ -220,13 +214,13 @@ class DiscreteEvents:
             if self._unfinished[moment.step] == 0:
                 self.step_done[moment.step].succeed()
 
-    def note_waits(self, task: Task, moment: Moment, start_s: float, history: History) -> None:
+    def note_waits(self, name: str, turn: Turn, moment: Moment, start_s: float, history: History) -> None:
         """Remember a wait, split by what held the job up, and what held that up."""
-        name, _, layer, phase = task.label
         for cause, end_s in history:
             if end_s > start_s:
                 kind = f"wait_{cause}"
-                self._spans.append((name, kind, layer, phase, moment.step, moment.micro_batch, start_s, end_s, 0))
+                where = (name, kind, turn.layer, turn.phase, moment.step, moment.micro_batch)
+                self._spans.append((*where, start_s, end_s, 0))
                 start_s = end_s
 
     @property
@@ -235,8 +229,8 @@ class DiscreteEvents:
         return tuple(map(Span._make, self._spans))
 
 
-class TaskMaker:
-    """Looks up what the jobs of one worker touch; jobs that touch the same share the lists."""
+class RoleMaker:
+    """Looks up what the jobs of one worker touch."""
 
     def __init__(self, events: DiscreteEvents, worker: Worker, index: int, lanes: list[Lane]) -> None:
         self.events = events
@@ -251,34 +245,28 @@ class TaskMaker:
         self._mail: dict[Worker, list[Mailbox]] = {}
         self._letters: dict[tuple[Worker, str | None], list[tuple[Mailbox, float | None]]] = {}
 
-    def task(self, job: Job) -> Task:
-        """A job with all that it touches."""
-        events, jobs = self.events, self.events.program.jobs
-        return Task(
-            label=(self.name, job.kind, job.layer, job.phase),
-            index=job.index,
+    def role(self, job: Job) -> Role:
+        """All that a job, and those like it, touch."""
+        events, program = self.events, self.events.program
+        needs = [need for need in job.needs if not need.of_previous_step]
+        closes = job.index >= len(program.jobs)
+        heard_by, closing = program.heard_by.get(job.index, ()), program.closing_heard_by.get(job.index, ())
+        return Role(
+            kind=job.kind,
             duration_s=self.duration_s(job),
             num_bytes=0 if job.moves is None else events.numbers.sizes[job.moves],
-            mail=[
-                (need.cause, self.mail_from(jobs[need.job].worker)) for need in job.needs if not need.of_previous_step
-            ],
-            closed=[(need.cause, need.job) for need in job.needs if need.of_previous_step],
+            mail=[(need.cause, self.mail_from(program.jobs[need.job].worker)) for need in needs],
             room=NOTHING if job.room is None else self.room[job.room.buffer],
             room_size=self.size(job.room),
             room_cause="" if job.room is None else job.room.cause,
             ports=NOTHING if job.port is None else self.ports[job.port],
-            ticket=events.tickets.get(job.index, 0),
-            num_tickets=0 if job.port is None else events.num_tickets[job.port],
+            num_tickets=0 if job.port is None else program.port_users[job.port],
             freed=NOTHING if job.frees is None else self.room[job.frees.buffer],
             freed_size=self.size(job.frees),
-            letters=self.letters(job, events.consumers.get(job.index, ())),
-            closing_letters=self.letters(job, events.closing_consumers.get(job.index, ())),
-            closes=job.index >= len(jobs),
-            touches=job.port is not None
-            or job.frees is not None
-            or job.index >= len(jobs)
-            or job.index in events.consumers
-            or job.index in events.closing_consumers,
+            letters=self.letters(job, heard_by),
+            closing_letters=self.letters(job, closing),
+            closes=closes,
+            touches=closes or job.port is not None or job.frees is not None or bool(heard_by) or bool(closing),
         )
 
     def duration_s(self, job: Job) -> float:
@@ -317,14 +305,3 @@ class TaskMaker:
     def latency_s(self, job: Job, place: int) -> float | None:
         """Time from the end of a job to its delivery to a class; None is at once. [s]"""
         return None if job.latency is None else self.events.numbers.latencies[job.latency][place]
-
-
-def _tickets(program: Program) -> tuple[dict[int, int], dict[str, int]]:
-    """Place of each job at its port within a micro-batch, and how many pass each port."""
-    places: dict[int, int] = {}
-    counts: dict[str, int] = defaultdict(int)
-    for job in program.jobs:
-        if job.port is not None:
-            places[job.index] = counts[job.port]
-            counts[job.port] += 1
-    return places, counts

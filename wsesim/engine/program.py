@@ -12,8 +12,11 @@ for each; a shared job waits for all classes, and is delivered to all.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 
 Key = tuple[str, int]
 """Name of a number, and the kind of sweep that it belongs to."""
@@ -36,8 +39,7 @@ class Worker:
     notes_waits: bool = False
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """A job that must be delivered first.
 
     Attributes
@@ -55,8 +57,7 @@ class Need:
     of_previous_step: bool = False
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(NamedTuple):
     """Room in a bounded buffer that a job takes before it starts, and another gives back.
 
     Attributes
@@ -133,6 +134,46 @@ class Numbers:
         return len(next(iter(self.per_class.values())))
 
 
+class Turn(NamedTuple):
+    """A job as its worker takes it: what is its own beside its role.
+
+    Attributes
+    ----------
+    role
+        Which of the worker's roles. [-]
+    job
+        Its index. [-]
+    ticket
+        Its place at its port within a micro-batch. [-]
+    closed
+        What it needs of the step before: the cause of a wait, and the job.
+    """
+
+    role: int
+    job: int
+    layer: int
+    phase: str
+    ticket: int
+    closed: tuple[tuple[str, int], ...]
+
+
+@dataclass
+class Outline:
+    """What one worker does. Jobs that touch the same have the same role.
+
+    Attributes
+    ----------
+    roles
+        An example of each.
+    turns, closing
+        Its jobs of a micro-batch, and those that follow the last micro-batch.
+    """
+
+    roles: list[Job]
+    turns: list[Turn]
+    closing: list[Turn]
+
+
 @dataclass
 class Program:
     """All jobs of a micro-batch, and those that follow the last micro-batch of a step.
@@ -158,6 +199,55 @@ class Program:
     def workers(self) -> list[Worker]:
         """Every worker once, in the order of their first jobs."""
         return list(dict.fromkeys(job.worker for job in self))
+
+    @cached_property
+    def heard_by(self) -> dict[int, list[Worker]]:
+        """For each job, the workers that need it within the micro-batch."""
+        return self.consumers(self.jobs)
+
+    @cached_property
+    def closing_heard_by(self) -> dict[int, list[Worker]]:
+        """For each job, the workers that need it at the end of the step."""
+        return self.consumers(self.closing)
+
+    @cached_property
+    def port_users(self) -> dict[str, int]:
+        """Jobs of a micro-batch that pass each port. [-]"""
+        users: dict[str, int] = defaultdict(int)
+        for job in self.jobs:
+            if job.port is not None:
+                users[job.port] += 1
+        return dict(users)
+
+    @cached_property
+    def outlines(self) -> dict[str, Outline]:
+        """What each worker does, by its name; the work of a program is looked up once, however often it runs."""
+        found = {worker.name: Outline([], [], []) for worker in self.workers()}
+        numbers: dict[tuple[Any, ...], int] = {}
+        tickets: dict[str, int] = defaultdict(int)
+        for job in self:
+            outline, role = found[job.worker.name], self._role(job)
+            if role not in numbers:
+                numbers[role] = len(outline.roles)
+                outline.roles.append(job)
+            ticket = 0
+            if job.port is not None:
+                ticket = tickets[job.port]
+                tickets[job.port] += 1
+            closed = tuple((need.cause, need.job) for need in job.needs if need.of_previous_step)
+            turns = outline.turns if job.index < len(self.jobs) else outline.closing
+            turns.append(Turn(numbers[role], job.index, job.layer, job.phase, ticket, closed))
+        return found
+
+    def _role(self, job: Job) -> tuple[Any, ...]:
+        """All of a job that it may share with others."""
+        needs = tuple(
+            [(self.jobs[need.job].worker.name, need.cause) for need in job.needs if not need.of_previous_step]
+        )
+        heard_by = tuple([worker.name for worker in self.heard_by.get(job.index, ())])
+        closing = tuple([worker.name for worker in self.closing_heard_by.get(job.index, ())])
+        touched = (job.room, job.frees, job.port, needs, heard_by, closing)
+        return (job.worker.name, job.kind, job.duration, job.latency, job.moves, *touched)
 
     def consumers(self, jobs: Iterable[Job]) -> dict[int, list[Worker]]:
         """For each job, the workers that need it for one of `jobs`."""

@@ -148,7 +148,8 @@ class Recurrence:
 
     def _rows(self, values: Sequence[float]) -> Times:
         """A number of each class, the same for all scenarios or an array over them, as times."""
-        return np.array([np.broadcast_to(value, self.num_scenarios) for value in values], dtype=np.float64)
+        rows = np.array(values, dtype=np.float64)
+        return np.repeat(rows[:, None], self.num_scenarios, axis=1) if rows.ndim == 1 else rows
 
     def _buffer(self, buffer: str) -> Buffer:
         takers, numbers = self.program.takers(buffer), self.numbers
