@@ -258,6 +258,11 @@ class Program:
                     found.setdefault(need.job, []).append(job.worker)
         return found
 
-    def takers(self, buffer: str) -> list[Job]:
-        """Jobs of a micro-batch that take room in a buffer, in order."""
-        return [job for job in self.jobs if job.room is not None and job.room.buffer == buffer]
+    @cached_property
+    def takers(self) -> dict[str, list[Job]]:
+        """For each buffer, the jobs of a micro-batch that take room in it, in order."""
+        found: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            if job.room is not None:
+                found.setdefault(job.room.buffer, []).append(job)
+        return found

@@ -91,8 +91,9 @@ def _lags(
     columns, scenario_of = np.unique(np.vstack([sizes, capacity]), axis=1, return_inverse=True)
     order = np.asarray(takers)
     different = np.stack([_lags_of_one(column[:-1][order], int(column[-1])) for column in columns.T], axis=1)
-    found = different[:, scenario_of.reshape(-1)]
-    return [int(row[0]) if (row == row[0]).all() else row for row in found]
+    alike = (different == different[:, :1]).all(axis=1).tolist()
+    places = scenario_of.reshape(-1)
+    return [int(row[0]) if same else row[places] for row, same in zip(different, alike, strict=True)]
 
 
 def _lags_of_one(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
@@ -127,7 +128,7 @@ class Recurrence:
         self.per_class = {key: self._rows(values) for key, values in numbers.per_class.items()}
         self.shared = {key: self._rows([value]) for key, value in numbers.shared.items()}
         self.latencies = {key: self._rows(values) for key, values in numbers.latencies.items()}
-        self.buffers = {buffer: self._buffer(buffer) for buffer in numbers.capacities if program.takers(buffer)}
+        self.buffers = {buffer: self._buffer(buffer) for buffer in numbers.capacities if buffer in program.takers}
         self.free_s: dict[str, Times] = {}
         self.port_s: dict[str, Times] = {}
         self.delivered_s: dict[int, Times] = {}
@@ -140,10 +141,11 @@ class Recurrence:
     def _busy_workers(self) -> dict[str, NDArray[np.bool_]]:
         """For each worker that takes any time, which of its classes and scenarios take some."""
         busy: dict[str, NDArray[np.bool_]] = {}
-        for job in self.program.jobs:
-            duration_s = self._durations[job.index]
-            if duration_s is not None and duration_s.any():
-                busy[job.worker.name] = busy.get(job.worker.name, False) | (duration_s > 0.0)
+        for name, outline in self.program.outlines.items():
+            for role in outline.roles:
+                duration_s = None if role.index >= len(self.program.jobs) else self._durations[role.index]
+                if duration_s is not None and duration_s.any():
+                    busy[name] = busy.get(name, False) | (duration_s > 0.0)
         return busy
 
     def _rows(self, values: Sequence[float]) -> Times:
@@ -152,7 +154,7 @@ class Recurrence:
         return np.repeat(rows[:, None], self.num_scenarios, axis=1) if rows.ndim == 1 else rows
 
     def _buffer(self, buffer: str) -> Buffer:
-        takers, numbers = self.program.takers(buffer), self.numbers
+        takers, numbers = self.program.takers[buffer], self.numbers
         keys = [None if job.room is None else job.room.size for job in takers]
         different = list(dict.fromkeys(keys))
         sizes = [1 if key is None else numbers.sizes[key] for key in different]
@@ -171,14 +173,54 @@ class Recurrence:
         done: list[MicroBatch] = []
         for _ in range(self.num_micro_batches):
             spent_s: dict[str, Times] = {}
-            for job in self.program.jobs:
-                self.do(job, spent_s, explain=explain)
+            if explain:
+                for job in self.program.jobs:
+                    self.do(job, spent_s, explain=True)
+            else:
+                self.pass_over()
             ends_s = {worker: self.free_s[worker] for worker in self.working}
             done.append(MicroBatch(self.free_s[self.program.decisive.name], spent_s, ends_s))
         for job in self.program.closing:
             end_s = self.do(job, {}, explain=True)
             self.closed[job.index] = (end_s, self.history[job.index])
         self.steps.append(done)
+
+    def pass_over(self) -> None:
+        """Evaluate a micro-batch as `do` and `wait` would, without remembering why anything waited.
+
+        One function over local names: two thirds of all evaluations are of this kind.
+        """
+        free_s, port_s, delivered_s, later = self.free_s, self.port_s, self.delivered_s, np.maximum
+        several, is_first = self.num_classes > 1, not self.steps
+        for job in self.program.jobs:
+            worker, name = job.worker, job.worker.name
+            folds = worker.shared and several
+            time_s = free_s.get(name)
+            if time_s is None:
+                time_s = np.zeros((1 if worker.shared else self.num_classes, self.num_scenarios))
+            for need in job.needs:
+                if need.of_previous_step:
+                    if is_first:
+                        continue
+                    ready_s = self.closed[need.job][0]
+                else:
+                    ready_s = delivered_s[need.job]
+                time_s = later(time_s, self._for(job, ready_s) if folds else ready_s)
+            if job.room is not None:
+                room_s = self.buffers[job.room.buffer].free_since()
+                if room_s is not None:
+                    time_s = later(time_s, self._for(job, room_s) if folds else room_s)
+            if job.port is not None and job.port in port_s:
+                time_s = later(time_s, self._for(job, port_s[job.port]) if folds else port_s[job.port])
+            duration_s = self._durations[job.index]
+            if duration_s is not None:
+                time_s = time_s + duration_s
+            free_s[name] = time_s
+            if job.port is not None:
+                port_s[job.port] = time_s
+            if job.frees is not None:
+                self.buffers[job.frees.buffer].free(time_s)
+            delivered_s[job.index] = time_s if job.latency is None else time_s + self.latencies[job.latency]
 
     def do(self, job: Job, spent_s: dict[str, Times], *, explain: bool) -> Times:
         """Evaluate one job; when it ends. [s]"""
