@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -51,7 +52,7 @@ class Unreadable:
 class Spec(BaseModel):
     """A frozen description. Numeric fields also take strings with units."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -59,11 +60,17 @@ class Spec(BaseModel):
         if not isinstance(raw, dict):
             return raw
         read = dict(raw)
-        for name, field in cls.model_fields.items():
-            options = options_of(field.annotation)
-            if name in raw and (float in options or int in options) and bool not in options:
+        for name, options in _numeric(cls).items():
+            if name in raw:
                 try:
                     read[name] = _read_number(name, raw[name], options)
                 except ValueError as error:
                     read[name] = Unreadable(str(error))
         return read
+
+
+@lru_cache(maxsize=256)
+def _numeric(spec: type[Spec]) -> dict[str, tuple[Any, ...]]:
+    """Fields of a spec that take numbers, and what each of them takes."""
+    options = {name: options_of(field.annotation) for name, field in spec.model_fields.items()}
+    return {name: kinds for name, kinds in options.items() if (float in kinds or int in kinds) and bool not in kinds}
