@@ -8,7 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 import wsesim
-from wsesim.config.loader import Run
+from wsesim.config import catalogue
+from wsesim.config.cluster import ClusterSpec
+from wsesim.config.loader import Run, load_any, load_any_cluster
 
 Table = dict[str, Any]
 
@@ -39,6 +41,16 @@ def laid_over(base: Table, top: Table) -> Table:
 def tiny_run(**overrides: Table) -> Run:
     """The tiny run with other values, as ``tiny_run(cluster={"num_systems": 3})``."""
     return wsesim.from_table(laid_over(TINY, overrides))
+
+
+def wafer_runs() -> list[str]:
+    """Catalogue runs on wafer-scale clusters."""
+    return [name for name in catalogue.names("runs") if isinstance(load_any(name), Run)]
+
+
+def wafer_clusters() -> list[str]:
+    """Catalogue clusters of wafers."""
+    return [name for name in catalogue.names("clusters") if isinstance(load_any_cluster(name)[0], ClusterSpec)]
 
 
 def between(low: float, high: float) -> st.SearchStrategy[float]:

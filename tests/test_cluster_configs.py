@@ -7,8 +7,20 @@ from typing import Any
 
 import pytest
 
+from tests.builders import wafer_clusters, wafer_runs
 from wsesim.config import catalogue
-from wsesim.config.loader import load, load_cluster, load_model, load_system, origins_of, release_key
+from wsesim.config.loader import (
+    load,
+    load_any,
+    load_any_cluster,
+    load_cluster,
+    load_gpu,
+    load_gpu_calibration,
+    load_model,
+    load_system,
+    origins_of,
+    release_key,
+)
 from wsesim.config.provenance import STATUSES, Origin
 from wsesim.report.explain import gather
 from wsesim.results import status_of
@@ -21,6 +33,7 @@ NO_SOURCE = "none"
 
 each_entry = pytest.mark.parametrize(("kind", "name"), EVERY, ids=[f"{kind}/{name}" for kind, name in EVERY])
 each_run = pytest.mark.parametrize("name", catalogue.names("runs"))
+each_wafer_run = pytest.mark.parametrize("name", wafer_runs())
 
 
 def numbers(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -43,14 +56,22 @@ def origins(kind: str, name: str) -> dict[str, Origin]:
 
 @each_entry
 def test_every_file_loads(kind: str, name: str) -> None:
-    readers = {"systems": load_system, "clusters": load_cluster, "models": load_model, "runs": load}
+    readers = {
+        "systems": load_system,
+        "gpus": load_gpu,
+        "clusters": load_any_cluster,
+        "models": load_model,
+        "runs": load_any,
+    }
     if kind in readers:
         assert readers[kind](name)
-    else:
-        assert name in catalogue.names("systems"), "a calibration that no system uses"
+    elif name not in catalogue.names("systems"):
+        assert load_gpu_calibration(name)
+        machines = [catalogue.read_toml(catalogue.find("gpus", gpu)) for gpu in catalogue.names("gpus")]
+        assert name in {machine["calibration"] for machine in machines}, "a calibration that nothing uses"
 
 
-@each_run
+@each_wafer_run
 def test_every_run_simulates(name: str) -> None:
     run = load(name)
     simulation = run_schedule(run)
@@ -151,7 +172,7 @@ def test_every_system_has_its_calibration_and_the_releases_are_in_order() -> Non
         assert releases == sorted(releases, key=release_key)
 
 
-@pytest.mark.parametrize("name", catalogue.names("clusters"))
+@pytest.mark.parametrize("name", wafer_clusters())
 def test_links_are_no_slower_than_the_ports_that_hang_on_them(name: str) -> None:
     """The vendor says that the fabric keeps up with a system's port; a slower link would be a slip of the pen."""
     cluster, _ = load_cluster(name)
@@ -161,6 +182,6 @@ def test_links_are_no_slower_than_the_ports_that_hang_on_them(name: str) -> None
 
 @each_run
 def test_every_run_has_a_name_of_its_own(name: str) -> None:
-    run = load(name)
-    assert [other for other in catalogue.names("runs") if load(other).name == run.name] == [name]
+    run = load_any(name)
+    assert [other for other in catalogue.names("runs") if load_any(other).name == run.name] == [name]
     assert run.place == f"cluster_configs/runs/{name}.toml"

@@ -178,7 +178,7 @@ def calibrate(
 @app.command()
 def explain(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Catalogue entry: a system, cluster, model, calibration or run.")
+        str, typer.Argument(metavar="NAME", help="Catalogue entry: a system, GPU, cluster, model, calibration or run.")
     ],
     json: AsJson = False,
 ) -> None:
@@ -195,7 +195,7 @@ def explain(
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="systems, clusters, models, runs or calibrations.")
+        str | None, typer.Argument(metavar="KIND", help="systems, gpus, clusters, models, runs or calibrations.")
     ] = None,
     json: AsJson = False,
 ) -> None:

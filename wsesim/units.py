@@ -62,6 +62,8 @@ _SUFFIXES = (
     ("_bytes_per_weight", "bytes"),
     ("_bytes_per_token", "bytes"),
     ("_usd_per_system_hour", "USD/h"),
+    ("_usd_per_gpu_hour", "USD/h"),
+    ("_w_per_gpu", "W"),
     ("_usd_per_j", "USD/J"),
     ("_bytes_per_s", "bytes/s"),
     ("_flop_per_s", "FLOP/s"),

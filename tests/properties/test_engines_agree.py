@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsesim
-from tests.builders import Table, small_tables
-from wsesim.config import catalogue
+from tests.builders import Table, small_tables, wafer_runs
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.utilization import utilization
 from wsesim.simulation import Simulation, run_many, run_schedule
@@ -84,7 +83,7 @@ def test_unfolded_systems_are_the_same_with_both_engines(table: Table) -> None:
     assert_equal(run_schedule(run, fold=False), run_schedule(run, fold=False, engine="recurrence"))
 
 
-@pytest.mark.parametrize("name", [name for name in catalogue.names("runs") if not name.startswith("gpt_1t")])
+@pytest.mark.parametrize("name", [name for name in wafer_runs() if not name.startswith("gpt_1t")])
 def test_catalogue_runs_are_the_same_with_both_engines(name: str) -> None:
     run = wsesim.load(name)
     assert_equal(run_schedule(run), run_schedule(run, engine="recurrence"))

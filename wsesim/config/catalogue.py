@@ -11,7 +11,7 @@ from typing import Any
 
 from wsesim.errors import ConfigError, UnknownNameError, did_you_mean
 
-KINDS = ("systems", "clusters", "models", "runs", "calibrations")
+KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations")
 _LARGEST_FILE_BYTES = 1_000_000
 _LONGEST_VALUE = 60
 _DOTTED = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++\s*+\.\s*+){50}""")

@@ -1,4 +1,4 @@
-"""Files -> one frozen `Run`: follows names, `extends` and overrides, and keeps every number's origin."""
+"""Files -> one frozen `Run` or `GPURun`: follows names and overrides, and keeps every number's origin."""
 
 from __future__ import annotations
 
@@ -14,26 +14,43 @@ from pydantic import ValidationError
 
 from wsesim.config import catalogue
 from wsesim.config.cluster import ClusterSpec
+from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
+from wsesim.config.layering import (
+    DEEPEST_EXTENDS,
+    NAMED,
+    Layered,
+    Table,
+    existing,
+    layer,
+    layered,
+    merge,
+    nested,
+    put,
+    read,
+    resolve,
+    sub,
+)
 from wsesim.config.model import ModelSpec
-from wsesim.config.problems import describe, place_of
-from wsesim.config.provenance import Origin, unwrap
+from wsesim.config.parallelism import ParallelismSpec
+from wsesim.config.problems import describe
+from wsesim.config.provenance import Origin
 from wsesim.config.spec import Spec
 from wsesim.config.system import CalibrationSpec, SystemSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import ConfigError, did_you_mean
 
 SpecT = TypeVar("SpecT", bound=Spec)
-Table = dict[str, Any]
-_DEEPEST_EXTENDS = 10
 _DEEPEST_KEY = 20
 _LONGEST_NAME = 200
-_INSTEAD = {"tokens": "steps", "steps": "tokens"}
-"""Keys that take each other's place: a file that sets one overrides the other in the files below it."""
+_MACHINES = ("system", "gpu")
+"""Keys of a cluster that name what it is built of, and so its kind."""
+_WHOLE = ({"system", "memoryx", "swarmx"}, {"gpu", "gpus_per_node"})
+"""A cluster table with all keys of one of these describes a cluster of its own where the catalogue does not know its name."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What every command takes: a model, how it is trained, and on what."""
+    """A model, how it is trained, and on which wafer-scale cluster."""
 
     name: str
     model: ModelSpec
@@ -51,182 +68,44 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Layered:
-    """A table put together from several files.
+class GPURun:
+    """A model, how it is trained, on which GPUs, and how it is spread over them."""
 
-    Attributes
-    ----------
-    plain
-        Values without their origins.
-    origins
-        Where each number comes from, by dotted key.
-    places
-        File or option that each key was read from, by dotted key; for messages.
-    """
-
-    plain: Table
-    origins: dict[str, Origin] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-
-    def over(self, base: Layered) -> Layered:
-        """Lay this table over another; nested tables merge, everything else replaces."""
-        merged = _merge(_without_replaced(base.plain, self.plain), self.plain)
-        kept = _leaves(merged) - _leaves(self.plain)
-        return Layered(
-            merged,
-            {key: origin for key, origin in base.origins.items() if key in kept} | self.origins,
-            {key: place for key, place in base.places.items() if key in kept} | self.places,
-        )
-
-    def without(self, key: str) -> Layered:
-        """The same table without one key."""
-        return replace(self, plain={name: value for name, value in self.plain.items() if name != key})
-
-    def place_of(self, key: str, otherwise: str) -> str:
-        """File or option that a key was read from."""
-        return place_of(key, self.places, otherwise)
+    name: str
+    model: ModelSpec
+    training: TrainingSpec
+    cluster: GPUClusterSpec
+    parallelism: ParallelismSpec
+    origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    place: str = ""
 
 
-def _merge(base: Table, top: Table) -> Table:
-    merged = dict(base)
-    for key, value in top.items():
-        old = merged.get(key)
-        if key in ("system", "calibration") and isinstance(old, str) and isinstance(value, dict):
-            old = {"extends": old}  # keys of the entry that is named, not another one
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+def _machine_table(table: Layered, folder: Path, prefix: str = "") -> Layered:
+    """A system or GPU file with its calibration in place."""
+    return nested(table, "calibration", "calibrations", folder, prefix)
 
 
-def _without_replaced(base: Table, top: Table) -> Table:
-    """A table without what the one above it says in other words."""
-    kept = {key: value for key, value in base.items() if key in top or _INSTEAD.get(key) not in top}
-    for key, value in kept.items():
-        above = top.get(key)
-        if isinstance(value, dict) and isinstance(above, dict):
-            kept[key] = _without_replaced(value, above)
-    return kept
-
-
-def _leaves(table: Table, prefix: str = "") -> set[str]:
-    found: set[str] = set()
-    for key, value in table.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}"}
-    return found
-
-
-def _layer(raw: Table, place: str, defaults: dict[str, str] | None = None) -> Layered:
-    plain, origins = unwrap(raw, place, defaults)
-    return Layered(plain, origins, dict.fromkeys(_leaves(plain), place))
-
-
-def _anchored(table: Table, folder: Path, parent: str = "") -> Table:
-    """A table whose file names are good from everywhere: a file names others as seen from its own folder."""
-    anchored: Table = {}
-    for key, value in table.items():
-        names_file = key in ("system", "calibration", "extends") or (
-            key in ("name", "path") and parent in ("model", "cluster")
-        )
-        if isinstance(value, dict):
-            anchored[key] = _anchored(value, folder, key)
-        elif names_file and isinstance(value, str) and Path(value).suffix and catalogue.exists(folder / value):
-            anchored[key] = str((folder / value).resolve())
-        else:
-            anchored[key] = value
-    return anchored
-
-
-def _read(path: Path) -> Layered:
-    own = _layer(catalogue.read_toml(path), catalogue.shown(path))
-    return replace(own, plain=_anchored(own.plain, path.parent))
-
-
-def _resolve(kind: str, word: str, folder: Path, where: str) -> Path:
-    """A word in a file: a path if it ends in .toml, else a catalogue name. `where` names the key, for messages."""
-    if not word.endswith(".toml"):
-        return catalogue.find(kind, word, where)
-    return _existing(word, folder, where)
-
-
-def _existing(word: str, folder: Path, where: str) -> Path:
-    """A file that another one names, as seen from that one's folder or from the working directory."""
-    near = folder / word
-    path = near if catalogue.exists(near) else Path(word)
-    if where and not catalogue.exists(path):
-        raise ConfigError(f"{where} is {catalogue.value_shown(word)}, but there is no such file; check the path")
-    return path
-
-
-def _layered(kind: str, path: Path, depth: int = 0) -> Layered:
-    """A file laid over what it `extends`."""
-    if depth > _DEEPEST_EXTENDS:
-        raise ConfigError(
-            f"{catalogue.shown(path)}: extends goes in a circle, or more than {_DEEPEST_EXTENDS} files deep; break it"
-        )
-    own = _read(path)
-    below = own.plain.pop("extends", None)
-    if below is None:
-        return own
-    if not isinstance(below, str):
-        raise ConfigError(
-            f"{catalogue.shown(path)}: extends is {catalogue.value_shown(below)}; name one file or catalogue entry"
-        )
-    return own.over(_layered(kind, _resolve(kind, below, path.parent, f"{catalogue.shown(path)}: extends"), depth + 1))
-
-
-def _nested(table: Layered, key: str, kind: str, folder: Path, prefix: str) -> Layered:
-    """Replace a name under `key` by the table it stands for; `prefix` is the table's own key, for messages."""
-    value = table.plain.get(key)
-    if isinstance(value, dict) and isinstance(value.get("extends"), str):
-        rest = {name: item for name, item in value.items() if name != "extends"}
-        places = table.places | {key: table.places.get(f"{key}.extends", table.places.get(key, ""))}
-        named = _nested(
-            Layered(table.plain | {key: value["extends"]}, table.origins, places), key, kind, folder, prefix
-        )
-        return Layered({key: rest}, table.origins, table.places).over(named)
-    if not isinstance(value, str):
-        return table
-    place = table.place_of(key, "")
-    path = _resolve(kind, value, folder, f"{place}: {prefix}{key}" if place else f"{prefix}{key}")
-    return _put(table, key, _layered(kind, path), keep=True)
-
-
-def _system_table(table: Layered, folder: Path, prefix: str = "") -> Layered:
-    """A system file with its calibration in place."""
-    return _nested(table, "calibration", "calibrations", folder, prefix)
-
-
-def _sub(table: Layered, key: str) -> Layered:
-    """The table under `key`, with origins and places relative to it."""
-    cut, start = len(key) + 1, f"{key}."
-    return Layered(
-        table.plain[key],
-        {name[cut:]: origin for name, origin in table.origins.items() if name.startswith(start)},
-        {name[cut:]: place for name, place in table.places.items() if name.startswith(start)},
-    )
-
-
-def _put(table: Layered, key: str, inner: Layered, *, keep: bool = False) -> Layered:
-    """The table with another one under `key`; with `keep`, origins that were known under it stay."""
-    start = f"{key}."
-    return Layered(
-        table.plain | {key: inner.plain},
-        {name: origin for name, origin in table.origins.items() if keep or not name.startswith(start)}
-        | {f"{key}.{name}": origin for name, origin in inner.origins.items()},
-        {name: place for name, place in table.places.items() if name != key and (keep or not name.startswith(start))}
-        | {f"{key}.{name}": place for name, place in inner.places.items()},
-    )
-
-
-def _with_system(base: Layered, own: Layered, folder: Path) -> Layered:
-    """A cluster table whose `system` is a whole table; a name in `own` picks another one."""
-    named = own.plain.get("system")
+def _with_machine(base: Layered, own: Layered, folder: Path, key: str) -> Layered:
+    """A cluster table whose `system` or `gpu` is a whole table; a name in `own` picks another one."""
+    named = own.plain.get(key)
     if isinstance(named, str):
-        places = {"system": own.place_of("system", "")}
-        base = Layered(base.plain | {"system": named}, base.origins, base.places | places)
-    base = _nested(base, "system", "systems", folder, "cluster.")
-    if not isinstance(base.plain.get("system"), dict):
+        places = {key: own.place_of(key, "")}
+        base = Layered(base.plain | {key: named}, base.origins, base.places | places)
+    base = nested(base, key, NAMED[key], folder, "cluster.")
+    if not isinstance(base.plain.get(key), dict):
         return base
-    return _put(base, "system", _system_table(_sub(base, "system"), folder, "cluster.system."))
+    return put(base, key, _machine_table(sub(base, key), folder, f"cluster.{key}."))
+
+
+def _own_machine(own: Layered, folder: Path, key: str) -> Layered:
+    """What a run file says of its `system` or `gpu` itself; a mere name went into the table below."""
+    machine = own.plain.get(key)
+    if isinstance(machine, str):
+        return own.without(key)
+    if isinstance(machine, dict) and ("extends" in machine or isinstance(machine.get("calibration"), str)):
+        filled = nested(own, key, NAMED[key], folder, "cluster.")
+        return put(filled, key, _machine_table(sub(filled, key), folder, f"cluster.{key}."))
+    return own
 
 
 def _cluster_table(own: Layered, folder: Path, place: str) -> Layered:
@@ -239,17 +118,19 @@ def _cluster_table(own: Layered, folder: Path, place: str) -> Layered:
         raise ConfigError(f"{place}: cluster.name is missing; name one of {', '.join(known)}")
     if not isinstance(name, str):
         raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write one of {', '.join(known)} in quotes")
-    if name in known or not {"system", "memoryx", "swarmx"} <= own.plain.keys():
-        base = _layered("clusters", _resolve("clusters", name, folder, where))
+    if name in known or not any(keys <= own.plain.keys() for keys in _WHOLE):
+        base = layered("clusters", resolve("clusters", name, folder, where))
         own = own.without("name")
-    base = _with_system(base, own, folder)
-    system = own.plain.get("system")
-    if isinstance(system, str):
-        own = own.without("system")
-    elif isinstance(system, dict) and ("extends" in system or isinstance(system.get("calibration"), str)):
-        filled = _nested(own, "system", "systems", folder, "cluster.")
-        own = _put(filled, "system", _system_table(_sub(filled, "system"), folder, "cluster.system."))
-    return own.over(base)
+    for key in _MACHINES:
+        base = _with_machine(base, own, folder, key)
+        own = _own_machine(own, folder, key)
+    table = own.over(base)
+    if table.plain.keys() >= set(_MACHINES):
+        raise ConfigError(
+            f"{table.place_of('gpu', place)}: cluster.gpu stands beside cluster.system, and a cluster is built of one "
+            "of them; drop the other, or name a cluster of the kind that you want"
+        )
+    return table
 
 
 def _import_model(path: Path, where: str) -> tuple[Table, Table]:
@@ -270,11 +151,11 @@ def _import_model(path: Path, where: str) -> tuple[Table, Table]:
 def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layered, Layered]:
     if not isinstance(word, str):
         raise ConfigError(f"{where} is {catalogue.value_shown(word)}; write the path of a file")
-    path = _existing(word, folder, where)
+    path = existing(word, folder, where)
     model, training = _import_model(path, where)
     read = {"status": "user", "source": path.name}
-    base = _layer({"name": path.parent.name + "/" + path.name, **model, **read}, catalogue.shown(path))
-    given = _layer({**training, **read}, catalogue.shown(path))
+    base = layer({"name": path.parent.name + "/" + path.name, **model, **read}, catalogue.shown(path))
+    given = layer({**training, **read}, catalogue.shown(path))
     return own.without("path").over(base), given
 
 
@@ -289,7 +170,7 @@ def _model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Layer
         raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write a name in quotes")
     has_shape = not _SHAPE.isdisjoint(own.plain)
     if name is not None and (name in catalogue.names("models") or name.endswith(".toml") or not has_shape):
-        base = _layered("models", _resolve("models", name, folder, where))
+        base = layered("models", resolve("models", name, folder, where))
         return own.without("name").over(base), nothing
     return own, nothing
 
@@ -338,32 +219,29 @@ def _settings(texts: Iterable[str]) -> Layered:
     """All ``--set`` options as one table; names come first, so that overrides of what they name stay."""
     table: Table = {}
     for parts, value in sorted(map(parse_setting, texts), key=lambda setting: len(setting[0])):
-        nested: Any = value
+        inner: Any = value
         for part in reversed(parts):
-            nested = {part: nested}
-        table = _merge(table, nested)
-    return _layer(table, "--set", {})
+            inner = {part: inner}
+        table = merge(table, inner)
+    return layer(table, "--set", {})
 
 
-_RUN_KEYS = ("name", "model", "training", "cluster")
+_RUN_KEYS = ("name", "model", "training", "cluster", "parallelism")
 
 
 def _check_tables(table: Layered, otherwise: str) -> None:
     plain = table.plain
     for key in plain:
         place = table.place_of(key, otherwise)
-        if key == "parallelism":
-            raise ConfigError(
-                f"{place}: parallelism is for GPU clusters, which this version does not simulate; "
-                "a wafer-scale cluster is data parallel only, remove the table"
-            )
         if key not in _RUN_KEYS:
             hint = did_you_mean(key, _RUN_KEYS) or f"; a run has {', '.join(_RUN_KEYS)}"
             raise ConfigError(f"{place}: {key} is not a known key{hint}")
-    for key in ("model", "training", "cluster"):
-        if not isinstance(plain.get(key, {}), dict):
-            place, value = table.place_of(key, otherwise), catalogue.value_shown(plain[key])
-            raise ConfigError(f"{place}: {key} is {value}; write it as a table, [{key}]")
+    for key in ("model", "training", "cluster", "parallelism"):
+        value = plain.get(key, {})
+        if not isinstance(value, dict) and (key, value) != ("parallelism", "auto"):
+            word = ', or as the word "auto"' if key == "parallelism" else ""
+            place, shown = table.place_of(key, otherwise), catalogue.value_shown(value)
+            raise ConfigError(f"{place}: {key} is {shown}; write it as a table, [{key}]{word}")
     for key in ("model", "cluster"):
         if key not in plain:
             raise ConfigError(f"{otherwise}: the table [{key}] is missing; add it with at least a name")
@@ -394,7 +272,7 @@ def run_path(word: str | Path, where: str = "") -> Path:
     return path
 
 
-def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
+def load_any(word: str | Path, settings: Iterable[str] = ()) -> Run | GPURun:
     """Read a run file.
 
     Parameters
@@ -402,12 +280,12 @@ def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
     word
         Path of a run file, or the name of a catalogue run.
     settings
-        Overrides such as ``"cluster.num_systems=64"``.
+        Overrides such as ``"cluster.num_systems=64"`` or ``"cluster.num_gpus=64"``.
 
     Returns
     -------
-    Run
-        Frozen; every number's origin lies beside it.
+    Run or GPURun
+        As its cluster is; frozen, and every number's origin lies beside it.
 
     Raises
     ------
@@ -416,20 +294,42 @@ def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
 
     Examples
     --------
-    >>> load("andromeda_13b").cluster.num_systems
+    >>> load_any("andromeda_13b").cluster.num_systems
     12
+    >>> load_any("gpt_1t_3072xa100").parallelism.pipeline_parallel_size
+    64
     """
     path = run_path(word)
     return _assemble(_layered_run(path), path.parent, catalogue.shown(path), settings)
 
 
+def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
+    """Read the run file of a wafer-scale cluster; as `load_any`, but GPU runs are refused.
+
+    Examples
+    --------
+    >>> load("andromeda_13b", ["cluster.num_systems=8"]).cluster.num_systems
+    8
+    """
+    return _wafer_scale(load_any(word, settings))
+
+
+def _wafer_scale(run: Run | GPURun) -> Run:
+    if isinstance(run, GPURun):
+        raise ConfigError(
+            f"{run.place}: cluster {run.cluster.name!r} is a GPU cluster, where a wafer-scale one is needed; "
+            "name one of those, for example cs2"
+        )
+    return run
+
+
 def _layered_run(path: Path, depth: int = 0) -> Layered:
     """A run file laid over the runs it extends."""
-    if depth > _DEEPEST_EXTENDS:
+    if depth > DEEPEST_EXTENDS:
         raise ConfigError(
-            f"{catalogue.shown(path)}: extends goes in a circle, or more than {_DEEPEST_EXTENDS} files deep; break it"
+            f"{catalogue.shown(path)}: extends goes in a circle, or more than {DEEPEST_EXTENDS} files deep; break it"
         )
-    own = _read(path)
+    own = read(path)
     below = own.plain.pop("extends", None)
     if below is None:
         return own
@@ -437,7 +337,7 @@ def _layered_run(path: Path, depth: int = 0) -> Layered:
     if not isinstance(below, str) or not below:
         raise ConfigError(f"{where} is {catalogue.value_shown(below)}; name one run")
     near = path.parent / below
-    found = near if catalogue.exists(near) else _existing(str(run_path(below, where)), Path(), where)
+    found = near if catalogue.exists(near) else existing(str(run_path(below, where)), Path(), where)
     return own.over(_layered_run(found, depth + 1))
 
 
@@ -450,39 +350,81 @@ def _with_masked_positions(model: ModelSpec, training: TrainingSpec, own: Table)
     return model.model_copy(update={"masked_positions": max(1, round(MASKED_SHARE * training.sequence_length))})
 
 
-def from_table(raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()) -> Run:
+def any_from_table(
+    raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()
+) -> Run | GPURun:
     """Build a run from nested dicts, as a run file would hold them."""
-    return _assemble(_layer(raw, place), folder or Path(), place, settings)
+    return _assemble(layer(raw, place), folder or Path(), place, settings)
 
 
-def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -> Run:
+def from_table(raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()) -> Run:
+    """Build the run of a wafer-scale cluster; as `any_from_table`, but GPU runs are refused."""
+    return _wafer_scale(any_from_table(raw, folder, place, settings))
+
+
+def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -> Run | GPURun:
     """Build a run from the table of its file, with all problems of the file in one message."""
     table = _settings(settings).over(raw)
     _check_tables(table, place)
     table.plain.setdefault("training", {})
     table = replace(table, origins=_as_user(table.origins, place))
-    model_table, given = _model_table(_sub(table, "model"), folder, place)
-    own_cluster = _sub(table, "cluster")
+    model_table, given = _model_table(sub(table, "model"), folder, place)
     num_systems = given.plain.pop("num_systems", None)
-    if num_systems is not None:
-        own_cluster.plain.setdefault("num_systems", num_systems)
-    tables = {
-        "model": model_table,
-        "training": _sub(table, "training").over(given),
-        "cluster": _cluster_table(own_cluster, folder, place),
-    }
-    model, training, cluster = _build_all(tables, place)
-    model = _with_masked_positions(model, training, table.plain["model"])
+    cluster_table = _cluster_table(sub(table, "cluster"), folder, place)
+    on_gpus = "gpu" in cluster_table.plain
+    if num_systems is not None and not on_gpus and "num_systems" not in table.plain["cluster"]:
+        cluster_table = Layered({"num_systems": num_systems}).over(cluster_table)
+    tables = {"model": model_table, "training": sub(table, "training").over(given), "cluster": cluster_table}
+    problems = _kind_problems(table, tables, place)
+    if on_gpus:
+        tables["training"].plain.setdefault("precision", "bfloat16")
+        is_table = isinstance(table.plain.get("parallelism"), dict)
+        tables["parallelism"] = sub(table, "parallelism") if is_table else Layered({})
+    built = _build_all(tables, _GPU_PARTS if on_gpus else _WAFER_PARTS, place, problems)
+    built["model"] = _with_masked_positions(built["model"], built["training"], table.plain["model"])
     origins = {f"{key}.{name}": origin for key, part in tables.items() for name, origin in part.origins.items()}
-    name = table.plain.get("name", f"{model.name} on {cluster.name}")
-    return Run(name, model, training, cluster, origins, place)
+    name = table.plain.get("name", f"{built['model'].name} on {built['cluster'].name}")
+    return (GPURun if on_gpus else Run)(name, **built, origins=origins, place=place)
 
 
-def _build_all(tables: dict[str, Layered], place: str) -> tuple[ModelSpec, TrainingSpec, ClusterSpec]:
-    """The three parts of a run; the problems of all of them come together."""
-    specs: dict[str, type[Spec]] = {"model": ModelSpec, "training": TrainingSpec, "cluster": ClusterSpec}
+_WAFER_PARTS: dict[str, type[Spec]] = {"model": ModelSpec, "training": TrainingSpec, "cluster": ClusterSpec}
+_GPU_PARTS: dict[str, type[Spec]] = {
+    "model": ModelSpec,
+    "training": TrainingSpec,
+    "cluster": GPUClusterSpec,
+    "parallelism": ParallelismSpec,
+}
+
+
+def _kind_problems(table: Layered, tables: dict[str, Layered], place: str) -> list[str]:
+    """What is set in a run file but belongs to clusters of the other kind."""
+    cluster, training = tables["cluster"].plain, tables["training"]
+    if "gpu" not in cluster:
+        if "parallelism" not in table.plain:
+            return []
+        where, name = table.place_of("parallelism", place), catalogue.value_shown(cluster.get("name"))
+        finding = f"is for GPU clusters; {name} is wafer-scale, hence data parallel only"
+        return [f"{where}: parallelism {finding}; remove the table, or name a GPU cluster"]
+    wrong = {
+        "precision": "is 'cbfloat16', which only wafer-scale systems compute with; use 'bfloat16', or leave it out",
+        "activations": "is for wafer-scale clusters; on GPUs set parallelism.activation_recompute instead",
+        "weight_sparsity": "is for wafer-scale clusters, GPUs gain nothing from it; set it to 0, or leave it out",
+    }
+    sparsity = training.plain.get("weight_sparsity", 0)
+    found = {
+        "precision": training.plain.get("precision") == "cbfloat16",
+        "activations": "activations" in training.plain,
+        "weight_sparsity": isinstance(sparsity, int | float) and sparsity > 0,
+    }
+    return [f"{training.place_of(key, place)}: training.{key} {wrong[key]}" for key in wrong if found[key]]
+
+
+def _build_all(
+    tables: dict[str, Layered], specs: dict[str, type[Spec]], place: str, problems: list[str]
+) -> dict[str, Any]:
+    """The parts of a run; the problems of all of them come together."""
     built: dict[str, Any] = {}
-    problems: list[str] = []
+    problems = list(problems)
     for key, spec in specs.items():
         try:
             built[key] = _build(spec, tables[key], key, place)
@@ -490,7 +432,7 @@ def _build_all(tables: dict[str, Layered], place: str) -> tuple[ModelSpec, Train
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
-    return built["model"], built["training"], built["cluster"]
+    return built
 
 
 @lru_cache(maxsize=256)
@@ -501,36 +443,82 @@ def load_model(name: str) -> ModelSpec:
 
 def load_system(name: str, folder: Path | None = None, where: str = "") -> tuple[SystemSpec, dict[str, Origin]]:
     """A system of the catalogue or of a file, and its numbers' origins."""
-    path = _resolve("systems", name, folder or Path(), where)
-    table = _system_table(_layered("systems", path), path.parent)
-    return _build(SystemSpec, table, "system", catalogue.shown(path)), table.origins
+    return _machine("system", SystemSpec, name, folder, where)
+
+
+def load_gpu(name: str, folder: Path | None = None, where: str = "") -> tuple[GPUSpec, dict[str, Origin]]:
+    """A GPU of the catalogue or of a file, and its numbers' origins."""
+    return _machine("gpu", GPUSpec, name, folder, where)
+
+
+def _machine(
+    key: str, spec: type[SpecT], name: str, folder: Path | None, where: str
+) -> tuple[SpecT, dict[str, Origin]]:
+    path = resolve(NAMED[key], name, folder or Path(), where)
+    table = _machine_table(layered(NAMED[key], path), path.parent)
+    return _build(spec, table, key, catalogue.shown(path)), table.origins
 
 
 def load_calibration(word: str) -> CalibrationSpec:
-    """A calibration of the catalogue or of a file."""
-    path = _resolve("calibrations", word, Path(), "--calibration")
-    return _build(CalibrationSpec, _layered("calibrations", path), "calibration", catalogue.shown(path))
+    """A system's calibration, of the catalogue or of a file."""
+    return _calibration(word, CalibrationSpec)
+
+
+def load_gpu_calibration(word: str) -> GPUCalibrationSpec:
+    """A GPU's calibration, of the catalogue or of a file."""
+    return _calibration(word, GPUCalibrationSpec)
+
+
+def _calibration(word: str, spec: type[SpecT]) -> SpecT:
+    path = resolve("calibrations", word, Path(), "--calibration")
+    return _build(spec, layered("calibrations", path), "calibration", catalogue.shown(path))
+
+
+def load_any_cluster(name: str) -> tuple[ClusterSpec | GPUClusterSpec, dict[str, Origin]]:
+    """A cluster of the catalogue, and its numbers' origins.
+
+    Examples
+    --------
+    >>> load_any_cluster("selene")[0].gpus_per_node
+    8
+    """
+    table = _cluster_table(Layered({"name": name}), Path(), "cluster")
+    place = f"cluster_configs/clusters/{name}.toml"
+    if "gpu" in table.plain:
+        return _build(GPUClusterSpec, table, "cluster", place), table.origins
+    return _build(ClusterSpec, table, "cluster", place), table.origins
 
 
 def load_cluster(name: str) -> tuple[ClusterSpec, dict[str, Origin]]:
-    """A cluster of the catalogue, and its numbers' origins."""
-    table = _cluster_table(Layered({"name": name}), Path(), "cluster")
-    return _build(ClusterSpec, table, "cluster", f"cluster_configs/clusters/{name}.toml"), table.origins
+    """A wafer-scale cluster of the catalogue, and its numbers' origins."""
+    cluster, origins = load_any_cluster(name)
+    if isinstance(cluster, GPUClusterSpec):
+        raise ConfigError(f"cluster {name!r} is a GPU cluster, where a wafer-scale one is needed; name for example cs2")
+    return cluster, origins
+
+
+def load_gpu_cluster(name: str) -> tuple[GPUClusterSpec, dict[str, Origin]]:
+    """A GPU cluster of the catalogue, and its numbers' origins."""
+    cluster, origins = load_any_cluster(name)
+    if isinstance(cluster, ClusterSpec):
+        raise ConfigError(f"cluster {name!r} is wafer-scale, where one of GPUs is needed; name for example selene")
+    return cluster, origins
 
 
 def _entry(kind: str, name: str, spec: type[SpecT]) -> SpecT:
     path = catalogue.find(kind, name)
-    return _build(spec, _layered(kind, path), kind, catalogue.shown(path))
+    return _build(spec, layered(kind, path), kind, catalogue.shown(path))
 
 
 def origins_of(kind: str, name: str) -> dict[str, Origin]:
     """Every number of a catalogue entry, for `wsesim explain`."""
     readers: dict[str, Callable[[], dict[str, Origin]]] = {
         "systems": lambda: load_system(name)[1],
-        "clusters": lambda: load_cluster(name)[1],
-        "models": lambda: _layered("models", catalogue.find("models", name)).origins,
-        "calibrations": lambda: _layered("calibrations", catalogue.find("calibrations", name)).origins,
-        "runs": lambda: load(name).origins,
+        "gpus": lambda: load_gpu(name)[1],
+        "clusters": lambda: load_any_cluster(name)[1],
+        "models": lambda: layered("models", catalogue.find("models", name)).origins,
+        "calibrations": lambda: layered("calibrations", catalogue.find("calibrations", name)).origins,
+        "runs": lambda: load_any(name).origins,
     }
     return readers[kind]()
 

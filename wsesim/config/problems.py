@@ -60,6 +60,13 @@ _WANTED = {
 }
 
 
+def _one_of(owner: type[BaseModel], name: str) -> str:
+    """All words that a field takes, where they come from more than one literal."""
+    field = owner.model_fields.get(name)
+    words = [repr(option) for option in options_of(field.annotation) if isinstance(option, str)] if field else []
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else ""
+
+
 def _limit(limit: float) -> str:
     return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 
@@ -75,7 +82,7 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
     if kind == "missing":
         return f"is missing; add it, for example {_example(owner, field)}"
     if kind == "literal_error":
-        return f"is {value}; use {context['expected']}"
+        return f"is {value}; use {_one_of(owner, field) or context['expected']}"
     if kind in _LIMITS:
         words, key = _LIMITS[kind]
         if context[key] == 0 or (key == "ge" and context[key] > 0 and problem["input"] <= 0):
@@ -97,7 +104,7 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
 
 def _choice(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """A path without the names that pydantic gives to members of a union."""
-    noise = re.compile(r"^(int|float|str|literal\[.*\]|constrained-.*|tuple\[.*\])$")
+    noise = re.compile(r"^(int|float|str|bool|literal\[.*\]|constrained-.*|tuple\[.*\])$")
     return tuple(part for part in path if not (isinstance(part, str) and noise.match(part)))
 
 

@@ -52,10 +52,10 @@ def gather(name: str) -> list[ExplainedNumber]:
         raise UnknownNameError(
             f"{name!r} is not in the catalogue{did_you_mean(name, known) or '; `wsesim list` shows what there is'}"
         )
-    if "clusters" in kinds or "systems" in kinds:
+    if not {"clusters", "systems", "gpus"}.isdisjoint(kinds):
         kinds = [kind for kind in kinds if kind != "calibrations"]
     if "clusters" in kinds:
-        kinds = [kind for kind in kinds if kind != "systems"]
+        kinds = [kind for kind in kinds if kind not in ("systems", "gpus")]
     return [ExplainedNumber(kind, key, origin) for kind in kinds for key, origin in origins_of(kind, name).items()]
 
 

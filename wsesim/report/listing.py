@@ -28,7 +28,7 @@ def as_dict(kind: str | None) -> dict[str, Any]:
 
 def _title(kind: str, name: str) -> str:
     raw = catalogue.read_toml(catalogue.root() / kind / f"{name}.toml")
-    return str(raw.get("name", f"releases {', '.join(raw['releases'])}" if "releases" in raw else ""))
+    return str(raw.get("name", f"releases {', '.join(raw['releases'])}" if "releases" in raw else "of GPUs"))
 
 
 def print_catalogue(console: Console, kind: str | None) -> None:

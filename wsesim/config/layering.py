@@ -1,0 +1,181 @@
+"""Tables of several files, laid over each other: names, `extends` and file names are followed, origins kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wsesim.config import catalogue
+from wsesim.config.problems import place_of
+from wsesim.config.provenance import Origin, unwrap
+from wsesim.errors import ConfigError
+
+Table = dict[str, Any]
+DEEPEST_EXTENDS = 10
+NAMED = {"system": "systems", "gpu": "gpus", "calibration": "calibrations"}
+"""Keys whose value is a name of the catalogue, and the kind it is a name of."""
+_INSTEAD = {"tokens": "steps", "steps": "tokens"}
+"""Keys that take each other's place: a file that sets one overrides the other in the files below it."""
+
+
+@dataclass(frozen=True)
+class Layered:
+    """A table put together from several files.
+
+    Attributes
+    ----------
+    plain
+        Values without their origins.
+    origins
+        Where each number comes from, by dotted key.
+    places
+        File or option that each key was read from, by dotted key; for messages.
+    """
+
+    plain: Table
+    origins: dict[str, Origin] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+
+    def over(self, base: Layered) -> Layered:
+        """Lay this table over another; nested tables merge, everything else replaces."""
+        merged = merge(_without_replaced(base.plain, self.plain), self.plain)
+        kept = leaves(merged) - leaves(self.plain)
+        return Layered(
+            merged,
+            {key: origin for key, origin in base.origins.items() if key in kept} | self.origins,
+            {key: place for key, place in base.places.items() if key in kept} | self.places,
+        )
+
+    def without(self, key: str) -> Layered:
+        """The same table without one key."""
+        return replace(self, plain={name: value for name, value in self.plain.items() if name != key})
+
+    def place_of(self, key: str, otherwise: str) -> str:
+        """File or option that a key was read from."""
+        return place_of(key, self.places, otherwise)
+
+
+def merge(base: Table, top: Table) -> Table:
+    """One table over another: nested tables merge, everything else replaces."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        if key in NAMED and isinstance(old, str) and isinstance(value, dict):
+            old = {"extends": old}  # keys of the entry that is named, not another one
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _without_replaced(base: Table, top: Table) -> Table:
+    """A table without what the one above it says in other words."""
+    kept = {key: value for key, value in base.items() if key in top or _INSTEAD.get(key) not in top}
+    for key, value in kept.items():
+        above = top.get(key)
+        if isinstance(value, dict) and isinstance(above, dict):
+            kept[key] = _without_replaced(value, above)
+    return kept
+
+
+def leaves(table: Table, prefix: str = "") -> set[str]:
+    """Dotted keys of everything that is no table."""
+    found: set[str] = set()
+    for key, value in table.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}"}
+    return found
+
+
+def layer(raw: Table, place: str, defaults: dict[str, str] | None = None) -> Layered:
+    """One table as it was read, with the origins of its numbers."""
+    plain, origins = unwrap(raw, place, defaults)
+    return Layered(plain, origins, dict.fromkeys(leaves(plain), place))
+
+
+def _anchored(table: Table, folder: Path, parent: str = "") -> Table:
+    """A table whose file names are good from everywhere: a file names others as seen from its own folder."""
+    anchored: Table = {}
+    for key, value in table.items():
+        names_file = key in NAMED or key == "extends" or (key in ("name", "path") and parent in ("model", "cluster"))
+        if isinstance(value, dict):
+            anchored[key] = _anchored(value, folder, key)
+        elif names_file and isinstance(value, str) and Path(value).suffix and catalogue.exists(folder / value):
+            anchored[key] = str((folder / value).resolve())
+        else:
+            anchored[key] = value
+    return anchored
+
+
+def read(path: Path) -> Layered:
+    """A file as it stands."""
+    own = layer(catalogue.read_toml(path), catalogue.shown(path))
+    return replace(own, plain=_anchored(own.plain, path.parent))
+
+
+def resolve(kind: str, word: str, folder: Path, where: str) -> Path:
+    """A word in a file: a path if it ends in .toml, else a catalogue name. `where` names the key, for messages."""
+    if not word.endswith(".toml"):
+        return catalogue.find(kind, word, where)
+    return existing(word, folder, where)
+
+
+def existing(word: str, folder: Path, where: str) -> Path:
+    """A file that another one names, as seen from that one's folder or from the working directory."""
+    near = folder / word
+    path = near if catalogue.exists(near) else Path(word)
+    if where and not catalogue.exists(path):
+        raise ConfigError(f"{where} is {catalogue.value_shown(word)}, but there is no such file; check the path")
+    return path
+
+
+def layered(kind: str, path: Path, depth: int = 0) -> Layered:
+    """A file laid over what it `extends`."""
+    if depth > DEEPEST_EXTENDS:
+        raise ConfigError(
+            f"{catalogue.shown(path)}: extends goes in a circle, or more than {DEEPEST_EXTENDS} files deep; break it"
+        )
+    own = read(path)
+    below = own.plain.pop("extends", None)
+    if below is None:
+        return own
+    if not isinstance(below, str):
+        raise ConfigError(
+            f"{catalogue.shown(path)}: extends is {catalogue.value_shown(below)}; name one file or catalogue entry"
+        )
+    return own.over(layered(kind, resolve(kind, below, path.parent, f"{catalogue.shown(path)}: extends"), depth + 1))
+
+
+def nested(table: Layered, key: str, kind: str, folder: Path, prefix: str) -> Layered:
+    """Replace a name under `key` by the table it stands for; `prefix` is the table's own key, for messages."""
+    value = table.plain.get(key)
+    if isinstance(value, dict) and isinstance(value.get("extends"), str):
+        rest = {name: item for name, item in value.items() if name != "extends"}
+        places = table.places | {key: table.places.get(f"{key}.extends", table.places.get(key, ""))}
+        named = nested(Layered(table.plain | {key: value["extends"]}, table.origins, places), key, kind, folder, prefix)
+        return Layered({key: rest}, table.origins, table.places).over(named)
+    if not isinstance(value, str):
+        return table
+    place = table.place_of(key, "")
+    path = resolve(kind, value, folder, f"{place}: {prefix}{key}" if place else f"{prefix}{key}")
+    return put(table, key, layered(kind, path), keep=True)
+
+
+def sub(table: Layered, key: str) -> Layered:
+    """The table under `key`, with origins and places relative to it."""
+    cut, start = len(key) + 1, f"{key}."
+    return Layered(
+        table.plain[key],
+        {name[cut:]: origin for name, origin in table.origins.items() if name.startswith(start)},
+        {name[cut:]: place for name, place in table.places.items() if name.startswith(start)},
+    )
+
+
+def put(table: Layered, key: str, inner: Layered, *, keep: bool = False) -> Layered:
+    """The table with another one under `key`; with `keep`, origins that were known under it stay."""
+    start = f"{key}."
+    return Layered(
+        table.plain | {key: inner.plain},
+        {name: origin for name, origin in table.origins.items() if keep or not name.startswith(start)}
+        | {f"{key}.{name}": origin for name, origin in inner.origins.items()},
+        {name: place for name, place in table.places.items() if name != key and (keep or not name.startswith(start))}
+        | {f"{key}.{name}": place for name, place in inner.places.items()},
+    )

@@ -1,0 +1,63 @@
+"""How a GPU run is spread over its GPUs: the ``[parallelism]`` table of a run file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from wsesim.config.spec import Spec
+
+Size = Annotated[int, Field(gt=0, le=1_000_000)]
+Auto = Literal["auto"]
+Recompute = Literal["none", "selective", "full"]
+
+
+class ParallelismSpec(Spec):
+    """The ``[parallelism]`` table. What is "auto" is searched: the fastest plan that fits.
+
+    Attributes
+    ----------
+    tensor_parallel_size
+        GPUs that share each matrix. [-]
+    pipeline_parallel_size
+        Stages of layers. [-]
+    data_parallel_size
+        Copies of the model; "auto" takes the GPUs that the other sizes leave over. [-]
+    context_parallel_size
+        GPUs that share each sequence. [-]
+    expert_parallel_size
+        GPUs of the data-parallel group that share the experts of a mixture. [-]
+    virtual_pipeline_size
+        Model chunks of one stage; more than 1 is interleaved 1F1B. [-]
+    pipeline_schedule
+        "1f1b", or "gpipe", which keeps the activations of all micro-batches.
+    sequence_parallel
+        Norms and dropouts are split over the tensor-parallel group, too (Korthikanti et al. 2022).
+    zero_stage
+        What the data-parallel group shares: 0 nothing, 1 the optimizer state (Megatron-LM's distributed
+        optimizer), 2 the gradients as well, 3 the parameters as well (FSDP full shard). [-]
+    shard_group_size
+        GPUs that share with `zero_stage`; "auto" is the whole data-parallel group, the GPUs of one node
+        are FSDP's hybrid shard. [-]
+    activation_recompute
+        What the backward pass computes again: nothing, attention scores ("selective"), or whole layers ("full").
+    fused_attention
+        One kernel that keeps no score matrix (FlashAttention).
+    overlap_gradient_reduction
+        Gradients are reduced while the backward pass of the last micro-batch still runs.
+    """
+
+    tensor_parallel_size: Size | Auto = "auto"
+    pipeline_parallel_size: Size | Auto = "auto"
+    data_parallel_size: Size | Auto = "auto"
+    context_parallel_size: Size | Auto = 1
+    expert_parallel_size: Size | Auto = 1
+    virtual_pipeline_size: Size | Auto = 1
+    pipeline_schedule: Literal["1f1b", "gpipe"] = "1f1b"
+    sequence_parallel: bool | Auto = "auto"
+    zero_stage: Annotated[int, Field(ge=0, le=3)] | Auto = "auto"
+    shard_group_size: Size | Auto = "auto"
+    activation_recompute: Recompute | Auto = "auto"
+    fused_attention: bool = True
+    overlap_gradient_reduction: bool = True
