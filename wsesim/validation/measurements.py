@@ -7,8 +7,6 @@ are understood as well (`ALIASES`).
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import statistics
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.errors import MeasurementError, did_you_mean
+from wsesim.validation.csv_table import Row, read_rows
 
 COLUMNS = {
     "use": "calibration, validation or context; calibration when left out",
@@ -223,72 +222,41 @@ def model_table(
     }
 
 
-def _number(row: dict[str, str], key: str, place: str, default: float | None) -> float:
-    text = row.get(key, "").strip()
-    if not text:
-        if default is None:
-            raise MeasurementError(f"{place}: {key} is missing; add it, it is {COLUMNS[key]}")
-        return default
-    try:
-        value = float(_THOUSANDS.sub("", text))
-    except ValueError:
-        raise MeasurementError(f"{place}: {key} is {catalogue.value_shown(text)}; write a plain number") from None
-    if not SMALLEST <= value <= LARGEST:
-        raise MeasurementError(f"{place}: {key} is {value:g}; it must be more than 0, from {SMALLEST:g} to {LARGEST:g}")
-    return value
-
-
-_THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?:[,.]|$))")
-"""A comma between thousands; any other would be a decimal comma, which is refused."""
-
-SMALLEST, LARGEST = 1e-9, 1e15
-"""Numbers outside are slips of the pen. [-]"""
-
-
-def _count(row: dict[str, str], key: str, place: str, default: int | None) -> int:
-    value = _number(row, key, place, default)
-    if value != int(value):
-        raise MeasurementError(f"{place}: {key} is {value:g}; write a whole number")
-    return int(value)
-
-
-def _release(row: dict[str, str], place: str) -> str | None:
+def _release(row: Row) -> str | None:
     from wsesim.config.loader import release_key
 
-    stated = row.get("software_release", "").strip()
+    stated = row.text("software_release")
     if stated:
-        release_key(stated, f"{place}: software_release")
+        release_key(stated, f"{row.place}: software_release")
         return stated
-    match = re.search(r"\bR(\d+(?:\.\d+)+)", row.get("notes", ""))
+    match = re.search(r"\bR(\d+(?:\.\d+)+)", row.text("notes"))
     return match[1] if match else None
 
 
-def _measurement(row: dict[str, str], number: int, place: str) -> Measurement:
-    metric = row.get("metric", "").strip() or "samples_per_s"
+def _measurement(row: Row) -> Measurement:
+    place = row.place
+    metric = row.text("metric", "samples_per_s")
     if metric not in METRICS:
         raise MeasurementError(
             f"{place}: metric {catalogue.value_shown(metric)} is not known"
             f"{did_you_mean(metric, METRICS) or '; known are ' + ', '.join(METRICS) + ', or mark the row as context'}"
         )
-    hidden, depth = (_count(row, key, place, 0) for key in ("hidden_size", "num_layers"))
-    length = _count(row, "sequence_length", place, 2048)
-    systems = _count(row, "num_systems", place, 1)
+    hidden, depth = row.count("hidden_size", 0), row.count("num_layers", 0)
+    length = row.count("sequence_length", 2048)
+    systems = row.count("num_systems", 1)
     layout = METRICS[metric] in LAYOUT_METRICS
-    batch = _count(row, "global_batch_size", place, systems if layout else None)
-    micro = row.get("micro_batch_size", "").strip()
-    use = row.get("use", "").strip() or "calibration"
-    if use not in USES:
-        raise MeasurementError(f"{place}: use is {catalogue.value_shown(use)}; write one of {', '.join(USES)}")
-    system = row.get("system", "").strip().lower().replace("-", "") or "cs2"
+    batch = row.count("global_batch_size", systems if layout else None)
+    use = row.choice("use", USES, "calibration")
+    system = row.text("system").lower().replace("-", "") or "cs2"
     if system not in catalogue.names("clusters"):
-        raise MeasurementError(f"{place}: system is {catalogue.value_shown(row['system'])}; write cs2 or cs3")
+        raise MeasurementError(f"{place}: system is {catalogue.value_shown(row.cells['system'])}; write cs2 or cs3")
     return Measurement(
-        id=row.get("id", "").strip() or f"row-{number}",
+        id=row.text("id", f"row-{row.number}"),
         use=use,
-        set=row.get("set", "").strip() or ("micro-batch" if layout else "all"),
-        source=row.get("source", "").strip(),
+        set=row.text("set", "micro-batch" if layout else "all"),
+        source=row.text("source"),
         model=model_table(
-            row.get("model", "").strip(),
+            row.text("model"),
             hidden or None,
             depth or None,
             place,
@@ -297,35 +265,15 @@ def _measurement(row: dict[str, str], number: int, place: str) -> Measurement:
         ),
         sequence_length=length,
         global_batch_size=batch,
-        micro_batch_size=_count(row, "micro_batch_size", place, 1) if micro not in ("", "auto") else "auto",
+        micro_batch_size=row.count("micro_batch_size") if row.text("micro_batch_size", "auto") != "auto" else "auto",
         num_systems=systems,
         system=system,
-        software_release=_release(row, place),
+        software_release=_release(row),
         metric=METRICS[metric],
-        value=_number(row, "value", place, None),
-        notes=row.get("notes", "").strip(),
+        value=row.real("value"),
+        notes=row.text("notes"),
         place=place,
     )
-
-
-def _header(names: list[str], place: str) -> list[str]:
-    header = [ALIASES.get(name.strip(), name.strip()) for name in names]
-    if len(names) == 1 and any(sign in names[0] for sign in ";\t"):
-        raise MeasurementError(
-            f"{place}: the first line {catalogue.value_shown(names[0])} has no commas; separate columns by commas"
-        )
-    for name in header:
-        if header.count(name) > 1:
-            raise MeasurementError(f"{place}: column {name!r} is there twice, or under two names; keep one")
-        if name not in COLUMNS and name not in IGNORED:
-            raise MeasurementError(
-                f"{place}: column {name!r} is not known{did_you_mean(name, COLUMNS) or '; known are ' + ', '.join(COLUMNS)}"
-            )
-    if "value" not in header:
-        raise MeasurementError(
-            f"{place}: has no column `value`; the first line must name the columns: {', '.join(COLUMNS)}"
-        )
-    return header
 
 
 def read_table(path: Path) -> list[Measurement]:
@@ -338,30 +286,13 @@ def read_table(path: Path) -> list[Measurement]:
     MeasurementError
         With file and line.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(catalogue.read_text(path, LARGEST_TABLE_BYTES), newline="")))
-    except csv.Error as error:
-        raise MeasurementError(f"{path}: is not a CSV table: {error}; is it the right file?") from None
-    if not rows:
-        raise MeasurementError(f"{path}: is empty; the first line must name the columns: {', '.join(COLUMNS)}")
-    header = _header(rows[0], str(path))
-    found = []
-    for number, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise MeasurementError(
-                f"{path}: line {number} has {len(cells)} cells, the header {len(header)}; correct the line"
-            )
-        row = dict(zip(header, cells, strict=True))
-        if row.get("use", "").strip() != "context":
-            found.append(_measurement(row, number, f"{path}: line {number}"))
+    rows = read_rows(path, COLUMNS, ("value",), ALIASES, IGNORED)
+    found = [_measurement(row) for row in rows if row.text("use") != "context"]
     if not found:
         raise MeasurementError(f"{path}: holds no row that can be used; metrics are {', '.join(METRICS)}")
     return found
 
 
-LARGEST_TABLE_BYTES = 10_000_000
 LARGEST_LOG_BYTES = 200_000_000
 LONGEST_LINE = 2000
 _RATE = re.compile(r"Step=[0-9]{1,18}\b[^\n]*?\bRate=([0-9]{1,12}(?:\.[0-9]{0,12})?) samples/sec")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from wsesim.errors import DoesNotFit
 from wsesim.schedules.plan import lanes_of
 from wsesim.simulation import run_many
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement
+from wsesim.validation.statistics import error_statistics
 
 
 @dataclass(frozen=True)
@@ -102,24 +102,14 @@ TOLERANCES = {"calibration": (0.03, 0.15), "validation": (0.06, 0.15), "micro-ba
 
 def summarize(predictions: Iterable[Prediction]) -> list[SetSummary]:
     """Errors by set and use; sets are never pooled across uses."""
-    groups: dict[tuple[str, str], list[float]] = {}
+    groups: dict[tuple[str, str], list[Prediction]] = {}
     for one in predictions:
-        groups.setdefault((one.measurement.use, one.measurement.set), []).append(one.error)
+        groups.setdefault((one.measurement.use, one.measurement.set), []).append(one)
     summaries = []
-    for (use, name), errors in groups.items():
+    for (use, name), rows in groups.items():
         mape, worst = TOLERANCES["micro-batch" if name == "micro-batch" else use]
-        sizes = [abs(error) for error in errors]
+        errors = error_statistics([one.measurement.value for one in rows], [one.predicted for one in rows])
         summaries.append(
-            SetSummary(
-                name,
-                use,
-                len(errors),
-                statistics.mean(sizes),
-                statistics.mean(errors),
-                statistics.median(sizes),
-                max(sizes),
-                mape,
-                worst,
-            )
+            SetSummary(name, use, errors.n, errors.mape, errors.bias, errors.median, errors.worst, mape, worst)
         )
     return summaries
