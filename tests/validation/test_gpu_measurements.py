@@ -1,0 +1,252 @@
+"""The published GPU measurements are those of their sources, and users' tables are read as they are meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from wsesim.config import catalogue
+from wsesim.config.loader import load_model
+from wsesim.config.model import ModelSpec
+from wsesim.errors import MeasurementError
+from wsesim.validation.gpu_measurements import COLUMNS, GPUMeasurement, published, read_table, run_table
+from wsesim.workload.transformer import parameter_count
+
+ROWS = {row.id: row for row in published()}
+TABLE = "model,cluster,num_gpus,global_batch_size,value\nllama-3-8b,selene,64,512,3.5\n"
+
+
+def shape(row: GPUMeasurement) -> tuple[int, int, int, int, int]:
+    """Sequences, tokens of each, blocks, width, vocabulary."""
+    batch, length = row.training["global_batch_size"], row.training["sequence_length"]
+    return batch, length, row.model["num_layers"], row.model["hidden_size"], row.model["vocab_size"]
+
+
+def flop_with_recompute(row: GPUMeasurement) -> float:
+    """Narayanan et al. 2021, equation 3. [FLOP]"""
+    batch, s, layers, h, vocabulary = shape(row)
+    return 96.0 * batch * s * layers * h**2 * (1.0 + s / (6.0 * h) + vocabulary / (16.0 * layers * h))
+
+
+def model_flop(row: GPUMeasurement) -> float:
+    """Korthikanti et al. 2022: without what is computed again. [FLOP]"""
+    batch, s, layers, h, vocabulary = shape(row)
+    return 72.0 * batch * s * layers * h**2 * (1.0 + s / (6.0 * h) + vocabulary / (12.0 * layers * h))
+
+
+def test_sets() -> None:
+    assert Counter((row.set, row.use) for row in ROWS.values()) == {
+        ("korthikanti", "calibration"): 8,
+        ("korthikanti-2240", "validation"): 2,
+        ("sc21-table1", "validation"): 10,
+        ("vtrain-multi", "validation"): 73,
+        ("vtrain-single", "validation"): 363,
+        ("llm-foundry-a100", "validation"): 139,
+        ("dgxc-llama-h100", "validation"): 11,
+        ("published-runs", "validation"): 9,
+    }
+
+
+def test_only_table_5_of_korthikanti_is_calibrated_on() -> None:
+    calibration = [row for row in ROWS.values() if row.use == "calibration"]
+    assert all(row.id.startswith("kort5-") for row in calibration)
+
+
+def test_every_source_is_listed() -> None:
+    assert {row.source for row in ROWS.values()} <= catalogue.sources().keys()
+
+
+def test_every_row_states_the_time_of_a_step_and_what_the_source_prints() -> None:
+    for row in ROWS.values():
+        assert row.metric == "iteration_s"
+        assert row.published_metric in ("iteration_s", "tokens_per_s_per_gpu", "tflops_per_gpu", "mfu")
+        assert row.published_value is not None
+
+
+def test_times_follow_from_what_the_sources_print() -> None:
+    """Each by the formula of its own source."""
+    for row in ROWS.values():
+        assert row.published_value is not None
+        expected = {
+            "iteration_s": row.published_value,
+            "tokens_per_s_per_gpu": row.tokens / (row.published_value * row.num_gpus),
+            "tflops_per_gpu": flop_with_recompute(row) / (row.num_gpus * row.published_value * 1e12),
+            "mfu": model_flop(row) / (row.num_gpus * 312e12 * row.published_value / 100.0),
+        }[row.published_metric]
+        assert row.iteration_s == pytest.approx(expected, rel=1e-8), row.id
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "why"),
+    [
+        ("kort5-GPT3-175B-selsp", 13.75, "printed"),
+        # 72 x 2240 x 2048 x 105 x 20480^2 x (1 + 2048/122880 + 51200/25804800) / (2240 x 312e12 x 0.542)
+        ("kort-530B-2240-selsp", 39.1186, "MFU 54.2 %"),
+        # 96 x 3072 x 2048 x 128 x 25600^2 x (1 + 2048/153600 + 51200/52428800) / (3072 x 163e12)
+        ("sc21t1-10", 102.63, "163 TFLOP/s"),
+        ("vtrain-m-0056", 14.7573, "printed, 14757.3 ms"),
+        ("vtrain-s-0541", 0.164832784, "printed"),
+        # 2048 x 2048 tokens / (410 tokens/s x 64 GPUs)
+        ("mpt-078", 159.8439, "410 tokens/s per GPU"),
+        ("dgxc-v25.04.02-l70b-bf16-06", 14.66, "printed"),
+        # 96 x 2048 x 2048 x 70 x 14336^2 x (1 + 2048/86016 + 250680/16056320) / (384 x 149.77e12);
+        # the same log line prints 19.561 samples/s, which is 104.698 s
+        ("bloom176-it85376", 104.694, "149.77 TFLOP/s"),
+        ("mlm2020-a100-8B", 1.343, "printed"),
+        # 4.194e6 tokens / (380 x 2048)
+        ("llama1-65b", 5.38947, "380 tokens/s per GPU"),
+    ],
+)
+def test_times_by_hand(name: str, seconds: float, why: str) -> None:
+    assert ROWS[name].iteration_s == pytest.approx(seconds, rel=1e-5), why
+
+
+def test_two_printed_figures_of_one_row_agree() -> None:
+    """Megatron-LM's table of 2020 prints 109.3 TFLOP/s beside 1.343 s, by the formula with recomputation."""
+    row = ROWS["mlm2020-a100-8B"]
+    assert flop_with_recompute(row) / (8 * row.iteration_s) == pytest.approx(109.3e12, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("kort5-1T-selsp", ("selene", 512, 8, 64, 1, 1, 1, 0, 1, "float16", "selective", True, False)),
+        ("kort-530B-2240-full", ("selene", 2240, 8, 35, 8, 1, 3, 0, 1, "float16", "full", False, False)),
+        ("sc21t1-07", ("selene", 1536, 8, 8, 24, 1, 2, 0, 2, "float16", "full", False, False)),
+        ("vtrain-m-0056", ("vtrain_a100", 512, 8, 2, 32, 1, 1, 0, 4, "float16", "full", False, False)),
+        ("mpt-079", ("mosaic_a100_80gb", 32, 1, 1, 32, 1, 1, 3, 2, "bfloat16", "full", False, True)),
+        ("dgxc-v25.04.02-l70b-bf16-01", ("dgxc_h100", 64, 4, 4, 2, 2, 5, 1, 1, "bfloat16", "none", True, True)),
+        ("bloom176-it12695", ("jean_zay", 384, 4, 12, 8, 1, 1, 1, 2, "bfloat16", "full", False, False)),
+        ("opt175", ("opt_cluster", 992, 8, 1, 124, 1, 1, 3, "auto", "float16", "full", False, False)),
+    ],
+)
+def test_configurations(name: str, expected: tuple[object, ...]) -> None:
+    row = ROWS[name]
+    split = row.parallelism
+    found = (
+        *(row.cluster, row.num_gpus),
+        *(split[f"{kind}_parallel_size"] for kind in ("tensor", "pipeline", "data", "context")),
+        *(split["virtual_pipeline_size"], split["zero_stage"]),
+        *(row.training["micro_batch_size"], row.training["precision"]),
+        *(split["activation_recompute"], split["sequence_parallel"], split["fused_attention"]),
+    )
+    assert found == expected
+
+
+def test_parallel_sizes_use_all_gpus() -> None:
+    for row in ROWS.values():
+        sizes = [row.parallelism[f"{kind}_parallel_size"] for kind in ("tensor", "pipeline", "data", "context")]
+        if "auto" not in sizes:
+            assert sizes[0] * sizes[1] * sizes[2] * sizes[3] == row.num_gpus, row.id
+
+
+def test_shapes_of_catalogue_models_are_those_of_the_catalogue() -> None:
+    named = [row for row in ROWS.values() if row.model["name"] in catalogue.names("models")]
+    assert len(named) == 16
+    for row in named:
+        model = load_model(row.model["name"])
+        stated = {key: value for key, value in row.model.items() if key not in ("name", "vocab_size")}
+        stated.pop("num_key_value_heads")
+        assert stated == {key: getattr(model, key) for key in stated}, row.id
+        assert row.model["num_key_value_heads"] == model.key_value_heads
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("mpt-130", 0.17407e9),
+        ("mpt-135", 0.125311e9),
+        ("mpt-138", 0.124132e9),
+        ("mpt-089", 12.854e9),
+        ("mpt-078", 64.8624e9),
+    ],
+)
+def test_mpt_models_have_the_printed_parameters(name: str, printed: float) -> None:
+    """They grow with the sequence, as a learned table of positions does; ALiBi has none."""
+    row = ROWS[name]
+    model = ModelSpec.model_validate(row.model)
+    assert parameter_count(model, row.training["sequence_length"]) == pytest.approx(printed, rel=1e-5)
+
+
+def one(tmp_path: Path, text: str) -> GPUMeasurement:
+    path = tmp_path / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    (row,) = read_table(path)
+    return row
+
+
+def test_a_short_table_leaves_the_rest_to_the_catalogue(tmp_path: Path) -> None:
+    row = one(tmp_path, TABLE)
+    assert run_table(row) == {
+        "name": "row-2",
+        "model": {"name": "llama-3-8b"},
+        "training": {
+            "sequence_length": 2048,
+            "global_batch_size": 512,
+            "micro_batch_size": "auto",
+            "precision": "bfloat16",
+        },
+        "cluster": {"name": "selene", "num_gpus": 64},
+        "parallelism": {},
+    }
+    assert (row.use, row.set, row.iteration_s) == ("validation", "all", 3.5)
+
+
+def test_a_rate_becomes_a_time(tmp_path: Path) -> None:
+    row = one(tmp_path, TABLE.replace("value", "value,metric").replace("3.5", "8192,tokens_per_s_per_gpu"))
+    assert row.iteration_s == 512 * 2048 / (8192 * 64)
+
+
+def test_every_column_is_read(tmp_path: Path) -> None:
+    text = (catalogue.published() / "gpus.csv").read_text(encoding="utf-8").splitlines()
+    assert text[0].split(",") == list(COLUMNS)
+    assert one(tmp_path, "\n".join(text[:2])).id == "kort5-22B-full"
+
+
+@pytest.mark.parametrize(
+    ("text", "finding", "remedy"),
+    [
+        ("", "mine.csv: is empty", "must name the columns"),
+        (TABLE.splitlines()[0], "mine.csv: holds no row", "add one line"),
+        (TABLE.replace("cluster,", "").replace("selene,", ""), "mine.csv: has no column `cluster`", "must name"),
+        (TABLE.replace("num_gpus", "num_gpu"), "mine.csv: column 'num_gpu' is not known", "did you mean num_gpus?"),
+        (TABLE.replace("3.5", "fast"), "mine.csv: line 2: value is 'fast'", "write a plain number"),
+        (TABLE.replace("3.5", "nan"), "mine.csv: line 2: value is nan", "more than 0"),
+        (TABLE.replace("3.5", ""), "mine.csv: line 2: value is missing", "add it"),
+        (TABLE.replace("64", "6.4"), "mine.csv: line 2: num_gpus is 6.4", "write a whole number"),
+        (TABLE.replace("64", "0"), "mine.csv: line 2: num_gpus is 0", "more than 0"),
+        (TABLE.replace("llama-3-8b", ""), "mine.csv: line 2: model is missing", "catalogue name"),
+        (TABLE + "llama-3-8b,selene\n", "mine.csv: line 3 has 2 cells", "correct the line"),
+        (TABLE.replace("\n", ",zero_stage\n", 1).replace("3.5", "3.5,4"), "line 2: zero_stage is '4'", "one of 0, 1"),
+        (TABLE.replace("\n", ",use\n", 1).replace("3.5", "3.5,fit"), "line 2: use is 'fit'", "one of calibration"),
+        (
+            TABLE.replace("\n", ",metric\n", 1).replace("3.5", "3.5,mfu"),
+            "line 2: metric is 'mfu'",
+            "one of iteration_s",
+        ),
+        (
+            TABLE.replace("\n", ",sequence_parallel\n", 1).replace("3.5", "3.5,yes"),
+            "line 2: sequence_parallel is 'yes'",
+            "one of true, false, auto",
+        ),
+        (
+            TABLE.replace("\n", ",tensor_parallel_size\n", 1).replace("3.5", "3.5,all"),
+            "line 2: tensor_parallel_size is 'all'",
+            "plain number",
+        ),
+        (
+            TABLE.replace("model", "id,model").replace("llama", "a,llama") + "a,llama-3-8b,selene,8,8,1\n",
+            "line 3: id 'a' is that of",
+            "rename one",
+        ),
+    ],
+)
+def test_wrong_tables_are_refused_with_place_and_remedy(tmp_path: Path, text: str, finding: str, remedy: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(MeasurementError) as caught:
+        read_table(path)
+    assert finding in str(caught.value)
+    assert remedy in str(caught.value)
