@@ -1,0 +1,354 @@
+"""Pipeline parallelism on GPUs: who waits for whom.
+
+The layers of a model are cut into stages, and a batch into micro-batches. A stage passes a
+micro-batch forward when the activations of the stage before have arrived, and backward when the
+gradients of the stage behind have. GPipe [1]_ passes all micro-batches forward, then all backward
+in reverse order. 1F1B (PipeDream-Flush, as in Megatron-LM [2]_) passes forward only as many as
+there are stages behind, then one forward and one backward in turn, so that a stage keeps the
+activations of few micro-batches. Interleaved 1F1B [2]_ gives each stage several chunks of layers, and
+micro-batches go round the stages once for each chunk, a group of as many as there are stages at a
+time. Nothing sums up a bubble: stages wait for one another.
+
+One GPU stands for all that do the same: its data-parallel copies and tensor-parallel peers are in
+the durations. A chunk's gradient is reduced bucket by bucket (here: piece by piece) while the last
+micro-batch still goes backward, or when all is done. Parameters that are shared out (ZeRO-3, FSDP)
+are gathered ahead of each piece in each pass, and each micro-batch's gradient is reduced. Then the
+stages that share a tied embedding add up its gradient, all agree on the norm, and each updates its
+parameters and gathers what others updated (ZeRO-1 and 2). A step begins when all of it is done.
+
+Everything of one step is one micro-batch of the engine.
+
+Not modelled: sends that hold up the sender's kernels; reductions, gathers and sends that share
+a link; parameters that stay gathered from a forward to the next backward pass; gathers after the
+update that go on behind the next forward pass.
+
+References
+----------
+.. [1] Huang et al., GPipe, NeurIPS 2019, arXiv:1811.06965.
+.. [2] Narayanan et al., SC21, arXiv:2104.04473.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from wsesim.engine.program import Job, Key, Need, Program, Room, Worker
+
+Schedule = Literal["1f1b", "gpipe"]
+Pass = Literal["forward", "backward"]
+
+STEP = Worker("step")
+PIPELINE, DATA_PARALLEL = "pipeline", "data_parallel"
+
+PIECES_AHEAD = 2
+"""Pieces whose parameters are gathered at a time: the one in use, and the next (FSDP's rate limiter). [-]"""
+
+
+class PipelineShape(NamedTuple):
+    """What decides which jobs there are, but not how long they take.
+
+    Attributes
+    ----------
+    num_chunks
+        Model chunks of each stage; more than 1 is interleaved 1F1B. [-]
+    pieces
+        For each chunk of the pipeline, ``chunk * num_stages + stage``: groups of layers whose gradients are
+        reduced, and whose parameters are gathered, together. Shape ``(num_chunks * num_stages,)``. [-]
+    overlaps_reduction
+        Gradients are reduced while the backward pass goes on.
+    gathers_parameters
+        Parameters are gathered for each pass of each piece (ZeRO-3).
+    reduces
+        There are copies of the model with which to add up gradients.
+    has_norm
+        Updates wait for the gradients of all stages.
+    ties_embedding
+        The first and the last stage add up the gradient of the embedding.
+    updated_gather
+        Each copy updates a share of the parameters, and gathers the rest (ZeRO-1 and 2).
+    """
+
+    num_stages: int
+    num_chunks: int
+    num_micro_batches: int
+    schedule: Schedule
+    pieces: tuple[int, ...]
+    overlaps_reduction: bool = False
+    gathers_parameters: bool = False
+    reduces: bool = False
+    has_norm: bool = False
+    ties_embedding: bool = False
+    updated_gather: bool = False
+
+
+class Task(NamedTuple):
+    """One micro-batch passes one chunk; `chunk` counts over the whole pipeline."""
+
+    direction: Pass
+    chunk: int
+    micro_batch: int
+
+
+def warm_up(num_stages: int, num_chunks: int, num_micro_batches: int, schedule: str, stage: int) -> int:
+    """Forward passes of a stage through a chunk before its forward and backward passes take turns. [-]"""
+    total = num_chunks * num_micro_batches
+    behind = num_stages - 1 - stage
+    if schedule == "gpipe":
+        return total
+    return min(behind if num_chunks == 1 else 2 * behind + (num_chunks - 1) * num_stages, total)
+
+
+def in_flight(shape: PipelineShape, stage: int) -> int:
+    """Most passes through a chunk that a stage has done forward, and not yet backward. [-]"""
+    ahead = warm_up(shape.num_stages, shape.num_chunks, shape.num_micro_batches, shape.schedule, stage)
+    return min(ahead + 1, shape.num_chunks * shape.num_micro_batches)
+
+
+def layer_equivalents(
+    num_stages: int, num_chunks: int, num_micro_batches: int, schedule: Schedule, stage: int
+) -> float:
+    """Micro-batches for which a stage holds the activations of all its layers, at most. [-]
+
+    Examples
+    --------
+    >>> layer_equivalents(4, 1, 16, "1f1b", stage=0), layer_equivalents(4, 1, 16, "gpipe", stage=0)
+    (4.0, 16.0)
+
+    The first stage of an interleaved pipeline holds ``p (1 + (p - 1) / (p v))``:
+
+    >>> layer_equivalents(4, 2, 16, "1f1b", stage=0)
+    5.5
+    """
+    shape = PipelineShape(num_stages, num_chunks, num_micro_batches, schedule, ())
+    return in_flight(shape, stage) / num_chunks
+
+
+def tasks_of(shape: PipelineShape, stage: int) -> list[Task]:
+    """What a stage does, in order."""
+    num_stages, num_chunks, num_micro_batches, schedule = shape[:4]
+    ahead = warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage)
+    forward: list[Task] = []
+    backward: list[Task] = []
+    for number in range(num_chunks * num_micro_batches):
+        group, place = divmod(number, num_stages * num_chunks)
+        lap, member = divmod(place, num_stages)
+        micro_batch = group * num_stages + member
+        forward.append(Task("forward", lap * num_stages + stage, micro_batch))
+        returning = micro_batch if schedule == "1f1b" else num_micro_batches - 1 - micro_batch
+        backward.append(Task("backward", (num_chunks - 1 - lap) * num_stages + stage, returning))
+    turns = [task for pair in zip(forward[ahead:], backward, strict=False) for task in pair]
+    return [*forward[:ahead], *turns, *backward[len(forward) - ahead :]]
+
+
+class Pipeline:
+    """Writes the jobs of a step into a program.
+
+    Attributes
+    ----------
+    delivered
+        For each task whose input has been sent, the job that delivers it; None where it is on the GPU.
+    last_backward, last_reduction
+        For each stage, the job that ended its backward passes, and its reductions.
+    """
+
+    def __init__(self, shape: PipelineShape) -> None:
+        stages = range(shape.num_stages)
+        self.shape = shape
+        self.program = Program(decisive=STEP)
+        self.stages = [Worker(f"stage.{stage}", notes_waits=True) for stage in stages]
+        self.reducers = [Worker(f"reduce.{stage}") for stage in stages]
+        self.gatherers = [Worker(f"gather.{stage}") for stage in stages]
+        self.links = {
+            direction: [Worker(f"{direction}_link.{stage}") for stage in stages]
+            for direction in ("forward", "backward")
+        }
+        self.rooms = [Room(buffer, DATA_PARALLEL) for buffer in map(_gathered, stages)]
+        self.first_jobs: dict[str, int] = {}
+        self.delivered: dict[Task, int | None] = {}
+        self.last_backward: dict[int, int] = {}
+        self.last_reduction: dict[int, int] = {}
+
+    def write(self) -> Program:
+        """The whole program."""
+        self.passes()
+        if self.shape.reduces and not (self.shape.overlaps_reduction or self.shape.gathers_parameters):
+            for stage in range(self.shape.num_stages):
+                self.reduce_all(stage)
+        if self.shape.ties_embedding and self.shape.num_stages > 1:
+            self.reduce_embedding()
+        self.close([self.update(stage, needs) for stage, needs in enumerate(self.gradients())])
+        return self.program
+
+    def do(
+        self,
+        worker: Worker,
+        kind: str,
+        task: Task | None = None,
+        *,
+        duration: Key | None = None,
+        needs: Sequence[Need] = (),
+        room: Room | None = None,
+        frees: Room | None = None,
+    ) -> int:
+        """Write one job; its index."""
+        index = len(self.program.jobs)
+        phase, layer = ("", -1) if task is None else task[:2]
+        job = Job(index, worker, kind, layer, phase, -1, duration, needs=tuple(needs), room=room, frees=frees)
+        self.program.jobs.append(job)
+        self.first_jobs.setdefault(worker.name, index)
+        return index
+
+    def passes(self) -> None:
+        """All stages take their tasks in their own orders, each as soon as its input can be there."""
+        left = [deque(tasks_of(self.shape, stage)) for stage in range(self.shape.num_stages)]
+        while any(left):
+            num_jobs = len(self.program.jobs)
+            for tasks in left:
+                while tasks and self.can_follow(tasks[0]):
+                    self.compute(tasks.popleft())
+            assert len(self.program.jobs) > num_jobs, "stages wait for one another"
+
+    def can_follow(self, task: Task) -> bool:
+        """Whether the job that delivers a task's input is written."""
+        return task in self.delivered or task.chunk == self.source(task.direction)
+
+    def source(self, direction: Pass) -> int:
+        """The chunk at which a pass begins."""
+        return 0 if direction == "forward" else len(self.shape.pieces) - 1
+
+    def compute(self, task: Task) -> None:
+        """A stage computes a task, as a whole or piece by piece, and sends what comes out."""
+        shape, stage = self.shape, task.chunk % self.shape.num_stages
+        reduces = self.reduces_after(task)
+        is_cut = shape.gathers_parameters or reduces
+        duration = (f"{task.direction}_piece_s" if is_cut else f"{task.direction}_s", task.chunk)
+        source = self.delivered.pop(task, None)
+        needs = [] if source is None else [Need(source, PIPELINE)]
+        job = -1
+        for _ in range(shape.pieces[task.chunk] if is_cut else 1):
+            if shape.gathers_parameters:
+                needs.append(self.gather(stage, task))
+            frees = self.rooms[stage] if shape.gathers_parameters else None
+            job = self.do(self.stages[stage], task.direction, task, duration=duration, needs=needs, frees=frees)
+            needs = []
+            if reduces:
+                self.reduce(stage, task, job)
+        if task.direction == "backward":
+            self.last_backward[stage] = job
+        self.send(stage, task, job)
+
+    def reduces_after(self, task: Task) -> bool:
+        """Whether gradients are reduced as soon as a task has made them: all, or what is complete."""
+        shape, last = self.shape, self.shape.num_micro_batches - 1 if self.shape.schedule == "1f1b" else 0
+        if task.direction == "forward" or not shape.reduces:
+            return False
+        return shape.gathers_parameters or (shape.overlaps_reduction and task.micro_batch == last)
+
+    def gather(self, stage: int, task: Task) -> Need:
+        """The parameters of a piece are gathered, not too far ahead of their use."""
+        worker, room = self.gatherers[stage], self.rooms[stage]
+        return Need(self.do(worker, "gather", task, duration=("gather_s", task.chunk), room=room), DATA_PARALLEL)
+
+    def reduce(self, stage: int, task: Task, made: int) -> None:
+        """The gradient of a piece is reduced while the stage goes on, or waits where nothing overlaps."""
+        needs = [Need(made, PIPELINE)]
+        job = self.do(self.reducers[stage], "reduce", task, duration=("reduce_s", task.chunk), needs=needs)
+        self.last_reduction[stage] = job
+        if not self.shape.overlaps_reduction:
+            self.do(self.stages[stage], "resume", task, needs=[Need(job, DATA_PARALLEL)])
+
+    def reduce_all(self, stage: int) -> None:
+        """All gradients of a stage are reduced, one after another, when all are there."""
+        needs = [Need(self.last_backward[stage], PIPELINE)]
+        for chunk in range(stage, len(self.shape.pieces), self.shape.num_stages)[::-1]:
+            task = Task("backward", chunk, -1)
+            for _ in range(self.shape.pieces[chunk]):
+                job = self.do(self.reducers[stage], "reduce", task, duration=("reduce_s", chunk), needs=needs)
+                self.last_reduction[stage], needs = job, []
+
+    def send(self, stage: int, task: Task, made: int) -> None:
+        """Activations go to the next chunk, gradients to the one before."""
+        direction, chunk, micro_batch = task
+        if chunk == self.source("backward" if direction == "forward" else "forward"):
+            return
+        target = Task(direction, chunk + 1 if direction == "forward" else chunk - 1, micro_batch)
+        if self.shape.num_stages == 1:
+            self.delivered[target] = None
+            return
+        link, needs = self.links[direction][stage], [Need(made, PIPELINE)]
+        self.delivered[target] = self.do(link, "send", task, duration=("send_s", 0), needs=needs)
+
+    def reduce_embedding(self) -> None:
+        """The first and the last stage add up the gradient of the table that both use."""
+        worker, ends = self.reducers[0], (0, self.shape.num_stages - 1)
+        needs = [need for need in map(self.gradient, ends) if self.program.jobs[need.job].worker is not worker]
+        job = self.do(worker, "reduce", duration=("embedding_reduce_s", 0), needs=needs)
+        self.last_reduction |= dict.fromkeys(ends, job)
+
+    def gradient(self, stage: int) -> Need:
+        """The job that completes the gradient of a stage."""
+        if stage in self.last_reduction:
+            return Need(self.last_reduction[stage], DATA_PARALLEL)
+        return Need(self.last_backward[stage], PIPELINE)
+
+    def gradients(self) -> list[list[Need]]:
+        """For each stage, what its update waits for: its own gradient, or with a norm those of all."""
+        stages = range(self.shape.num_stages)
+        if not self.shape.has_norm:
+            return [[self.gradient(stage)] if stage in self.last_reduction else [] for stage in stages]
+        needs = [Need(self.meet([Need(self.last_backward[stage], PIPELINE) for stage in stages]), PIPELINE)]
+        if self.last_reduction:
+            reductions = dict.fromkeys(map(self.gradient, self.last_reduction))
+            needs.append(Need(self.meet(list(reductions)), DATA_PARALLEL))
+        return [needs] * len(stages)
+
+    def meet(self, needs: Sequence[Need]) -> int:
+        """Stages wait for one another.
+
+        The second job needs nothing, so that the many waits that led here are not told to every stage.
+        """
+        self.do(STEP, "meet", needs=needs)
+        return self.do(STEP, "met")
+
+    def update(self, stage: int, needs: Sequence[Need]) -> int:
+        """A stage updates its parameters, and gathers those that its copies have updated."""
+        job = self.do(self.stages[stage], "update", duration=("update_s", stage), needs=needs)
+        if not self.shape.updated_gather:
+            return job
+        updated, duration = [Need(job, DATA_PARALLEL)], ("parameter_gather_s", stage)
+        gathered = self.do(self.gatherers[stage], "gather", duration=duration, needs=updated)
+        return self.do(self.stages[stage], "resume", needs=[Need(gathered, DATA_PARALLEL)])
+
+    def close(self, last_jobs: Sequence[int]) -> None:
+        """A step ends when all stages are ready, and no worker begins the next before."""
+        jobs = self.program.jobs
+        self.do(STEP, "end", needs=[Need(job, "step") for job in last_jobs])
+        closing = Job(len(jobs), STEP, "end", -1, "", -1)
+        self.program.closing.append(closing)
+        for index in self.first_jobs.values():
+            if jobs[index].worker is not STEP:
+                needs = (*jobs[index].needs, Need(closing.index, "step", of_previous_step=True))
+                jobs[index] = replace(jobs[index], needs=needs)
+
+
+@lru_cache(maxsize=16)
+def write_program(shape: PipelineShape) -> Program:
+    """The program of one step; the same object for the same shape."""
+    assert len(shape.pieces) == shape.num_stages * shape.num_chunks
+    assert min(shape.pieces) > 0
+    assert shape.num_chunks == 1 or (shape.schedule == "1f1b" and shape.num_micro_batches % shape.num_stages == 0)
+    return Pipeline(shape).write()
+
+
+def capacities_of(shape: PipelineShape) -> dict[str, int]:
+    """Room for gathered pieces, for `Numbers.capacities`. [-]"""
+    return dict.fromkeys(map(_gathered, range(shape.num_stages)), PIECES_AHEAD) if shape.gathers_parameters else {}
+
+
+def _gathered(stage: int) -> str:
+    """Buffer of a stage that holds gathered parameters."""
+    return f"gathered.{stage}"
