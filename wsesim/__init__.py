@@ -11,19 +11,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wsesim.config.loader import Run, from_table, load
+    from wsesim.config.loader import GPURun, Run
+    from wsesim.config.loader import any_from_table as from_table
+    from wsesim.config.loader import load_any as load
     from wsesim.results import Result, simulate, simulate_many
 
-__all__ = ["Result", "Run", "from_table", "load", "simulate", "simulate_many"]
+__all__ = ["GPURun", "Result", "Run", "from_table", "load", "simulate", "simulate_many"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Run": "wsesim.config.loader",
-    "from_table": "wsesim.config.loader",
-    "load": "wsesim.config.loader",
-    "Result": "wsesim.results",
-    "simulate": "wsesim.results",
-    "simulate_many": "wsesim.results",
+    "GPURun": ("wsesim.config.loader", "GPURun"),
+    "Run": ("wsesim.config.loader", "Run"),
+    "from_table": ("wsesim.config.loader", "any_from_table"),
+    "load": ("wsesim.config.loader", "load_any"),
+    "Result": ("wsesim.results", "Result"),
+    "simulate": ("wsesim.results", "simulate"),
+    "simulate_many": ("wsesim.results", "simulate_many"),
 }
 
 
@@ -33,4 +36,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'wsesim' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    module, own_name = _HOMES[name]
+    return getattr(import_module(module), own_name)

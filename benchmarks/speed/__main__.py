@@ -17,10 +17,9 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
-import wsesim
 from benchmarks.speed.cases import CASES
 from wsesim.config.cluster import ExceptionSpec
-from wsesim.config.loader import Run
+from wsesim.config.loader import Run, load
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.schedules.plan import make_plan
@@ -96,7 +95,7 @@ def simulations() -> Table:
 
 def scenarios(count: int) -> list[Run]:
     """Runs of a 40-layer model that differ in efficiency and system count."""
-    base = wsesim.load("andromeda_13b")
+    base = load("andromeda_13b")
     system, calibration = base.cluster.system, base.cluster.system.calibration
     runs = []
     for index in range(count):
@@ -114,7 +113,7 @@ def many() -> Table:
     together = best_s(lambda: run_many(batch))
     ratio = f"{alone / together * BATCH:.0f} x SimPy, {BATCH / together:,.0f} scenarios/s and core"
     table.add_row(f"{BATCH:,} scenarios of 13B", show(together, "s"), show(together / BATCH, "s"), ratio)
-    large = wsesim.load("andromeda_13b", ["cluster.name=cs3_2048", "cluster.system=cs2"])
+    large = load("andromeda_13b", ["cluster.name=cs3_2048", "cluster.system=cs2"])
     curve = [large.on(2**power, 90 * 2**power) for power in range(12)]
     table.add_row("1 to 2048 systems, doubling", show(best_s(lambda: run_many(curve)), "s"), "", "identical systems")
     whole = [large.on(count, 90 * count) for count in range(1, 2049)]
@@ -122,7 +121,7 @@ def many() -> Table:
         "1 to 2048 systems, every count", show(best_s(lambda: run_many(whole), 2), "s"), "", "identical systems"
     )
     for depth in (20, 40, 80):
-        run = wsesim.load("andromeda_13b", [f"model.num_layers={depth}"])
+        run = load("andromeda_13b", [f"model.num_layers={depth}"])
         spent = best_s(lambda run=run: run_schedule(run, engine="recurrence"))  # type: ignore[misc]
         table.add_row(f"{depth} layers", show(spent, "s"), show(spent / depth, "s"), "per layer")
     return table
@@ -130,7 +129,7 @@ def many() -> Table:
 
 def different(count: int) -> Run:
     """A run in which every system computes at its own speed."""
-    large = wsesim.load("andromeda_13b", ["cluster.name=cs3_2048", "cluster.system=cs2"]).on(count, 90 * count)
+    large = load("andromeda_13b", ["cluster.name=cs3_2048", "cluster.system=cs2"]).on(count, 90 * count)
     slower = tuple(ExceptionSpec(systems=(index,), speed=1.0 - 1e-4 * index) for index in range(count))
     return replace(large, cluster=large.cluster.model_copy(update={"exceptions": slower}))
 
@@ -150,7 +149,7 @@ def all_different() -> Table:
 def event_loop() -> Table:
     """The event loop alone, against a bare loop of as many events."""
     table = table_of("event loop of 13B", "events", "time", "over a bare loop")
-    run = wsesim.load("andromeda_13b")
+    run = load("andromeda_13b")
     events = run_schedule(run).num_events
     spent = min(event_loop_s(run, 3) for _ in range(REPEATS))
     bare = min(bare_loop_s(events) for _ in range(REPEATS))

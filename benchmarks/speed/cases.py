@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import wsesim
-from wsesim.config.loader import Run
+from wsesim.config.loader import Run, load
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Case:
 
     def load(self) -> Run:
         """The run to simulate."""
-        return wsesim.load(self.run, self.settings)
+        return load(self.run, self.settings)
 
 
 def _systems(count: int, per_system: int = 90) -> tuple[str, ...]:
