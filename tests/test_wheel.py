@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from wsesim.config import catalogue
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +53,12 @@ def test_the_installed_package_is_the_one_from_the_wheel(installed: Path, tmp_pa
 @pytest.mark.parametrize("name", ["andromeda_13b", "cluster_configs/runs/andromeda_13b.toml"])
 def test_catalogue_names_run_from_any_directory(installed: Path, tmp_path: Path, name: str) -> None:
     assert json.loads(wsesim(installed, tmp_path, "run", name, "--json"))["num_devices"] == 12
+
+
+def test_the_catalogue_is_there_with_all_its_kinds(installed: Path, tmp_path: Path) -> None:
+    listed = json.loads(wsesim(installed, tmp_path, "list", "--json"))
+    for kind, entries in listed.items():
+        assert sorted(entries) == list(catalogue.names(kind))
 
 
 def test_a_run_file_elsewhere_uses_catalogue_names(installed: Path, tmp_path: Path) -> None:
