@@ -11,38 +11,50 @@ from wsesim.config.system import NotNegative, Positive, Share
 
 
 class GPUCalibrationSpec(Spec):
-    """What software makes of the hardware; fitted on A100 (``wsesim validate gpu`` names the rows).
+    """What software makes of the hardware; fitted on A100, the same for all GPUs.
 
     Attributes
     ----------
     gemm_efficiency
         Share of the best measured matrix product that large products of a training step reach. [-]
-    attention_efficiency
-        Share of it that a fused attention kernel reaches, forward. [-]
-    attention_backward_efficiency
-        The same, backward. [-]
+    gemm_ramp_elements
+        Starting and ending a tile takes as long as so many elements of the inner dimension. [-]
+    small_tile_efficiency
+        Rate on square tiles over that on the larger ones. [-]
+    batched_gemm_efficiency
+        Share of the best measured product that the small products of unfused attention reach. [-]
     memory_efficiency
-        Share of the memory bandwidth that element-wise kernels reach. [-]
+        Share of the memory bandwidth that kernels reach. [-]
     kernel_latency_s
         Start and end of one kernel on the GPU. [s]
     launch_latency_s
-        The host needs for one kernel; hidden while the GPU works longer than that. [s]
+        The host needs for one kernel, Python included; hidden while the GPU works longer than that. [s]
+    loss_bytes_per_logit
+        What softmax, loss and their backward pass move for one logit. [bytes]
+    optimizer_bytes_per_parameter
+        What unscaling, norm, clipping and Adam move for one parameter. [bytes]
+    overlap_slowdown
+        Share of the time of a collective by which computation beside it takes longer. [-]
     nvlink_efficiency
         Share of the NVLink rate that collectives reach on long messages. [-]
     network_efficiency
         Share of the network rate that collectives reach on long messages. [-]
     collective_latency_s
-        Start and end of one collective. [s]
+        Start and end of an all-reduce; half of it for an all-gather. [s]
     collective_step_latency_s
-        One step of a ring or tree inside a node. [s]
+        One step of a ring inside a node. [s]
     """
 
-    gemm_efficiency: Share
-    attention_efficiency: Share
-    attention_backward_efficiency: Share
+    gemm_efficiency: Annotated[float, Field(gt=0, le=1.5)]
+    gemm_ramp_elements: NotNegative
+    small_tile_efficiency: Share
+    batched_gemm_efficiency: Share
     memory_efficiency: Share
     kernel_latency_s: NotNegative
     launch_latency_s: NotNegative
+    loss_bytes_per_logit: NotNegative
+    optimizer_bytes_per_parameter: NotNegative
+    overlap_slowdown: NotNegative
     nvlink_efficiency: Share
     network_efficiency: Share
     collective_latency_s: NotNegative
@@ -60,6 +72,10 @@ class GPUSpec(Spec):
         The same with 32-bit inputs. [FLOP/s]
     best_gemm_share
         Share of the 16-bit peak that the best of many measured matrix products reaches. [-]
+    flash_forward_share, flash_backward_share
+        Share of the 16-bit peak that the best published fused attention kernel reaches. [-]
+    flash_1_forward_share, flash_1_backward_share
+        The same of the first FlashAttention, which software of 2022 and 2023 used. [-]
     num_sms
         Streaming multiprocessors, over which the tiles of a product are spread. [-]
     gemm_tile_rows, gemm_tile_columns
@@ -76,6 +92,10 @@ class GPUSpec(Spec):
     peak_dense_16bit_flop_per_s: Positive
     peak_dense_32bit_flop_per_s: Positive
     best_gemm_share: Share
+    flash_forward_share: Share
+    flash_backward_share: Share
+    flash_1_forward_share: Share
+    flash_1_backward_share: Share
     num_sms: Annotated[int, Field(gt=0, le=100_000)]
     gemm_tile_rows: Annotated[int, Field(gt=0, le=4096)] = 128
     gemm_tile_columns: Annotated[int, Field(gt=0, le=4096)] = 256
@@ -84,6 +104,14 @@ class GPUSpec(Spec):
     nvlink_bytes_per_s: Positive
     power_w: Positive
     calibration: GPUCalibrationSpec
+
+    @property
+    def attention_shares(self) -> dict[str, tuple[float, float]]:
+        """For each fused attention kernel, its share of the peak forward and backward. [-]"""
+        return {
+            "flash": (self.flash_forward_share, self.flash_backward_share),
+            "flash_1": (self.flash_1_forward_share, self.flash_1_backward_share),
+        }
 
 
 class GPUClusterSpec(Spec):

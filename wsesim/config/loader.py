@@ -67,6 +67,13 @@ class Run:
         return replace(self, cluster=cluster, training=training)
 
 
+SEARCHED = (
+    *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"),
+    *("sequence_parallel", "zero_stage", "shard_group_size", "activation_recompute"),
+)
+"""Keys of ``[parallelism]`` that an automatic plan chooses."""
+
+
 @dataclass(frozen=True)
 class GPURun:
     """A model, how it is trained, on which GPUs, and how it is spread over them."""
@@ -78,6 +85,17 @@ class GPURun:
     parallelism: ParallelismSpec
     origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     place: str = ""
+
+    def on_gpus(self, num_gpus: int) -> GPURun:
+        """The same run on another number of GPUs, with as many copies of the model as they hold."""
+        spread = self.parallelism.model_copy(update={"data_parallel_size": "auto"})
+        return replace(self, cluster=self.cluster.model_copy(update={"num_gpus": num_gpus}), parallelism=spread)
+
+    def with_auto_plan(self) -> GPURun:
+        """The same run with every parallel size, the micro-batch and recomputation left open."""
+        spread = self.parallelism.model_copy(update=dict.fromkeys(SEARCHED, "auto"))
+        training = self.training.model_copy(update={"micro_batch_size": "auto"})
+        return replace(self, training=training, parallelism=spread)
 
 
 def _machine_table(table: Layered, folder: Path, prefix: str = "") -> Layered:

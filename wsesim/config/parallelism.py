@@ -42,10 +42,19 @@ class ParallelismSpec(Spec):
         are FSDP's hybrid shard. [-]
     activation_recompute
         What the backward pass computes again: nothing, attention scores ("selective"), or whole layers ("full").
-    fused_attention
-        One kernel that keeps no score matrix (FlashAttention).
+    attention
+        "flash" is the best published fused kernel, which keeps no score matrix, "flash_1" the first one
+        (FlashAttention, 2022), "unfused" one kernel for each operation, as before.
     overlap_gradient_reduction
         Gradients are reduced while the backward pass of the last micro-batch still runs.
+    overlap_pipeline_communication
+        Activations travel between stages while the GPU works on the next micro-batch.
+    fused_gradient_accumulation
+        The kernel of a weight gradient adds it to those of earlier micro-batches; without, another kernel does.
+    reduction_precision
+        In which gradients are summed over the data-parallel group.
+    account_for_embedding_and_loss
+        The embedding and the loss count as a layer each where layers are dealt to stages, as in Megatron-LM.
     """
 
     tensor_parallel_size: Size | Auto = "auto"
@@ -59,5 +68,9 @@ class ParallelismSpec(Spec):
     zero_stage: Annotated[int, Field(ge=0, le=3)] | Auto = "auto"
     shard_group_size: Size | Auto = "auto"
     activation_recompute: Recompute | Auto = "auto"
-    fused_attention: bool = True
+    attention: Literal["flash", "flash_1", "unfused"] = "flash"
     overlap_gradient_reduction: bool = True
+    overlap_pipeline_communication: bool = True
+    fused_gradient_accumulation: bool = True
+    reduction_precision: Literal["16bit", "32bit"] = "32bit"
+    account_for_embedding_and_loss: bool = False

@@ -18,7 +18,7 @@ parameters and gathers what others updated (ZeRO-1 and 2). A step begins when al
 
 Everything of one step is one micro-batch of the engine.
 
-Not modelled: sends that hold up the sender's kernels; reductions, gathers and sends that share
+Not modelled: reductions, gathers and sends that share
 a link; parameters that stay gathered from a forward to the next backward pass; gathers after the
 update that go on behind the next forward pass.
 
@@ -70,6 +70,8 @@ class PipelineShape(NamedTuple):
         The first and the last stage add up the gradient of the embedding.
     updated_gather
         Each copy updates a share of the parameters, and gathers the rest (ZeRO-1 and 2).
+    blocking_sends
+        A stage computes nothing while it sends.
     """
 
     num_stages: int
@@ -83,6 +85,7 @@ class PipelineShape(NamedTuple):
     has_norm: bool = False
     ties_embedding: bool = False
     updated_gather: bool = False
+    blocking_sends: bool = False
 
 
 class Task(NamedTuple):
@@ -279,7 +282,9 @@ class Pipeline:
         if self.shape.num_stages == 1:
             self.delivered[target] = None
             return
-        link, needs = self.links[direction][stage], [Need(made, PIPELINE)]
+        blocks = self.shape.blocking_sends
+        link = self.stages[stage] if blocks else self.links[direction][stage]
+        needs = [] if blocks else [Need(made, PIPELINE)]
         self.delivered[target] = self.do(link, "send", task, duration=("send_s", 0), needs=needs)
 
     def reduce_embedding(self) -> None:

@@ -44,7 +44,12 @@ COLUMNS = {
     "precision": "bfloat16, float16 or float32; bfloat16 when left out",
     "activation_recompute": "none, selective, full or auto",
     "sequence_parallel": "true, false or auto",
-    "fused_attention": "true or false",
+    "attention": "flash, flash_1 or unfused",
+    "overlap_gradient_reduction": "true or false",
+    "overlap_pipeline_communication": "true or false",
+    "fused_gradient_accumulation": "true or false",
+    "reduction_precision": "16bit or 32bit",
+    "account_for_embedding_and_loss": "true or false",
     "metric": "iteration_s or tokens_per_s_per_gpu; iteration_s when left out",
     "value": "the measurement",
     "published_metric": "what the source prints, where `value` was computed from it",
@@ -60,6 +65,11 @@ _SHAPE = (
 _SIZES = (
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
     *("context_parallel_size", "virtual_pipeline_size"),
+)
+_WORDS = ("activation_recompute", "attention", "reduction_precision")
+_SWITCHES = (
+    *("overlap_gradient_reduction", "overlap_pipeline_communication"),
+    *("fused_gradient_accumulation", "account_for_embedding_and_loss"),
 )
 _FLAGS = {"true": True, "false": False}
 _STAGES = {"0": 0, "1": 1, "2": 2, "3": 3, "auto": "auto"}
@@ -152,8 +162,8 @@ def _training(row: Row) -> dict[str, Any]:
 def _parallelism(row: Row) -> dict[str, Any]:
     table: dict[str, Any] = {key: _size(row, key) for key in _stated(row, _SIZES)}
     table |= {key: _STAGES[row.choice(key, _STAGES, None)] for key in _stated(row, ("zero_stage",))}
-    table |= {key: row.text(key) for key in _stated(row, ("activation_recompute",))}
-    for key, known in (("sequence_parallel", {**_FLAGS, "auto": "auto"}), ("fused_attention", _FLAGS)):
+    table |= {key: row.text(key) for key in _stated(row, _WORDS)}
+    for key, known in (("sequence_parallel", {**_FLAGS, "auto": "auto"}), *((key, _FLAGS) for key in _SWITCHES)):
         table |= {key: known[row.choice(key, known, None)]} if row.text(key) else {}
     return table
 

@@ -80,7 +80,7 @@ def executed_flop_per_gpu(run: GPURun) -> float:
     recompute, again = run.parallelism.activation_recompute, 0.0
     if recompute == "full":
         again += sum(block.gemm_flop_per_sequence for block in blocks)
-    if recompute == "full" or (recompute == "selective" and not run.parallelism.fused_attention):
+    if recompute == "full" or (recompute == "selective" and run.parallelism.attention == "unfused"):
         again += sum(block.attention_flop_per_sequence for block in blocks)
     executed = model_flop_per_sequence(run.model, length) + again
     return executed * run.training.global_batch_size / run.cluster.num_gpus

@@ -1,0 +1,227 @@
+"""Simulates one step of a GPU run: the same engine, the same trace, other workers.
+
+The plan is checked, or searched; the pipeline, reductions and gathers run as processes that wait for
+one another. A pipeline that is full repeats itself, so a long step is simulated with fewer
+micro-batches twice, and the difference stands for those that are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsesim.config.loader import GPURun
+from wsesim.engine.clock import Clock
+from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.program import Numbers
+from wsesim.engine.trace import Span
+from wsesim.schedules.gpu_memory import Memory, memory_of
+from wsesim.schedules.gpu_search import choose
+from wsesim.schedules.gpu_times import Pass, Plans, Times, reduction_time_s, times_of
+from wsesim.schedules.pipeline import PipelineShape, capacities_of, write_program
+
+ROUNDS_TO_FILL = 2
+"""Micro-batches over stages after which a pipeline repeats itself. [-]"""
+
+
+@dataclass(frozen=True)
+class GPUSimulation:
+    """One step of a plan.
+
+    Attributes
+    ----------
+    plan, times, memory
+        Arrays of one place.
+    step_time_s, spent_s
+        One optimizer step, and what a GPU spends it on, on average over the stages. [s]
+    trace
+        Spans of the simulated step; fewer micro-batches than the step has where `num_simulated` says so.
+    num_simulated
+        Micro-batches that were simulated. [-]
+    num_plans
+        Plans that were searched; 1 where the run file leaves no choice. [-]
+    num_events, wall_s
+        SimPy events, and seconds that this took. [-], [s]
+    """
+
+    run: GPURun
+    plan: Plans
+    times: Times
+    memory: Memory
+    step_time_s: float
+    spent_s: dict[str, float]
+    trace: tuple[Span, ...]
+    num_simulated: int
+    num_plans: int
+    num_events: int
+    wall_s: float
+
+
+def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
+    """Blocks of each chunk of the pipeline. Shape ``(chunks * stages,)``. [-]"""
+    number, extra = int(plan.pipeline[0] * plan.chunks[0]), 2 * run.parallelism.account_for_embedding_and_loss
+    each = [(run.model.num_layers + extra) // number] * number
+    if extra:
+        each[0] -= 1
+        each[-1] -= 1
+    return tuple(each)
+
+
+def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
+    """Which jobs a plan has."""
+    zero, ranks, spec = int(plan.zero_stage[0]), int(plan.data[0] * plan.context[0]), run.parallelism
+    return PipelineShape(
+        num_stages=int(plan.pipeline[0]),
+        num_chunks=int(plan.chunks[0]),
+        num_micro_batches=num_micro_batches,
+        schedule=spec.pipeline_schedule,
+        pieces=tuple(max(1, blocks) for blocks in blocks_of_chunks(run, plan)),
+        overlaps_reduction=spec.overlap_gradient_reduction,
+        gathers_parameters=zero == 3 and ranks > 1,
+        reduces=ranks > 1,
+        has_norm=run.training.max_gradient_norm > 0,
+        ties_embedding=run.model.tie_embeddings and int(plan.pipeline[0]) > 1,
+        updated_gather=zero in (1, 2) and ranks > 1,
+        blocking_sends=not spec.overlap_pipeline_communication,
+    )
+
+
+def numbers_of(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> Numbers:
+    """How long each job takes alone."""
+    one = {name: float(np.ravel(value)[0]) for name, value in times._asdict().items() if not isinstance(value, Pass)}
+    forward_s = float(np.ravel(times.forward.total_s)[0])
+    backward_s = float(np.ravel(times.backward.total_s + times.recompute.total_s)[0]) + one["accumulate_s"]
+    blocks = blocks_of_chunks(run, plan)
+    durations: dict[tuple[str, int], float] = {
+        ("send_s", 0): one["send_s"],
+        ("embedding_reduce_s", 0): one["embedding_reduce_s"],
+    }
+    for chunk, number in enumerate(blocks):
+        is_first, is_last = chunk == 0, chunk == len(blocks) - 1
+        ahead_s = number * forward_s + is_first * one["embedding_s"] + is_last * one["head_forward_s"]
+        back_s = number * backward_s + is_first * one["embedding_s"] + is_last * one["head_backward_s"]
+        durations |= {("forward_s", chunk): ahead_s, ("backward_s", chunk): back_s}
+        pieces = shape.pieces[chunk]
+        durations |= {("forward_piece_s", chunk): ahead_s / pieces, ("backward_piece_s", chunk): back_s / pieces}
+        reduce_s = reduction_time_s(run, plan, number, is_first=is_first, is_last=is_last)
+        durations |= {("reduce_s", chunk): reduce_s / pieces, ("gather_s", chunk): one["gather_s"]}
+    for stage in range(shape.num_stages):
+        durations |= {("update_s", stage): one["update_s"], ("parameter_gather_s", stage): one["parameter_gather_s"]}
+    return Numbers({key: [value] for key, value in durations.items()}, {}, {}, {}, capacities_of(shape))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One simulated step."""
+
+    time_s: float
+    spent_s: dict[str, float]
+    trace: tuple[Span, ...]
+    num_events: int
+
+
+def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> _Step:
+    shape, clock = shape_of(run, plan, num_micro_batches), Clock()
+    events = DiscreteEvents(clock, write_program(shape), numbers_of(run, plan, times, shape), 1)
+    events.start()
+    clock.run_until(events.step_done[0])
+    step_s = events.step_ends_s[0][0]
+    trace = tuple(span for span in events.trace if span.step == 0)
+    return _Step(step_s, spent_s(trace, times, shape, step_s), trace, clock.num_events)
+
+
+def spent_s(trace: tuple[Span, ...], times: Times, shape: PipelineShape, step_s: float) -> dict[str, float]:
+    """What a GPU spends a step on, on average over the stages. [s]
+
+    A pass through a chunk is spent as its blocks are; time in which a stage neither works nor waits for
+    a collective is the pipeline's bubble.
+    """
+    busy: dict[str, float] = defaultdict(float)
+    for span in trace:
+        if span.part.startswith("stage."):
+            busy[span.kind] += span.end_s - span.start_s
+    shares = {"forward": _shares(times.forward), "backward": _backward_shares(times)}
+    found: dict[str, float] = defaultdict(float)
+    for kind, parts in shares.items():
+        for part, share in parts.items():
+            found[part] += busy.get(kind, 0.0) * share
+    found["pipeline"] = busy.get("send", 0.0)
+    found["optimizer"] = busy.get("update", 0.0)
+    found["data"] = busy.get("wait_data_parallel", 0.0)
+    mean = {part: value / shape.num_stages for part, value in found.items()}
+    mean["bubble"] = max(0.0, step_s - sum(mean.values()))
+    return {part: value for part, value in mean.items() if value > 0.0}
+
+
+def _parts(one: Pass) -> dict[str, float]:
+    return {name.removesuffix("_s"): float(np.ravel(value)[0]) for name, value in one._asdict().items()}
+
+
+def _shares(one: Pass) -> dict[str, float]:
+    parts = _parts(one)
+    whole = sum(parts.values())
+    return {name: value / whole for name, value in parts.items()}
+
+
+def _backward_shares(times: Times) -> dict[str, float]:
+    parts, again = _parts(times.backward), sum(_parts(times.recompute).values())
+    parts["kernels"] += float(np.ravel(times.accumulate_s)[0])
+    parts["recompute"] = again
+    whole = sum(parts.values())
+    return {name: value / whole for name, value in parts.items()}
+
+
+def _fewer(stages: int, wanted: int) -> tuple[int, int] | None:
+    """Two numbers of micro-batches from which the time of `wanted` follows; None where all are as quick."""
+    rest = wanted % stages
+    few = ROUNDS_TO_FILL * stages + rest
+    return (few, few + stages) if few + 2 * stages < wanted else None
+
+
+def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[_Step, int]:
+    """One step of one plan, and how many of its micro-batches were simulated."""
+    wanted, stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
+    fewer = None if run.parallelism.pipeline_schedule == "gpipe" else _fewer(stages, wanted)
+    if fewer is None:
+        return _simulate(run, plan, times, wanted), wanted
+    short, long = (_simulate(run, plan, times, number) for number in fewer)
+    rounds = (wanted - fewer[1]) // stages
+
+    def extended(few: float, more: float) -> float:
+        return more + rounds * (more - few)
+
+    keys = dict.fromkeys([*short.spent_s, *long.spent_s])
+    spent = {key: extended(short.spent_s.get(key, 0.0), long.spent_s.get(key, 0.0)) for key in keys}
+    step = _Step(extended(short.time_s, long.time_s), spent, long.trace, short.num_events + long.num_events)
+    return step, fewer[1]
+
+
+def simulate_gpu(run: GPURun) -> GPUSimulation:
+    """Simulate a GPU run; what its plan leaves open is searched.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        As `wsesim.schedules.gpu_search.choose`.
+    """
+    started_s = time.perf_counter()
+    chosen = choose(run, lambda plan, times: simulate_plan(run, plan, times)[0].time_s)
+    times: Any = times_of(run, chosen.plan)
+    step, num_simulated = simulate_plan(run, chosen.plan, times)
+    return GPUSimulation(
+        run=run,
+        plan=chosen.plan,
+        times=times,
+        memory=memory_of(run, chosen.plan),
+        step_time_s=step.time_s,
+        spent_s=step.spent_s,
+        trace=step.trace,
+        num_simulated=num_simulated,
+        num_plans=chosen.num_plans,
+        num_events=step.num_events,
+        wall_s=time.perf_counter() - started_s,
+    )

@@ -1,0 +1,116 @@
+"""What lies in a GPU's memory, for many plans at once: the fullest GPU of each.
+
+Activation bytes follow Korthikanti et al. 2022, sections 4.1 and 4.2, for any width of keys, values
+and MLP: 10 bytes of the block's width that only sequence parallelism splits, and the inputs of the
+split products. A fused attention kernel keeps no scores; models that use one are taken to be trained
+without dropout, hence without its masks (LLaMA, MPT).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wsesim.config.loader import GPURun
+from wsesim.schedules.gpu_times import (
+    BYTES_16BIT,
+    BYTES_32BIT,
+    Plans,
+    block_parameters_of_gpu,
+    blocks_per_chunk,
+    parameters_of_gpu,
+    reduction_bytes,
+    split_of,
+)
+from wsesim.workload.kernels import widths
+
+Array = Any
+OPTIMIZER_BYTES = {"adamw": 12.0, "adam": 12.0, "lion": 8.0, "sgd": 8.0}
+"""32-bit parameters and what the optimizer keeps of each (Rajbhandari et al. 2020, section 3.1). [bytes]"""
+GATHERED_BLOCKS = 2
+"""Blocks whose parameters lie gathered at a time with `zero_stage` 3: the running one and the next. [-]"""
+LOGIT_COPIES_BYTES = 6.0
+"""16-bit logits and their 32-bit copy. [bytes]"""
+
+
+class Memory(NamedTuple):
+    """Bytes on the fullest GPU. [bytes]"""
+
+    weights: Array
+    gradients: Array
+    optimizer: Array
+    activations: Array
+    buffers: Array
+
+    @property
+    def total(self) -> Array:
+        """All of them. [bytes]"""
+        return sum(self)
+
+
+def memory_of(run: GPURun, plans: Plans) -> Memory:
+    """What each plan needs."""
+    held, zero = parameters_of_gpu(run, plans), plans.zero_stage
+    wide = run.training.precision == "float32"
+    weight_bytes = BYTES_32BIT if wide else BYTES_16BIT
+    gradient_bytes = BYTES_32BIT if wide else reduction_bytes(run)
+    optimizer = OPTIMIZER_BYTES[run.training.optimizer] - (BYTES_32BIT if wide else 0.0)
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    whole = GATHERED_BLOCKS * weight_bytes + weight_bytes + gradient_bytes  # the gradient, and as it is reduced
+    gathered = np.where(zero == 3, whole * (shared + experts), 0.0)
+    return Memory(
+        weights=held * weight_bytes / np.where(zero == 3, plans.shard, 1),
+        gradients=held * gradient_bytes / np.where(zero >= 2, plans.shard, 1),
+        optimizer=held * optimizer / np.where(zero >= 1, plans.shard, 1),
+        activations=activation_bytes_of_gpu(run, plans),
+        buffers=gathered + run.cluster.reserved_memory_bytes,
+    )
+
+
+def activation_bytes_of_gpu(run: GPURun, plans: Plans) -> Array:
+    """Kept between the forward and the backward pass, of all micro-batches in flight. [bytes]"""
+    whole = block_activation_bytes(run, plans, recompute=0)
+    kept = np.select(
+        [plans.recompute == 2, plans.recompute == 1],
+        [_input_bytes(run, plans), block_activation_bytes(run, plans, recompute=1)],
+        whole,
+    )
+    blocks = blocks_per_chunk(run, plans) * plans.chunks
+    running = np.where(plans.recompute == 2, whole, 0.0)
+    split = split_of(run, plans)
+    logits = LOGIT_COPIES_BYTES * split.tokens * run.model.vocab_size / plans.tensor
+    first = in_flight(run, plans) * blocks * kept + running
+    last = np.minimum(plans.num_micro_batches, 1) * blocks * kept + running + logits
+    return np.where(plans.pipeline > 1, np.maximum(first, last), first + logits)
+
+
+def in_flight(run: GPURun, plans: Plans) -> Array:
+    """Micro-batches whose activations the first stage holds (Narayanan et al. 2021, section 2.2). [-]"""
+    stages, chunks = plans.pipeline, plans.chunks
+    warm = np.where(chunks > 1, stages * (1.0 + (stages - 1.0) / (stages * chunks)), stages)
+    held = plans.num_micro_batches if run.parallelism.pipeline_schedule == "gpipe" else warm
+    return np.minimum(held, plans.num_micro_batches)
+
+
+def block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:
+    """One block and micro-batch without full recomputation. [bytes]"""
+    model, split = run.model, split_of(run, plans)
+    query, key = widths(model)
+    tokens, double = split.tokens, 2.0 if run.training.precision == "float32" else 1.0
+    inside = model.mlp_size * model.experts_per_token
+    masks = 0.0 if split.fused_attention else 2.0
+    unsplit = (8.0 + masks) * model.hidden_size * tokens / split.sequence
+    parts = 4.0 * query + 4.0 * key + (8.0 if model.gated_mlp else 4.0) * inside
+    heads = split.sequences * model.num_attention_heads / split.tensor
+    scores = 5.0 * heads * split.sequence_length * split.sequence_length / split.context
+    keeps_scores = recompute == 0 and not split.fused_attention
+    return double * (unsplit + parts * tokens / split.tensor + (scores if keeps_scores else 0.0))
+
+
+def _input_bytes(run: GPURun, plans: Plans) -> Array:
+    """The input of a block, from which it can be computed again. [bytes]"""
+    split = split_of(run, plans)
+    return (BYTES_32BIT if run.training.precision == "float32" else BYTES_16BIT) * (
+        split.tokens * run.model.hidden_size / split.sequence
+    )

@@ -1,0 +1,158 @@
+"""Finds the plan of a GPU run: the one that its file gives, or the fastest that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsesim.config.loader import GPURun
+from wsesim.errors import DoesNotFit
+from wsesim.schedules.gpu_checks import check, explain_no_plan
+from wsesim.schedules.gpu_closed_form import step_time_s
+from wsesim.schedules.gpu_memory import memory_of
+from wsesim.schedules.gpu_plans import candidates
+from wsesim.schedules.gpu_times import RECOMPUTE, Plans, Times, times_of
+from wsesim.units import show
+
+Array = Any
+SIMULATED = 8
+"""Plans that are simulated before the fastest is chosen; the closed form ranks them. [-]"""
+BLOCK = 20_000
+"""Plans that are worked out at a time, so that arrays stay in the cache. [-]"""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Plans that were searched.
+
+    Attributes
+    ----------
+    plans, estimates_s, memory_bytes
+        Those that fit, fastest first, with their estimates. [s], [bytes]
+    num_plans
+        All that divide evenly. [-]
+    """
+
+    plans: Plans
+    estimates_s: Array
+    memory_bytes: Array
+    num_plans: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The plan that is taken, and those that lost.
+
+    Attributes
+    ----------
+    simulated_s
+        Simulated step times of the plans that were compared, in the order of `ranked`. [s]
+    """
+
+    plan: Plans
+    num_plans: int
+    ranked: Ranked
+    simulated_s: tuple[float, ...]
+
+
+def rank(run: GPURun) -> Ranked:
+    """All plans that fit, fastest first by the closed form.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError
+        No plan divides evenly.
+    wsesim.errors.DoesNotFit
+        None fits into the memory.
+    """
+    plans = candidates(run)
+    number = len(plans.tensor)
+    if not number:
+        raise explain_no_plan(run)
+    estimates, needed = [], []
+    for start in range(0, number, BLOCK):
+        part = plans.only(slice(start, start + BLOCK))
+        estimates.append(step_time_s(run, part, times_of(run, part)) * np.ones(len(part.tensor)))
+        needed.append(memory_of(run, part).total * np.ones(len(part.tensor)))
+    times_s, bytes_needed = np.concatenate(estimates), np.concatenate(needed)
+    fits = bytes_needed <= run.cluster.gpu.memory_bytes
+    if not fits.any():
+        raise does_not_fit(run, plans, bytes_needed)
+    order = np.flatnonzero(fits)[np.argsort(times_s[fits], kind="stable")]
+    return Ranked(plans.only(order), times_s[order], bytes_needed[order], number)
+
+
+def does_not_fit(run: GPURun, plans: Plans, bytes_needed: Array) -> DoesNotFit:
+    """What is missing, and the nearest plan that fits."""
+    best = int(np.argmin(bytes_needed))
+    gpu, needed = run.cluster.gpu, float(bytes_needed[best])
+    held = memory_of(run, plans.only(slice(best, best + 1)))
+    parts = ", ".join(f"{name} {show(float(np.ravel(value)[0]), 'bytes')}" for name, value in held._asdict().items())
+    return DoesNotFit(
+        f"{run.place}: {describe(plans, best)} needs {show(needed, 'bytes')} on each GPU ({parts}), a {gpu.name} has "
+        f"{show(gpu.memory_bytes, 'bytes')}; {_nearest(run)}"
+    )
+
+
+def _nearest(run: GPURun) -> str:
+    """The nearest remedy: other settings on as many GPUs, or more GPUs."""
+    freed = run.with_auto_plan()
+    while freed.cluster.num_gpus <= MOST_GPUS:
+        plans = candidates(freed)
+        if len(plans.tensor):
+            needed = memory_of(freed, plans).total
+            if (needed <= run.cluster.gpu.memory_bytes).any():
+                times_s = step_time_s(freed, plans, times_of(freed, plans))
+                best = int(np.argmin(np.where(needed <= run.cluster.gpu.memory_bytes, times_s, np.inf)))
+                more = (
+                    f"cluster.num_gpus = {freed.cluster.num_gpus} and "
+                    if freed.cluster.num_gpus > run.cluster.num_gpus
+                    else ""
+                )
+                return f"what fits is {more}{describe(plans, best)}"
+        freed = freed.on_gpus(2 * freed.cluster.num_gpus)
+    return "no number of these GPUs holds it; take a GPU with more memory"
+
+
+MOST_GPUS = 65_536
+"""Up to here the search for a plan that fits goes on. [-]"""
+
+
+def describe(plans: Plans, place: int) -> str:
+    """A plan in the words of a run file."""
+    names = (
+        ("tensor_parallel_size", plans.tensor, 1),
+        ("pipeline_parallel_size", plans.pipeline, 1),
+        ("data_parallel_size", plans.data, 0),
+        ("context_parallel_size", plans.context, 1),
+        ("expert_parallel_size", plans.expert, 1),
+        ("virtual_pipeline_size", plans.chunks, 1),
+        ("zero_stage", plans.zero_stage, 0),
+        ("micro_batch_size", plans.micro_batch_size, 0),
+    )
+    said = [f"{name} = {int(values[place])}" for name, values, silent in names if int(values[place]) != silent]
+    return ", ".join([*said, f'activation_recompute = "{RECOMPUTE[int(plans.recompute[place])]}"'])
+
+
+def choose(run: GPURun, simulate: Callable[[Plans, Times], float], top: int = 1) -> Chosen:
+    """The plan to take: that of the file, or the fastest of the best few, simulated.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        What contradicts itself, and what does not fit.
+    """
+    check(run)
+    ranked = rank(run)
+    few = min(len(ranked.estimates_s), max(SIMULATED, top))
+    if ranked.num_plans == 1:
+        return Chosen(ranked.plans, 1, ranked, ())
+    simulated = []
+    for place in range(few):
+        plan = ranked.plans.only(slice(place, place + 1))
+        simulated.append(simulate(plan, times_of(run, plan)))
+    best = int(np.argmin(simulated))
+    return Chosen(ranked.plans.only(slice(best, best + 1)), ranked.num_plans, ranked, tuple(simulated))

@@ -1,0 +1,360 @@
+"""How long each piece of a GPU's step takes alone: one block, one chunk of a stage, one collective.
+
+Everything is worked out for many plans at once: a plan is one place in the arrays of `Plans`. Who
+waits for whom is in `wsesim.schedules.pipeline`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wsesim.config.gpu import GPUClusterSpec, GPUSpec
+from wsesim.config.loader import GPURun
+from wsesim.config.model import ModelSpec
+from wsesim.hardware import gpu as device
+from wsesim.hardware.collectives import (
+    all_gather_time_s,
+    all_reduce_time_s,
+    group_of,
+    send_time_s,
+)
+from wsesim.workload import kernels
+from wsesim.workload.kernels import Kernels, Split
+from wsesim.workload.transformer import block_parameters, embedding_parameters, head_parameters, mlp_parameters
+
+Array = Any
+RECOMPUTE = ("none", "selective", "full")
+BYTES_16BIT, BYTES_32BIT = 2.0, 4.0
+
+
+class Plans(NamedTuple):
+    """Ways to spread a run over its GPUs; every field is an array over them.
+
+    Attributes
+    ----------
+    tensor, pipeline, data, context, expert
+        Parallel sizes. [-]
+    chunks
+        Model chunks of a stage. [-]
+    micro_batch_size, num_micro_batches
+        Sequences of one pass, and passes of one step. [-]
+    zero_stage, shard
+        What is shared, and by how many. [-]
+    recompute
+        Place in `RECOMPUTE`. [-]
+    sequence_parallel
+        Whether norms are split, too.
+    """
+
+    tensor: Array
+    pipeline: Array
+    data: Array
+    context: Array
+    expert: Array
+    chunks: Array
+    micro_batch_size: Array
+    num_micro_batches: Array
+    zero_stage: Array
+    shard: Array
+    recompute: Array
+    sequence_parallel: Array
+
+    def only(self, places: Array) -> Plans:
+        """Some of the plans."""
+        return Plans(*(field[places] for field in self))
+
+
+class Pass(NamedTuple):
+    """One block in one direction, by what it is spent on. [s]
+
+    Attributes
+    ----------
+    kernels_s
+        The GPU computes or moves bytes.
+    launch_s
+        It waits for the host to start the next kernel.
+    tensor_s, context_s, expert_s
+        It waits for a collective of the tensor-parallel group, for keys and values, for tokens.
+    """
+
+    kernels_s: Array
+    launch_s: Array
+    tensor_s: Array
+    context_s: Array
+    expert_s: Array
+
+    @property
+    def total_s(self) -> Array:
+        """All of it. [s]"""
+        return sum(self)
+
+
+class Times(NamedTuple):
+    """What a step is put together from, for each plan. [s]
+
+    Attributes
+    ----------
+    forward, backward, recompute
+        One block and micro-batch; `backward` without `recompute`.
+    blocks_per_chunk
+        Of a chunk in the middle. [-]
+    embedding_s, head_forward_s, head_backward_s
+        What the first and the last chunk do beside their blocks.
+    accumulate_s
+        Adding one block's gradients to those of earlier micro-batches, where no kernel does it on the way.
+    send_s
+        Activations of a micro-batch to the next stage.
+    gather_s, reduce_s
+        One block's parameters from, and gradients to, the data-parallel group.
+    embedding_reduce_s
+        First and last stage sum the gradient of a tied embedding.
+    update_s, parameter_gather_s
+        The optimizer on one GPU, and its result to those that share it.
+    flop
+        What one GPU executes in one step. [FLOP]
+    """
+
+    forward: Pass
+    backward: Pass
+    recompute: Pass
+    blocks_per_chunk: Array
+    embedding_s: Array
+    head_forward_s: Array
+    head_backward_s: Array
+    accumulate_s: Array
+    send_s: Array
+    gather_s: Array
+    reduce_s: Array
+    embedding_reduce_s: Array
+    update_s: Array
+    parameter_gather_s: Array
+    flop: Array
+
+
+def split_of(run: GPURun, plans: Plans) -> Split:
+    """What one GPU works on in one micro-batch."""
+    return Split(
+        sequences=plans.micro_batch_size,
+        sequence_length=run.training.sequence_length,
+        tensor=plans.tensor,
+        context=plans.context,
+        expert=plans.expert,
+        sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
+        fused_attention=run.parallelism.attention != "unfused",
+    )
+
+
+def kernels_time_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
+    """Kernels one after another on one GPU. [s]"""
+    spec, slowdown = run.cluster.gpu, precision_slowdown(run.cluster.gpu, run.training.precision)
+    time_s: Array = 0.0
+    for one in work.gemms:
+        alone_s = device.gemm_time_s(
+            spec, one.rows, one.columns, one.inner, more_bytes=one.more_bytes, slowdown=slowdown
+        )
+        time_s = time_s + one.count * alone_s
+    for small in work.batched:
+        time_s = time_s + device.batched_gemm_time_s(spec, small.flop * slowdown, small.num_bytes * slowdown)
+    for moved in work.moves:
+        time_s = time_s + device.elementwise_time_s(spec, moved * slowdown)
+    if work.fused is not None:
+        kernel = run.parallelism.attention
+        time_s = time_s + device.fused_attention_time_s(spec, work.fused * slowdown, kernel, backward=backward)
+    return time_s
+
+
+def precision_slowdown(spec: GPUSpec, precision: str) -> float:
+    """Time at a precision over that at 16 bit. [-]"""
+    return spec.peak_dense_16bit_flop_per_s / spec.peak_dense_32bit_flop_per_s if precision == "float32" else 1.0
+
+
+def activation_bytes(run: GPURun) -> float:
+    """Of one element. [bytes]"""
+    return BYTES_32BIT if run.training.precision == "float32" else BYTES_16BIT
+
+
+def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
+    """One block and micro-batch in one direction."""
+    split, cluster = split_of(run, plans), run.cluster
+    work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
+    kernels_s = kernels_time_s(run, work, backward=backward)
+    launch_s = np.maximum(0.0, work.num_launches * cluster.gpu.calibration.launch_latency_s - kernels_s)
+    width = split.tokens * run.model.hidden_size * activation_bytes(run)
+    tensor = group_of(cluster, plans.tensor, 1)
+    return Pass(
+        kernels_s=kernels_s,
+        launch_s=launch_s,
+        tensor_s=2.0 * all_reduce_time_s(cluster, tensor, width),
+        context_s=_context_s(run, plans, split, backward=backward),
+        expert_s=_expert_s(run, plans, width),
+    )
+
+
+def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
+    """Keys and values go round the ring while attention works on those that are there; what that does not hide."""
+    cluster, attention = run.cluster, kernels.attention_backward if backward else kernels.attention_forward
+    _, key = kernels.widths(run.model)
+    sent = 2.0 * split.tokens * key / split.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
+    step_s = send_time_s(cluster, sent, plans.tensor * plans.context)
+    hidden_s = kernels_time_s(run, attention(run.model, split), backward=backward)
+    exposed_s = np.maximum(0.0, (plans.context - 1) * step_s - hidden_s)
+    return np.where(plans.context > 1, exposed_s + 0.5 * cluster.gpu.calibration.collective_latency_s, 0.0)
+
+
+def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
+    """Tokens to the GPUs of their experts, and back."""
+    group = group_of(run.cluster, plans.expert, plans.tensor * plans.context)
+    routed = width_bytes * run.model.experts_per_token / plans.tensor
+    return np.where(run.model.num_experts > 1, 2.0 * all_gather_time_s(run.cluster, group, routed), 0.0)
+
+
+def _recompute(run: GPURun, plans: Plans, forward: Pass) -> Pass:
+    """What the backward pass computes again."""
+    split, launch_s = split_of(run, plans), run.cluster.gpu.calibration.launch_latency_s
+    attention = kernels.attention_forward(run.model, split)
+    core_s = kernels_time_s(run, attention, backward=False) if attention.fused is None else np.zeros(1)
+    core_launch_s = np.maximum(0.0, attention.num_launches * launch_s - core_s) if attention.fused is None else core_s
+    nothing = np.zeros(np.shape(plans.tensor))
+    parts = zip(forward, (core_s, core_launch_s, nothing, nothing, nothing), strict=True)
+    return Pass(*(np.select([plans.recompute == 2, plans.recompute == 1], [whole, core], 0.0) for whole, core in parts))
+
+
+def blocks_per_chunk(run: GPURun, plans: Plans) -> Array:
+    """Blocks of a chunk in the middle of the pipeline. [-]"""
+    extra = 2 if run.parallelism.account_for_embedding_and_loss else 0
+    return (run.model.num_layers + extra) / (plans.pipeline * plans.chunks)
+
+
+def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Array]:
+    """Parameters of one block on one GPU: those that all data-parallel ranks hold, and those of its experts. [-]"""
+    experts = mlp_parameters(model) if model.num_experts > 1 else 0
+    shared = (block_parameters(model) - experts) / plans.tensor
+    return shared, experts / plans.tensor / plans.expert * np.ones(np.shape(plans.tensor))
+
+
+def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+    """Parameters of the embedding and of the head on one GPU; a tied table lies on both ends of a pipeline. [-]"""
+    model = run.model
+    first = embedding_parameters(model, run.training.sequence_length) / plans.tensor
+    own = head_parameters(model) / plans.tensor
+    table = model.vocab_size * model.token_embedding_size / plans.tensor if model.tie_embeddings else 0.0
+    return first, own + np.where(plans.pipeline > 1, table, 0.0)
+
+
+def parameters_of_gpu(run: GPURun, plans: Plans) -> Array:
+    """Parameters of the fullest stage on one GPU. [-]"""
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    first, last = end_parameters_of_gpu(run, plans)
+    ends = np.where(plans.pipeline > 1, np.maximum(first, last), first + last)
+    return (shared + experts) * blocks_per_chunk(run, plans) * plans.chunks + ends
+
+
+def reduction_bytes(run: GPURun) -> float:
+    """One gradient where it is summed. [bytes]"""
+    return BYTES_16BIT if run.parallelism.reduction_precision == "16bit" else BYTES_32BIT
+
+
+def _gather_s(cluster: GPUClusterSpec, plans: Plans, num_bytes: Array) -> Array:
+    """All-gather, or reduce-scatter, among those that share a state. [s]"""
+    return all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), num_bytes)
+
+
+def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array:
+    """Gradients of so many parameters to the data-parallel group. [s]"""
+    cluster, each = run.cluster, reduction_bytes(run)
+    ranks = plans.data * plans.context
+    whole = all_reduce_time_s(cluster, group_of(cluster, ranks, plans.tensor), shared * each)
+    few = group_of(cluster, ranks / plans.expert, plans.tensor * plans.expert)
+    whole = whole + np.where(experts > 0, all_reduce_time_s(cluster, few, experts * each), 0.0)
+    parts = _gather_s(cluster, plans, (shared + experts) * each)
+    copies = group_of(cluster, ranks / plans.shard, plans.tensor * plans.shard)
+    across = all_reduce_time_s(cluster, copies, (shared + experts) * each / plans.shard)
+    return np.where(plans.zero_stage >= 1, parts + across, whole)
+
+
+def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
+    """A micro-batch's activations to the next stage: each rank of the tensor-parallel group sends its share."""
+    width = split.tokens * run.model.hidden_size * activation_bytes(run)
+    distance = plans.tensor * plans.context * plans.data
+    sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
+    whole_s = all_gather_time_s(run.cluster, group_of(run.cluster, plans.tensor, 1), width)
+    together_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s)
+    return np.where(plans.pipeline > 1, together_s, 0.0)
+
+
+def times_of(run: GPURun, plans: Plans) -> Times:
+    """Everything a step is put together from."""
+    calibration, split = run.cluster.gpu.calibration, split_of(run, plans)
+    forward, backward = block_pass(run, plans, backward=False), block_pass(run, plans, backward=True)
+    recompute = _recompute(run, plans, forward)
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    per_chunk, ends = blocks_per_chunk(run, plans), end_parameters_of_gpu(run, plans)
+    head = [
+        one(run.model, split, calibration.loss_bytes_per_logit) for one in (kernels.head_forward, kernels.head_backward)
+    ]
+    moved = 6.0 * (shared + experts) / device.memory_rate_bytes_per_s(run.cluster.gpu)
+    gathers, shares = plans.zero_stage == 3, plans.zero_stage >= 1
+    held = parameters_of_gpu(run, plans)
+    updated = held / np.where(shares, plans.shard, 1)
+    gather_s = np.where(gathers, _gather_s(run.cluster, plans, (shared + experts) * BYTES_16BIT), 0.0)
+    reduce_s = _reduce_s(run, plans, shared, experts)
+    beside_s = _beside(run, plans, forward, backward, recompute, gather_s, reduce_s)
+    forward = forward._replace(kernels_s=forward.kernels_s + beside_s[0])
+    backward = backward._replace(kernels_s=backward.kernels_s + beside_s[1])
+    return Times(
+        forward=forward,
+        backward=backward,
+        recompute=recompute,
+        blocks_per_chunk=per_chunk,
+        embedding_s=device.elementwise_time_s(run.cluster.gpu, kernels.embedding_bytes(run.model, split)),
+        head_forward_s=kernels_time_s(run, head[0], backward=False),
+        head_backward_s=kernels_time_s(run, head[1], backward=True),
+        accumulate_s=moved * (0.0 if run.parallelism.fused_gradient_accumulation else 1.0) * ~gathers,
+        send_s=_sends_s(run, plans, split),
+        gather_s=gather_s,
+        reduce_s=reduce_s,
+        embedding_reduce_s=_embedding_reduce_s(run, plans, ends[0]),
+        update_s=updated * calibration.optimizer_bytes_per_parameter / device.memory_rate_bytes_per_s(run.cluster.gpu),
+        parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * BYTES_16BIT), 0.0),
+        flop=_flop(run, plans, head),
+    )
+
+
+def _beside(
+    run: GPURun, plans: Plans, forward: Pass, backward: Pass, recompute: Pass, gather_s: Array, reduce_s: Array
+) -> tuple[Array, Array]:
+    """By how much longer a block computes because its parameters are gathered and gradients reduced beside it. [s]"""
+    share, gathers = run.cluster.gpu.calibration.overlap_slowdown, plans.zero_stage == 3
+    ahead_s = share * np.minimum(gather_s, forward.total_s)
+    back_s = share * np.minimum(gather_s + reduce_s, backward.total_s + recompute.total_s)
+    return np.where(gathers, ahead_s, 0.0), np.where(gathers, back_s, 0.0)
+
+
+def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
+    pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), run.cluster.domain_size)
+    time_s = all_reduce_time_s(run.cluster, pair, parameters * reduction_bytes(run))
+    return np.where((plans.pipeline > 1) & run.model.tie_embeddings, time_s, 0.0)
+
+
+def _flop(run: GPURun, plans: Plans, head: list[Kernels]) -> Array:
+    """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
+    split = split_of(run, plans)
+    forward, backward = kernels.block_forward(run.model, split).flop, kernels.block_backward(run.model, split).flop
+    attention = kernels.attention_forward(run.model, split)
+    core = attention.flop if attention.fused is None else 0.0
+    again = np.select([plans.recompute == 2, plans.recompute == 1], [forward, core], 0.0)
+    blocks = run.model.num_layers * (forward + backward + again)
+    return plans.num_micro_batches * (blocks + head[0].flop + head[1].flop) / plans.pipeline
+
+
+def reduction_time_s(run: GPURun, plan: Plans, num_blocks: int, *, is_first: bool, is_last: bool) -> float:
+    """Gradients of one chunk of one plan to the data-parallel group, block by block. [s]"""
+    shared, experts = block_parameters_of_gpu(run.model, plan)
+    first, last = end_parameters_of_gpu(run, plan)
+    ends = is_first * first + is_last * last
+    time_s = num_blocks * _reduce_s(run, plan, shared, experts)
+    if is_first or is_last:
+        time_s = time_s + _reduce_s(run, plan, ends, 0.0 * ends)
+    return float(np.ravel(time_s)[0])
