@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from wsesim import __version__
-from wsesim.config import catalogue
-from wsesim.config.loader import Run, release_key
-from wsesim.config.provenance import Origin
+from wsesim.answers import Assumption, assumptions_of, job_dict
+from wsesim.config.loader import GPURun, Run, release_key
+from wsesim.errors import ConfigError
 from wsesim.metrics import throughput
 from wsesim.metrics.bottleneck import bottleneck, levers
 from wsesim.metrics.breakdown import breakdown_s
@@ -18,23 +18,13 @@ from wsesim.metrics.memory import memory
 from wsesim.metrics.training import Job, job
 from wsesim.metrics.utilization import utilization
 from wsesim.simulation import Engine, Simulation, run_many, run_schedule
-from wsesim.units import parse_quantity, unit_of_field
 from wsesim.validation.coverage import outside_of_measurements
+
+if TYPE_CHECKING:
+    from wsesim.gpu_results import GPUResult
 
 MANY_EVENTS = 30_000
 """A run with more events takes longer than numpy takes to import, about 0.1 s. [-]"""
-UNCERTAIN = ("calibrated", "assumed")
-
-
-@dataclass(frozen=True)
-class Assumption:
-    """A number in use that is not public."""
-
-    key: str
-    value: Any
-    status: str
-    source: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,7 @@ class Result:
     @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
         """Every calibrated or assumed number that had a part in this run."""
-        return assumptions(self.simulation)
+        return assumptions_of(self.run.origins, lambda key: _in_use(key, self.simulation))
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -186,7 +176,7 @@ class Result:
             "kind": "wafer_scale",
             "num_devices": self.num_devices,
             **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
-            "training": _job_dict(self.job),
+            "training": job_dict(self.job),
             "assumptions": [asdict(one) for one in self.assumptions],
             "notes": list(self.notes),
             "simulator": {
@@ -196,29 +186,6 @@ class Result:
                 "wall_s": self.wall_s,
             },
         }
-
-
-def _job_dict(job: Job) -> dict[str, Any]:
-    cost = job.cost_usd
-    return {
-        "steps": job.steps,
-        "tokens": job.tokens,
-        "time_s": job.time_s,
-        "energy_j": job.energy_j.value,
-        "energy_j_range": [job.energy_j.low, job.energy_j.high],
-        "cost_usd": None if cost is None else cost.value,
-        "cost_usd_range": None if cost is None else [cost.low, cost.high],
-        "predicted_loss": job.pile_loss,
-        "predicted_loss_chinchilla": job.chinchilla_loss,
-    }
-
-
-def status_of(origin: Origin) -> str:
-    """Status of a number: its own, else that of its source."""
-    if origin.status:
-        return origin.status
-    source = catalogue.sources().get(origin.source)
-    return source.status if source is not None else "user"
 
 
 def _in_use(key: str, simulation: Simulation) -> bool:
@@ -243,19 +210,6 @@ def _in_use(key: str, simulation: Simulation) -> bool:
 def memory_in_flash(simulation: Simulation) -> float:
     """Share of the model state that lies in flash. [-]"""
     return memory(simulation)["memoryx_flash_share"]
-
-
-def assumptions(simulation: Simulation) -> tuple[Assumption, ...]:
-    """Every calibrated or assumed number that had a part in this run, in SI units."""
-    found = []
-    for key, origin in simulation.run.origins.items():
-        status = status_of(origin)
-        if status in UNCERTAIN and _in_use(key, simulation):
-            value = origin.value
-            if isinstance(value, str):
-                value = parse_quantity(value, unit_of_field(key))
-            found.append(Assumption(key, value, status, origin.source, origin.note))
-    return tuple(found)
 
 
 def _coverage_note(run: Run) -> list[str]:
@@ -302,7 +256,13 @@ def _steady_note(simulation: Simulation) -> list[str]:
     ]
 
 
-def simulate(run: Run, *, engine: Engine = "simpy") -> Result:
+@overload
+def simulate(run: Run, *, engine: Engine = "simpy") -> Result: ...
+@overload
+def simulate(run: GPURun, *, engine: Engine = "simpy") -> GPUResult: ...
+@overload
+def simulate(run: Run | GPURun, *, engine: Engine = "simpy") -> Result | GPUResult: ...
+def simulate(run: Run | GPURun, *, engine: Engine = "simpy") -> Result | GPUResult:
     """Simulate a run and answer everything about it.
 
     Parameters
@@ -310,11 +270,12 @@ def simulate(run: Run, *, engine: Engine = "simpy") -> Result:
     run
         From `wsesim.load`.
     engine
-        "simpy", the reference, or "recurrence": the same times to the last digit, without a trace.
+        "simpy", the reference, or "recurrence": the same times to the last digit, without a trace; GPU
+        runs are simulated on SimPy only.
 
     Returns
     -------
-    Result
+    Result or GPUResult
         SI units throughout.
 
     Raises
@@ -331,6 +292,12 @@ def simulate(run: Run, *, engine: Engine = "simpy") -> Result:
     >>> result.micro_batch_size, result.num_micro_batches
     (90, 1)
     """
+    if isinstance(run, GPURun):
+        from wsesim.gpu_results import simulate_gpu_run
+
+        if engine != "simpy":
+            raise ConfigError(f"{run.place}: GPU runs are simulated on simpy only; leave the engine out")
+        return simulate_gpu_run(run)
     return Result(run, run_schedule(run, engine=engine))
 
 

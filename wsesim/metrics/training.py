@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsesim.config.loader import Run
+from wsesim.config.loader import GPURun, Run
 from wsesim.config.provenance import Origin
 from wsesim.metrics.loss import chinchilla_loss, pile_loss, vendor_training_flop
 from wsesim.workload.transformer import parameter_count
@@ -70,7 +70,7 @@ class Job:
     chinchilla_loss: float | None
 
 
-def wanted_tokens(run: Run) -> float:
+def wanted_tokens(run: Run | GPURun) -> float:
     """Training tokens that the run asks for. [-]"""
     tokens_per_step = run.training.global_batch_size * run.training.sequence_length
     if run.training.steps is not None:
@@ -80,15 +80,24 @@ def wanted_tokens(run: Run) -> float:
     return float(run.training.tokens)
 
 
-def power_w(run: Run) -> Range:
-    """All systems and their share of the rest of the cluster. [W]"""
+def power_w(run: Run | GPURun) -> Range:
+    """All systems, or GPUs, and their share of the rest of the cluster. [W]"""
+    if isinstance(run, GPURun):
+        each = ranged(run.cluster.power_w_per_gpu, run.origins.get("cluster.power_w_per_gpu"))
+        return each.scaled(run.cluster.num_gpus)
     systems = ranged(run.cluster.system.power_w, run.origins.get("cluster.system.power_w"))
     rest = ranged(run.cluster.overhead_power_w, run.origins.get("cluster.overhead_power_w"))
     return systems.plus(rest).scaled(run.cluster.num_systems)
 
 
-def price_usd_per_s(run: Run) -> Range | None:
-    """Price of all systems for one second, or None. [USD/s]"""
+def price_usd_per_s(run: Run | GPURun) -> Range | None:
+    """Price of all systems, or GPUs, for one second, or None. [USD/s]"""
+    if isinstance(run, GPURun):
+        per_hour = run.cluster.price_usd_per_gpu_hour
+        if per_hour is None:
+            return None
+        each = ranged(per_hour, run.origins.get("cluster.price_usd_per_gpu_hour"))
+        return each.scaled(run.cluster.num_gpus / HOUR_S)
     cluster = run.cluster
     if cluster.price_usd_per_system_hour is not None:
         hourly = ranged(cluster.price_usd_per_system_hour, run.origins.get("cluster.price_usd_per_system_hour"))
@@ -99,7 +108,7 @@ def price_usd_per_s(run: Run) -> Range | None:
     return price.scaled(cluster.num_systems / cluster.amortization_s)
 
 
-def compute_as_reported_flop(run: Run, tokens: float) -> float:
+def compute_as_reported_flop(run: Run | GPURun, tokens: float) -> float:
     """Training compute for the Pile law: the authors' figure for their own recipe, else counted. [FLOP]"""
     reported = run.model.training_flop_reported
     recipe = TOKENS_PER_PARAMETER * parameter_count(run.model, run.training.sequence_length)
@@ -108,7 +117,7 @@ def compute_as_reported_flop(run: Run, tokens: float) -> float:
     return vendor_training_flop(run.model, run.training.sequence_length, tokens)
 
 
-def job(run: Run, step_time_s: float) -> Job:
+def job(run: Run | GPURun, step_time_s: float) -> Job:
     """What the whole job takes at a step time."""
     tokens_per_step = run.training.global_batch_size * run.training.sequence_length
     steps = max(1, int(wanted_tokens(run) / tokens_per_step))

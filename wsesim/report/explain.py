@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wsesim.answers import status_of
 from wsesim.config import catalogue
 from wsesim.config.loader import origins_of
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
-from wsesim.results import status_of
 from wsesim.units import parse_quantity, show, unit_of_field
 
 

@@ -10,11 +10,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from wsesim.answers import Assumption
 from wsesim.metrics.breakdown import CATEGORIES
 from wsesim.metrics.links import LinkTraffic
 from wsesim.metrics.training import Range
 from wsesim.metrics.utilization import layer_times_s
-from wsesim.results import Assumption, Result
+from wsesim.results import Result
 from wsesim.units import show, unit_of_field
 
 MFU_DIFFERENCE = 0.02

@@ -61,7 +61,8 @@ def _sizes(run: GPURun) -> None:
     if num_gpus % model_size:
         raise ConfigError(
             f"{run.place}: parallelism has {said} = {model_size}, which does not divide cluster.num_gpus = {num_gpus}; "
-            f"use {nearest_multiples(num_gpus, model_size)} GPUs, or sizes that multiply to {nearest_divisors(num_gpus, model_size)}"
+            f"use {nearest_multiples(num_gpus, model_size)} GPUs, or sizes that multiply to "
+            f"{nearest_divisors(num_gpus, model_size)}"
         )
     data, given = spec.data_parallel_size, "auto" not in sizes.values()
     if isinstance(data, int) and given and data * model_size != num_gpus:
@@ -146,7 +147,7 @@ def _batch(run: GPURun) -> None:
         raise ConfigError(
             f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, which needs micro-batches in groups of "
             f"pipeline_parallel_size = {stages}, but there are {per_copy // micro}; use "
-            f"{nearest_multiples(per_copy // micro, stages)} micro-batches (training.global_batch_size), or virtual_pipeline_size = 1"
+            f"{nearest_multiples(per_copy // micro, stages)} micro-batches (training.global_batch_size), or virtual_pipeline_size 1"
         )
 
 

@@ -84,8 +84,20 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
     alone = data * context == 1
     keeps &= ~alone | (zero == 0) | (spec.zero_stage != "auto")
     keeps &= (zero < 2) | (pipeline == 1) | (spec.zero_stage != "auto")
-    found = [axis[keeps] for axis in (tensor, pipeline, data, context, expert, chunks, micro, passes, zero)]
-    ranks = found[2] * found[3]
+    ranks = data * context
     shard = ranks if spec.shard_group_size == "auto" else np.minimum(ranks, spec.shard_group_size)
-    shard = np.where(found[8] >= 1, shard, 1)
-    return Plans(*found, shard, recompute[keeps], (sequence[keeps] == 1) & (found[0] > 1))
+    found = Plans(
+        tensor=tensor,
+        pipeline=pipeline,
+        data=data,
+        context=context,
+        expert=expert,
+        chunks=chunks,
+        micro_batch_size=micro,
+        num_micro_batches=passes,
+        zero_stage=zero,
+        shard=np.where(zero >= 1, shard, 1),
+        recompute=recompute,
+        sequence_parallel=(sequence == 1) & (tensor > 1),
+    )
+    return found.only(keeps)

@@ -163,7 +163,9 @@ def _parallelism(row: Row) -> dict[str, Any]:
     table: dict[str, Any] = {key: _size(row, key) for key in _stated(row, _SIZES)}
     table |= {key: _STAGES[row.choice(key, _STAGES, None)] for key in _stated(row, ("zero_stage",))}
     table |= {key: row.text(key) for key in _stated(row, _WORDS)}
-    for key, known in (("sequence_parallel", {**_FLAGS, "auto": "auto"}), *((key, _FLAGS) for key in _SWITCHES)):
+    switches: dict[str, dict[str, bool | str]] = {"sequence_parallel": {**_FLAGS, "auto": "auto"}}
+    switches |= {key: dict(_FLAGS) for key in _SWITCHES}
+    for key, known in switches.items():
         table |= {key: known[row.choice(key, known, None)]} if row.text(key) else {}
     return table
 
