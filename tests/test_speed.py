@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.cases import CASES, GPU_CASES, Case, GPUCase
+from wsesim.gpu_simulation import simulate_plan
+from wsesim.schedules.gpu_plans import candidates
+from wsesim.schedules.gpu_times import times_of
 from wsesim.simulation import run_schedule
 
 
@@ -16,3 +19,11 @@ def test_the_event_count_is_as_recorded(case: Case) -> None:
 def test_identical_systems_cost_as_much_as_one() -> None:
     events = {case.name: case.events for case in CASES}
     assert events["13B on 2048 systems"] <= 1.1 * events["13B on 1 system"]
+
+
+@pytest.mark.parametrize("case", GPU_CASES, ids=lambda case: case.name)
+def test_a_gpu_run_is_as_much_work_as_recorded(case: GPUCase) -> None:
+    run = case.load()
+    plan = candidates(run).only(slice(0, 1))
+    assert simulate_plan(run, plan, times_of(run, plan))[0].num_events == case.events
+    assert len(candidates(case.open()).tensor) == case.plans

@@ -17,11 +17,15 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.cases import CASES
+from benchmarks.speed.cases import CASES, GPU_CASES
 from wsesim.config.cluster import ExceptionSpec
 from wsesim.config.loader import Run, load
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.gpu_simulation import simulate_plan
+from wsesim.schedules.gpu_plans import candidates
+from wsesim.schedules.gpu_search import rank
+from wsesim.schedules.gpu_times import times_of
 from wsesim.schedules.plan import make_plan
 from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
 from wsesim.simulation import run_many, run_schedule
@@ -157,12 +161,30 @@ def event_loop() -> Table:
     return table
 
 
+def gpu_pipelines() -> Table:
+    """Pipelines of GPU runs on SimPy, and the search of a plan for them."""
+    table = table_of("GPU run", "events", "SimPy", "events/s", "plans", "search", "plans/s")
+    for case in GPU_CASES:
+        run, free = case.load(), case.open()
+        plan = candidates(run).only(slice(0, 1))
+        times = times_of(run, plan)
+        events = simulate_plan(run, plan, times)[0].num_events
+        assert events == case.events, f"{case.name}: {events} events, not {case.events}"
+        found = rank(free).num_plans
+        assert found == case.plans, f"{case.name}: {found} plans, not {case.plans}"
+        best = best_s(lambda run=run, plan=plan, times=times: simulate_plan(run, plan, times), 2)  # type: ignore[misc]
+        search = best_s(lambda free=free: rank(free), 3)  # type: ignore[misc]
+        cells = (f"{events:,}", show(best, "s"), f"{events / best:,.0f}", f"{found:,}", show(search, "s"))
+        table.add_row(case.name, *cells, f"{found / search:,.0f}")
+    return table
+
+
 def processes() -> Table:
     """Whole processes, start-up included."""
     table = table_of("command", "whole process", "over `python -c pass`", "peak memory so far")
     nothing = min(_process_s([sys.executable, "-c", "pass"]) for _ in range(REPEATS))
     commands = (["--help"], ["run", "andromeda_13b"], ["run", "andromeda_13b", "--engine", "recurrence"])
-    for arguments in (*commands, ["run", "gpt_1t_cs2_192"]):
+    for arguments in (*commands, ["run", "gpt_1t_cs2_192"], ["run", "gpt3_13b_256xa100"]):
         best = min(_process_s([sys.executable, "-m", "wsesim", *arguments]) for _ in range(REPEATS))
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
         table.add_row("wsesim " + " ".join(arguments), show(best, "s"), f"{best / nothing:.0f} x", show(peak, "bytes"))
@@ -177,5 +199,5 @@ def _process_s(command: list[str]) -> float:
 
 if __name__ == "__main__":
     console = Console(width=110)
-    for part in (simulations, event_loop, many, all_different, processes):
+    for part in (simulations, event_loop, many, all_different, gpu_pipelines, processes):
         console.print(part(), "")

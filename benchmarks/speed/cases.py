@@ -6,9 +6,9 @@ then the new count goes here, in the same commit as the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wsesim.config.loader import Run, load
+from wsesim.config.loader import GPURun, Run, load, load_any
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,40 @@ CASES = (
     Case("13B, 100 micro-batches", "andromeda_13b", ("training.global_batch_size=108000",), 23_108),
     Case("13B, one straggler", "straggler_13b", (), 9_446),
     Case("1T on 192 systems", "gpt_1t_cs2_192", (), 129_995),
+)
+
+
+@dataclass(frozen=True)
+class GPUCase:
+    """One GPU run and its work.
+
+    Attributes
+    ----------
+    events
+        SimPy events of its pipeline, with the plan of its file. [-]
+    plans
+        Plans that divide evenly when every size is left open. [-]
+    """
+
+    name: str
+    run: str
+    events: int
+    plans: int
+
+    def load(self) -> GPURun:
+        """The run to simulate."""
+        run = load_any(self.run)
+        assert isinstance(run, GPURun)
+        return run
+
+    def open(self) -> GPURun:
+        """The same run with everything left open, context parallelism included."""
+        run = self.load().with_auto_plan()
+        return replace(run, parallelism=run.parallelism.model_copy(update={"context_parallel_size": "auto"}))
+
+
+GPU_CASES = (
+    GPUCase("20B on 96 A100", "gpt_neox_20b_96xa100", 532, 7_848),
+    GPUCase("175B on 1024 A100", "gpt3_175b_1024xa100", 6_798, 74_484),
+    GPUCase("1T on 3072 A100", "gpt_1t_3072xa100", 106_510, 39_030),
 )
