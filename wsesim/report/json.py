@@ -1,18 +1,26 @@
-"""A run as JSON: the contract of ``wsesim run --json``, with layers and links on demand."""
+"""A run as JSON: the contract of ``wsesim run --json``, with layers, links and plans on demand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsesim.metrics.links import link_traffic
 from wsesim.metrics.utilization import bytes_per_step, layer_times_s
 from wsesim.results import Result
 
+if TYPE_CHECKING:
+    from wsesim.gpu_results import GPUResult
 
-def result_dict(result: Result, *, layers: bool = False, links: bool = False) -> dict[str, Any]:
+
+def result_dict(
+    result: Result | GPUResult, *, layers: bool = False, links: bool = False, plans: Sequence[GPUResult] = ()
+) -> dict[str, Any]:
     """SI units, times in seconds."""
     data = result.to_dict()
+    if not isinstance(result, Result):
+        return data | ({"plans": plan_dicts(plans)} if plans else {})
     data["bytes_per_step"] = bytes_per_step(result.simulation)
     if layers:
         chain = result.simulation.plan.layers
@@ -23,3 +31,23 @@ def result_dict(result: Result, *, layers: bool = False, links: bool = False) ->
     if links:
         data["links"] = [asdict(row) for row in link_traffic(result.simulation)]
     return data
+
+
+def plan_dicts(results: Sequence[GPUResult]) -> list[dict[str, Any]]:
+    """The best plans of a GPU run, fastest first, with what the others lose on."""
+    from wsesim.gpu_ranking import differences_s
+
+    return [
+        {
+            "step_time_s": one.step_time_s,
+            "breakdown_s": one.breakdown_s,
+            "difference_s": differences_s(results[0], one),
+            "memory": one.memory,
+            "micro_batch_size": one.micro_batch_size,
+            "num_micro_batches": one.num_micro_batches,
+            "parallelism": one.plan,
+            "kinds_of_parallelism": list(one.kinds_of_parallelism),
+            "num_settings": one.num_settings,
+        }
+        for one in results
+    ]

@@ -1,0 +1,141 @@
+"""What the pages of wafer-scale and of GPU runs are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.bar import Bar
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from wsesim.answers import Assumption
+from wsesim.metrics.training import Job, Range
+from wsesim.units import show, unit_of_field
+
+MFU_DIFFERENCE = 0.02
+"""MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
+BAR_WIDTH = 14
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> plural(2, "micro-batch")
+    '2 micro-batches'
+    """
+    ending = "" if count == 1 else "es" if word.endswith("ch") else "s"
+    return f"{count:,} {word}{ending}"
+
+
+def grid() -> Table:
+    """Names on the left, what is to be said of them on the right."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True, min_width=20)
+    table.add_column(overflow="fold")
+    return table
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines; the columns after a `|` stand on the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column.removeprefix("|"), justify="right" if column.startswith("|") else "left")
+    return table
+
+
+def section(title: str, body: RenderableType) -> Group:
+    """A part of the page under its title."""
+    return Group(Text(f"\n{title}", style="bold"), body)
+
+
+def show_range(value: Range, unit: str) -> str:
+    """A value, with its bounds where it has some.
+
+    Examples
+    --------
+    >>> show_range(Range(2.0, 1.0, 3.0), "USD")
+    '2.00 USD (1.00 USD to 3.00 USD)'
+    """
+    text = show(value.value, unit)
+    return f"{text} ({show(value.low, unit)} to {show(value.high, unit)})" if value.is_range else text
+
+
+def show_energy(energy: Range) -> str:
+    """An energy in watt hours, with its bounds where it has some.
+
+    Examples
+    --------
+    >>> show_energy(Range(7.2e9, 3.6e9, 7.2e9))
+    '2.00 MWh (1.00 MWh to 2.00 MWh)'
+    """
+    text = f"{show(energy.value / 3600.0, 'W')}h"
+    if not energy.is_range:
+        return text
+    return f"{text} ({show(energy.low / 3600.0, 'W')}h to {show(energy.high / 3600.0, 'W')}h)"
+
+
+def show_mfu(mfu: float, mfu_causal: float, precision: str) -> str:
+    """Model FLOP utilization in words, and the other way to count it where it differs."""
+    differs = abs(mfu - mfu_causal) > MFU_DIFFERENCE * mfu
+    bits = "32" if precision == "float32" else "16"
+    text = f"{mfu:.1%} of the dense {bits}-bit peak, attention counted in full"
+    return text + (f"; {mfu_causal:.1%} counted causal" if differs else "")
+
+
+def breakdown(spent_s: Mapping[str, float], step_time_s: float, meanings: Mapping[str, str], bottleneck: str) -> Group:
+    """Where the time of a step goes."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim", min_width=12)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(width=BAR_WIDTH)
+    table.add_column(overflow="fold")
+    for name, value in sorted(spent_s.items(), key=lambda item: -item[1]):
+        share = value / step_time_s
+        bar = Bar(1.0, 0.0, share, width=BAR_WIDTH, color="cyan")
+        table.add_row(name, show(value, "s"), f"{share:.1%}", bar, Text(meanings[name], style="dim"))
+    table.add_row("step", show(step_time_s, "s"), "100.0%", "", "")
+    return section("Where the time goes", Group(table, Text(f"{bottleneck}.", style="italic")))
+
+
+def training(job: Job, cost_basis: str = "") -> Group:
+    """The whole job."""
+    table = grid()
+    table.add_row("time to train", Text(f"{show(job.time_s, 's')}", style="bold"))
+    table.add_row("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens")
+    table.add_row("energy", show_energy(job.energy_j))
+    if job.cost_usd is not None:
+        table.add_row("cost", show_range(job.cost_usd, "USD") + cost_basis)
+    if job.pile_loss is not None and job.chinchilla_loss is not None:
+        table.add_row(
+            "predicted loss",
+            f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)",
+        )
+    table.add_row("not included", "compile, start-up, checkpoints, failures, queues")
+    return section("Time to train", table)
+
+
+def _assumption_value(one: Assumption) -> str:
+    return show(one.value, unit_of_field(one.key)) if isinstance(one.value, int | float) else str(one.value)
+
+
+def assumptions(rows: Iterable[Assumption]) -> Group:
+    """Numbers in use that are not public."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("number", no_wrap=True)
+    for column in ("value", "status", "source"):
+        table.add_column(column, overflow="fold")
+    for one in rows:
+        key = one.key
+        for prefix in ("cluster.", "system.", "gpu.", "calibration."):
+            key = key.removeprefix(prefix)
+        table.add_row(key, _assumption_value(one), one.status, one.source)
+    return section("Not public: calibrated or assumed", table)
+
+
+def notes(texts: Iterable[str]) -> list[RenderableType]:
+    """What a reader should know first."""
+    return [Text(f"note: {text}", style="yellow") for text in texts]
