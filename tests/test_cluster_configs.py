@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builders import wafer_clusters, wafer_runs
+from wsesim.answers import status_of
 from wsesim.config import catalogue
 from wsesim.config.loader import (
     load,
@@ -23,7 +24,6 @@ from wsesim.config.loader import (
 )
 from wsesim.config.provenance import STATUSES, Origin
 from wsesim.report.explain import gather
-from wsesim.results import status_of
 from wsesim.simulation import run_schedule
 from wsesim.units import parse_quantity, unit_of_field
 

@@ -94,12 +94,26 @@ def test_the_tables_of_a_published_run() -> None:
     assert (run.training.precision, run.model.num_layers) == ("float16", 128)
 
 
+EVERYTHING_OPEN = ParallelismSpec(
+    context_parallel_size="auto", expert_parallel_size="auto", virtual_pipeline_size="auto"
+)
+OLD_SOFTWARE = {
+    "attention": "unfused",
+    "overlap_gradient_reduction": False,
+    "overlap_pipeline_communication": False,
+    "fused_gradient_accumulation": False,
+    "reduction_precision": "16bit",
+}
+"""What the catalogue says of the software that Selene's published runs used."""
+
+
 @pytest.mark.parametrize("parallelism", ["auto", {}, None])
 def test_parallelism_that_is_not_said_is_searched(parallelism: str | Table | None) -> None:
     table = TINY if parallelism is None else TINY | {"parallelism": parallelism}
     run = any_from_table(table)
     assert isinstance(run, GPURun)
-    assert run.parallelism == ParallelismSpec()
+    is_left_open = parallelism != {}
+    assert run.parallelism == (EVERYTHING_OPEN if is_left_open else ParallelismSpec())
     assert run.parallelism.tensor_parallel_size == "auto"
 
 
@@ -123,6 +137,15 @@ def test_what_a_run_sets_lies_over_the_catalogue() -> None:
     assert run.origins["cluster.gpu.num_sms"].source == "a100-whitepaper"
 
 
+def test_a_cluster_says_what_its_software_does() -> None:
+    run = load_any("gpt_1t_3072xa100", ["parallelism.attention=flash", "cluster.software.reduction_precision=32bit"])
+    assert isinstance(run, GPURun)
+    spec = run.parallelism
+    assert (spec.attention, spec.reduction_precision, spec.overlap_gradient_reduction) == ("flash", "32bit", False)
+    with pytest.raises(ConfigError, match=r"cluster\.software\.attention is 'flashy'"):
+        load_any("gpt_1t_3072xa100", ["cluster.software.attention=flashy"])
+
+
 def test_options_lie_over_the_file() -> None:
     settings = [
         "parallelism.tensor_parallel_size=4",
@@ -138,7 +161,7 @@ def test_options_lie_over_the_file() -> None:
     assert run.cluster.gpu.calibration.launch_latency_s == pytest.approx(1e-6)
     again = load_any("gpt_1t_3072xa100", ["parallelism=auto"])
     assert isinstance(again, GPURun)
-    assert again.parallelism == ParallelismSpec()
+    assert again.parallelism == EVERYTHING_OPEN.model_copy(update=OLD_SOFTWARE)
     assert not any(key.startswith("parallelism.") for key in again.origins)
 
 
@@ -174,7 +197,7 @@ def test_a_run_that_extends_another(tmp_path: Path) -> None:
     (tmp_path / "auto.toml").write_text('extends = "half.toml"\nparallelism = "auto"\n')
     run = load_any(tmp_path / "auto.toml")
     assert isinstance(run, GPURun)
-    assert run.parallelism == ParallelismSpec()
+    assert run.parallelism == EVERYTHING_OPEN.model_copy(update=OLD_SOFTWARE)
 
 
 def test_a_model_zoo_file_trains_on_gpus_without_its_number_of_systems() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from wsesim.config.parallelism import Attention, ReductionPrecision
 from wsesim.config.spec import Spec
 from wsesim.config.system import NotNegative, Positive, Share
 
@@ -114,6 +115,22 @@ class GPUSpec(Spec):
         }
 
 
+class GPUSoftwareSpec(Spec):
+    """What the training software of a cluster does, unless ``[parallelism]`` says otherwise; today's when left out.
+
+    Attributes
+    ----------
+    attention, overlap_gradient_reduction, overlap_pipeline_communication, fused_gradient_accumulation, reduction_precision
+        As in `wsesim.config.parallelism.ParallelismSpec`.
+    """
+
+    attention: Attention = "flash"
+    overlap_gradient_reduction: bool = True
+    overlap_pipeline_communication: bool = True
+    fused_gradient_accumulation: bool = True
+    reduction_precision: ReductionPrecision = "32bit"
+
+
 class GPUClusterSpec(Spec):
     """One file of ``cluster_configs/clusters`` that names a `gpu`, with the run file's overrides.
 
@@ -133,6 +150,8 @@ class GPUClusterSpec(Spec):
         One message from node to node. [s]
     reserved_memory_bytes
         CUDA context, NCCL buffers and fragmentation on each GPU. [bytes]
+    software
+        What the cluster's training software does.
     power_w_per_gpu
         Of a node over its GPUs: GPU, host, fans, adapters. [W]
     price_usd_per_gpu_hour
@@ -148,6 +167,7 @@ class GPUClusterSpec(Spec):
     node_network_bytes_per_s: Positive
     network_latency_s: NotNegative
     reserved_memory_bytes: NotNegative
+    software: GPUSoftwareSpec = GPUSoftwareSpec()
     power_w_per_gpu: Positive
     price_usd_per_gpu_hour: Positive | None = None
 

@@ -397,7 +397,8 @@ def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -
     if on_gpus:
         tables["training"].plain.setdefault("precision", "bfloat16")
         is_table = isinstance(table.plain.get("parallelism"), dict)
-        tables["parallelism"] = sub(table, "parallelism") if is_table else Layered({})
+        own = sub(table, "parallelism") if is_table else Layered(dict.fromkeys(_TRIVIAL, "auto"))
+        tables["parallelism"] = own.over(_software(cluster_table))
     built = _build_all(tables, _GPU_PARTS if on_gpus else _WAFER_PARTS, place, problems)
     built["model"] = _with_masked_positions(built["model"], built["training"], table.plain["model"])
     origins = {f"{key}.{name}": origin for key, part in tables.items() for name, origin in part.origins.items()}
@@ -412,6 +413,16 @@ _GPU_PARTS: dict[str, type[Spec]] = {
     "cluster": GPUClusterSpec,
     "parallelism": ParallelismSpec,
 }
+
+
+_TRIVIAL = ("context_parallel_size", "expert_parallel_size", "virtual_pipeline_size")
+"""Kinds of parallelism that a table which is silent of them does without, but ``parallelism = "auto"`` tries."""
+
+
+def _software(cluster: Layered) -> Layered:
+    """What the software of a GPU cluster does, as a ``[parallelism]`` table."""
+    software = cluster.plain.get("software")
+    return sub(cluster, "software") if isinstance(software, dict) else Layered({})
 
 
 def _kind_problems(table: Layered, tables: dict[str, Layered], place: str) -> list[str]:

@@ -11,10 +11,15 @@ from wsesim.config.spec import Spec
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
 Auto = Literal["auto"]
 Recompute = Literal["none", "selective", "full"]
+Attention = Literal["flash", "flash_1", "unfused"]
+ReductionPrecision = Literal["16bit", "32bit"]
 
 
 class ParallelismSpec(Spec):
     """The ``[parallelism]`` table. What is "auto" is searched: the fastest plan that fits.
+
+    `attention`, `overlap_gradient_reduction`, `overlap_pipeline_communication`, `fused_gradient_accumulation` and
+    `reduction_precision` are what the software of the cluster does (``cluster.software``) where the table is silent.
 
     Attributes
     ----------
@@ -68,9 +73,9 @@ class ParallelismSpec(Spec):
     zero_stage: Annotated[int, Field(ge=0, le=3)] | Auto = "auto"
     shard_group_size: Size | Auto = "auto"
     activation_recompute: Recompute | Auto = "auto"
-    attention: Literal["flash", "flash_1", "unfused"] = "flash"
+    attention: Attention = "flash"
     overlap_gradient_reduction: bool = True
     overlap_pipeline_communication: bool = True
     fused_gradient_accumulation: bool = True
-    reduction_precision: Literal["16bit", "32bit"] = "32bit"
+    reduction_precision: ReductionPrecision = "32bit"
     account_for_embedding_and_loss: bool = False
