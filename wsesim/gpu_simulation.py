@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -209,14 +208,22 @@ def simulate_gpu(run: GPURun) -> GPUSimulation:
         As `wsesim.schedules.gpu_search.choose`.
     """
     started_s = time.perf_counter()
-    chosen = choose(run, lambda plan, times: simulate_plan(run, plan, times)[0].time_s)
-    times: Any = times_of(run, chosen.plan)
-    step, num_simulated = simulate_plan(run, chosen.plan, times)
+    done: list[tuple[Plans, Times, _Step, int]] = []
+
+    def simulated(plan: Plans, times: Times) -> float:
+        step, number = simulate_plan(run, plan, times)
+        done.append((plan, times, step, number))
+        return step.time_s
+
+    chosen = choose(run, simulated)
+    if not done:
+        simulated(chosen.plan, times_of(run, chosen.plan))
+    plan, times, step, num_simulated = min(done, key=lambda one: one[2].time_s)
     return GPUSimulation(
         run=run,
-        plan=chosen.plan,
+        plan=plan,
         times=times,
-        memory=memory_of(run, chosen.plan),
+        memory=memory_of(run, plan),
         step_time_s=step.time_s,
         spent_s=step.spent_s,
         trace=step.trace,

@@ -19,7 +19,9 @@ from wsesim.units import show
 
 Array = Any
 SIMULATED = 8
-"""Plans that are simulated before the fastest is chosen; the closed form ranks them. [-]"""
+"""Plans that are simulated at most before the fastest is chosen; the closed form ranks them. [-]"""
+CLOSE = 0.03
+"""Plans whose estimates are farther from the best are not simulated: the closed form is nearer than that. [-]"""
 BLOCK = 20_000
 """Plans that are worked out at a time, so that arrays stay in the cache. [-]"""
 
@@ -147,7 +149,8 @@ def choose(run: GPURun, simulate: Callable[[Plans, Times], float], top: int = 1)
     """
     check(run)
     ranked = rank(run)
-    few = min(len(ranked.estimates_s), max(SIMULATED, top))
+    close = int(np.count_nonzero(ranked.estimates_s <= (1.0 + CLOSE) * ranked.estimates_s[0]))
+    few = min(len(ranked.estimates_s), max(min(SIMULATED, close), top))
     if ranked.num_plans == 1:
         return Chosen(ranked.plans, 1, ranked, ())
     simulated = []
