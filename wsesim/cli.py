@@ -209,12 +209,32 @@ def calibrate(
     source: Annotated[
         str, typer.Option(help="Source to name in the file: a key of sources.toml, or your own words.")
     ] = "",
+    gpu: Annotated[
+        bool,
+        typer.Option("--gpu", help="Fit the six constants of GPUs instead, to the measurements that ship with wsesim."),
+    ] = False,
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
     from wsesim.report import calibration
 
     if out is not None:
         calibration.check_out(out)
+    if gpu:
+        from wsesim.report import gpu_calibration
+
+        gpu_calibration.refuse(
+            {
+                "MEASUREMENTS": measurements,
+                "--run": run,
+                "--source": source,
+                "--system": "" if system == "cs2" else system,
+            }
+        )
+        found, text = gpu_calibration.fit_and_text()
+        if out is not None:
+            calibration.write(out, text)
+        gpu_calibration.print_fit(_console(), found, text, out)
+        return
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
     if out is not None:

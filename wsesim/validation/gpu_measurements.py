@@ -57,6 +57,8 @@ COLUMNS = {
     "note": "anything",
 }
 METRICS = ("iteration_s", "tokens_per_s_per_gpu")
+LAYER_METRICS = ("layer_forward_s", "layer_backward_s")
+"""Of one block and micro-batch; in a table of their own, and only to fit kernels to."""
 USES = ("calibration", "validation")
 
 _SHAPE = (
@@ -170,7 +172,7 @@ def _parallelism(row: Row) -> dict[str, Any]:
     return table
 
 
-def _measurement(row: Row) -> GPUMeasurement:
+def _measurement(row: Row, metrics: tuple[str, ...]) -> GPUMeasurement:
     return GPUMeasurement(
         id=row.text("id", f"row-{row.number}"),
         set=row.text("set", "all"),
@@ -181,7 +183,7 @@ def _measurement(row: Row) -> GPUMeasurement:
         cluster=row.text("cluster", None),
         num_gpus=row.count("num_gpus"),
         parallelism=_parallelism(row),
-        metric=row.choice("metric", METRICS, "iteration_s"),
+        metric=row.choice("metric", metrics, metrics[0]),
         value=row.real("value"),
         published_metric=row.text("published_metric"),
         published_value=row.real("published_value") if row.text("published_value") else None,
@@ -190,7 +192,7 @@ def _measurement(row: Row) -> GPUMeasurement:
     )
 
 
-def read_table(path: Path) -> tuple[GPUMeasurement, ...]:
+def read_table(path: Path, metrics: tuple[str, ...] = METRICS) -> tuple[GPUMeasurement, ...]:
     """Measurements of a CSV file.
 
     Raises
@@ -198,7 +200,7 @@ def read_table(path: Path) -> tuple[GPUMeasurement, ...]:
     MeasurementError
         With file and line.
     """
-    found = tuple(_measurement(row) for row in read_rows(path, COLUMNS, NEEDED))
+    found = tuple(_measurement(row, metrics) for row in read_rows(path, COLUMNS, NEEDED))
     if not found:
         raise MeasurementError(f"{path}: holds no row below the header; add one line per measurement")
     seen: dict[str, str] = {}
@@ -214,3 +216,60 @@ def read_table(path: Path) -> tuple[GPUMeasurement, ...]:
 def published() -> tuple[GPUMeasurement, ...]:
     """The measurements of GPU clusters that ship with wsesim."""
     return read_table(catalogue.published() / "gpus.csv")
+
+
+def published_layers() -> tuple[GPUMeasurement, ...]:
+    """Measured times of single blocks that ship with wsesim."""
+    return read_table(catalogue.published() / "gpu_layers.csv", LAYER_METRICS)
+
+
+@dataclass(frozen=True)
+class AllReduce:
+    """One measured all-reduce inside a node.
+
+    Attributes
+    ----------
+    size_bytes
+        Buffer of each GPU. [bytes]
+    time_s
+        Measured. [s]
+    """
+
+    id: str
+    use: str
+    source: str
+    cluster: str
+    num_gpus: int
+    size_bytes: float
+    time_s: float
+    note: str = ""
+
+
+ALL_REDUCE_COLUMNS = {
+    "id": "unique name of the row",
+    "use": "calibration or validation; validation when left out",
+    "source": "key in sources.toml",
+    "cluster": "catalogue name of the cluster",
+    "num_gpus": "GPUs that took part, all of one node",
+    "size_bytes": "buffer of each GPU",
+    "time_s": "the measurement",
+    "note": "anything",
+}
+
+
+def published_all_reduces() -> tuple[AllReduce, ...]:
+    """The measured all-reduces that ship with wsesim."""
+    path = catalogue.published() / "collectives.csv"
+    return tuple(
+        AllReduce(
+            id=row.text("id", None),
+            use=row.choice("use", USES, "validation"),
+            source=row.text("source"),
+            cluster=row.text("cluster", None),
+            num_gpus=row.count("num_gpus"),
+            size_bytes=row.real("size_bytes"),
+            time_s=row.real("time_s"),
+            note=row.text("note"),
+        )
+        for row in read_rows(path, ALL_REDUCE_COLUMNS, ("id", "cluster", "num_gpus", "size_bytes", "time_s"))
+    )

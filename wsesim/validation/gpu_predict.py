@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from wsesim.config.gpu import GPUClusterSpec
 from wsesim.config.loader import GPURun, any_from_table
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.validation.gpu_measurements import GPUMeasurement, run_table
@@ -98,6 +100,12 @@ def run_of(row: GPUMeasurement) -> GPURun:
     if not isinstance(run, GPURun):
         raise ConfigError(f"{row.place or row.id}: cluster is {row.cluster!r}, which has no GPUs; name a GPU cluster")
     return run
+
+
+def with_constants(cluster: GPUClusterSpec, **constants: Any) -> GPUClusterSpec:
+    """The same cluster with other constants of its kernels and collectives; a number each, or an array of variants."""
+    calibration = cluster.gpu.calibration.model_copy(update=constants)
+    return cluster.model_copy(update={"gpu": cluster.gpu.model_copy(update={"calibration": calibration})})
 
 
 def _predict(row: GPUMeasurement, simulate: Simulate) -> Prediction:
