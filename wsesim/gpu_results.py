@@ -265,6 +265,15 @@ class GPUResult:
         }
         return not unused.get(last, False)
 
+    @property
+    def _gpu_is_measured(self) -> bool:
+        return self.run.cluster.gpu.name[:4] in ("A100", "H100")
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether nothing was measured on such a GPU, or of such a model."""
+        return not self._gpu_is_measured or self.run.model.num_experts > 1
+
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
@@ -272,7 +281,7 @@ class GPUResult:
         if self.simulation.num_plans > 1:
             best = describe(self.simulation.plan, 0)
             found.append(f"the plan is the fastest of {self.simulation.num_plans:,} that divide evenly and fit: {best}")
-        if self.run.cluster.gpu.name[:4] not in ("A100", "H100"):
+        if not self._gpu_is_measured:
             found.append(
                 f"nothing was measured on {self.run.cluster.gpu.name}; kernels are taken to be as efficient as on A100"
             )
