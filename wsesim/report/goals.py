@@ -1,0 +1,175 @@
+"""Prints what meets a goal, and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wsesim.config.goal import GoalSpec
+from wsesim.metrics.training import Range
+from wsesim.planning.goals import Answer, Option, next_better, what_binds, what_would_have_to_give
+from wsesim.units import show
+
+SYMMETRIC = 0.005
+"""Bounds that differ by less are given as one percentage. [-]"""
+MOST_ON_FRONT = 8
+"""Rows of the front that are printed; JSON has all. [-]"""
+
+
+def limits_text(goal: GoalSpec) -> str:
+    """The limits in words.
+
+    Examples
+    --------
+    >>> from wsesim.config.goal import GoalSpec
+    >>> raw = {"model": {}, "candidates": [{"cluster": "cs2"}], "limits": {"deadline_s": "30 d", "power_w": "1 MW"}}
+    >>> limits_text(GoalSpec.model_validate(raw))
+    'within 30.0 days, with at most 1.00 MW'
+    """
+    limits = goal.limits
+    parts = (
+        ("within", limits.deadline_s, "s"),
+        ("for at most", limits.budget_usd, "USD"),
+        ("with at most", limits.power_w, "W"),
+    )
+    said = [f"{words} {show(value, unit)}" for words, value, unit in parts if value is not None]
+    return ", ".join(said) or "without limits"
+
+
+def _ranged(value: Range | None, unit: str) -> str:
+    """A value with its range, as a percentage where it is symmetric.
+
+    Examples
+    --------
+    >>> _ranged(Range(100.0, 90.0, 110.0), "USD"), _ranged(Range(100.0, 50.0, 120.0), "USD")
+    ('100 USD ±10 %', '100 USD (50.0 USD to 120 USD)')
+    """
+    if value is None:
+        return "no price"
+    above, below = value.high / value.value - 1.0, 1.0 - value.low / value.value
+    if abs(above - below) < SYMMETRIC:
+        return f"{show(value.value, unit)} ±{100.0 * above:.0f} %"
+    return f"{show(value.value, unit)} ({show(value.low, unit)} to {show(value.high, unit)})"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right", overflow="fold")
+    return table
+
+
+def _cells(option: Option) -> tuple[str, ...]:
+    energy = f"{show(option.energy_j.value / 3600.0, 'W')}h"
+    where = f"{option.num_devices:,} on {option.cluster}"
+    return where, _ranged(option.time_s, "s"), _ranged(option.cost_usd, "USD"), energy, show(option.power_w, "W")
+
+
+def _recipe(option: Option) -> tuple[str, ...]:
+    recipe = option.recipe
+    return () if recipe is None else (f"{recipe.parameters / 1e9:.3g}B", f"{recipe.tokens / 1e9:.4g}B")
+
+
+COLUMNS = ("devices", "time to train", "cost", "energy", "power")
+RECIPE = ("parameters", "tokens")
+
+
+def print_answer(console: Console, result: Answer) -> None:
+    """The answer first, then the front, then what was tried."""
+    console.print(Text(f"{result.goal.name}: {limits_text(result.goal)}", style="bold"))
+    if not result.is_met:
+        _print_unmet(console, result)
+        return
+    recipe = RECIPE if result.goal.target_loss is not None else ()
+    table = _table("", *COLUMNS, *recipe)
+    named = [("fastest", result.fastest), ("cheapest", result.cheapest)]
+    named += [("smallest", one) for one in result.smallest]
+    for words, option in named:
+        if option is not None:
+            table.add_row(words, *_cells(option), *_recipe(option))
+    console.print(table)
+    for option in result.smallest:
+        if reason := what_binds(result, option):
+            console.print(f"{option.cluster}: {option.num_devices} is the least, {reason}")
+    if result.cheapest is not None and (better := next_better(result, result.cheapest)):
+        console.print(f"next better than the cheapest: {better}")
+    _print_front(console, result)
+    _print_refused(console, result)
+
+
+def _print_front(console: Console, result: Answer) -> None:
+    table = _table(*COLUMNS, *(RECIPE if result.goal.target_loss is not None else ()))
+    last = len(result.front) - 1
+    shown = sorted({round(place * last / (MOST_ON_FRONT - 1)) for place in range(MOST_ON_FRONT)})
+    for option in (result.front[place] for place in shown):
+        table.add_row(*_cells(option), *_recipe(option))
+    console.print("\nNone better in time, cost and energy", style="bold")
+    console.print(table)
+    if len(shown) <= last:
+        console.print(f"{len(shown)} of {len(result.front)} shown; --json has all", style="dim")
+    console.print(
+        "ranges: twice the scatter of the rows that fixed the calibration, and the ranges of prices and power",
+        style="dim",
+    )
+    console.print("not included: compile, start-up, checkpoints, failures, queues; see `wsesim lifetime`", style="dim")
+
+
+def _print_unmet(console: Console, result: Answer) -> None:
+    console.print("Nothing that may be used meets it.", style="bold red")
+    for text in what_would_have_to_give(result):
+        console.print(f"would do: a {text}")
+    nearest = min(result.options, key=lambda one: max(one.fails.values(), default=0.0), default=None)
+    if nearest is not None:
+        missed = ", ".join(f"{name} by {share:.1%}" for name, share in nearest.fails.items())
+        console.print(f"nearest: {_cells(nearest)[0]}, which misses {missed}")
+    _print_refused(console, result)
+
+
+def _print_refused(console: Console, result: Answer) -> None:
+    for name, why in result.refused.items():
+        console.print(f"{name}: cannot run at all: {why}", style="yellow")
+
+
+def as_dict(result: Answer) -> dict[str, Any]:
+    """The answer in SI units."""
+    fastest, cheapest = result.fastest, result.cheapest
+    return {
+        "name": result.goal.name,
+        "is_met": result.is_met,
+        "fastest": None if fastest is None else option_dict(fastest),
+        "cheapest": None if cheapest is None else option_dict(cheapest),
+        "smallest": [option_dict(one) | {"binds": what_binds(result, one)} for one in result.smallest],
+        "front": [option_dict(one) for one in result.front],
+        "would_do": [] if result.is_met else what_would_have_to_give(result),
+        "refused": result.refused,
+        "num_options": len(result.options),
+    }
+
+
+def option_dict(option: Option) -> dict[str, Any]:
+    """One cluster of one size."""
+
+    def bounds(value: Range) -> list[float]:
+        return [value.low, value.high]
+
+    cost = option.cost_usd
+    return {
+        "cluster": option.cluster,
+        "num_devices": option.num_devices,
+        "model": option.run.model.name,
+        "global_batch_size": option.run.training.global_batch_size,
+        "step_time_s": option.step_time_s,
+        "time_s": option.time_s.value,
+        "time_s_range": bounds(option.time_s),
+        "cost_usd": None if cost is None else cost.value,
+        "cost_usd_range": None if cost is None else bounds(cost),
+        "energy_j": option.energy_j.value,
+        "energy_j_range": bounds(option.energy_j),
+        "power_w": option.power_w,
+        "parameters": None if option.recipe is None else option.recipe.parameters,
+        "tokens": None if option.recipe is None else option.recipe.tokens,
+        "fails": option.fails,
+    }
