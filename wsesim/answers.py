@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from wsesim.config import catalogue
-from wsesim.config.provenance import Origin
-from wsesim.metrics.training import Job
+from wsesim.config.provenance import Origin, status_of
+from wsesim.metrics.training import Job, Range
 from wsesim.units import parse_quantity, unit_of_field
 
+__all__ = ["Assumption", "assumptions_of", "job_dict", "status_of"]
+
 UNCERTAIN = ("calibrated", "assumed")
+OF_LIFETIMES = ("job.", "cluster.job.", "cluster.reliability.")
+"""Numbers that only the lifetime of a job rests on, and no step."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,18 @@ def job_dict(job: Job) -> dict[str, Any]:
         "energy_j_range": [job.energy_j.low, job.energy_j.high],
         "cost_usd": None if cost is None else cost.value,
         "cost_usd_range": None if cost is None else [cost.low, cost.high],
+        **_ranged("facility_energy_j", job.facility_energy_j),
+        **_ranged("electricity_usd", job.electricity_usd),
+        **_ranged("carbon_kg", job.carbon_kg),
+        "prices": [asdict(price) for price in job.prices],
         "predicted_loss": job.pile_loss,
         "predicted_loss_chinchilla": job.chinchilla_loss,
     }
 
 
-def status_of(origin: Origin) -> str:
-    """Status of a number: its own, else that of its source."""
-    if origin.status:
-        return origin.status
-    source = catalogue.sources().get(origin.source)
-    return source.status if source is not None else "user"
+def _ranged(key: str, value: Range | None) -> dict[str, Any]:
+    bounds = None if value is None else [value.low, value.high]
+    return {key: None if value is None else value.value, f"{key}_range": bounds}
 
 
 def assumptions_of(origins: Mapping[str, Origin], in_use: Callable[[str], bool]) -> tuple[Assumption, ...]:
@@ -54,7 +58,7 @@ def assumptions_of(origins: Mapping[str, Origin], in_use: Callable[[str], bool])
     found = []
     for key, origin in origins.items():
         status = status_of(origin)
-        if status in UNCERTAIN and in_use(key):
+        if status in UNCERTAIN and not key.startswith(OF_LIFETIMES) and in_use(key):
             value = origin.value
             if isinstance(value, str):
                 value = parse_quantity(value, unit_of_field(key))

@@ -35,6 +35,7 @@ def _table() -> dict[str, tuple[str, float]]:
         units[prefix + "Wh"] = ("J", 3600.0 * factor)
         units[prefix + "USD"] = ("USD", factor)
         units[prefix + "USD/h"] = ("USD/h", factor)
+        units[prefix + "USD/kWh"] = ("USD/kWh", factor)
     for prefix, factor in {**_SMALL, "": 1.0}.items():
         units[prefix + "s"] = ("s", factor)
     units |= {
@@ -50,6 +51,10 @@ def _table() -> dict[str, tuple[str, float]]:
         "samples/s": ("1/s", 1.0),
         "parameters/s": ("1/s", 1.0),
         "tokens/s": ("1/s", 1.0),
+        "kg": ("kg", 1.0),
+        "t": ("kg", 1000.0),
+        "kg/kWh": ("kg/kWh", 1.0),
+        "g/kWh": ("kg/kWh", 0.001),
         "%": ("-", 0.01),
     }
     return units
@@ -64,6 +69,10 @@ _SUFFIXES = (
     ("_usd_per_system_hour", "USD/h"),
     ("_usd_per_gpu_hour", "USD/h"),
     ("_w_per_gpu", "W"),
+    ("_usd_per_gpu", "USD"),
+    ("_usd_per_kwh", "USD/kWh"),
+    ("_kg_per_kwh", "kg/kWh"),
+    ("_kg", "kg"),
     ("_usd_per_j", "USD/J"),
     ("_bytes_per_s", "bytes/s"),
     ("_flop_per_s", "FLOP/s"),
@@ -152,6 +161,9 @@ def example_of(unit: str) -> str:
         "1/s": '"500 samples/s"',
         "FLOP": '"2.3e22 FLOP"',
         "USD/h": '"45 USD/h"',
+        "USD/kWh": '"0.08 USD/kWh"',
+        "kg/kWh": '"385 g/kWh"',
+        "kg": '"25 t"',
     }
     return examples.get(unit, "16")
 
@@ -179,7 +191,9 @@ def show(value: float, unit: str) -> str:
         return show_duration(value)
     if unit in ("-", ""):
         return f"{value:,.6g}" if abs(value) < 1e15 else f"{value:.4g}"
-    if unit in ("USD/h", "1/s"):
+    if unit == "kg" and abs(value) >= 1000.0:
+        return _scaled(value / 1000.0, ((1.0, "t"),))
+    if unit in ("USD/h", "1/s", "USD/kWh", "kg/kWh", "kg"):
         return f"{value:,.4g} {unit}"
     name = {"bytes": "B", "bytes/s": "B/s"}.get(unit, unit)
     steps = tuple((size, prefix + name) for prefix, size in reversed(_DECIMAL.items()))

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from wsesim.config.job import JobSpec, ReliabilitySpec
 from wsesim.config.spec import Spec
-from wsesim.config.system import NotNegative, Positive, SystemSpec
+from wsesim.config.system import PUE, NotNegative, Positive, SystemSpec
 
 
 class MemoryXSpec(Spec):
@@ -167,6 +168,16 @@ class ClusterSpec(Spec):
         What an hour of one system costs; left out, the purchase price over `amortization_s`. [USD/h]
     amortization_s
         Time over which a purchase price is spread. [s]
+    pue
+        Power of the facility over that of the devices, for cooling and losses; 1 where left out. [-]
+    electricity_usd_per_kwh
+        Price of electricity; left out, no cost of it is stated. [USD/kWh]
+    carbon_kg_per_kwh
+        CO2 equivalent of electricity; left out, none is stated. [kg/kWh]
+    reliability
+        How often its parts fail.
+    job
+        Defaults of the ``[job]`` table of runs on it.
     """
 
     name: str
@@ -182,6 +193,11 @@ class ClusterSpec(Spec):
     overhead_power_w: NotNegative = 0.0
     price_usd_per_system_hour: Positive | None = None
     amortization_s: Positive | None = None
+    pue: PUE | None = None
+    electricity_usd_per_kwh: NotNegative | None = None
+    carbon_kg_per_kwh: NotNegative | None = None
+    reliability: ReliabilitySpec = ReliabilitySpec()
+    job: JobSpec = JobSpec()
 
     @model_validator(mode="after")
     def _exceptions_exist(self) -> ClusterSpec:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from wsesim.config.job import GPUReliabilitySpec, JobSpec
 from wsesim.config.parallelism import Attention, ReductionPrecision
 from wsesim.config.spec import Spec
-from wsesim.config.system import NotNegative, Positive, Share
+from wsesim.config.system import PUE, NotNegative, Positive, Share
 
 
 class GPUCalibrationSpec(Spec):
@@ -155,7 +156,15 @@ class GPUClusterSpec(Spec):
     power_w_per_gpu
         Of a node over its GPUs: GPU, host, fans, adapters. [W]
     price_usd_per_gpu_hour
-        What an hour of one GPU costs; left out, no cost is stated. [USD/h]
+        What an hour of one GPU costs; left out, the purchase price over `amortization_s`. [USD/h]
+    purchase_price_usd_per_gpu
+        Of a node over its GPUs; left out as well, no cost is stated. [USD]
+    amortization_s
+        Time over which a purchase price is spread. [s]
+    pue, electricity_usd_per_kwh, carbon_kg_per_kwh, job
+        As in `wsesim.config.cluster.ClusterSpec`.
+    reliability
+        How often its nodes fail.
     """
 
     name: str
@@ -170,6 +179,13 @@ class GPUClusterSpec(Spec):
     software: GPUSoftwareSpec = GPUSoftwareSpec()
     power_w_per_gpu: Positive
     price_usd_per_gpu_hour: Positive | None = None
+    purchase_price_usd_per_gpu: Positive | None = None
+    amortization_s: Positive | None = None
+    pue: PUE | None = None
+    electricity_usd_per_kwh: NotNegative | None = None
+    carbon_kg_per_kwh: NotNegative | None = None
+    reliability: GPUReliabilitySpec = GPUReliabilitySpec()
+    job: JobSpec = JobSpec()
 
     @model_validator(mode="after")
     def _domains(self) -> GPUClusterSpec:

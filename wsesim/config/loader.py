@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from wsesim.config import catalogue
 from wsesim.config.cluster import ClusterSpec
 from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
+from wsesim.config.job import JobSpec
 from wsesim.config.layering import (
     DEEPEST_EXTENDS,
     NAMED,
@@ -56,6 +57,7 @@ class Run:
     model: ModelSpec
     training: TrainingSpec
     cluster: ClusterSpec
+    job: JobSpec = field(default_factory=JobSpec)
     origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     place: str = ""
 
@@ -83,6 +85,7 @@ class GPURun:
     training: TrainingSpec
     cluster: GPUClusterSpec
     parallelism: ParallelismSpec
+    job: JobSpec = field(default_factory=JobSpec)
     origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     place: str = ""
 
@@ -244,7 +247,7 @@ def _settings(texts: Iterable[str]) -> Layered:
     return layer(table, "--set", {})
 
 
-_RUN_KEYS = ("name", "model", "training", "cluster", "parallelism")
+_RUN_KEYS = ("name", "model", "training", "cluster", "parallelism", "job")
 
 
 def _check_tables(table: Layered, otherwise: str) -> None:
@@ -254,7 +257,7 @@ def _check_tables(table: Layered, otherwise: str) -> None:
         if key not in _RUN_KEYS:
             hint = did_you_mean(key, _RUN_KEYS) or f"; a run has {', '.join(_RUN_KEYS)}"
             raise ConfigError(f"{place}: {key} is not a known key{hint}")
-    for key in ("model", "training", "cluster", "parallelism"):
+    for key in _RUN_KEYS[1:]:
         value = plain.get(key, {})
         if not isinstance(value, dict) and (key, value) != ("parallelism", "auto"):
             word = ', or as the word "auto"' if key == "parallelism" else ""
@@ -398,7 +401,8 @@ def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -
         tables["training"].plain.setdefault("precision", "bfloat16")
         is_table = isinstance(table.plain.get("parallelism"), dict)
         own = sub(table, "parallelism") if is_table else Layered(dict.fromkeys(_TRIVIAL, "auto"))
-        tables["parallelism"] = own.over(_software(cluster_table))
+        tables["parallelism"] = own.over(_part(cluster_table, "software"))
+    tables["job"] = _part(table, "job").over(_part(cluster_table, "job"))
     built = _build_all(tables, _GPU_PARTS if on_gpus else _WAFER_PARTS, place, problems)
     built["model"] = _with_masked_positions(built["model"], built["training"], table.plain["model"])
     origins = {f"{key}.{name}": origin for key, part in tables.items() for name, origin in part.origins.items()}
@@ -406,12 +410,18 @@ def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -
     return (GPURun if on_gpus else Run)(name, **built, origins=origins, place=place)
 
 
-_WAFER_PARTS: dict[str, type[Spec]] = {"model": ModelSpec, "training": TrainingSpec, "cluster": ClusterSpec}
+_WAFER_PARTS: dict[str, type[Spec]] = {
+    "model": ModelSpec,
+    "training": TrainingSpec,
+    "cluster": ClusterSpec,
+    "job": JobSpec,
+}
 _GPU_PARTS: dict[str, type[Spec]] = {
     "model": ModelSpec,
     "training": TrainingSpec,
     "cluster": GPUClusterSpec,
     "parallelism": ParallelismSpec,
+    "job": JobSpec,
 }
 
 
@@ -419,10 +429,9 @@ _TRIVIAL = ("context_parallel_size", "expert_parallel_size", "virtual_pipeline_s
 """Kinds of parallelism that a table which is silent of them does without, but ``parallelism = "auto"`` tries."""
 
 
-def _software(cluster: Layered) -> Layered:
-    """What the software of a GPU cluster does, as a ``[parallelism]`` table."""
-    software = cluster.plain.get("software")
-    return sub(cluster, "software") if isinstance(software, dict) else Layered({})
+def _part(table: Layered, key: str) -> Layered:
+    """A table inside another one, or an empty one; ``[cluster.software]`` lies below ``[parallelism]``, for one."""
+    return sub(table, key) if isinstance(table.plain.get(key), dict) else Layered({})
 
 
 def _kind_problems(table: Layered, tables: dict[str, Layered], place: str) -> list[str]:

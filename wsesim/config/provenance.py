@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from wsesim.config.catalogue import value_shown
+from wsesim.config.catalogue import sources, value_shown
 from wsesim.errors import ConfigError, did_you_mean
 from wsesim.units import parse_quantity, unit_of_field
 
@@ -44,6 +44,14 @@ class Origin:
     low: float | None = None
     high: float | None = None
     place: str = ""
+
+
+def status_of(origin: Origin) -> str:
+    """Status of a number: its own, else that of its source."""
+    if origin.status:
+        return origin.status
+    source = sources().get(origin.source)
+    return source.status if source is not None else "user"
 
 
 def is_number_table(value: Any) -> bool:

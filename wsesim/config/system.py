@@ -11,6 +11,7 @@ from wsesim.config.spec import Spec
 Positive = Annotated[float, Field(gt=0, ge=1e-15, le=1e30)]
 NotNegative = Annotated[float, Field(ge=0, le=1e30)]
 Share = Annotated[float, Field(gt=0, ge=1e-9, le=1)]
+PUE = Annotated[float, Field(ge=1, le=10)]
 """The bounds are far beyond any machine, and far enough from those of floats that no product overflows."""
 
 

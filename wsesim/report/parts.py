@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsesim.answers import Assumption
-from wsesim.metrics.training import Job, Range
+from wsesim.metrics.training import Job, Price, Range
 from wsesim.units import show, unit_of_field
 
 MFU_DIFFERENCE = 0.02
@@ -107,15 +107,50 @@ def training(job: Job, cost_basis: str = "") -> Group:
     table.add_row("time to train", Text(f"{show(job.time_s, 's')}", style="bold"))
     table.add_row("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens")
     table.add_row("energy", show_energy(job.energy_j))
+    if job.facility_energy_j != job.energy_j:
+        table.add_row("with the building", show_energy(job.facility_energy_j))
     if job.cost_usd is not None:
         table.add_row("cost", show_range(job.cost_usd, "USD") + cost_basis)
+    if job.electricity_usd is not None:
+        table.add_row("electricity", show_range(job.electricity_usd, "USD"))
+    if job.carbon_kg is not None:
+        table.add_row("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent")
     if job.pile_loss is not None and job.chinchilla_loss is not None:
         table.add_row(
             "predicted loss",
             f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)",
         )
-    table.add_row("not included", "compile, start-up, checkpoints, failures, queues")
+    table.add_row("prices from", price_words(job.prices))
+    table.add_row("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`")
     return section("Time to train", table)
+
+
+_SHORT = {
+    "price_usd_per_system_hour": "a system",
+    "price_usd_per_gpu_hour": "a GPU",
+    "purchase_price_usd": "a system",
+    "purchase_price_usd_per_gpu": "a GPU",
+    "amortization_s": "written off over",
+    "pue": "PUE",
+    "electricity_usd_per_kwh": "electricity",
+    "carbon_kg_per_kwh": "carbon",
+}
+
+
+def price_words(prices: Iterable[Price]) -> str:
+    """Which prices were used, and from when each of them is.
+
+    Examples
+    --------
+    >>> price_words([Price("cluster.pue", 1.1, "published", "llama-2023", "2023-02-27", "")])
+    'PUE 1.1 (published, 2023-02-27)'
+    """
+    words = []
+    for one in prices:
+        when = f", {one.date}" if one.date else ""
+        unit = unit_of_field(one.key)
+        words.append(f"{_SHORT[one.key.rsplit('.', 1)[-1]]} {show(one.value, unit)} ({one.status}{when})")
+    return "; ".join(words) or "none: the cluster states no price"
 
 
 def _assumption_value(one: Assumption) -> str:
