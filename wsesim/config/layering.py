@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,19 @@ def _anchored(table: Table, folder: Path, parent: str = "") -> Table:
 
 
 def read(path: Path) -> Layered:
-    """A file as it stands."""
+    """A file as it stands; those of the catalogue are read once."""
+    if not path.is_relative_to(catalogue.root()):
+        return _read(path)
+    kept = _read_once(path)
+    return Layered(deepcopy(kept.plain), dict(kept.origins), dict(kept.places))
+
+
+@cache
+def _read_once(path: Path) -> Layered:
+    return _read(path)
+
+
+def _read(path: Path) -> Layered:
     own = layer(catalogue.read_toml(path), catalogue.shown(path))
     return replace(own, plain=_anchored(own.plain, path.parent))
 
