@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from wsesim.config.loader import GPURun
+from wsesim.config.loader import GPURun, load_gpu_calibration
 from wsesim.errors import DoesNotFit
 from wsesim.validation.gpu_measurements import GPUMeasurement, published
 from wsesim.validation.gpu_predict import (
+    TOLERANCES,
     Prediction,
     SetStatistics,
     executed_flop_per_gpu,
     per_set,
     predict_rows,
     run_of,
+    simulate_rows,
+    tolerance_of,
 )
 
 ROWS = {row.id: row for row in published()}
@@ -139,3 +142,36 @@ def test_the_baseline_of_one_rate_on_table_1_of_sc21() -> None:
     (found,) = per_set(predicted(rows, 1.0))
     printed = [137, 138, 142, 135, 138, 140, 148, 155, 163, 163]
     assert found.constant_hfu_mape == pytest.approx(sum(abs(rate / 142 - 1) for rate in printed) / 10, rel=1e-6)
+
+
+def test_each_published_set_has_a_tolerance() -> None:
+    names = {row.set for row in ROWS.values() if row.use == "validation"}
+    assert names == set(TOLERANCES)
+    assert tolerance_of("sc21-table1", "validation") == 0.06
+    assert tolerance_of("korthikanti", "calibration") < min(TOLERANCES.values())
+
+
+def test_a_set_passes_within_its_tolerance_and_not_with_a_refusal() -> None:
+    rows = [row for row in ROWS.values() if row.set == "sc21-table1"]
+    near, far = (per_set(predicted(rows, factor))[0] for factor in (1.059, 1.061))
+    assert (near.passes, far.passes) == (True, False)
+    assert near.beats_constant_hfu is False
+    refused = per_set([*predicted(rows, 1.0), Prediction(rows[0], None)])[0]
+    assert (refused.beats_constant_hfu, refused.passes) == (True, False)
+
+
+def test_other_processes_find_the_same() -> None:
+    rows = [row for row in ROWS.values() if row.set == "vtrain-single"][:6]
+    done: list[int] = []
+    alone = simulate_rows(rows, advance=lambda: done.append(1), processes=1)
+    assert len(done) == len(rows)
+    assert simulate_rows(rows, processes=2) == alone
+
+
+def test_another_calibration_moves_the_prediction() -> None:
+    row = ROWS["vtrain-s-0095"]
+    slower = load_gpu_calibration("gpu_kernels").model_copy(update={"gemm_efficiency": 0.5})
+    (usual,), (changed,) = simulate_rows([row]), simulate_rows([row], slower)
+    assert changed.predicted_s is not None
+    assert usual.predicted_s is not None
+    assert changed.predicted_s > usual.predicted_s

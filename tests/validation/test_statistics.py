@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wsesim.validation.statistics import (
     constant_hfu_mape,
     error_statistics,
+    pairs_in_order,
     rank_correlation,
     ranks,
     weighted_median,
@@ -113,3 +114,17 @@ def test_baseline_by_hand() -> None:
     # rates 1, 2 and 4 FLOP/s; the median of 1, 1/2 and 1/4 weighted by 1, 2 and 4 is 1/4 (4 of 7 weigh below):
     # predicted 1/4, 1/2 and 1 of what was measured
     assert constant_hfu_mape([1.0, 1.0, 1.0], [1.0, 2.0, 4.0]) == pytest.approx((0.75 + 0.5 + 0.0) / 3)
+
+
+@given(pairs, st.floats(0.0, 0.5))
+def test_times_in_the_order_of_others_have_all_pairs_in_order(rows: list[tuple[float, float]], apart: float) -> None:
+    measured, predicted = zip(*rows, strict=True)
+    assert pairs_in_order(measured, [2.0 * value for value in measured], apart) in (None, 1.0)
+    assert pairs_in_order(measured, [-value for value in measured], apart) in (None, 0.0)
+    found = pairs_in_order(measured, predicted, apart)
+    assert found is None or 0.0 <= found <= 1.0
+
+
+def test_pairs_by_hand() -> None:
+    # more than 5 % apart: each with 2, and 1 with 1.06, which is the wrong way round
+    assert pairs_in_order([1.0, 1.04, 1.06, 2.0], [5.0, 3.0, 4.0, 6.0], 0.05) == pytest.approx(3.0 / 4.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -12,7 +12,9 @@ from rich.text import Text
 
 from wsesim.config.loader import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
+from wsesim.report import gpu_validation
 from wsesim.validation import losses as loss_laws
+from wsesim.validation.gpu_predict import Prediction as GPUPrediction
 from wsesim.validation.losses import LossPrediction, predict_losses
 from wsesim.validation.measurements import Measurement, published, read_table
 from wsesim.validation.predict import Prediction, SetSummary, predict_all, summarize
@@ -21,16 +23,34 @@ LOSS_SET = "pile-loss"
 Losses = Sequence[LossPrediction]
 
 
+WAFERS = "cerebras"
+"""The word for all sets of wafer-scale systems, losses included."""
+
+
+class Gathered(NamedTuple):
+    """What was predicted.
+
+    Attributes
+    ----------
+    gpus
+        Steps of GPU clusters.
+    """
+
+    predictions: list[Prediction]
+    losses: list[LossPrediction]
+    gpus: tuple[GPUPrediction, ...]
+
+
 def _choose(what: str | None) -> tuple[list[Measurement], bool]:
     """Rows of a set, of a file, or all; and whether losses belong to them."""
-    if what is None:
+    if what in (None, WAFERS):
         return published(), True
     if what == LOSS_SET:
         return [], True
     if what.lower().endswith(".csv"):
         return read_table(Path(what)), False
     rows = published()
-    sets = sorted({row.set for row in rows} | {LOSS_SET})
+    sets = [*sorted({row.set for row in rows} | {LOSS_SET}), *gpu_validation.sets(), WAFERS, gpu_validation.ALL]
     chosen = [row for row in rows if row.set == what]
     if not chosen:
         raise UnknownNameError(
@@ -39,11 +59,22 @@ def _choose(what: str | None) -> tuple[list[Measurement], bool]:
     return chosen, False
 
 
-def gather(what: str | None, calibration: str | None = None) -> tuple[list[Prediction], list[LossPrediction]]:
-    """Predict a set, a CSV file, or everything, with the shipped or another calibration."""
+def gather(what: str | None, calibration: str | None = None) -> Gathered:
+    """Predict a set, a CSV file, or everything, with the shipped or another calibration.
+
+    A calibration is that of the systems or GPUs of the set; without a set that of wafer-scale systems,
+    and only those are predicted.
+    """
+    is_gpu = what is not None and (
+        gpu_validation.is_table(Path(what)) if what.lower().endswith(".csv") else bool(gpu_validation.rows_of(what))
+    )
+    if is_gpu:
+        return Gathered([], [], gpu_validation.predict(gpu_validation.rows_of(what), calibration))
     rows, with_losses = _choose(what)
     predictions = predict_all(rows, None if calibration is None else load_calibration(calibration))
-    return predictions, predict_losses() if with_losses else []
+    losses = predict_losses() if with_losses else []
+    has_gpus = what is None and calibration is None
+    return Gathered(predictions, losses, gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ())
 
 
 def row_table(predictions: Sequence[Prediction]) -> Table:
@@ -105,9 +136,10 @@ def loss_table(losses: Losses) -> Table:
     return table
 
 
-def print_report(console: Console, predictions: Sequence[Prediction], losses: Losses, *, rows: bool) -> None:
-    """Rows, sets and losses."""
-    if predictions and rows:
+def print_report(console: Console, found: Gathered, *, rows: bool | None = None) -> None:
+    """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
+    predictions, losses, gpus = found
+    if predictions and rows is not False:
         console.print(row_table(predictions), "")
     if predictions:
         note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
@@ -115,10 +147,16 @@ def print_report(console: Console, predictions: Sequence[Prediction], losses: Lo
     if losses:
         title = f"\nPile loss by the Cerebras-GPT law, tolerance {loss_laws.TOLERANCE} nats/token"
         console.print(Group(Text(title, style="bold"), loss_table(losses)))
+    if gpus:
+        if predictions:
+            console.print(Text("\nGPU clusters, time of a step", style="bold"))
+        is_one_set = len({one.measurement.set for one in gpus}) == 1
+        gpu_validation.print_report(console, gpus, rows=is_one_set if rows is None else rows)
 
 
-def as_dict(predictions: Sequence[Prediction], losses: Losses) -> dict[str, Any]:
+def as_dict(found: Gathered) -> dict[str, Any]:
     """Rows, sets and losses for programs."""
+    predictions, losses, gpus = found
     return {
         "rows": [
             {
@@ -150,10 +188,11 @@ def as_dict(predictions: Sequence[Prediction], losses: Losses) -> dict[str, Any]
             {"model": one.model, "published": one.published, "predicted": one.predicted, "error": one.error}
             for one in losses
         ],
+        **gpu_validation.as_dict(gpus),
     }
 
 
-def check(predictions: Sequence[Prediction], losses: Losses) -> None:
+def check(found: Gathered) -> None:
     """Refuse a set that misses its tolerance.
 
     Raises
@@ -161,12 +200,14 @@ def check(predictions: Sequence[Prediction], losses: Losses) -> None:
     PastTolerance
         Names the sets.
     """
+    predictions, losses, gpus = found
     missed = [
         f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst"
         for one in summarize(predictions)
         if not one.passes
     ]
     missed += [f"loss of {one.model}: {one.error:+.3f}" for one in losses if abs(one.error) > loss_laws.TOLERANCE]
+    missed += gpu_validation.missed(gpus)
     if missed:
         raise PastTolerance(
             f"past the stated tolerance: {'; '.join(missed)}; see docs/validation.md for what is not explained, "

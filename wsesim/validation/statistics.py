@@ -78,6 +78,32 @@ def rank_correlation(measured: Sequence[float], predicted: Sequence[float]) -> f
     return max(-1.0, min(1.0, statistics.correlation(ranks(measured), ranks(predicted))))
 
 
+def pairs_in_order(measured: Sequence[float], predicted: Sequence[float], apart: float) -> float | None:
+    """Share of the pairs that are predicted in the order in which they were measured; None without a pair. [-]
+
+    Parameters
+    ----------
+    apart
+        Only pairs count whose longer time is by more than this share above the shorter one: the order of
+        times that are nearer is a matter of noise. [-]
+
+    Examples
+    --------
+    >>> pairs_in_order([1.00, 1.001, 2.0], [1.2, 1.1, 1.9], apart=0.02)
+    1.0
+    >>> pairs_in_order([1.00, 1.001, 2.0], [1.2, 1.1, 1.9], apart=0.0)
+    0.6666666666666666
+    """
+    counted = right = 0
+    rows = sorted(zip(measured, predicted, strict=True))
+    for place, (longer, above) in enumerate(rows):
+        for shorter, below in rows[:place]:
+            if longer > shorter * (1.0 + apart):
+                counted += 1
+                right += above > below
+    return right / counted if counted else None
+
+
 def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
     """A value with at most half of the weight on either side; the lower one of two. [unit of the values]
 
