@@ -17,14 +17,21 @@ import pytest
 
 import wsesim
 from wsesim.cli import app
+from wsesim.comparison import as_dict
 from wsesim.config.cluster import ClusterSpec, ExceptionSpec, InputSpec, MemoryXSpec, SimulationSpec, SwarmXSpec
+from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
 from wsesim.config.model import ModelSpec
+from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.provenance import STATUSES
 from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.config.training import TrainingSpec
+from wsesim.gpu_ranking import best_plans
+from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
 from wsesim.metrics.breakdown import CATEGORIES
 from wsesim.report import validation
+from wsesim.report.compare import gather, same_time_dicts
 from wsesim.report.json import result_dict
+from wsesim.same_time import gpus_for
 from wsesim.validation.measurements import COLUMNS
 from wsesim.validation.predict import summarize
 
@@ -33,11 +40,14 @@ PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md"
 SPECS = (
     *(TrainingSpec, ModelSpec, ClusterSpec, SystemSpec, WaferSpec, CalibrationSpec),
     *(MemoryXSpec, SwarmXSpec, InputSpec, SimulationSpec, ExceptionSpec),
+    *(ParallelismSpec, GPUClusterSpec, GPUSpec, GPUSoftwareSpec, GPUCalibrationSpec),
 )
 PIP_LINES = [
     "pip install . && wsesim run cluster_configs/runs/andromeda_13b.toml",
     "pip install '.[test]' && pytest",
 ]
+SHOWN = (PIP_LINES[0].split(" && ")[1], "wsesim compare andromeda_13b gpt3_13b_256xa100 --same-time")
+"""Commands whose output README.md shows, in its order."""
 FOREIGN = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
 """Files that examples take for granted, and their stand-ins in tests/config/data."""
 
@@ -146,12 +156,11 @@ def test_every_line_of_a_shell_block_is_run_or_is_an_installation() -> None:
 
 
 def test_shown_output_is_real(outputs: dict[str, str]) -> None:
-    (shown,) = blocks("README.md", "text")
-    command = PIP_LINES[0].split(" && ")[1]
-    real = iter([line.rstrip() for line in outputs[command].splitlines()])
-    for line in shown.text.splitlines():
-        if line and line != "[...]":
-            assert line in real, f"README.md shows a line that `{command}` does not print (here): {line!r}"
+    for shown, command in zip(blocks("README.md", "text"), SHOWN, strict=True):
+        real = iter([line.rstrip() for line in outputs[command].splitlines()])
+        for line in shown.text.splitlines():
+            if line and line != "[...]":
+                assert line in real, f"README.md shows a line that `{command}` does not print (here): {line!r}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -225,11 +234,19 @@ def test_every_key_of_the_json_is_in_the_glossary() -> None:
     assert found <= glossary_words(), found - glossary_words()
 
 
+def test_every_key_of_the_json_of_gpu_runs_and_comparisons_is_in_the_glossary() -> None:
+    plans = best_plans(wsesim.load("cerebras_gpt_111m_gpu"), 2)
+    entries = gather(["cerebras_gpt_111m", "cerebras_gpt_111m_gpu"])
+    searched = same_time_dicts([gpus_for(plans[0].run, 1e9)])
+    found = set(keys([result_dict(plans[0], plans=plans), as_dict(entries), searched]))
+    assert found <= glossary_words(), found - glossary_words()
+
+
 def test_every_part_of_the_breakdown_is_in_the_glossary() -> None:
     rows = read("docs/glossary.md").split("## Where the time goes")[1].split("\n## ")[0]
-    for name in CATEGORIES:
-        assert f"\n| `{name}` |" in rows
-    assert len(re.findall(r"^\| `", rows, re.MULTILINE)) == len(CATEGORIES)
+    assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == list(CATEGORIES)
+    rows = read("docs/glossary.md").split("## Where the time of a GPU goes")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == list(GPU_CATEGORIES)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)

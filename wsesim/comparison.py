@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsesim.answers import job_dict, status_of
+from wsesim.config.loader import GPURun
 from wsesim.metrics.training import HOUR_S, Range, power_w, price_usd_per_s
 from wsesim.results import Result
 from wsesim.validation.coverage import outside_of_measurements
@@ -21,13 +22,10 @@ SAME = 0.01
 NAMES = {"name", "published_parameters", "training_flop_reported", "published_pile_loss"}
 """What two models of the same shape may differ in."""
 POWER = ("cluster.power_w_per_gpu", "cluster.system.power_w", "cluster.overhead_power_w")
-PRICE = (
-    *("cluster.price_usd_per_gpu_hour", "cluster.price_usd_per_system_hour"),
-    *("cluster.system.purchase_price_usd", "cluster.amortization_s"),
-)
+BOUGHT = ("cluster.system.purchase_price_usd", "cluster.purchase_price_usd_per_gpu", "cluster.amortization_s")
+"""What does not count where there is a price per hour."""
+PRICE = ("cluster.price_usd_per_gpu_hour", "cluster.price_usd_per_system_hour", *BOUGHT)
 MEMORY = ("cluster.reserved_memory_bytes",)
-SPEED = ("step_time_s", "tokens_per_s", "tokens_per_s_per_device", "mfu", "time_to_train_s")
-"""Figures that follow from the simulation alone."""
 COMPARED = (
     *("tokens_per_s", "tokens_per_s_per_device", "tokens_per_s_per_kw", "tokens_per_usd"),
     *("time_to_train_s", "energy_j", "cost_usd"),
@@ -149,9 +147,9 @@ def _figures(result: Result | GPUResult) -> dict[str, Figure]:
 def _rests_on(result: Result | GPUResult, keys: Iterable[str]) -> bool:
     """Whether one of these numbers is assumed, or has a range."""
     run, found = result.run, []
-    hourly = getattr(run.cluster, "price_usd_per_system_hour", None) is not None
+    hourly = run.cluster.price_usd_per_gpu_hour if isinstance(run, GPURun) else run.cluster.price_usd_per_system_hour
     for key in keys:
-        replaced = hourly and key in ("cluster.system.purchase_price_usd", "cluster.amortization_s")
+        replaced = hourly is not None and key in BOUGHT
         origin = None if replaced else run.origins.get(key)
         if origin is not None:
             is_open = origin.low is not None and origin.high is not None and origin.high > origin.low

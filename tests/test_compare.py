@@ -1,0 +1,193 @@
+"""`wsesim compare`: the same numbers as `simulate`, side by side; and how many GPUs take as long."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import wsesim
+from tests.test_cli import answer, call
+from wsesim.comparison import COMPARED, Entry, entry
+from wsesim.gpu_results import simulate_gpu_run
+from wsesim.metrics.training import power_w
+from wsesim.report.compare import FIGURES, gather, print_comparison
+from wsesim.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
+
+WAFER, GPU, NEOX = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100"
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    return gather([WAFER, GPU, NEOX])
+
+
+def printed(entries: list[Entry], width: int) -> str:
+    file = io.StringIO()
+    print_comparison(Console(file=file, width=width, color_system=None, emoji=False, markup=False), entries)
+    return file.getvalue()
+
+
+def test_numbers_are_those_of_simulate(entries: list[Entry]) -> None:
+    for name, one in zip((WAFER, GPU, NEOX), entries, strict=True):
+        result = wsesim.simulate(wsesim.load(name))
+        value = {key: figure.value.value for key, figure in one.figures.items() if figure.value is not None}
+        assert value["step_time_s"] == result.step_time_s
+        assert value["tokens_per_s"] == result.tokens_per_s
+        assert value["mfu"] == result.mfu
+        assert value["time_to_train_s"] == result.job.time_s
+        assert value["tokens_per_s_per_device"] * result.num_devices == pytest.approx(result.tokens_per_s)
+        # one kW for one second is 1 kJ: the rate per kW is tokens per kJ of the whole job
+        assert value["tokens_per_s_per_kw"] == pytest.approx(1000.0 * result.job.tokens / result.job.energy_j.value)
+        if result.job.cost_usd is not None:
+            assert value["tokens_per_usd"] == pytest.approx(result.job.tokens / result.job.cost_usd.value)
+
+
+def test_ranges_go_through_in_the_right_direction(entries: list[Entry]) -> None:
+    rate = entries[0].figures["tokens_per_s_per_kw"].value
+    power = power_w(entries[0].result.run)
+    assert rate is not None
+    assert rate.low == pytest.approx(1000.0 * entries[0].result.tokens_per_s / power.high)
+    assert rate.low < rate.value < rate.high
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("number", [2, 4])
+def test_the_table_is_readable(entries: list[Entry], width: int, number: int) -> None:
+    shown = printed([*entries, entries[0]][:number], width)
+    assert max(map(len, shown.splitlines())) <= width
+    for word in (*FIGURES.values(), "devices", "memory", "parallelism", "settings"):
+        assert word.split()[0] in shown
+    for text in (
+        "1 x CS-2",
+        "8 x A100",
+        "x faster",
+        "x more",
+        "Against",
+        "data",
+        "MemoryX",
+        "fullest GPU",
+        "~ rests on",
+    ):
+        assert text in shown
+
+
+def test_what_rests_on_assumptions_is_marked(entries: list[Entry]) -> None:
+    wafer, _, neox = entries
+    assert wafer.figures["energy_j"].is_uncertain
+    assert wafer.figures["cost_usd"].is_uncertain
+    assert not wafer.figures["tokens_per_s"].is_uncertain
+    assert neox.figures["energy_j"].is_uncertain, "power of the NeoX cluster is assumed"
+    assert wafer.is_extrapolated
+    assert not neox.is_extrapolated
+
+
+def test_what_is_set_is_certain() -> None:
+    run = wsesim.load(WAFER, ["cluster.price_usd_per_system_hour=100", "cluster.system.power_w=20 kW"])
+    one = entry(wsesim.simulate(run))
+    assert not one.figures["cost_usd"].is_uncertain
+    assert one.figures["energy_j"].is_uncertain, "the rest of the cluster still has a range"
+
+
+def test_json() -> None:
+    data = answer("compare", WAFER, GPU, "--json").json
+    first, second = data["runs"]
+    assert (first["kind"], second["kind"]) == ("wafer_scale", "gpu")
+    for one in data["runs"]:
+        assert set(COMPARED) <= one.keys()
+        assert {"place", "used_bytes", "capacity_bytes"} == one["memory"].keys()
+        assert one["ratios"]["tokens_per_s"] == pytest.approx(one["tokens_per_s"] / first["tokens_per_s"])
+    assert first["ratios"]["time_to_train_s"] == 1.0
+    assert first["energy_j_range"][0] < first["energy_j"] < first["energy_j_range"][1]
+    assert second["kinds_of_parallelism"]
+    assert second["num_settings"] > first["num_settings"]
+    assert "same_time" not in data
+
+
+def test_different_jobs_are_compared_with_a_note() -> None:
+    notes = " ".join(answer("compare", WAFER, NEOX, "--json").json["notes"])
+    for text in ("different models", "different numbers of tokens", "different batches"):
+        assert text in notes
+    notes = " ".join(answer("compare", WAFER, WAFER, "--json").json["notes"])
+    assert "different" not in notes
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "texts"),
+    [
+        (["andromeda_13b"], 2, ["two runs or more", "wsesim compare andromeda_13b"]),
+        (["andromeda_13b", "andromeda_13c"], 2, ["did you mean andromeda_13b"]),
+        ([WAFER, WAFER, "--same-time"], 2, ["no other run is on GPUs", "leave --same-time out"]),
+        ([GPU, WAFER, "--same-time"], 2, ["no other run is on GPUs"]),
+    ],
+)
+def test_wrong_input_has_a_remedy(words: list[str], code: int, texts: list[str]) -> None:
+    outcome = call("compare", *words)
+    assert (outcome.code, outcome.out) == (code, "")
+    for text in texts:
+        assert text in outcome.err
+
+
+def test_a_run_that_does_not_fit_is_the_answer_no(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'name = "too small"\nparallelism = "auto"\n[model]\nname = "gpt3-175b"\n[training]\nsequence_length = 2048\n'
+        'global_batch_size = 64\n[cluster]\nname = "dgx_a100_80gb"\nnum_gpus = 8\n'
+    )
+    outcome = call("compare", WAFER, path)
+    assert outcome.code == 1
+    assert "what fits is" in outcome.err
+
+
+# how many GPUs take as long
+
+
+@pytest.mark.parametrize("share", [0.55, 1.0, 3.0])
+def test_the_count_is_fast_enough_and_the_next_smaller_is_not(share: float) -> None:
+    run = wsesim.load(NEOX)
+    wanted_s = share * wsesim.simulate(run).job.time_s
+    found = gpus_for(run, wanted_s)
+    if share < 1.0:  # the cluster has 96 GPUs
+        assert not found.is_reached
+        assert found.result is not None
+        assert found.result.num_devices == 96
+        return
+    assert found.is_reached
+    assert found.result is not None
+    size = found.result.num_devices
+    assert found.result.job.time_s <= wanted_s
+    smaller = [one for one in sizes_that_divide(run, 1, size - 1) if estimate_s(run.on_gpus(one)) < float("inf")]
+    assert not smaller or simulate_gpu_run(run.on_gpus(smaller[-1])).job.time_s > wanted_s
+
+
+def test_sizes_of_the_file_stay_and_only_copies_are_added() -> None:
+    run = wsesim.load(NEOX)
+    found = gpus_for(run, 3.0 * wsesim.simulate(run).job.time_s)
+    assert found.result is not None
+    assert (found.result.plan["tensor_parallel_size"], found.result.plan["pipeline_parallel_size"]) == (2, 4)
+    assert found.result.plan["data_parallel_size"] * 8 == found.result.num_devices
+
+
+def test_no_machine_is_faster_than_its_peak() -> None:
+    run = wsesim.load(NEOX)
+    time_s = wsesim.simulate(run).job.time_s
+    assert fewest_conceivable(run, time_s) < 96
+    assert fewest_conceivable(run, time_s / 1000.0) > run.cluster.max_gpus
+
+
+def test_where_no_number_of_gpus_holds_the_model() -> None:
+    run = wsesim.load(GPU, ["cluster.gpu.memory_bytes=2.1 GB", "cluster.max_gpus=16"])
+    # 2 GB are reserved; what is left holds less than one block's activations
+    settings = run.parallelism.model_copy(update={"tensor_parallel_size": 1, "pipeline_parallel_size": 1})
+    found = gpus_for(wsesim.GPURun(run.name, run.model, run.training, run.cluster, settings), 1000.0)
+    assert (found.result, found.is_reached) == (None, False)
+
+
+def test_same_time_on_the_command_line() -> None:
+    words = ("compare", WAFER, GPU, "--same-time")
+    (found,) = answer(*words, "--json").json["same_time"]
+    assert found["is_reached"]
+    assert found["time_to_train_s"] <= found["wanted_s"]
+    assert f"{found['num_devices']} x A100" in answer(*words).out.split("GPUs for the same time to train")[1]
