@@ -1,15 +1,17 @@
 """Simulates one step of a GPU run: the same engine, the same trace, other workers.
 
 The plan is checked, or searched; the pipeline, reductions and gathers run as processes that wait for
-one another. A pipeline that is full repeats itself, so a long step is simulated with fewer
-micro-batches twice, and the difference stands for those that are missing.
+one another. A full pipeline comes to repeat itself, round by round; in a round every stage passes as many
+micro-batches as there are stages. A long step is simulated with only so many rounds that two are alike,
+and such a round stands for those that are missing.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,8 +25,10 @@ from wsesim.schedules.gpu_search import choose
 from wsesim.schedules.gpu_times import Pass, Plans, Times, reduction_time_s, times_of
 from wsesim.schedules.pipeline import PipelineShape, capacities_of, write_program
 
-ROUNDS_TO_FILL = 2
-"""Micro-batches over stages after which a pipeline repeats itself. [-]"""
+ROUNDS = 5
+"""Rounds that are simulated at first: two to fill, two to compare, one to drain. [-]"""
+ALIKE = 1e-9
+"""Rounds are alike where no job is off by more than this share of a round. [-]"""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) ->
     return _Step(step_s, spent_s(trace, times, shape, step_s), trace, clock.num_events)
 
 
-def spent_s(trace: tuple[Span, ...], times: Times, shape: PipelineShape, step_s: float) -> dict[str, float]:
+def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: float) -> dict[str, float]:
     """What a GPU spends a step on, on average over the stages. [s]
 
     A pass through a chunk is spent as its blocks are; time in which a stage neither works nor waits for
@@ -174,29 +178,65 @@ def _backward_shares(times: Times) -> dict[str, float]:
     return {name: value / whole for name, value in parts.items()}
 
 
-def _fewer(stages: int, wanted: int) -> tuple[int, int] | None:
-    """Two numbers of micro-batches from which the time of `wanted` follows; None where all are as quick."""
-    rest = wanted % stages
-    few = ROUNDS_TO_FILL * stages + rest
-    return (few, few + stages) if few + 2 * stages < wanted else None
+def _ends_s(trace: tuple[Span, ...], shape: PipelineShape) -> dict[tuple[str, str, int, int], list[float]]:
+    """When the jobs ended that come in every round: by part, kind, chunk, and how many a micro-batch has. [s]"""
+    ends: dict[tuple[str, str, int, int], list[float]] = defaultdict(list)
+    for span in trace:
+        if span.kind in ("forward", "backward", "send", "gather") and span.phase:
+            pieces = 1 if span.kind == "send" or not shape.gathers_parameters else shape.pieces[span.layer]
+            ends[span.part, f"{span.kind} {span.phase}", span.layer, pieces].append(span.end_s)
+    return ends
+
+
+def _round(trace: tuple[Span, ...], shape: PipelineShape) -> tuple[float, list[Span]] | None:
+    """Length of a round, and what the stages do in one; None where the pipeline does not repeat itself yet.
+
+    It does when every job is as much later than in the round before. The last round drains, and makes
+    gradients complete; forward passes are ahead of backward passes by up to two rounds.
+    """
+    stages, ends_s = shape.num_stages, _ends_s(trace, shape)
+    last = shape.num_micro_batches // stages - 1
+    later_s: list[float] = []
+    begins_s: dict[str, float] = {}
+    for (part, kind, _, pieces), ends in ends_s.items():
+        size, behind = stages * pieces, 2 if kind.endswith("forward") else 3
+        first = (last - behind) * size
+        later_s += [ends[place + size] - ends[place] for place in range(first, first + size)]
+        if kind == "backward backward":
+            begins_s[part] = max(ends[first + size - 1], begins_s.get(part, 0.0))
+    round_s = sum(later_s) / len(later_s)
+    if max(later_s) - min(later_s) > ALIKE * round_s:
+        return None
+    inside = []
+    for span in trace:
+        begin_s = begins_s.get(span.part, np.inf)
+        start_s, end_s = max(span.start_s, begin_s), min(span.end_s, begin_s + round_s)
+        if start_s < end_s:
+            inside.append(span._replace(start_s=start_s, end_s=end_s))
+    return round_s, inside
 
 
 def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[_Step, int]:
     """One step of one plan, and how many of its micro-batches were simulated."""
-    wanted, stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
-    fewer = None if run.parallelism.pipeline_schedule == "gpipe" else _fewer(stages, wanted)
-    if fewer is None:
-        return _simulate(run, plan, times, wanted), wanted
-    short, long = (_simulate(run, plan, times, number) for number in fewer)
-    rounds = (wanted - fewer[1]) // stages
+    wanted, stages, num_events = int(plan.num_micro_batches[0]), int(plan.pipeline[0]), 0
+    rounds = wanted if run.parallelism.pipeline_schedule == "gpipe" else ROUNDS
+    while (number := rounds * stages + wanted % stages) < wanted:
+        step, shape = _simulate(run, plan, times, number), shape_of(run, plan, number)
+        num_events += step.num_events
+        if (found := _round(step.trace, shape)) is not None:
+            return _with_rounds(step, (wanted - number) // stages, *found, times, shape, num_events), number
+        rounds *= 2
+    step = _simulate(run, plan, times, wanted)
+    return replace(step, num_events=num_events + step.num_events), wanted
 
-    def extended(few: float, more: float) -> float:
-        return more + rounds * (more - few)
 
-    keys = dict.fromkeys([*short.spent_s, *long.spent_s])
-    spent = {key: extended(short.spent_s.get(key, 0.0), long.spent_s.get(key, 0.0)) for key in keys}
-    step = _Step(extended(short.time_s, long.time_s), spent, long.trace, short.num_events + long.num_events)
-    return step, fewer[1]
+def _with_rounds(
+    step: _Step, rounds: int, round_s: float, inside: list[Span], times: Times, shape: PipelineShape, num_events: int
+) -> _Step:
+    """A step with more rounds, which are all alike."""
+    one = spent_s(inside, times, shape, round_s)
+    spent = {key: step.spent_s.get(key, 0.0) + rounds * one.get(key, 0.0) for key in {**step.spent_s, **one}}
+    return _Step(step.time_s + rounds * round_s, spent, step.trace, num_events)
 
 
 def simulate_gpu(run: GPURun) -> GPUSimulation:

@@ -80,7 +80,7 @@ class GPUCase:
 
 
 GPU_CASES = (
-    GPUCase("20B on 96 A100", "gpt_neox_20b_96xa100", 532, 7_848),
-    GPUCase("175B on 1024 A100", "gpt3_175b_1024xa100", 6_798, 74_484),
-    GPUCase("1T on 3072 A100", "gpt_1t_3072xa100", 106_510, 39_030),
+    GPUCase("20B on 96 A100", "gpt_neox_20b_96xa100", 436, 7_848),
+    GPUCase("175B on 1024 A100", "gpt3_175b_1024xa100", 6_479, 74_484),
+    GPUCase("1T on 3072 A100", "gpt_1t_3072xa100", 103_975, 39_030),
 )

@@ -1,0 +1,248 @@
+"""GPU steps: skipped micro-batches change nothing, the closed form is near, and better machines are never slower."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import between
+from tests.gpu_builders import ROWS, gpu_run, one, plan_of
+from wsesim.config.loader import GPURun
+from wsesim.errors import DoesNotFit
+from wsesim.gpu_simulation import GPUSimulation, shape_of, simulate_gpu, simulate_plan
+from wsesim.schedules.gpu_closed_form import step_time_s
+from wsesim.schedules.gpu_times import Pass, Times, times_of
+from wsesim.validation.gpu_predict import run_of
+
+few = settings(deadline=None, max_examples=40)
+
+
+def pipeline_run(num_stages: int, num_micro_batches: int, num_chunks: int = 1, **others: Any) -> GPURun:
+    """Stages with a GPU each, and two blocks to a chunk."""
+    parallelism = {"pipeline_parallel_size": num_stages, "virtual_pipeline_size": num_chunks, **others}
+    return gpu_run(
+        model={"num_layers": 2 * num_stages * num_chunks},
+        training={"global_batch_size": num_micro_batches * int(others.get("data_parallel_size", 1))},
+        cluster={"name": "selene", "num_gpus": num_stages * int(others.get("data_parallel_size", 1))},
+        parallelism=parallelism,
+    )
+
+
+def with_times(times: Times, **factors: float) -> Times:
+    """Some durations as shares of the forward pass of a block."""
+    block_s = one(times.forward.total_s)
+    return times._replace(**{name: np.array([share * block_s]) for name, share in factors.items()})
+
+
+def whole(run: GPURun, times: Times, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Every micro-batch simulated."""
+    with monkeypatch.context() as patch:
+        patch.setattr("wsesim.gpu_simulation.ROUNDS", 10**6)
+        step, number = simulate_plan(run, plan_of(run), times)
+    assert number == int(plan_of(run).num_micro_batches[0])
+    return step
+
+
+# Micro-batches that are not simulated
+
+
+@few
+@given(
+    num_stages=st.integers(1, 5),
+    num_chunks=st.integers(1, 3),
+    rounds=st.integers(6, 12),
+    rest=st.integers(0, 4),
+    zero_stage=st.sampled_from([0, 1, 3]),
+    switches=st.fixed_dictionaries(
+        {"overlap_pipeline_communication": st.booleans(), "overlap_gradient_reduction": st.booleans()}
+    ),
+    factors=st.fixed_dictionaries(
+        {
+            "send_s": between(1e-3, 2.0),
+            "head_forward_s": between(1e-2, 3.0),
+            "head_backward_s": between(1e-2, 5.0),
+            "embedding_s": between(1e-3, 1.0),
+            "gather_s": between(1e-2, 3.0),
+        }
+    ),
+)
+def test_skipped_micro_batches_change_nothing(
+    num_stages: int,
+    num_chunks: int,
+    rounds: int,
+    rest: int,
+    zero_stage: int,
+    switches: dict[str, bool],
+    factors: dict[str, float],
+) -> None:
+    """Balanced or with a heavy end, interleaved or not, whatever waits for whom."""
+    chunks = num_chunks if num_stages > 1 else 1
+    number = rounds * num_stages + (rest % num_stages if chunks == 1 else 0)
+    run = pipeline_run(num_stages, number, chunks, data_parallel_size=8, zero_stage=zero_stage, **switches)
+    times = with_times(times_of(run, plan_of(run)), **factors)
+    skipping, _ = simulate_plan(run, plan_of(run), times)
+    with pytest.MonkeyPatch.context() as patch:
+        every = whole(run, times, patch)
+    assert skipping.time_s == pytest.approx(every.time_s, rel=1e-9)
+    for name in {**skipping.spent_s, **every.spent_s}:
+        spent_s = every.spent_s.get(name, 0.0)
+        assert skipping.spent_s.get(name, 0.0) == pytest.approx(spent_s, rel=1e-6, abs=1e-9 * every.time_s), name
+
+
+@pytest.mark.parametrize("num_chunks", [1, 2])
+def test_a_long_step_is_simulated_with_five_rounds(num_chunks: int) -> None:
+    run = pipeline_run(4, 400, num_chunks)
+    _, number = simulate_plan(run, plan_of(run), times_of(run, plan_of(run)))
+    assert number == 20
+
+
+def test_a_pipeline_that_is_slow_to_fill_is_simulated_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interleaved, with a first stage a little heavier than the others, which are held up only after many rounds."""
+    run = pipeline_run(3, 90, 2)
+    ends = {"embedding_s": 0.1, "head_forward_s": 0.02, "head_backward_s": 0.02}
+    times = with_times(times_of(run, plan_of(run)), send_s=0.0015, **ends)
+    step, number = simulate_plan(run, plan_of(run), times)
+    assert 15 < number < 90
+    assert step.time_s == pytest.approx(whole(run, times, monkeypatch).time_s, rel=1e-9)
+
+
+def test_gpipe_is_simulated_as_a_whole() -> None:
+    run = pipeline_run(4, 40, pipeline_schedule="gpipe")
+    assert simulate_plan(run, plan_of(run), times_of(run, plan_of(run)))[1] == 40
+
+
+# The bubble
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "gpipe"])
+@pytest.mark.parametrize(("num_stages", "num_micro_batches"), [(2, 8), (4, 4), (4, 30), (8, 64)])
+def test_the_bubble_over_the_ideal_time(schedule: str, num_stages: int, num_micro_batches: int) -> None:
+    """(p - 1) / m where stages are equal and sends are free."""
+    run = pipeline_run(num_stages, num_micro_batches, pipeline_schedule=schedule)
+    step_s, bubble_s = balanced(run)
+    assert bubble_s / (step_s - bubble_s) == pytest.approx((num_stages - 1) / num_micro_batches)
+
+
+@pytest.mark.parametrize(("num_stages", "num_chunks", "rounds"), [(2, 2, 1), (4, 2, 3), (4, 4, 9)])
+def test_interleaving_divides_the_bubble(num_stages: int, num_chunks: int, rounds: int) -> None:
+    """(p - 1) / (v m)."""
+    run = pipeline_run(num_stages, rounds * num_stages, num_chunks)
+    step_s, bubble_s = balanced(run)
+    share = (num_stages - 1) / (num_chunks * rounds * num_stages)
+    assert bubble_s / (step_s - bubble_s) == pytest.approx(share)
+
+
+def balanced(run: GPURun) -> tuple[float, float]:
+    """Step and bubble where only blocks take time. [s]"""
+    free = ("send_s", "head_forward_s", "head_backward_s", "embedding_s", "embedding_reduce_s", "update_s")
+    times = with_times(times_of(run, plan_of(run)), **dict.fromkeys(free, 0.0))
+    step, _ = simulate_plan(run, plan_of(run), times)
+    return step.time_s, step.spent_s["bubble"]
+
+
+# The whole step
+
+
+def small(**others: Any) -> GPURun:
+    """16 GPUs: two stages of two GPUs, four copies."""
+    sizes = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}
+    return gpu_run(cluster={"name": "dgx_a100_80gb", "num_gpus": 16}, parallelism={**sizes, **others})
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_what_a_step_is_spent_on_adds_up(zero_stage: int, recompute: str) -> None:
+    found = simulate_gpu(small(zero_stage=zero_stage, activation_recompute=recompute))
+    assert sum(found.spent_s.values()) == pytest.approx(found.step_time_s, rel=1e-9)
+    assert all(value > 0.0 for value in found.spent_s.values())
+    assert ("recompute" in found.spent_s) == (recompute != "none")
+
+
+def test_one_stage_adds_up_by_hand() -> None:
+    """No pipeline, no copies: blocks, both ends, and the update, one after another."""
+    run = gpu_run(training={"global_batch_size": 3}, cluster={"num_gpus": 1})
+    found = simulate_gpu(run)
+    times = found.times
+    blocks_s = 8 * one(times.forward.total_s + times.backward.total_s + times.accumulate_s)
+    ends_s = 2 * one(times.embedding_s) + one(times.head_forward_s + times.head_backward_s)
+    assert found.step_time_s == pytest.approx(3 * (blocks_s + ends_s) + one(times.update_s), rel=1e-9)
+
+
+def test_what_is_shared_does_not_change_what_is_computed() -> None:
+    flop = {stage: one(simulate_gpu(small(zero_stage=stage)).times.flop) for stage in range(4)}
+    assert len(set(flop.values())) == 1
+
+
+def test_the_same_run_twice_gives_the_same_trace() -> None:
+    assert simulate_gpu(small()).trace == simulate_gpu(small()).trace
+
+
+FASTER = {
+    "network": {"node_network_bytes_per_s": "1600 GB/s"},
+    "network latency": {"network_latency_s": "1 us"},
+    "nvlink": {"gpu": {"nvlink_bytes_per_s": "900 GB/s"}},
+    "memory": {"gpu": {"memory_bytes_per_s": "4 TB/s"}},
+    "matrix units": {"gpu": {"peak_dense_16bit_flop_per_s": "1000 TFLOP/s"}},
+    "host": {"gpu": {"calibration": {"launch_latency_s": "1 us"}}},
+}
+
+
+@pytest.mark.parametrize("what", FASTER)
+@pytest.mark.parametrize("zero_stage", [0, 1, 3])
+@pytest.mark.parametrize("attention", ["flash", "unfused"])
+def test_a_better_machine_is_never_slower(what: str, zero_stage: int, attention: str) -> None:
+    parallelism = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2, "zero_stage": zero_stage}
+
+    def step_s(**cluster: Any) -> float:
+        table = {"num_gpus": 16, **cluster}
+        return simulate_gpu(gpu_run(cluster=table, parallelism={**parallelism, "attention": attention})).step_time_s
+
+    assert step_s(**FASTER[what]) <= step_s() * (1 + 1e-12)
+
+
+# The closed form
+
+
+@cache
+def simulated(name: str) -> tuple[GPURun, GPUSimulation]:
+    run = run_of(ROWS[name])
+    return run, simulate_gpu(run)
+
+
+@pytest.mark.parametrize("name", sorted({row.set for row in ROWS.values()}))
+def test_the_closed_form_is_near_on_published_configurations(name: str) -> None:
+    """Within 3 %: farther off, and the search would drop plans that it should simulate."""
+    far = {}
+    for row in ROWS.values():
+        if row.set != name:
+            continue
+        run, found = simulated(row.id)
+        off = one(step_time_s(run, found.plan, found.times)) / found.step_time_s - 1.0
+        if abs(off) > 0.03:
+            far[row.id] = off
+    assert not far
+
+
+def test_a_float32_run_takes_longer() -> None:
+    wide = gpu_run(training={"precision": "float32"})
+    assert simulate_gpu(wide).step_time_s > 1.5 * simulate_gpu(gpu_run()).step_time_s
+
+
+def test_a_model_that_is_too_large_is_refused() -> None:
+    with pytest.raises(DoesNotFit, match="what fits is"):
+        simulate_gpu(
+            gpu_run(model={"name": "gpt3-175b", "num_layers": 96, "hidden_size": 12288, "num_attention_heads": 96})
+        )
+
+
+def test_a_trace_has_the_jobs_of_its_shape() -> None:
+    found = simulate_gpu(small())
+    shape = shape_of(found.run, found.plan, found.num_simulated)
+    forward = [span for span in found.trace if span.kind == "forward"]
+    assert len(forward) == shape.num_stages * found.num_simulated
+    assert isinstance(found.times.forward, Pass)
