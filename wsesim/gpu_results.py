@@ -32,6 +32,9 @@ CATEGORIES = {
 }
 """What a GPU spends a step on."""
 
+NEARLY_FULL = 0.95
+"""Share of a GPU's memory above which a run says that it is tight. [-]"""
+
 
 @dataclass(frozen=True)
 class GPUResult:
@@ -280,7 +283,12 @@ class GPUResult:
         found = ["a step without failures, stragglers, data loading and checkpoints, which real runs have"]
         if self.simulation.num_plans > 1:
             best = describe(self.simulation.plan, 0)
-            found.append(f"the plan is the fastest of {self.simulation.num_plans:,} that divide evenly and fit: {best}")
+            found.append(
+                f"the plan is the fastest that fits of {self.simulation.num_plans:,} that divide evenly: {best}"
+            )
+        filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
+        if filled > NEARLY_FULL:
+            found.append(f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls")
         if not self._gpu_is_measured:
             found.append(
                 f"nothing was measured on {self.run.cluster.gpu.name}; kernels are taken to be as efficient as on A100"
