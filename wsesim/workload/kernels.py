@@ -123,6 +123,15 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
     return (*found, Gemm(tokens, model.num_experts, hidden)) if model.num_experts > 1 else tuple(found)
 
 
+def _gradients(gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
+    """Of each product the gradient of its input, and that of its weights."""
+    found: list[Gemm] = []
+    for one in gemms:
+        found.append(Gemm(one.rows, one.inner, one.columns, one.count))
+        found.append(Gemm(one.inner, one.columns, one.rows, one.count, 4.0 * one.inner * one.columns))
+    return tuple(found)
+
+
 def _scores(model: ModelSpec, split: Split) -> Array:
     """Elements of the score matrices of one GPU. [-]"""
     heads = split.sequences * model.num_attention_heads / split.tensor
@@ -172,10 +181,6 @@ def block_backward(model: ModelSpec, split: Split) -> Kernels:
     """Its backward pass: gradients of inputs and of weights, the latter added to those of earlier micro-batches."""
     query, key = widths(model)
     attention = attention_backward(model, split)
-    gemms: list[Gemm] = []
-    for one in _projections(model, split):
-        gemms.append(Gemm(one.rows, one.inner, one.columns, one.count))
-        gemms.append(Gemm(one.inner, one.columns, one.rows, one.count, 4.0 * one.inner * one.columns))
     width = split.tokens * model.hidden_size / split.sequence
     inside = split.tokens * model.experts_per_token * model.mlp_size / split.tensor
     moves = [10.0 * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [(10.0 if model.gated_mlp else 6.0) * inside]
@@ -183,25 +188,22 @@ def block_backward(model: ModelSpec, split: Split) -> Kernels:
         moves.append(4.0 * split.tokens * (query + key) / split.tensor)
     if model.num_experts > 1:
         moves += [4.0 * model.experts_per_token * width] * 2
-    return attention._replace(gemms=tuple(gemms), moves=(*attention.moves, *moves))
+    return attention._replace(gemms=_gradients(_projections(model, split)), moves=(*attention.moves, *moves))
 
 
 def head_forward(model: ModelSpec, split: Split, loss_bytes_per_logit: float) -> Kernels:
     """Logits and loss."""
-    columns = model.vocab_size / split.tensor
+    columns, width = model.vocab_size / split.tensor, model.token_embedding_size
     rows = split.tokens if model.causal else split.sequences * max(1, model.masked_positions)
-    return Kernels((Gemm(rows, columns, model.hidden_size),), (), (0.5 * loss_bytes_per_logit * rows * columns,), None)
+    narrowed = (Gemm(rows, width, model.hidden_size),) if width != model.hidden_size else ()
+    gemms = (*narrowed, Gemm(rows, columns, width))
+    return Kernels(gemms, (), (0.5 * loss_bytes_per_logit * rows * columns,), None)
 
 
 def head_backward(model: ModelSpec, split: Split, loss_bytes_per_logit: float) -> Kernels:
     """Their backward pass."""
     forward = head_forward(model, split, loss_bytes_per_logit)
-    (logits,) = forward.gemms
-    gemms = (
-        Gemm(logits.rows, logits.inner, logits.columns),
-        Gemm(logits.inner, logits.columns, logits.rows, 1.0, 4.0 * logits.inner * logits.columns),
-    )
-    return forward._replace(gemms=gemms)
+    return forward._replace(gemms=_gradients(forward.gemms))
 
 
 def embedding_bytes(model: ModelSpec, split: Split) -> Array:

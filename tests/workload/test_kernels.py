@@ -1,0 +1,148 @@
+"""What a GPU executes is what the formulas of the papers count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsesim.config.loader import load_model
+from wsesim.config.model import ModelSpec
+from wsesim.workload.kernels import (
+    Split,
+    attention_backward,
+    attention_forward,
+    block_backward,
+    block_forward,
+    head_backward,
+    head_forward,
+)
+from wsesim.workload.transformer import model_flop_per_sequence
+
+SHAPE: dict[str, Any] = {
+    "name": "tiny",
+    "num_layers": 3,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "vocab_size": 100,
+}
+
+
+def split(tensor: int = 1, context: int = 1, expert: int = 1, *, fused: bool = False, sequences: int = 1) -> Split:
+    """Sequences of 2048 tokens."""
+    return Split(sequences, 2048, tensor, context, expert, tensor, fused)
+
+
+def step_flop(model: ModelSpec, part: Split) -> float:
+    """Forward and backward of a whole model on one GPU."""
+    blocks = model.num_layers * (block_forward(model, part).flop + block_backward(model, part).flop)
+    return float(blocks + head_forward(model, part, 48.0).flop + head_backward(model, part, 48.0).flop)
+
+
+@pytest.mark.parametrize("name", ["gpt3-125m", "gpt3-6.7b", "gpt3-175b", "megatron-1t"])
+def test_a_gpt_executes_what_the_papers_count(name: str) -> None:
+    """Korthikanti et al. 2022, appendix A; with recomputation Narayanan et al. 2021, eq. 3."""
+    model, length, batch = load_model(name), 2048, 4
+    hidden, layers, vocab = model.hidden_size, model.num_layers, model.vocab_size
+    part = split(sequences=batch)
+    attention = length / (6 * hidden)
+    each = batch * length * layers * hidden**2
+    flop = step_flop(model, part)
+    assert flop == pytest.approx(72 * each * (1 + attention + vocab / (12 * layers * hidden)), rel=1e-12)
+    again = model.num_layers * block_forward(model, part).flop
+    assert flop + again == pytest.approx(96 * each * (1 + attention + vocab / (16 * layers * hidden)), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["llama-65b", "llama-3-8b", "gpt-neox-20b", "mixtral-8x7b", "gpt-j-6b", "opt-350m"])
+def test_any_decoder_executes_its_model_flop(name: str) -> None:
+    """Gated MLP, grouped queries, experts, parallel blocks, narrow embeddings."""
+    model = load_model(name)
+    narrow = model.token_embedding_size != model.hidden_size
+    widened = 6.0 * 2048 * model.token_embedding_size * model.hidden_size * narrow  # behind the lookup, left out
+    assert step_flop(model, split()) + widened == pytest.approx(model_flop_per_sequence(model, 2048), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gpt3-13b", "llama-3-8b", "gpt-neox-20b"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_parallel_gpus_together_execute_as_much(name: str, fused: bool) -> None:
+    model = load_model(name)
+    alone = step_flop(model, split(fused=fused))
+    for tensor, context in ((2, 1), (8, 1), (1, 4), (4, 2)):
+        assert step_flop(model, split(tensor, context, fused=fused)) * tensor * context == pytest.approx(alone)
+
+
+def test_experts_are_dealt_out() -> None:
+    """Each GPU has a quarter of the experts, each of which gets the tokens of all four."""
+    model = load_model("mixtral-8x7b")
+    alone, shared = block_forward(model, split()), block_forward(model, split(expert=4))
+    assert shared.flop == pytest.approx(alone.flop)
+    ours, theirs = shared.gemms[2], alone.gemms[2]
+    assert (ours.count, theirs.count, ours.rows / theirs.rows) == (2, 8, 4)
+    assert theirs.rows * theirs.count == 2 * 2048  # two experts for each token
+
+
+def test_a_fused_kernel_executes_the_causal_half() -> None:
+    model = ModelSpec(**SHAPE)
+    square = 4.0 * 2048**2 * 64
+    assert attention_forward(model, split()).flop == square
+    assert attention_forward(model, split(fused=True)).flop == square / 2
+    # backward it multiplies five times, the scores once more; unfused kernels four times
+    assert attention_backward(model, split(fused=True)).flop == 2.5 * square / 2
+    assert attention_backward(model, split()).flop == 2 * square
+    both = ModelSpec(**SHAPE, causal=False)
+    assert attention_forward(both, split(fused=True)).flop == square
+
+
+def test_scores_move_only_without_a_fused_kernel() -> None:
+    model = ModelSpec(**SHAPE)
+    scores = 4 * 2048**2
+    unfused, fused = attention_forward(model, split()), attention_forward(model, split(fused=True))
+    assert unfused.moves[:2] == (4 * scores, 5 * scores)
+    assert sum(fused.moves) == 4 * 2048 * 3 * 64
+    assert unfused.num_launches == 5
+    assert fused.num_launches == 2
+
+
+def test_bytes_of_a_block_by_hand() -> None:
+    """Two norms read and write; dropout and residual read two, write one, and a mask; GELU reads and writes."""
+    model, tokens = ModelSpec(**SHAPE), 2048
+    moves = block_forward(model, split(fused=True)).moves[1:]
+    assert moves == (4 * tokens * 64, 4 * tokens * 64, 7 * tokens * 64, 7 * tokens * 64, 4 * tokens * 256)
+
+
+def test_sequence_parallelism_splits_what_tensor_parallelism_does_not() -> None:
+    model = load_model("gpt3-13b")
+    unsplit = Split(1, 2048, 8, 1, 1, 1, True)
+    apart, together = block_forward(model, unsplit).moves, block_forward(model, split(8, fused=True)).moves
+    assert [one / two for one, two in zip(apart, together, strict=True)] == [1, 8, 8, 8, 8, 1]
+
+
+@given(
+    hidden=st.sampled_from([64, 128]),
+    heads=st.sampled_from([4, 8]),
+    groups=st.sampled_from([1, 2]),
+    gated=st.booleans(),
+    inside=st.integers(1, 300),
+    experts=st.sampled_from([(1, 1), (4, 2), (8, 1)]),
+    rotary=st.booleans(),
+)
+def test_any_block_executes_its_products_thrice(
+    hidden: int, heads: int, groups: int, gated: bool, inside: int, experts: tuple[int, int], rotary: bool
+) -> None:
+    model = ModelSpec(
+        name="any",
+        num_layers=2,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        vocab_size=100,
+        intermediate_size=inside,
+        gated_mlp=gated,
+        num_experts=experts[0],
+        experts_per_token=experts[1],
+        position_embedding="rotary" if rotary else "learned",
+    )
+    assert block_backward(model, split()).flop == pytest.approx(2.0 * block_forward(model, split()).flop)
+    assert step_flop(model, split()) == pytest.approx(model_flop_per_sequence(model, 2048))
