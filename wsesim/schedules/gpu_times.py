@@ -333,7 +333,8 @@ def _beside(
 
 
 def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
-    pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), run.cluster.domain_size)
+    distance = plans.tensor * plans.context * plans.data * np.maximum(1, plans.pipeline - 1)
+    pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), distance)
     time_s = all_reduce_time_s(run.cluster, pair, parameters * reduction_bytes(run))
     return np.where((plans.pipeline > 1) & run.model.tie_embeddings, time_s, 0.0)
 
