@@ -236,10 +236,14 @@ _KEY_PART = re.compile(r"""(?:^|\.)(?:\s*("[^"]*"|'[^']*')\s*(?=\.|$)|([^.]*))""
 """One part of a dotted key; quotes hold dots together, as in TOML."""
 
 
-def _settings(texts: Iterable[str]) -> Layered:
+Setting = tuple[list[str], Any]
+"""Parts of a dotted key, and its value."""
+
+
+def _settings(parsed: Iterable[Setting]) -> Layered:
     """All ``--set`` options as one table; names come first, so that overrides of what they name stay."""
     table: Table = {}
-    for parts, value in sorted(map(parse_setting, texts), key=lambda setting: len(setting[0])):
+    for parts, value in sorted(parsed, key=lambda setting: len(setting[0])):
         inner: Any = value
         for part in reversed(parts):
             inner = {part: inner}
@@ -293,6 +297,12 @@ def run_path(word: str | Path, where: str = "") -> Path:
     return path
 
 
+def layered_run(word: str | Path) -> tuple[Layered, Path, str]:
+    """Table of a run file over the runs it extends, its folder, and how messages name it."""
+    path = run_path(word)
+    return _layered_run(path), path.parent, catalogue.shown(path)
+
+
 def load_any(word: str | Path, settings: Iterable[str] = ()) -> Run | GPURun:
     """Read a run file.
 
@@ -320,8 +330,7 @@ def load_any(word: str | Path, settings: Iterable[str] = ()) -> Run | GPURun:
     >>> load_any("gpt_1t_3072xa100").parallelism.pipeline_parallel_size
     64
     """
-    path = run_path(word)
-    return _assemble(_layered_run(path), path.parent, catalogue.shown(path), settings)
+    return _assemble(*layered_run(word), settings)
 
 
 def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
@@ -385,6 +394,52 @@ def from_table(raw: Table, folder: Path | None = None, place: str = "run", setti
 
 def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -> Run | GPURun:
     """Build a run from the table of its file, with all problems of the file in one message."""
+    parts = parts_of(raw, folder, place, map(parse_setting, settings))
+    return parts.run(parts.built(parts.tables))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of before anything is checked: tables that were laid over all that they name.
+
+    Attributes
+    ----------
+    tables, specs
+        Table of each part, and what it has to describe.
+    problems
+        Parts that contradict each other.
+    model
+        The ``[model]`` table as the run file and the options have it.
+    name
+        The run's own, or None.
+    """
+
+    tables: dict[str, Layered]
+    specs: dict[str, type[Spec]]
+    problems: list[str]
+    model: Table
+    name: str | None
+    place: str
+
+    def built(self, tables: dict[str, Layered]) -> dict[str, Any]:
+        """The specs of these tables, with all problems in one message."""
+        return _build_all(tables, self.specs, self.place, self.problems)
+
+    def run(self, built: dict[str, Any], origins: dict[str, Origin] | None = None) -> Run | GPURun:
+        """The run whose specs these are."""
+        model = _with_masked_positions(built["model"], built["training"], self.model)
+        name = f"{model.name} on {built['cluster'].name}" if self.name is None else self.name
+        kind = GPURun if "parallelism" in built else Run
+        own = self.origins() if origins is None else origins
+        return kind(name, **(built | {"model": model}), origins=own, place=self.place)
+
+    def origins(self) -> dict[str, Origin]:
+        """Where each number comes from."""
+        return {f"{key}.{name}": origin for key, part in self.tables.items() for name, origin in part.origins.items()}
+
+
+def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]) -> Parts:
+    """Follow the names in the table of a run file."""
     table = _settings(settings).over(raw)
     _check_tables(table, place)
     table.plain.setdefault("training", {})
@@ -403,11 +458,8 @@ def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -
         own = sub(table, "parallelism") if is_table else Layered(dict.fromkeys(_TRIVIAL, "auto"))
         tables["parallelism"] = own.over(_part(cluster_table, "software"))
     tables["job"] = _part(table, "job").over(_part(cluster_table, "job"))
-    built = _build_all(tables, _GPU_PARTS if on_gpus else _WAFER_PARTS, place, problems)
-    built["model"] = _with_masked_positions(built["model"], built["training"], table.plain["model"])
-    origins = {f"{key}.{name}": origin for key, part in tables.items() for name, origin in part.origins.items()}
-    name = table.plain.get("name", f"{built['model'].name} on {built['cluster'].name}")
-    return (GPURun if on_gpus else Run)(name, **built, origins=origins, place=place)
+    specs = _GPU_PARTS if on_gpus else _WAFER_PARTS
+    return Parts(tables, specs, problems, table.plain["model"], table.plain.get("name"), place)
 
 
 _WAFER_PARTS: dict[str, type[Spec]] = {

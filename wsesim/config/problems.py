@@ -41,7 +41,7 @@ def _example(owner: type[BaseModel], name: str) -> str:
     return f"{name} = {'0.5' if float in options else 'true' if bool in options else chr(34) + 'a text' + chr(34)}"
 
 
-_OF_THE_OTHER_KIND = {
+OF_THE_OTHER_KIND = {
     "num_systems": "num_gpus",
     "num_gpus": "num_systems",
     "max_systems": "max_gpus",
@@ -87,7 +87,7 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
     if isinstance(problem.get("input"), Unreadable):
         return str(problem["input"].finding)
     if kind == "extra_forbidden":
-        other = _OF_THE_OTHER_KIND.get(field, "")
+        other = OF_THE_OTHER_KIND.get(field, "")
         near = f"; did you mean {other}?" if other in owner.model_fields else ""
         hint = near or did_you_mean(field, owner.model_fields)
         return f"is not a known key{hint or '; known are ' + ', '.join(owner.model_fields)}"

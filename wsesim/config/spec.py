@@ -60,7 +60,7 @@ class Spec(BaseModel):
         if not isinstance(raw, dict):
             return raw
         read = dict(raw)
-        for name, options in _numeric(cls).items():
+        for name, options in numeric_fields(cls).items():
             if name in raw:
                 try:
                     read[name] = _read_number(name, raw[name], options)
@@ -70,7 +70,7 @@ class Spec(BaseModel):
 
 
 @lru_cache(maxsize=256)
-def _numeric(spec: type[Spec]) -> dict[str, tuple[Any, ...]]:
+def numeric_fields(spec: type[Spec]) -> dict[str, tuple[Any, ...]]:
     """Fields of a spec that take numbers, and what each of them takes."""
     options = {name: options_of(field.annotation) for name, field in spec.model_fields.items()}
     return {name: kinds for name, kinds in options.items() if (float in kinds or int in kinds) and bool not in kinds}
