@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from wsesim.config.loader import GPURun, Run
     from wsesim.config.loader import any_from_table as from_table
     from wsesim.config.loader import load_any as load
+    from wsesim.planning.sweep import SweepResult, sweep
     from wsesim.results import Result, simulate, simulate_many
 
-__all__ = ["GPURun", "Result", "Run", "from_table", "load", "simulate", "simulate_many"]
+__all__ = ["GPURun", "Result", "Run", "SweepResult", "from_table", "load", "simulate", "simulate_many", "sweep"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -27,6 +28,8 @@ _HOMES = {
     "Result": ("wsesim.results", "Result"),
     "simulate": ("wsesim.results", "simulate"),
     "simulate_many": ("wsesim.results", "simulate_many"),
+    "SweepResult": ("wsesim.planning.sweep", "SweepResult"),
+    "sweep": ("wsesim.planning.sweep", "sweep"),
 }
 
 

@@ -1,0 +1,135 @@
+"""Sweeps and their ledgers in the terminal."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from wsesim.errors import AnswerIsNo, InputError
+from wsesim.planning.ledger import Entry, Ledger
+from wsesim.planning.sweep import SweepResult, ledger_beside, rows_of, sweep
+from wsesim.planning.table import check_out, write
+from wsesim.planning.values import parse_vary
+from wsesim.report.progress import bar
+
+MOST_REASONS = 3
+LONGEST_REASON = 300
+
+
+def run_sweep(
+    run: str,
+    vary: Sequence[str],
+    settings: Sequence[str],
+    out: Path,
+    ledger: Path | None,
+    executor: str,
+    workers: int | None,
+) -> SweepResult:
+    """Sweep with a bar, and words on standard error where it is interrupted."""
+    values = parse_vary(vary)
+    seen = 0
+    try:
+        with bar("sweep", math.prod(map(len, values.values()))) as advance:
+
+            def tell(finished: int, _points: int, words: str) -> None:
+                nonlocal seen
+                advance(f"sweep{words}", finished - seen)
+                seen = finished
+
+            return sweep(
+                run,
+                values,
+                settings=settings,
+                out=out,
+                ledger=ledger,
+                executor=executor,
+                workers=workers,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        where = ledger or ledger_beside(out)
+        print(f"interrupted; {seen:,} points are in {where}, repeat the command to go on", file=sys.stderr)
+        raise
+
+
+def reasons(outcomes: Sequence[str]) -> list[str]:
+    """The most frequent messages, and how often."""
+    counted = Counter(outcomes).most_common()
+    shown = [f"{count:,} x {text[:LONGEST_REASON].splitlines()[0]}" for text, count in counted[:MOST_REASONS]]
+    return shown + ([f"and {len(counted) - MOST_REASONS:,} other messages"] if len(counted) > MOST_REASONS else [])
+
+
+def print_summary(result: SweepResult, out: Path) -> None:
+    """What became of the points, on standard error; refuses where there is no answer at all."""
+    ok, points = result.count("ok"), len(result)
+    without = [row["message"] for row in result if row["status"] != "ok"]
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    known = points - result.num_evaluated
+    was = f" ({known:,} were in the ledger or repeat others)" if known > 0 else ""
+    console.print(f"{out}: {points:,} points{was}, {ok:,} with an answer, {len(without):,} without")
+    for line in reasons(without):
+        console.print(f"  {line}")
+    if not ok:
+        raise AnswerIsNo(f"none of the {points:,} points could be simulated; the column message of {out} says why")
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {
+        "sweep": entry.sweep,
+        "run": entry.run,
+        "vary": entry.vary,
+        "settings": list(entry.settings),
+        "version": entry.version,
+        "used": datetime.datetime.fromtimestamp(entry.used_s, datetime.UTC).isoformat(timespec="seconds"),
+        "points": entry.num_points,
+        "finished": entry.num_finished,
+        "ok": entry.num_ok,
+    }
+
+
+def ledger_dict(path: Path) -> dict[str, Any]:
+    """What a ledger holds."""
+    with Ledger(path, must_exist=True) as ledger:
+        return {"sweeps": [_shown(entry) for entry in ledger.entries()], "rows": ledger.num_rows()}
+
+
+def print_ledger(console: Console, path: Path) -> None:
+    """One line for each sweep."""
+    found = ledger_dict(path)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("sweep", "run", "varies", "points", "finished", "ok", "version", "used"):
+        table.add_column(name, justify="right" if name in ("points", "finished", "ok") else "left", overflow="fold")
+    for one in found["sweeps"]:
+        varies = "\n".join(f"{key} ({len(values):,})" for key, values in one["vary"].items())
+        counts = (f"{one[name]:,}" for name in ("points", "finished", "ok"))
+        table.add_row(one["sweep"], one["run"], varies, *counts, one["version"], one["used"][:16].replace("T", " "))
+    console.print(table)
+    console.print(f"{found['rows']:,} rows in {path}")
+
+
+def export(path: Path, out: Path, sweep_name: str | None) -> int:
+    """Write the finished rows of a sweep, also of one that is running; how many. [-]"""
+    check_out(out)
+    with Ledger(path, must_exist=True) as ledger:
+        entry = ledger.entry(sweep_name)
+        rows = rows_of(ledger, entry.keys, ledger.points(entry.sweep))
+    write(out, rows, entry.keys)
+    return len(rows)
+
+
+def clean(path: Path, *, failures: bool, old_versions: bool, sweep_name: str | None) -> int:
+    """Remove rows; how many there were. [-]"""
+    if not (failures or old_versions or sweep_name):
+        raise InputError(
+            "say what to remove: --failures, --old-versions, or --sweep NAME (`wsesim ledger list` names them)"
+        )
+    with Ledger(path, must_exist=True) as ledger:
+        return ledger.clean(failures=failures, old_versions=old_versions, sweep=sweep_name)
