@@ -1,0 +1,209 @@
+"""The ways to spread a run: all that divide, no others, and the fastest of them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.gpu_builders import ROWS, gpu_run, one
+from wsesim.config.loader import GPURun, any_from_table
+from wsesim.config.parallelism import ParallelismSpec
+from wsesim.gpu_simulation import simulate_gpu
+from wsesim.schedules.gpu_plans import candidates
+from wsesim.schedules.gpu_search import rank
+from wsesim.schedules.gpu_times import Plans
+from wsesim.validation.gpu_predict import run_of
+
+AUTO = dict.fromkeys(
+    ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"), "auto"
+)
+OPEN: dict[str, Any] = {
+    **AUTO,
+    "zero_stage": "auto",
+    "sequence_parallel": "auto",
+    "activation_recompute": "auto",
+    "expert_parallel_size": "auto",
+    "context_parallel_size": "auto",
+}
+
+
+def open_run(num_gpus: int = 8, **parallelism: Any) -> GPURun:
+    """Nothing is said but what the test says."""
+    return gpu_run(
+        training={"micro_batch_size": "auto", "global_batch_size": 48},
+        cluster={"num_gpus": num_gpus},
+        parallelism={**OPEN, "context_parallel_size": 1, **parallelism},
+    )
+
+
+def rows_of(plans: Plans) -> list[tuple[int, ...]]:
+    """One tuple for each plan."""
+    return [tuple(int(value) for value in row) for row in zip(*plans, strict=True)]
+
+
+def assert_sound(run: GPURun, plans: Plans) -> None:
+    """Everything multiplies and divides."""
+    assert (plans.tensor * plans.pipeline * plans.data * plans.context == run.cluster.num_gpus).all()
+    assert (plans.data * plans.micro_batch_size * plans.num_micro_batches == run.training.global_batch_size).all()
+    extra = 2 * run.parallelism.account_for_embedding_and_loss
+    assert ((run.model.num_layers + extra) % (plans.pipeline * plans.chunks) == 0).all()
+    assert (run.model.num_attention_heads % plans.tensor == 0).all()
+    assert (run.training.sequence_length % plans.context == 0).all()
+    assert (run.model.num_experts % plans.expert == 0).all()
+    assert (plans.data % plans.expert == 0).all()
+    interleaved = plans.chunks > 1
+    assert (plans.pipeline[interleaved] > 1).all()
+    assert (plans.num_micro_batches[interleaved] % plans.pipeline[interleaved] == 0).all()
+    assert (plans.shard <= plans.data * plans.context).all()
+    assert (plans.tensor[plans.sequence_parallel] > 1).all()
+    assert len(set(rows_of(plans))) == len(plans.tensor)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    num_gpus=st.sampled_from([1, 2, 6, 8, 24, 64]),
+    batch=st.sampled_from([1, 12, 64, 96]),
+    layers=st.sampled_from([1, 6, 8]),
+    experts=st.sampled_from([1, 8]),
+    ends=st.booleans(),
+    context=st.sampled_from([1, 2, "auto"]),
+)
+def test_every_plan_multiplies_and_divides(
+    num_gpus: int, batch: int, layers: int, experts: int, ends: bool, context: int | str
+) -> None:
+    run = gpu_run(
+        model={"num_layers": layers, "num_experts": experts},
+        training={"micro_batch_size": "auto", "global_batch_size": batch},
+        cluster={"num_gpus": num_gpus},
+        parallelism={**OPEN, "context_parallel_size": context, "account_for_embedding_and_loss": ends},
+    )
+    assert_sound(run, candidates(run))
+
+
+GIVEN = {
+    "tensor_parallel_size": ("tensor", 2),
+    "pipeline_parallel_size": ("pipeline", 4),
+    "data_parallel_size": ("data", 2),
+    "virtual_pipeline_size": ("chunks", 2),
+    "zero_stage": ("zero_stage", 2),
+    "activation_recompute": ("recompute", 2),
+    "sequence_parallel": ("sequence_parallel", 0),
+}
+
+
+@pytest.mark.parametrize("key", GIVEN)
+def test_what_is_given_is_kept(key: str) -> None:
+    field, value = GIVEN[key]
+    words = {"activation_recompute": "full", "sequence_parallel": False}
+    plans = candidates(open_run(**{key: words.get(key, value)}))
+    assert len(plans.tensor)
+    assert set(np.asarray(getattr(plans, field)).tolist()) == {value}
+
+
+def test_all_plans_of_a_small_space_are_there() -> None:
+    """Against loops over everything: 4 GPUs, 8 layers, 16 heads, 12 sequences."""
+    run = gpu_run(
+        training={"micro_batch_size": "auto", "global_batch_size": 12},
+        cluster={"num_gpus": 4},
+        parallelism={**AUTO, "zero_stage": "auto", "activation_recompute": "auto"},
+    )
+    expected = set()
+    numbers = range(1, 13)
+    for tensor, stages, data, chunks, micro in itertools.product(numbers, numbers, numbers, numbers, numbers):
+        if tensor * stages * data != 4 or 8 % (stages * chunks) or 12 % (data * micro):
+            continue
+        passes = 12 // data // micro
+        if chunks > 1 and (stages == 1 or passes % stages):
+            continue
+        for zero, recompute in itertools.product(range(4), range(3)):
+            # nothing to share out, or gradients and parameters shared in a pipeline
+            if (data == 1 and zero > 0) or (stages > 1 and zero > 1):
+                continue
+            expected.add((tensor, stages, data, chunks, micro, passes, zero, recompute))
+    plans = candidates(run)
+    fields = (plans.tensor, plans.pipeline, plans.data, plans.chunks, plans.micro_batch_size, plans.num_micro_batches)
+    found = {tuple(map(int, row)) for row in zip(*fields, plans.zero_stage, plans.recompute, strict=True)}
+    assert found == expected
+
+
+def test_the_fastest_of_a_small_space_is_chosen() -> None:
+    """Against the simulation of every plan that fits."""
+    run = open_run(4, activation_recompute="none")
+    ranked = rank(run)
+    assert (np.diff(ranked.estimates_s) >= 0).all()
+    assert (ranked.memory_bytes <= run.cluster.gpu.memory_bytes).all()
+    fastest_s = min(simulate_gpu(_only(run, ranked.plans, place)).step_time_s for place in range(60))
+    assert simulate_gpu(run).step_time_s <= fastest_s * (1 + 1e-3)
+
+
+def _only(run: GPURun, plans: Plans, place: int) -> GPURun:
+    """The run with one plan written out."""
+    spread = {
+        "tensor_parallel_size": int(plans.tensor[place]),
+        "pipeline_parallel_size": int(plans.pipeline[place]),
+        "data_parallel_size": int(plans.data[place]),
+        "virtual_pipeline_size": int(plans.chunks[place]),
+        "zero_stage": int(plans.zero_stage[place]),
+        "sequence_parallel": bool(plans.sequence_parallel[place]) if plans.tensor[place] > 1 else "auto",
+        "expert_parallel_size": 1,
+    }
+    micro = run.training.model_copy(update={"micro_batch_size": int(plans.micro_batch_size[place])})
+    chosen = ParallelismSpec(**{**run.parallelism.model_dump(), **spread})
+    return replace(run, training=micro, parallelism=chosen)
+
+
+SAMPLE = (
+    "sc21t1-01",
+    "sc21t1-04",
+    "sc21t1-07",
+    "kort5-22B-selsp",
+    "vtrain-m-0053",
+    "mpt-078",
+    "neox20b",
+    "vtrain-s-0709",
+)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLE if name in ROWS])
+def test_the_chosen_plan_is_never_slower_than_the_published_one(name: str) -> None:
+    published = run_of(ROWS[name])
+    free = replace(
+        published,
+        training=published.training.model_copy(update={"micro_batch_size": "auto"}),
+        parallelism=ParallelismSpec(**{**published.parallelism.model_dump(), **OPEN, "context_parallel_size": 1}),
+    )
+    assert simulate_gpu(free).step_time_s <= simulate_gpu(published).step_time_s * (1 + 1e-9)
+
+
+def test_hybrid_shard_shares_among_its_group() -> None:
+    run = gpu_run(cluster={"num_gpus": 32}, parallelism={"zero_stage": 3, "shard_group_size": 8})
+    assert candidates(run).shard.tolist() == [8]
+    whole, shared = (
+        simulate_gpu(gpu_run(cluster={"num_gpus": 32}, parallelism={"zero_stage": 3, "shard_group_size": size}))
+        for size in ("auto", 8)
+    )
+    # parameters come from inside the node, and more of them lie there
+    assert one(shared.times.gather_s) < one(whole.times.gather_s)
+    assert one(shared.memory.weights) == pytest.approx(4 * one(whole.memory.weights))
+
+
+def test_the_whole_space_of_175b_on_1024_gpus_is_ranked() -> None:
+    """So many plans that loops over them would take hours; ``benchmarks/speed`` times it."""
+    table = {
+        "model": {"name": "gpt3-175b"},
+        "training": {"sequence_length": 2048, "global_batch_size": 1536},
+        "cluster": {"name": "selene", "num_gpus": 1024},
+        "parallelism": {**OPEN, "context_parallel_size": 1},
+    }
+    run = any_from_table(table)
+    assert isinstance(run, GPURun)
+    ranked = rank(run)
+    assert ranked.num_plans > 5_000
+    assert 0 < len(ranked.plans.tensor) < ranked.num_plans
+    assert_sound(run, ranked.plans)
