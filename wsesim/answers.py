@@ -53,12 +53,14 @@ def _ranged(key: str, value: Range | None) -> dict[str, Any]:
     return {key: None if value is None else value.value, f"{key}_range": bounds}
 
 
-def assumptions_of(origins: Mapping[str, Origin], in_use: Callable[[str], bool]) -> tuple[Assumption, ...]:
-    """Every calibrated or assumed number that had a part in a run, in SI units."""
+def assumptions_of(
+    origins: Mapping[str, Origin], in_use: Callable[[str], bool], *, of_lifetime: bool = False
+) -> tuple[Assumption, ...]:
+    """Every calibrated or assumed number that had a part in a run's steps, or in its lifetime, in SI units."""
     found = []
     for key, origin in origins.items():
         status = status_of(origin)
-        if status in UNCERTAIN and not key.startswith(OF_LIFETIMES) and in_use(key):
+        if status in UNCERTAIN and key.startswith(OF_LIFETIMES) == of_lifetime and in_use(key):
             value = origin.value
             if isinstance(value, str):
                 value = parse_quantity(value, unit_of_field(key))
