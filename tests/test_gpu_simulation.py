@@ -246,3 +246,20 @@ def test_a_trace_has_the_jobs_of_its_shape() -> None:
     forward = [span for span in found.trace if span.kind == "forward"]
     assert len(forward) == shape.num_stages * found.num_simulated
     assert isinstance(found.times.forward, Pass)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parallelism"),
+    [
+        ("context", {"tensor_parallel_size": 4, "context_parallel_size": 2}),
+        ("context", {"context_parallel_size": 8}),
+        ("tied embedding", {"tensor_parallel_size": 2, "pipeline_parallel_size": 4}),
+        ("data", {"zero_stage": 3}),
+    ],
+)
+def test_a_job_inside_a_node_does_not_need_the_network(kind: str, parallelism: dict[str, Any]) -> None:
+    slow, fast = (
+        simulate_gpu(gpu_run(cluster={"node_network_bytes_per_s": rate}, parallelism=parallelism))
+        for rate in ("1 GB/s", "1000 GB/s")
+    )
+    assert slow.step_time_s == fast.step_time_s

@@ -197,7 +197,7 @@ def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
     cluster, attention = run.cluster, kernels.attention_backward if backward else kernels.attention_forward
     _, key = kernels.widths(run.model)
     sent = 2.0 * split.tokens * key / split.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
-    step_s = send_time_s(cluster, sent, plans.tensor * plans.context)
+    step_s = send_time_s(cluster, sent, plans.tensor * plans.context - 1)  # the ring closes from the last to the first
     hidden_s = kernels_time_s(run, attention(run.model, split), backward=backward)
     exposed_s = np.maximum(0.0, (plans.context - 1) * step_s - hidden_s)
     return np.where(plans.context > 1, exposed_s + 0.5 * cluster.gpu.calibration.collective_latency_s, 0.0)
@@ -334,7 +334,8 @@ def _beside(
 
 def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
     distance = plans.tensor * plans.context * plans.data * np.maximum(1, plans.pipeline - 1)
-    pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), distance)
+    domain = run.cluster.domain_size
+    pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), np.where(distance < domain, 1, domain))
     time_s = all_reduce_time_s(run.cluster, pair, parameters * reduction_bytes(run))
     return np.where((plans.pipeline > 1) & run.model.tie_embeddings, time_s, 0.0)
 
