@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsesim.config import catalogue
 from wsesim.config.loader import load_system
 from wsesim.config.system import CalibrationSpec
+from wsesim.report import gpu_validation, gpu_validation_part
+from wsesim.report.markdown import markdown_table
 from wsesim.units import show, unit_of_field
 from wsesim.validation.calibrate import FEWEST_ROWS, RATE_KEYS
+from wsesim.validation.gpu_predict import Prediction as GPUPrediction
 from wsesim.validation.losses import TOLERANCE, predict_losses
 from wsesim.validation.measurements import Measurement, published
 from wsesim.validation.predict import TOLERANCES, Prediction, predict_all, summarize
@@ -19,8 +22,9 @@ INTRODUCTION = """\
 # Validation
 
 What was measured, what wsesim says, and the difference. This page is written by
-`python -m wsesim.report.validation_page docs/validation.md` from `benchmarks/published/cerebras.csv`
-and the shipped calibration; a test holds it to be current. `wsesim validate` prints the same numbers.
+`python -m wsesim.report.validation_page docs/validation.md` from the tables in `benchmarks/published`
+and the shipped calibrations; a test holds it to be current. `wsesim validate` prints the same numbers.
+Wafer-scale systems come first, [GPU clusters](#gpu-clusters) behind them.
 
 How to read it:
 
@@ -63,22 +67,6 @@ Pile test loss of the same seven models. The law was fitted to these models by i
 misses them by up to 0.07 nats per token (the two smallest most), because the points scatter around any smooth curve of compute.
 wsesim gives the published law as it is and corrects nothing per model. Tolerance {TOLERANCE} nats per token.
 """
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; columns of numbers to the right.
-
-    Examples
-    --------
-    >>> print(markdown_table(["set", "n"], [["usc", "4"]]))
-    | set | n |
-    |---|---:|
-    | usc | 4 |
-    """
-    held = [list(row) for row in rows]
-    numeric = [all(row[i][:1] in "+-0123456789" for row in held if row[i]) for i in range(len(header))]
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("---:" if right else "---" for right in numeric) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in held])
 
 
 def _sets(predictions: Sequence[Prediction]) -> str:
@@ -166,8 +154,8 @@ def _sources(measurements: Sequence[Measurement]) -> str:
     return "## Sources\n\n" + "\n".join(lines) + "\n"
 
 
-def page() -> str:
-    """The whole page."""
+def page(gpus: Sequence[GPUPrediction]) -> str:
+    """The whole page, with predictions of all published rows of GPU clusters."""
     measurements = published()
     predictions = predict_all(measurements)
     mean, worst = TOLERANCES["validation"]
@@ -187,9 +175,10 @@ def page() -> str:
         _losses(),
         _rows(predictions),
         _sources(measurements),
+        gpu_validation_part.part(gpus),
     ]
     return "\n".join(parts)
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    Path(sys.argv[1]).write_text(page(gpu_validation.predict(gpu_validation.rows_of(None))), encoding="utf-8")

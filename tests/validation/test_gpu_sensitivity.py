@@ -1,0 +1,51 @@
+"""Many constants at once give what each gives alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from wsesim.schedules.gpu_closed_form import step_time_s
+from wsesim.schedules.gpu_times import times_of
+from wsesim.validation.gpu_measurements import published
+from wsesim.validation.gpu_predict import run_of, with_constants
+from wsesim.validation.gpu_sensitivity import FLASH, flash_ranges, plan_of, ranges, sensitivities, variants_s
+
+ROWS = {row.id: row for row in published()}
+
+
+@pytest.mark.parametrize("name", ["sc21t1-06", "vtrain-s-0095", "mpt-100", "dgxc-v25.04.02-l70b-bf16-01", "llama1-65b"])
+def test_variants_are_each_of_them_alone(name: str) -> None:
+    run = run_of(ROWS[name])
+    plan, ends = plan_of(run), ranges()
+    flash = flash_ranges(ROWS[name].cluster)
+    found = variants_s(run, plan, flash)
+    assert found.shape == (1 + 2 * (len(ends) + 1),)
+    assert found[0] == pytest.approx(float(np.ravel(step_time_s(run, plan, times_of(run, plan)))[0]))
+    for place, (key, pair) in enumerate(ends.items()):
+        for side, end in enumerate(pair):
+            alone = replace(run, cluster=with_constants(run.cluster, **{key: end}))
+            expected = float(np.ravel(step_time_s(alone, plan, times_of(alone, plan)))[0])
+            assert found[1 + 2 * place + side] == pytest.approx(expected, rel=1e-12), key
+    for side in (0, 1):
+        gpu = run.cluster.gpu.model_copy(update={key: pair[side] for key, pair in flash.items()})
+        alone = replace(run, cluster=run.cluster.model_copy(update={"gpu": gpu}))
+        expected = float(np.ravel(step_time_s(alone, plan, times_of(alone, plan)))[0])
+        assert found[-2 + side] == pytest.approx(expected, rel=1e-12)
+
+
+def test_every_assumed_constant_is_varied_and_no_fitted_one() -> None:
+    found = sensitivities([ROWS["sc21t1-01"], ROWS["sc21t1-04"]])
+    keys = [one.key for one in found.constants]
+    assert set(keys) == {*ranges(), FLASH}
+    assert {"memory_efficiency", "launch_latency_s", "network_efficiency", "overlap_slowdown"} < set(keys)
+    assert "gemm_efficiency" not in keys
+    for one in found.constants:
+        assert set(one.mape) == {"sc21-table1"}
+    # a slower memory makes every step longer, and these are predicted too fast
+    (memory,) = [one for one in found.constants if one.key == "memory_efficiency"]
+    low, high = memory.mape["sc21-table1"]
+    assert low < found.shipped["sc21-table1"] < high
+    assert set(found.estimates_s) == {"sc21t1-01", "sc21t1-04"}
