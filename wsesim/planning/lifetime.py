@@ -333,7 +333,7 @@ def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
     Examples
     --------
     >>> round(daly_interval_s(50.0, 10_000.0), 1)
-    967.0
+    966.9
 
     References
     ----------
