@@ -74,11 +74,11 @@ def test_float32_keeps_twice_the_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "chunks", "batch", "held"),
-    [("1f1b", 1, 64, 4), ("1f1b", 1, 3, 3), ("1f1b", 2, 64, 5.5), ("gpipe", 1, 64, 64)],
+    ("schedule", "chunks", "batch", "held", "held_last"),
+    [("1f1b", 1, 64, 4, 1), ("1f1b", 1, 3, 3, 1), ("1f1b", 2, 64, 5.5, 2.5), ("gpipe", 1, 64, 64, 64)],
 )
-def test_the_first_stage_holds_micro_batches(schedule: str, chunks: int, batch: int, held: float) -> None:
-    """As many as stages with 1F1B, p (1 + (p - 1) / (p v)) interleaved, all of them with GPipe."""
+def test_stages_hold_micro_batches(schedule: str, chunks: int, batch: int, held: float, held_last: float) -> None:
+    """The first as many as stages with 1F1B, p (1 + (p - 1) / (p v)) interleaved; all of them with GPipe; the last fewer."""
     found = gpu_run(
         training={"global_batch_size": batch},
         cluster={"num_gpus": 4},
@@ -87,7 +87,9 @@ def test_the_first_stage_holds_micro_batches(schedule: str, chunks: int, batch: 
     plan = plan_of(found)
     assert one(in_flight(found, plan)) == held
     each = one(block_activation_bytes(found, plan, recompute=0))
-    assert one(activation_bytes_of_gpu(found, plan)) == pytest.approx(max(held * 2 * each, 2 * each + 6 * S * 32_000))
+    assert one(in_flight(found, plan, on_last=True)) == held_last
+    last = held_last * 2 * each + 6 * S * 32_000
+    assert one(activation_bytes_of_gpu(found, plan)) == pytest.approx(max(held * 2 * each, last))
 
 
 # States

@@ -219,12 +219,19 @@ def test_an_interleaved_chunk_is_reduced_from_its_last_micro_batch_on() -> None:
 @pytest.mark.parametrize("num_pieces", [2, 4])
 def test_of_short_gathers_only_the_first_is_exposed(num_pieces: int) -> None:
     shape = shape_of(1, 3, num_pieces=num_pieces, gathers_parameters=True, reduces=True, overlaps_reduction=True)
-    assert step_s(shape, gather=30, reduce=30) == 30 + 3 * (FORWARD + BACKWARD) + 30
+    assert step_s(shape, gather=15, reduce=15) == 15 + 3 * (FORWARD + BACKWARD) + 15
 
 
 def test_long_gathers_decide() -> None:
     shape = shape_of(1, 2, num_pieces=4, gathers_parameters=True, reduces=True, overlaps_reduction=True)
-    assert step_s(shape, gather=100, reduce=30) == 2 * 2 * 4 * 100 + BACKWARD / 4 + 30
+    # all gathers, and all reductions but the last two, one of which fits beside the last piece
+    assert step_s(shape, gather=100, reduce=30) == 2 * 2 * 4 * 100 + 6 * 30 + BACKWARD / 4 + 30
+
+
+def test_gathers_and_reductions_share_the_links() -> None:
+    shape = shape_of(1, 6, num_pieces=4, gathers_parameters=True, reduces=True, overlaps_reduction=True)
+    links_s = 6 * (2 * 4 * 100 + 4 * 100)
+    assert links_s <= step_s(shape, gather=100, reduce=100) <= links_s + BACKWARD
 
 
 def test_at_most_two_pieces_are_gathered_at_a_time() -> None:
@@ -239,7 +246,7 @@ def test_at_most_two_pieces_are_gathered_at_a_time() -> None:
 def test_shared_gradients_are_reduced_for_every_micro_batch() -> None:
     shape = shape_of(1, 3, num_pieces=4, gathers_parameters=True, reduces=True)
     events = drive(shape, numbers_of(shape, reduce=7))
-    assert len(spans(events, "reduce.0", "reduce")) == 3 * 4
+    assert len(spans(events, "gather.0", "reduce")) == 3 * 4  # on the links of the gathers
     # without overlap the stage waits for each
     assert events.step_ends_s[0][0] == 3 * (FORWARD + BACKWARD) + 3 * 4 * 7
 

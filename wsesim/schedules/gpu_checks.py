@@ -162,6 +162,15 @@ def _sharding(run: GPURun) -> None:
             f"{run.place}: parallelism.shard_group_size is {spec.shard_group_size}, which does not divide "
             f"cluster.num_gpus = {run.cluster.num_gpus}; use {nearest_divisors(run.cluster.num_gpus, spec.shard_group_size)}"
         )
+    sizes = (spec.data_parallel_size, spec.context_parallel_size)
+    if isinstance(spec.shard_group_size, int) and isinstance(sizes[0], int) and isinstance(sizes[1], int):
+        _divides(
+            run.place,
+            "shard_group_size",
+            spec.shard_group_size,
+            "data_parallel_size x context_parallel_size",
+            sizes[0] * sizes[1],
+        )
     if spec.sequence_parallel is True and spec.tensor_parallel_size == 1:
         raise ConfigError(
             f"{run.place}: parallelism.sequence_parallel is true, but tensor_parallel_size is 1 and there is nothing to "

@@ -81,14 +81,15 @@ def activation_bytes_of_gpu(run: GPURun, plans: Plans) -> Array:
     split = split_of(run, plans)
     logits = LOGIT_COPIES_BYTES * split.tokens * run.model.vocab_size / plans.tensor
     first = in_flight(run, plans) * blocks * kept + running
-    last = np.minimum(plans.num_micro_batches, 1) * blocks * kept + running + logits
+    last = in_flight(run, plans, on_last=True) * blocks * kept + running + logits
     return np.where(plans.pipeline > 1, np.maximum(first, last), first + logits)
 
 
-def in_flight(run: GPURun, plans: Plans) -> Array:
-    """Micro-batches whose activations the first stage holds (Narayanan et al. 2021, section 2.2). [-]"""
+def in_flight(run: GPURun, plans: Plans, *, on_last: bool = False) -> Array:
+    """Micro-batches whose activations the first, or the last, stage holds (Narayanan et al. 2021, section 2.2). [-]"""
     stages, chunks = plans.pipeline, plans.chunks
-    warm = np.where(chunks > 1, stages * (1.0 + (stages - 1.0) / (stages * chunks)), stages)
+    behind = 0 if on_last else stages - 1
+    warm = np.where(chunks > 1, (2.0 * behind + (chunks - 1.0) * stages + 1.0) / chunks, behind + 1.0)
     held = plans.num_micro_batches if run.parallelism.pipeline_schedule == "gpipe" else warm
     return np.minimum(held, plans.num_micro_batches)
 

@@ -84,8 +84,12 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
     alone = data * context == 1
     keeps &= ~alone | (zero == 0) | (spec.zero_stage != "auto")
     keeps &= (zero < 2) | (pipeline == 1) | (spec.zero_stage != "auto")
+    if spec.sequence_parallel is True:
+        keeps &= tensor > 1
+    if spec.shard_group_size != "auto":
+        keeps &= data * context % spec.shard_group_size == 0
     ranks = data * context
-    shard = ranks if spec.shard_group_size == "auto" else np.minimum(ranks, spec.shard_group_size)
+    shard = ranks if spec.shard_group_size == "auto" else np.full_like(ranks, spec.shard_group_size)
     found = Plans(
         tensor=tensor,
         pipeline=pipeline,

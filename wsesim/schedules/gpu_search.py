@@ -136,6 +136,10 @@ def describe(plans: Plans, place: int) -> str:
         ("micro_batch_size", plans.micro_batch_size, 0),
     )
     said = [f"{name} = {int(values[place])}" for name, values, silent in names if int(values[place]) != silent]
+    if int(plans.tensor[place]) > 1:
+        said.append(f"sequence_parallel = {str(bool(plans.sequence_parallel[place])).lower()}")
+    if int(plans.shard[place]) not in (1, int(plans.data[place] * plans.context[place])):
+        said.append(f"shard_group_size = {int(plans.shard[place])}")
     return ", ".join([*said, f'activation_recompute = "{RECOMPUTE[int(plans.recompute[place])]}"'])
 
 

@@ -278,6 +278,7 @@ def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
     """A micro-batch's activations to the next stage: each rank of the tensor-parallel group sends its share."""
     width = split.tokens * run.model.hidden_size * activation_bytes(run)
     distance = plans.tensor * plans.context * plans.data
+    distance = np.where(distance * plans.pipeline <= run.cluster.domain_size, distance, run.cluster.domain_size)
     sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
     whole_s = all_gather_time_s(run.cluster, group_of(run.cluster, plans.tensor, 1), width)
     together_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s)

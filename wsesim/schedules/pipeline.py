@@ -12,15 +12,15 @@ time. Nothing sums up a bubble: stages wait for one another.
 One GPU stands for all that do the same: its data-parallel copies and tensor-parallel peers are in
 the durations. A chunk's gradient is reduced bucket by bucket (here: piece by piece) while the last
 micro-batch still goes backward, or when all is done. Parameters that are shared out (ZeRO-3, FSDP)
-are gathered ahead of each piece in each pass, and each micro-batch's gradient is reduced. Then the
+are gathered ahead of each piece in each pass, and each micro-batch's gradient is reduced, behind
+the next gather, as both use the same links. Then the
 stages that share a tied embedding add up its gradient, all agree on the norm, and each updates its
 parameters and gathers what others updated (ZeRO-1 and 2). A step begins when all of it is done.
 
 Everything of one step is one micro-batch of the engine.
 
-Not modelled: reductions, gathers and sends that share
-a link; parameters that stay gathered from a forward to the next backward pass; gathers after the
-update that go on behind the next forward pass.
+Not modelled: reductions and sends that share a link; parameters that stay gathered from a
+forward to the next backward pass; gathers after the update that go on behind the next forward pass.
 
 References
 ----------
@@ -165,6 +165,9 @@ class Pipeline:
         self.stages = [Worker(f"stage.{stage}", notes_waits=True) for stage in stages]
         self.reducers = [Worker(f"reduce.{stage}") for stage in stages]
         self.gatherers = [Worker(f"gather.{stage}") for stage in stages]
+        if shape.gathers_parameters:
+            self.reducers = self.gatherers  # both use the same links
+        self.held_back: dict[int, tuple[Task, int]] = {}
         self.links = {
             direction: [Worker(f"{direction}_link.{stage}") for stage in stages]
             for direction in ("forward", "backward")
@@ -178,6 +181,8 @@ class Pipeline:
     def write(self) -> Program:
         """The whole program."""
         self.passes()
+        for stage in list(self.held_back):
+            self.reduce_held_back(stage)
         if self.shape.reduces and not (self.shape.overlaps_reduction or self.shape.gathers_parameters):
             for stage in range(self.shape.num_stages):
                 self.reduce_all(stage)
@@ -235,10 +240,13 @@ class Pipeline:
         for _ in range(shape.pieces[task.chunk] if is_cut else 1):
             if shape.gathers_parameters:
                 needs.append(self.gather(stage, task))
+                self.reduce_held_back(stage)
             frees = self.rooms[stage] if shape.gathers_parameters else None
             job = self.do(self.stages[stage], task.direction, task, duration=duration, needs=needs, frees=frees)
             needs = []
-            if reduces:
+            if reduces and shape.gathers_parameters and shape.overlaps_reduction:
+                self.held_back[stage] = (task, job)
+            elif reduces:
                 self.reduce(stage, task, job)
         if task.direction == "backward":
             self.last_backward[stage] = job
@@ -255,6 +263,11 @@ class Pipeline:
         """The parameters of a piece are gathered, not too far ahead of their use."""
         worker, room = self.gatherers[stage], self.rooms[stage]
         return Need(self.do(worker, "gather", task, duration=("gather_s", task.chunk), room=room), DATA_PARALLEL)
+
+    def reduce_held_back(self, stage: int) -> None:
+        """A gradient is reduced behind the next gather, which the stage waits for sooner."""
+        if stage in self.held_back:
+            self.reduce(stage, *self.held_back.pop(stage))
 
     def reduce(self, stage: int, task: Task, made: int) -> None:
         """The gradient of a piece is reduced while the stage goes on, or waits where nothing overlaps."""
