@@ -9,9 +9,11 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import simpy
 from rich.console import Console
@@ -191,6 +193,49 @@ def processes() -> Table:
     return table
 
 
+def sweeps() -> Table:
+    """Whole `wsesim sweep` processes with their ledger and table, on one core and on two."""
+    table = table_of("sweep", "workers", "whole process", "points/s", "processor time", "over one core")
+    one_of = "cluster.system.calibration.gemm_efficiency=0.2..0.3999+"
+    cases = {
+        "2,000 variations of 13B": (2_000, [f"{one_of}0.0001"]),
+        "10,000 points of 13B": (10_000, [f"{one_of}0.0002", "cluster.num_systems=1..6,8..10,12"]),
+    }
+    for name, (points, vary) in cases.items():
+        alone = 0.0
+        for workers in (1, 2):
+            spent, busy = _sweep_s(points, vary, workers)
+            alone = alone or spent
+            cells = (f"{points / spent:,.0f}", show(busy, "s"), f"{alone / spent:.2f} x")
+            table.add_row(name, str(workers), show(spent, "s"), *cells)
+    return table
+
+
+def _sweep_s(points: int, vary: list[str], workers: int) -> tuple[float, float]:
+    """Time of a sweep from the command to the end of the process, and of all processors. [s]"""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out.csv")
+        command = [
+            sys.executable,
+            "-m",
+            "wsesim",
+            "sweep",
+            "andromeda_13b",
+            "--workers",
+            str(workers),
+            "--out",
+            str(out),
+        ]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        started = time.perf_counter()
+        subprocess.run(
+            command + [word for one in vary for word in ("--vary", one)], check=True, stderr=subprocess.DEVNULL
+        )
+        spent, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert len(out.read_text(encoding="utf-8").splitlines()) == points + 1
+    return spent, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def _process_s(command: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -199,5 +244,5 @@ def _process_s(command: list[str]) -> float:
 
 if __name__ == "__main__":
     console = Console(width=110)
-    for part in (simulations, event_loop, many, all_different, gpu_pipelines, processes):
+    for part in (simulations, event_loop, many, all_different, gpu_pipelines, processes, sweeps):
         console.print(part(), "")

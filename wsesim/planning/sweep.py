@@ -109,29 +109,42 @@ class _Batch:
     attempts: int = 0
 
 
+@dataclass(frozen=True)
+class _Points:
+    """Every point of a sweep with its key in the ledger; `about` has the kind of its cluster, and which files it names."""
+
+    variations: Variations
+    keys: tuple[str, ...]
+    points: list[tuple[str, Point]]
+    about: dict[str, tuple[str | None, int]]
+
+
+def _points(variations: Variations, values: Mapping[str, Sequence[Any]]) -> _Points:
+    """The cross product; refuses keys that none of its runs has."""
+    points: list[tuple[str, Point]] = []
+    about: dict[str, tuple[str | None, int]] = {}
+    for point in product(*values.values()):
+        digest, kind, files = variations.about(point)
+        key = f"{__version__}-{digest}"
+        points.append((key, point))
+        about[key] = kind, files
+    kinds = {kind for kind, _ in about.values() if kind is not None}
+    for name in values:
+        check_key(name, kinds or ("wafer_scale", "gpu"))
+    return _Points(variations, tuple(values), points, about)
+
+
 class _Job:
     """A sweep on its way."""
 
-    def __init__(self, variations: Variations, values: Mapping[str, Sequence[Any]], ledger: Ledger) -> None:
-        self.variations, self.ledger = variations, ledger
-        self.keys = tuple(values)
-        self.points: list[tuple[str, Point]] = []
-        self.about: dict[str, tuple[str | None, int]] = {}
-        for point in product(*values.values()):
-            digest, kind, files = variations.about(point)
-            key = f"{__version__}-{digest}"
-            self.points.append((key, point))
-            self.about[key] = kind, files
-        self._check_keys({kind for kind, _ in self.about.values() if kind is not None})
+    def __init__(self, found: _Points, ledger: Ledger) -> None:
+        self.variations, self.keys, self.points, self.about = found.variations, found.keys, found.points, found.about
+        self.ledger = ledger
         self.pending = dict(self.points)
         self.num_points = len(self.pending)
         self.num_evaluated = 0
         for key in ledger.finished(self.pending):
             del self.pending[key]
-
-    def _check_keys(self, kinds: set[str]) -> None:
-        for key in self.keys:
-            check_key(key, kinds or ("wafer_scale", "gpu"))
 
     @property
     def num_finished(self) -> int:
@@ -354,8 +367,9 @@ def sweep(
         check_key(key, ("wafer_scale", "gpu"))
     if ledger is None and out is not None:
         ledger = ledger_beside(out)
+    points = _points(variations, values)
     with Ledger(Path(ledger) if ledger is not None else None) as book:
-        job = _Job(variations, values, book)
+        job = _Job(points, book)
         word = run.name if isinstance(run, Run | GPURun) else "table" if isinstance(run, dict) else str(run)
         book.note_sweep(_identity(values, job.points), word, values, settings, job.points)
         _run(job, executor, workers, out, progress)
