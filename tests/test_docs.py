@@ -51,7 +51,9 @@ SHOWN = (PIP_LINES[0].split(" && ")[1], "wsesim compare andromeda_13b gpt3_13b_2
 FOREIGN = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
 """Files that examples take for granted, and their stand-ins in tests/config/data."""
 
-WRITTEN_BY_EXAMPLES = ("my_calibration.toml", "log_calibration.toml")
+WRITTEN_BY_EXAMPLES = ("my_calibration.toml", "log_calibration.toml", "scaling.csv")
+QUIET = ("wsesim sweep", "wsesim ledger export", "wsesim ledger clean")
+"""Commands whose answer is a file."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"`([\w./-]+)`:\n\n$")
 
@@ -140,7 +142,7 @@ def outputs(checkout: Path) -> dict[str, str]:
 
 
 def test_every_command_in_the_docs_runs(outputs: dict[str, str]) -> None:
-    assert all(outputs.values())
+    assert all(shown for command, shown in outputs.items() if not command.startswith(QUIET))
 
 
 def test_installation_is_exactly_these_two_lines() -> None:

@@ -416,6 +416,81 @@ def portfolio(
     report.check(found)
 
 
+@app.command()
+def sweep(
+    run: RunArgument,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="KEY=VALUES",
+            help="Values of one key: 1,2,4 or 1..16 or 1..192*2 (doubling) or 0.5..0.9+0.1 (steps). Repeatable: all "
+            "combinations are run.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Table of all points: .csv, or .parquet.")],
+    settings: Settings = None,
+    executor: Annotated[
+        str, typer.Option(help="local processes, dask (a local cluster), or dask://HOST:PORT of a scheduler.")
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes; all cores when left out.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keeps finished points; FILE.ledger beside --out when left out.")
+    ] = None,
+) -> None:
+    """All combinations of some settings, in parallel; what is finished is kept, and a repeated sweep goes on."""
+    from wsesim.report import sweep as report
+
+    result = report.run_sweep(run, vary, settings or (), out, ledger, executor, workers)
+    report.print_summary(result, out)
+
+
+ledger_app = typer.Typer(help="Sweeps that a ledger holds: list, export, clean.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+LedgerArgument = Annotated[Path, typer.Argument(metavar="LEDGER", help="Ledger of sweeps, for example out.csv.ledger.")]
+SweepName = Annotated[
+    str | None, typer.Option("--sweep", metavar="NAME", help="As `wsesim ledger list` shows it, or its start.")
+]
+
+
+@ledger_app.command(name="list")
+def ledger_list(ledger: LedgerArgument, json: AsJson = False) -> None:
+    """The sweeps of a ledger, and how far each is."""
+    from wsesim.report import sweep as report
+
+    if json:
+        _print_json(report.ledger_dict(ledger))
+    else:
+        report.print_ledger(_console(), ledger)
+
+
+@ledger_app.command(name="export")
+def ledger_export(
+    ledger: LedgerArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Table to write: .csv, or .parquet.")],
+    sweep: SweepName = None,
+) -> None:
+    """Write the finished points of a sweep, also of one that is still running; the last one when none is named."""
+    from wsesim.report import sweep as report
+
+    rows = report.export(ledger, out, sweep)
+    typer.echo(f"{out}: {rows:,} points", err=True)
+
+
+@ledger_app.command(name="clean")
+def ledger_clean(
+    ledger: LedgerArgument,
+    failures: Annotated[bool, typer.Option("--failures", help="Points without an answer, to run them again.")] = False,
+    old_versions: Annotated[bool, typer.Option("--old-versions", help="What other versions of wsesim made.")] = False,
+    sweep: SweepName = None,
+) -> None:
+    """Remove points from a ledger, and give back their space."""
+    from wsesim.report import sweep as report
+
+    removed = report.clean(ledger, failures=failures, old_versions=old_versions, sweep_name=sweep)
+    typer.echo(f"{ledger}: {removed:,} points removed", err=True)
+
+
 def _prepare_streams() -> None:
     """Let no character fail that the terminal cannot show, and no stream that was closed."""
     for name in ("stdout", "stderr"):
