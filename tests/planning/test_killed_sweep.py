@@ -23,8 +23,8 @@ POINTS = 30 * 3 * 9
 KILLS_AT_ROWS, KILLS_AT_START = 4, 2
 
 
-def start(folder: Path, out: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *ARGUMENTS, "--out", out]
+def start(folder: Path, out: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *ARGUMENTS, "--out", out, *more]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -90,6 +90,15 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     assert process.returncode == 0, words
     assert f"{POINTS:,} points, {POINTS:,} with an answer" in words
     with Ledger(tmp_path / "a.csv.ledger") as book:
+        assert list(book.evaluations().values()) == [1] * POINTS
+
+
+def test_two_processes_work_on_one_ledger(tmp_path: Path) -> None:
+    both = [start(tmp_path, out, "--ledger", "both.ledger") for out in ("a.csv", "b.csv")]
+    words = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], words
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    with Ledger(tmp_path / "both.ledger") as book:
         assert list(book.evaluations().values()) == [1] * POINTS
 
 

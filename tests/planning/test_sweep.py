@@ -133,7 +133,7 @@ class Dying(Here):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Die at a point."""
-        if any(point[0] == 2 for point in args[1]):
+        if any(point[0] == 2 for point in args[2]):
             return super().submit(_die)
         return super().submit(fn, *args, **kwargs)
 

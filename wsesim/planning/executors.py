@@ -38,9 +38,14 @@ def num_cores() -> int:
 
 
 def local_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes of this machine. They start as copies where the system can, for what is imported is not imported again."""
+    """Processes of this machine, already started.
+
+    They are copies of this one where the system can, for what is imported need not be imported again.
+    """
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(os.getpid(),))
+    submit_quietly(pool, int)  # copies are made at the first call: before a progress bar has a thread
+    return pool
 
 
 def submit_quietly(executor: Executor, *call: Any) -> Future[Any]:

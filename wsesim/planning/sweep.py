@@ -87,11 +87,11 @@ class SweepResult:
 
     def to_csv(self, path: str | Path) -> None:
         """Write a CSV file."""
-        table.write(Path(path).with_suffix(".csv"), self.rows, self.keys)
+        table.write(Path(path), self.rows, self.keys, ".csv")
 
     def to_parquet(self, path: str | Path) -> None:
         """Write a Parquet file; needs the extra ``wsesim[parquet]``."""
-        table.write(Path(path).with_suffix(".parquet"), self.rows, self.keys)
+        table.write(Path(path), self.rows, self.keys, ".parquet")
 
     def to_pandas(self) -> pandas.DataFrame:
         """All rows as a data frame; needs the extra ``wsesim[pandas]``."""
@@ -198,8 +198,10 @@ def rows_of(ledger: Ledger, keys: Sequence[str], points: Sequence[tuple[str, Seq
 class _Loop:
     """Keeps workers busy until nothing is left to do."""
 
-    def __init__(self, job: _Job, runs: bytes, executor: Executor, workers: int, tell: Callable[[str], None]) -> None:
-        self.job, self.runs, self.executor, self.workers, self.tell = job, runs, executor, workers, tell
+    def __init__(self, job: _Job, executor: Executor, workers: int, tell: Callable[[str], None]) -> None:
+        self.job, self.executor, self.workers, self.tell = job, executor, workers, tell
+        self.runs = pickle.dumps(job.variations)
+        self.is_own = False
         self.waiting = job.batches(workers)
         self.elsewhere: dict[str, Point] = {}
         self.running: dict[Future[list[Outcome]], _Batch] = {}
@@ -225,7 +227,7 @@ class _Loop:
         mine = _Batch({key: point for key, point in batch.points.items() if key in ours}, batch.attempts)
         if mine.points:
             try:
-                future = submit_quietly(self.executor, evaluate, self.runs, list(mine.points.values()))
+                future = submit_quietly(self.executor, evaluate, self.runs, __version__, list(mine.points.values()))
             except BrokenExecutor as error:
                 future = Future()
                 future.set_exception(error)
@@ -234,14 +236,27 @@ class _Loop:
     def _finish(self, future: Future[list[Outcome]], batch: _Batch) -> None:
         try:
             outcomes = future.result()
-        except (Exception, CancelledError) as error:
+        except (BrokenExecutor, CancelledError) as error:
             self._worker_died(error, batch)
-            return
-        self.job.keep(dict(zip(batch.points, outcomes, strict=True)))
+        except InputError:
+            raise
+        except Exception as error:
+            if type(error).__name__ != "KilledWorker":  # of Dask, which is not imported here
+                raise InputError(
+                    f"a worker cannot evaluate anything ({type(error).__name__}: {error}); is the same version of wsesim "
+                    "installed where it runs? Finished rows are kept"
+                ) from error
+            self._worker_died(error, batch)
+        else:
+            self.job.keep(dict(zip(batch.points, outcomes, strict=True)))
 
     def _worker_died(self, error: BaseException, batch: _Batch) -> None:
         """Try again, in halves; a point that takes its worker down again and again is a row."""
-        if isinstance(error, BrokenExecutor) and getattr(self.executor, "_broken", False):
+        if getattr(self.executor, "_broken", False):
+            if not self.is_own:
+                raise InputError(
+                    f"the executor is broken ({error}); finished rows are kept: repeat the sweep with a new one"
+                )
             self.executor = local_pool(self.workers)
         if len(batch.points) == 1 and batch.attempts >= MOST_ATTEMPTS:
             words = f"the process that ran it died ({type(error).__name__}), {MOST_ATTEMPTS} times; out of memory?"
@@ -276,12 +291,6 @@ def _executor(word: str | Executor, workers: int | None, num_batches: int) -> It
         yield Here(), 1
     else:
         yield local_pool(workers or num_cores()), workers or num_cores()
-
-
-def _end(executor: Executor, given: str | Executor) -> None:
-    """Let local processes go; what they still do is lost, and nobody was told of it."""
-    if executor is not given and not isinstance(given, Executor) and given == "local":
-        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _as_variations(
@@ -336,7 +345,8 @@ def sweep(
     executor
         "local", "dask", "dask://HOST:PORT", or any `concurrent.futures.Executor`.
     workers
-        Processes; all cores by default. [-]
+        Processes; all cores by default. Outside Linux they import the program that calls this, which then needs
+        the usual ``if __name__ == "__main__":``. [-]
     progress
         Called after every batch.
 
@@ -396,13 +406,16 @@ def _run(job: _Job, executor: str | Executor, workers: int | None, out: Path | N
             table.write(out, job.rows(), job.keys)
             written_s = time.monotonic()
 
-    tell("")
     if not job.pending:
+        tell("")
         return
     wanted = workers or num_cores()
     with _executor(executor, workers, len(job.batches(wanted))) as (found, calls):
-        loop = _Loop(job, pickle.dumps(job.variations), found, calls, tell)
+        tell("")
+        loop = _Loop(job, found, calls, tell)
+        loop.is_own = executor == "local"
         try:
             loop.run()
         finally:
-            _end(loop.executor, executor)
+            if loop.is_own:  # what local processes still do is lost, and nobody was told of it
+                loop.executor.shutdown(wait=False, cancel_futures=True)

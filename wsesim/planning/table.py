@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import importlib.util
 import os
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsesim.errors import InputError
+from wsesim.planning.ledger import is_alive
 from wsesim.planning.workers import ANSWERS
 
 Row = dict[str, Any]
@@ -49,18 +51,27 @@ def check_out(out: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=out.parent):
             pass
+        _remove_leftovers(out)
     except OSError as error:
         raise InputError(
             f"--out {out}: cannot be written ({error.strerror}); check the permissions of {out.parent}"
         ) from None
 
 
-def write(out: Path, rows: Sequence[Row], keys: Sequence[str]) -> None:
-    """Write a table beside the old one, and put it in its place when it is complete."""
+def _remove_leftovers(out: Path) -> None:
+    """Halves of a table that a process left when it was killed."""
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        pid = path.name.split(".")[-2]
+        if pid.isdigit() and not is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def write(out: Path, rows: Sequence[Row], keys: Sequence[str], kind: str = "") -> None:
+    """Write a table beside the old one, and put it in its place when it is complete; `kind` as a suffix."""
     columns = columns_of(rows, keys)
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        if out.suffix == ".parquet":
+        if (kind or out.suffix) == ".parquet":
             _write_parquet(beside, rows, columns)
         else:
             _write_csv(beside, rows, columns)

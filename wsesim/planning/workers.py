@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from wsesim import __version__
 from wsesim.config.loader import GPURun, Run
 from wsesim.config.variations import Variations
-from wsesim.errors import WsesimError
+from wsesim.errors import InputError, WsesimError
 from wsesim.gpu_results import GPUResult, simulate_gpu_run
 from wsesim.results import Result, simulate_many
 from wsesim.schedules.checks import check
@@ -98,13 +99,15 @@ def _read(runs: bytes) -> Variations:
     return found
 
 
-def evaluate(runs: bytes, points: Sequence[Sequence[Any]]) -> list[Outcome]:
+def evaluate(runs: bytes, version: str, points: Sequence[Sequence[Any]]) -> list[Outcome]:
     """Simulate points of a sweep.
 
     Parameters
     ----------
     runs
         A pickled `Variations`.
+    version
+        Of wsesim where the sweep was started.
     points
         Values of its keys.
 
@@ -112,7 +115,16 @@ def evaluate(runs: bytes, points: Sequence[Sequence[Any]]) -> list[Outcome]:
     -------
     list of Outcome
         In the order of `points`.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        This process has another version.
     """
+    if version != __version__:
+        raise InputError(
+            f"a worker has wsesim {__version__}, and the sweep {version}; install the same version everywhere"
+        )
     variations = _read(runs)
     found: dict[int, Outcome] = {}
     wafers: dict[int, Run] = {}

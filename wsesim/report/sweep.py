@@ -7,6 +7,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from wsesim.planning.ledger import Entry, Ledger
 from wsesim.planning.sweep import SweepResult, ledger_beside, rows_of, sweep
 from wsesim.planning.table import check_out, write
 from wsesim.planning.values import parse_vary
-from wsesim.report.progress import bar
+from wsesim.report.progress import Advance, bar
 
 MOST_REASONS = 3
 LONGEST_REASON = 300
@@ -35,12 +36,15 @@ def run_sweep(
 ) -> SweepResult:
     """Sweep with a bar, and words on standard error where it is interrupted."""
     values = parse_vary(vary)
-    seen = 0
+    total, seen = math.prod(map(len, values.values())), 0
+    advance: Advance | None = None
     try:
-        with bar("sweep", math.prod(map(len, values.values()))) as advance:
+        with ExitStack() as stack:
 
             def tell(finished: int, _points: int, words: str) -> None:
-                nonlocal seen
+                nonlocal seen, advance
+                if advance is None:  # not before workers have started as copies of a process without threads
+                    advance = stack.enter_context(bar("sweep", total))
                 advance(f"sweep{words}", finished - seen)
                 seen = finished
 
