@@ -20,15 +20,18 @@ from wsesim.cli import app
 from wsesim.comparison import as_dict
 from wsesim.config.cluster import ClusterSpec, ExceptionSpec, InputSpec, MemoryXSpec, SimulationSpec, SwarmXSpec
 from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
+from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
 from wsesim.config.model import ModelSpec
 from wsesim.config.parallelism import ParallelismSpec
+from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.provenance import STATUSES
 from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.gpu_ranking import best_plans
 from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
 from wsesim.metrics.breakdown import CATEGORIES
-from wsesim.report import validation
+from wsesim.planning.lifetime import lifetime
+from wsesim.report import portfolio, validation
 from wsesim.report.compare import gather, same_time_dicts
 from wsesim.report.json import result_dict
 from wsesim.same_time import gpus_for
@@ -40,6 +43,7 @@ PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md"
 SPECS = (
     *(TrainingSpec, ModelSpec, ClusterSpec, SystemSpec, WaferSpec, CalibrationSpec),
     *(MemoryXSpec, SwarmXSpec, InputSpec, SimulationSpec, ExceptionSpec),
+    *(JobSpec, ReliabilitySpec, GPUReliabilitySpec, PortfolioSpec, PortfolioJobSpec),
     *(ParallelismSpec, GPUClusterSpec, GPUSpec, GPUSoftwareSpec, GPUCalibrationSpec),
 )
 PIP_LINES = [
@@ -97,7 +101,7 @@ def commands() -> list[tuple[str, str]]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package and its catalogue with every file that the docs write out."""
     root = tmp_path_factory.mktemp("docs") / "checkout"
-    for folder in ("wsesim", "cluster_configs", "benchmarks/published"):
+    for folder in ("wsesim", "cluster_configs", "benchmarks/published", "docs/examples"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name, stand_in in FOREIGN.items():
         shutil.copy(ROOT / "tests" / "config" / "data" / stand_in, root / name)
@@ -242,6 +246,13 @@ def test_every_key_of_the_json_of_gpu_runs_and_comparisons_is_in_the_glossary() 
     searched = same_time_dicts([gpus_for(plans[0].run, 1e9)])
     found = set(keys([result_dict(plans[0], plans=plans), as_dict(entries), searched]))
     assert found <= glossary_words(), found - glossary_words()
+
+
+def test_every_key_of_lifetimes_and_portfolios_is_in_the_glossary() -> None:
+    life = lifetime(wsesim.load("andromeda_13b"), step_time_s=7.0, replications=2).to_dict()
+    read, found = portfolio.gather(ROOT / "docs/examples/portfolio.toml", "first-come", None, None, backfill=True)
+    keys_found = set(keys(life)) | set(keys(portfolio.as_dict(read, found)))
+    assert keys_found <= glossary_words(), keys_found - glossary_words()
 
 
 def test_every_part_of_the_breakdown_is_in_the_glossary() -> None:

@@ -265,6 +265,9 @@ class GPUResult:
             ),
             "num_gpus": True,
             "max_gpus": True,
+            **dict.fromkeys(
+                ("amortization_s", "purchase_price_usd_per_gpu"), self.run.cluster.price_usd_per_gpu_hour is not None
+            ),
         }
         return not unused.get(last, False)
 

@@ -6,6 +6,7 @@ import pytest
 
 import wsesim
 from tests.builders import tiny_run
+from wsesim.errors import ConfigError
 from wsesim.metrics.training import Job, Range, job, ranged
 
 # Steps as published with each Cerebras-GPT model, and the batch they were taken with.
@@ -145,3 +146,61 @@ def test_the_authors_own_recipe_uses_their_own_count_of_compute() -> None:
     assert loss("chinchilla") == pytest.approx(1.580, abs=5e-4)
     # counted instead, 3 to 13 % apart in compute, which is at most 0.01 in loss
     assert loss(3.0e11) == pytest.approx(loss("chinchilla"), abs=0.02)
+
+
+# The building, electricity, carbon
+
+MONEY = {"pue": 1.5, "electricity_usd_per_kwh": "0.1 USD/kWh", "carbon_kg_per_kwh": "200 g/kWh", "overhead_power_w": 0}
+
+
+def test_electricity_and_carbon_are_those_of_the_building() -> None:
+    answer = tiny_job(3600.0, training={"steps": 10}, cluster={**MONEY, "system": {"power_w": "30 kW"}})
+    # 30 kW for ten hours are 300 kWh, with the building 450
+    assert answer.energy_j.value == pytest.approx(300 * 3.6e6)
+    assert answer.facility_energy_j.value == pytest.approx(450 * 3.6e6)
+    assert answer.electricity_usd is not None
+    assert answer.electricity_usd.value == pytest.approx(45.0)
+    assert answer.carbon_kg is not None
+    assert answer.carbon_kg.value == pytest.approx(90.0)
+
+
+def test_ranges_of_prices_multiply() -> None:
+    answer = tiny_job(3600.0, training={"steps": 10})
+    assert answer.electricity_usd is not None
+    # 15 kW at PUE 1.0 and 5 cents; 39 kW at 1.6 and 15 cents
+    assert answer.electricity_usd.low == pytest.approx(150 * 0.05)
+    assert answer.electricity_usd.high == pytest.approx(390 * 1.6 * 0.15)
+
+
+def test_a_cluster_that_states_none_has_none() -> None:
+    run = tiny_run()
+    nothing = dict.fromkeys(("pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh", "amortization_s"))
+    bare = wsesim.Run(run.name, run.model, run.training, run.cluster.model_copy(update=nothing))
+    answer = job(bare, 1.0)
+    assert (answer.electricity_usd, answer.carbon_kg, answer.cost_usd, answer.prices) == (None, None, None, ())
+    assert answer.facility_energy_j == answer.energy_j
+
+
+def test_prices_say_from_when_they_are() -> None:
+    prices = {price.key: price for price in tiny_job(cluster={"pue": 1.1}).prices}
+    assert prices["cluster.system.purchase_price_usd"].date == "2023-07"
+    assert (prices["cluster.pue"].status, prices["cluster.pue"].date) == ("user", "")
+    assert prices["cluster.electricity_usd_per_kwh"].status == "assumed"
+    hourly = {price.key for price in tiny_job(cluster={"price_usd_per_system_hour": 50}).prices}
+    assert "cluster.price_usd_per_system_hour" in hourly
+    assert not any("purchase" in key or "amortization" in key for key in hourly)
+
+
+def test_gpus_may_be_bought() -> None:
+    settings = ["cluster.name=dgx_a100_40gb", "cluster.num_gpus=8", "cluster.amortization_s=1 year", "training.steps=1"]
+    answer = job(wsesim.load("cerebras_gpt_111m_gpu", settings), 3600.0)
+    assert answer.cost_usd is not None
+    assert answer.cost_usd.value == pytest.approx(8 * 24.9e3 / (365 * 24))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"), [("pue", 0.5, "at least 1"), ("carbon_kg_per_kwh", "3 GB", "kg/kWh")]
+)
+def test_prices_that_cannot_be(key: str, value: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        tiny_run(cluster={key: value})
