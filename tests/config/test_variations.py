@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,21 @@ def test_the_same_run_from_a_foreign_file() -> None:
         fixed = [f"model.path={folder / name}"]
         rows = [["128", "1"], ["512", "2"], ["256", "x"], ["128", "4"]]
         compare("andromeda_13b", fixed, ["training.sequence_length", "cluster.num_systems"], rows)
+
+
+def test_a_point_costs_a_tenth_of_reading_its_files() -> None:
+    """It costs a fiftieth; the rest is for machines that are busy."""
+    keys, count = ["cluster.system.calibration.gemm_efficiency", "cluster.num_systems"], 200
+    runs = Variations.of("andromeda_13b", [], keys)
+    runs.run([0.3, 2])
+    started = time.process_time()
+    for place in range(count):
+        runs.run([0.2 + 1e-3 * place, 1 + place % 12])
+    varied_s = (time.process_time() - started) / count
+    started = time.process_time()
+    for _ in range(10):
+        load_any("andromeda_13b", [f"{keys[0]}=0.3", f"{keys[1]}=2"])
+    assert varied_s < (time.process_time() - started) / 10 / 10
 
 
 def test_units_and_defaults_make_no_other_run() -> None:

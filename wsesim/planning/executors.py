@@ -48,6 +48,13 @@ def local_pool(workers: int) -> ProcessPoolExecutor:
     return pool
 
 
+def stop(pool: Executor, *, at_once: bool) -> None:
+    """Let local processes go; at once where what they still do is of no use."""
+    for process in list((getattr(pool, "_processes", None) or {}).values()) if at_once else ():
+        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
 def submit_quietly(executor: Executor, *call: Any) -> Future[Any]:
     """Submit; Python warns of copies of a process with threads, of which ours do nothing."""
     with warnings.catch_warnings():

@@ -25,7 +25,7 @@ from wsesim.config.loader import GPURun, Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError
 from wsesim.planning import table
-from wsesim.planning.executors import Here, check_executor, dask_executor, local_pool, num_cores, submit_quietly
+from wsesim.planning.executors import Here, check_executor, dask_executor, local_pool, num_cores, stop, submit_quietly
 from wsesim.planning.ledger import Ledger
 from wsesim.planning.values import values_of
 from wsesim.planning.workers import Outcome, evaluate
@@ -417,5 +417,5 @@ def _run(job: _Job, executor: str | Executor, workers: int | None, out: Path | N
         try:
             loop.run()
         finally:
-            if loop.is_own:  # what local processes still do is lost, and nobody was told of it
-                loop.executor.shutdown(wait=False, cancel_futures=True)
+            if loop.is_own:
+                stop(loop.executor, at_once=bool(job.pending))
