@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from wsesim.config.loader import GPURun, Run
     from wsesim.config.loader import any_from_table as from_table
     from wsesim.config.loader import load_any as load
+    from wsesim.planning.lifetime import Lifetime, lifetime
     from wsesim.planning.sweep import SweepResult, sweep
     from wsesim.results import Result, simulate, simulate_many
 
-__all__ = ["GPURun", "Result", "Run", "SweepResult", "from_table", "load", "simulate", "simulate_many", "sweep"]
+__all__ = [
+    *("GPURun", "Lifetime", "Result", "Run", "SweepResult"),
+    *("from_table", "lifetime", "load", "simulate", "simulate_many", "sweep"),
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -25,6 +29,8 @@ _HOMES = {
     "Run": ("wsesim.config.loader", "Run"),
     "from_table": ("wsesim.config.loader", "any_from_table"),
     "load": ("wsesim.config.loader", "load_any"),
+    "Lifetime": ("wsesim.planning.lifetime", "Lifetime"),
+    "lifetime": ("wsesim.planning.lifetime", "lifetime"),
     "Result": ("wsesim.results", "Result"),
     "simulate": ("wsesim.results", "simulate"),
     "simulate_many": ("wsesim.results", "simulate_many"),

@@ -234,6 +234,7 @@ def test_a_portfolio_of_gpu_runs() -> None:
         ([JOB], {"cluster": {"name": "andromda"}}, "did you mean andromeda?"),
         ([{"name": "a", "run": "cerebras_gpt_111m_gpu"}], {}, "a cluster of another kind"),
         ([{"name": "a", "run": "cerebras_gpt_111m", "systems": [7]}], {}, "jobs.a.systems has 7"),
+        ([{"name": "a", "run": "bert_larg"}], {}, "jobs.a.run: run 'bert_larg' is not in the catalogue; did you mean"),
     ],
 )
 def test_wrong_files(jobs: Sequence[dict[str, Any]], rest: dict[str, Any], words: str) -> None:

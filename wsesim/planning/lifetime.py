@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,7 +50,8 @@ SPARE_DEVIATIONS = 3.0
 GRID = tuple(2.0 ** (place / 2.0) for place in range(-4, 5))
 """Checkpoint intervals that are tried for the simulated optimum, over Daly's. [-]"""
 GRID_REPLICATIONS = 100
-"""Replications of each of them at most; all of them meet the same failures. [-]"""
+GRID_FAILURES = 2_000
+"""Replications of each of them at most, and failures of all its replications; they meet the same ones. [-]"""
 
 
 class Draws(Protocol):
@@ -138,10 +138,14 @@ class Timeline:
         if not every:
             return start
         first, last = start // every, (self.steps - 1) // every
-        number = bisect_right(
-            range(first + 1, last + 1), elapsed_s, key=lambda one: self.time_to_s(start, one * every, slowness)
-        )
-        return max(start, (first + number) * every) if number else start
+        evaluation_s = self.evaluation_s * every / self.evaluation_steps if self.evaluation_steps else 0.0
+        cycle_s = every * self.step_time_s * slowness + self.checkpoint_s + evaluation_s
+        number = max(first, min(last, first + int(elapsed_s / cycle_s)))  # nearly; evaluations need not fall evenly
+        while number < last and self.time_to_s(start, (number + 1) * every, slowness) <= elapsed_s:
+            number += 1
+        while number > first and self.time_to_s(start, number * every, slowness) > elapsed_s:
+            number -= 1
+        return max(start, number * every)
 
     def saves_from(self, start: int, elapsed_s: float, slowness: float) -> int:
         """Step of the first checkpoint that is complete not before so long after a start. [-]"""
@@ -470,7 +474,9 @@ class Lifetime:
             return Intervals(used_s, best_s, best_s, best_s)
         young_s = young_interval_s(line.checkpoint_s, self.mtbf_s)
         daly_s = daly_interval_s(line.checkpoint_s, self.mtbf_s)
-        found = simulated_optimum(line, daly_s, min(GRID_REPLICATIONS, len(self.replications)), self.seed)
+        enough = math.ceil(GRID_FAILURES / max(1.0, sum(self.failures.values())))
+        replications = min(GRID_REPLICATIONS, enough, len(self.replications))
+        found = simulated_optimum(line, daly_s, replications, self.seed)
         return replace(found, used_s=used_s, young_s=young_s)
 
     @property

@@ -28,7 +28,7 @@ from wsesim.config.loader import GPURun, Run, any_from_table, load_any
 from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.problems import describe
 from wsesim.engine.clock import Clock
-from wsesim.errors import AnswerIsNo, ConfigError, DoesNotFit
+from wsesim.errors import AnswerIsNo, ConfigError, DoesNotFit, UnknownNameError
 from wsesim.planning.lifetime import lifetime
 from wsesim.results import simulate
 from wsesim.units import parse_quantity, show
@@ -444,7 +444,10 @@ def _run(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run | GPURun, folde
         return any_from_table(table, folder, place)
     near = folder / job.run
     settings = () if job.tokens is None else (f"training.tokens={job.tokens}",)
-    own = load_any(near if catalogue.exists(near) else job.run, settings)
+    try:
+        own = load_any(near if catalogue.exists(near) else job.run, settings)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{place}.run: {error}") from None
     systems = own.cluster.num_gpus if isinstance(own, GPURun) else own.cluster.num_systems
     if isinstance(own, GPURun) and isinstance(shared, GPURun):
         moved: Run | GPURun = replace(own, cluster=shared.cluster.model_copy(update={"num_gpus": systems}))
