@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, limit: int, words: st
     small = ["--vary", "cluster.num_systems=1,2", "--out", "big.csv"]
     assert sweep(*small).returncode == 0
     before = (tmp_path / "big.csv").read_bytes()
-    large = ["--vary", "training.weight_sparsity=0.0..0.6+0.001", "--out", "big.csv", "--workers", "1"]
+    large = ["--vary", "training.weight_sparsity=0.0..0.6+0.001", "--out", "big.csv", "--workers", "2"]
     if limit > 4096:  # the ledger has all, and only the table is too large
         assert sweep(*large, "--ledger", "big.csv.ledger").returncode == 0
         (tmp_path / "big.csv").write_bytes(before)

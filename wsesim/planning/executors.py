@@ -52,7 +52,7 @@ def stop(pool: Executor, *, at_once: bool) -> None:
     """Let local processes go; at once where what they still do is of no use."""
     for process in list((getattr(pool, "_processes", None) or {}).values()) if at_once else ():
         process.terminate()
-    pool.shutdown(wait=False, cancel_futures=True)
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 def submit_quietly(executor: Executor, *call: Any) -> Future[Any]:

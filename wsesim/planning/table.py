@@ -78,8 +78,8 @@ def write(out: Path, rows: Sequence[Row], keys: Sequence[str], kind: str = "") -
         beside.replace(out)
     except OSError as error:
         raise InputError(
-            f"--out {out}: cannot be written ({error.strerror or error}); the ledger has all finished rows: free some "
-            "space and repeat the command"
+            f"--out {out}: cannot be written ({error.strerror or error}); the ledger has all finished rows: check free "
+            "space and the folder, and repeat the command"
         ) from None
     finally:
         beside.unlink(missing_ok=True)
