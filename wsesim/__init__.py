@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from wsesim.results import Result, simulate, simulate_many
 
 __all__ = [
-    *("GPURun", "Lifetime", "Result", "Run", "SweepResult"),
-    *("from_table", "lifetime", "load", "simulate", "simulate_many", "sweep"),
+    "GPURun",
+    "Lifetime",
+    "Result",
+    "Run",
+    "SweepResult",
+    "from_table",
+    "lifetime",
+    "load",
+    "simulate",
+    "simulate_many",
+    "sweep",
 ]
 __version__ = "0.1.0"
 
