@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from wsesim.comparison import Entry, Figure, entry, memory_is_uncertain, notes, ratios
+from wsesim.comparison import PRICE, Entry, Figure, entry, memory_is_uncertain, notes, ratios
 from wsesim.config.loader import GPURun, load_any
 from wsesim.errors import InputError
 from wsesim.metrics.training import Range
@@ -249,5 +249,9 @@ def print_comparison(console: Console, entries: Sequence[Entry], found: Sequence
     console.print()
     for text in legend(entries):
         console.print(text)
+    for one in entries:
+        bought = [price for price in one.result.job.prices if price.key in PRICE]
+        if bought:
+            console.print(Text(f"prices of {one.name} from: {parts.price_words(bought)}", style="dim"))
     for note in parts.notes(notes(entries)):
         console.print(note)
