@@ -45,8 +45,16 @@ LOOK_AGAIN_S = 0.5
 """At points that another process works on. [s]"""
 MOST_ATTEMPTS = 3
 """For a point whose worker dies. [-]"""
-DECIDES_ON_SHAPE = ("model.", "cluster.simulation.")
-"""Keys by which runs differ in their jobs, not only in how long these take."""
+DECIDES_ON_SHAPE = (
+    *(
+        "model.",
+        "cluster.simulation.",
+        "training.global_batch_size",
+        "training.micro_batch_size",
+        "cluster.num_systems",
+    ),
+)
+"""Keys by which runs differ in their jobs or micro-batches, not only in how long these take."""
 Point = tuple[Any, ...]
 Progress = Callable[[int, int, str], None]
 """Told how many points are finished, how many there are, and what is going on."""
