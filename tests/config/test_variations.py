@@ -119,7 +119,7 @@ def test_the_same_run_from_a_foreign_file() -> None:
 
 
 def test_a_point_costs_a_tenth_of_reading_its_files() -> None:
-    """It costs a fiftieth; the rest is for machines that are busy."""
+    """It costs about a thirtieth; the rest is for machines that are busy."""
     keys, count = ["cluster.system.calibration.gemm_efficiency", "cluster.num_systems"], 200
     runs = Variations.of("andromeda_13b", [], keys)
     runs.run([0.3, 2])
