@@ -207,7 +207,9 @@ def validate(
     ] = None,
     rows: Annotated[
         bool | None,
-        typer.Option("--rows/--no-rows", help="Print every row, or only the sets; GPU rows by default only of one set."),
+        typer.Option(
+            "--rows/--no-rows", help="Print every row, or only the sets; GPU rows by default only of one set."
+        ),
     ] = None,
     calibration: Annotated[
         str | None,
