@@ -224,12 +224,19 @@ def parse_setting(text: str) -> tuple[list[str], Any]:
     if not equals or not parts or not all(parts) or len(parts) > _DEEPEST_KEY:
         shown = catalogue.value_shown(text)[1:-1]
         raise ConfigError(f"--set {shown}: is not KEY=VALUE; write for example --set cluster.num_systems=64")
+    number = None if parts[-1] in ("name", "software_release") else _PLAIN_NUMBER.fullmatch(value)
+    if number is not None:  # as TOML reads it, thirty times as fast: a sweep has thousands
+        return parts, float(value) if number[1] else int(value)
     try:
         read = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):
         return parts, value
     is_text = parts[-1] in ("name", "software_release") and not isinstance(read["value"], list | dict | str)
     return parts, value if is_text or len(read) > 1 else read["value"]
+
+
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
+"""An integer or a float without underscores, infinities and other bases."""
 
 
 _KEY_PART = re.compile(r"""(?:^|\.)(?:\s*("[^"]*"|'[^']*')\s*(?=\.|$)|([^.]*))""")
@@ -504,7 +511,7 @@ def _kind_problems(table: Layered, tables: dict[str, Layered], place: str) -> li
     found = {
         "precision": training.plain.get("precision") == "cbfloat16",
         "activations": "activations" in training.plain,
-        "weight_sparsity": isinstance(sparsity, int | float) and sparsity > 0,
+        "weight_sparsity": sparsity not in (0, "0", "0 %"),
     }
     return [f"{training.place_of(key, place)}: training.{key} {wrong[key]}" for key in wrong if found[key]]
 

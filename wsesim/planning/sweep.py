@@ -41,6 +41,9 @@ BATCHES_PER_WORKER = 4
 IN_FLIGHT = 2
 """Batches that a worker has, the one it evaluates included. [-]"""
 WRITE_EVERY_S = 5.0
+"""So often what is finished is written out. [s]"""
+WRITE_AFTER = 20.0
+"""Nor sooner than so many times as long as the last time took, so that a large table does not hold up the rest. [-]"""
 LOOK_AGAIN_S = 0.5
 """At points that another process works on. [s]"""
 MOST_ATTEMPTS = 3
@@ -404,15 +407,17 @@ def ledger_beside(out: Path) -> Path:
 
 def _run(job: _Job, executor: str | Executor, workers: int | None, out: Path | None, progress: Progress | None) -> None:
     """Evaluate what is not in the ledger yet."""
-    written_s = time.monotonic()
+    written_s, took_s = time.monotonic(), 0.0
 
     def tell(words: str) -> None:
-        nonlocal written_s
+        nonlocal written_s, took_s
         if progress is not None:
             progress(job.num_finished, job.num_points, words)
-        if out is not None and time.monotonic() - written_s > WRITE_EVERY_S:
+        now_s = time.monotonic()
+        if out is not None and now_s - written_s > max(WRITE_EVERY_S, WRITE_AFTER * took_s):
             table.write(out, job.rows(), job.keys)
             written_s = time.monotonic()
+            took_s = written_s - now_s
 
     if not job.pending:
         tell("")
