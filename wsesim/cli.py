@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None if os.environ.get("NO_COLOR") else "rich",
+    rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None,
 )
 PLAIN_WIDTH = 100
 LONGEST_LINE = 2000
