@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-
 from wsesim.config.loader import GPURun
 from wsesim.gpu_results import CATEGORIES, GPUResult
-from wsesim.gpu_simulation import GPUSimulation, simulate_plan
-from wsesim.schedules.gpu_memory import memory_of
-from wsesim.schedules.gpu_search import choose
-from wsesim.schedules.gpu_times import Plans, Times, times_of
+from wsesim.gpu_simulation import simulate_best
 
 
 def best_plans(run: GPURun, number: int) -> list[GPUResult]:
@@ -40,38 +34,7 @@ def best_plans(run: GPURun, number: int) -> list[GPUResult]:
     >>> first.step_time_s <= second.step_time_s
     True
     """
-    started_s = time.perf_counter()
-    found: list[GPUSimulation] = []
-
-    def simulated(plan: Plans, times: Times) -> float:
-        step, num_simulated = simulate_plan(run, plan, times)
-        found.append(
-            GPUSimulation(
-                run=run,
-                plan=plan,
-                times=times,
-                memory=memory_of(run, plan),
-                step_time_s=step.time_s,
-                spent_s=step.spent_s,
-                trace=step.trace,
-                num_simulated=num_simulated,
-                num_plans=1,
-                num_events=step.num_events,
-                wall_s=0.0,
-            )
-        )
-        return step.time_s
-
-    chosen = choose(run, simulated, number)
-    if not found:
-        simulated(chosen.plan, times_of(run, chosen.plan))
-    wall_s = time.perf_counter() - started_s
-    fastest = sorted(found, key=lambda one: one.step_time_s)[:number]
-    return [GPUResult(run, _searched(one, chosen.num_plans, wall_s)) for one in fastest]
-
-
-def _searched(one: GPUSimulation, num_plans: int, wall_s: float) -> GPUSimulation:
-    return replace(one, num_plans=num_plans, wall_s=wall_s)
+    return [GPUResult(run, one) for one in simulate_best(run, number)]
 
 
 def differences_s(winner: GPUResult, other: GPUResult) -> dict[str, float]:

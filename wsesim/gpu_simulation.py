@@ -240,7 +240,18 @@ def _with_rounds(
 
 
 def simulate_gpu(run: GPURun) -> GPUSimulation:
-    """Simulate a GPU run; what its plan leaves open is searched.
+    """Simulate a GPU run with its best plan; what the file leaves open is searched.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        As `wsesim.schedules.gpu_search.choose`.
+    """
+    return simulate_best(run, 1)[0]
+
+
+def simulate_best(run: GPURun, number: int) -> list[GPUSimulation]:
+    """Simulate the best plans of a run, fastest first; there may be fewer that fit.
 
     Raises
     ------
@@ -248,27 +259,30 @@ def simulate_gpu(run: GPURun) -> GPUSimulation:
         As `wsesim.schedules.gpu_search.choose`.
     """
     started_s = time.perf_counter()
-    done: list[tuple[Plans, Times, _Step, int]] = []
+    found: list[GPUSimulation] = []
 
     def simulated(plan: Plans, times: Times) -> float:
-        step, number = simulate_plan(run, plan, times)
-        done.append((plan, times, step, number))
+        step, num_simulated = simulate_plan(run, plan, times)
+        found.append(
+            GPUSimulation(
+                run=run,
+                plan=plan,
+                times=times,
+                memory=memory_of(run, plan),
+                step_time_s=step.time_s,
+                spent_s=step.spent_s,
+                trace=step.trace,
+                num_simulated=num_simulated,
+                num_plans=1,
+                num_events=step.num_events,
+                wall_s=0.0,
+            )
+        )
         return step.time_s
 
-    chosen = choose(run, simulated)
-    if not done:
+    chosen = choose(run, simulated, number)
+    if not found:
         simulated(chosen.plan, times_of(run, chosen.plan))
-    plan, times, step, num_simulated = min(done, key=lambda one: one[2].time_s)
-    return GPUSimulation(
-        run=run,
-        plan=plan,
-        times=times,
-        memory=memory_of(run, plan),
-        step_time_s=step.time_s,
-        spent_s=step.spent_s,
-        trace=step.trace,
-        num_simulated=num_simulated,
-        num_plans=chosen.num_plans,
-        num_events=step.num_events,
-        wall_s=time.perf_counter() - started_s,
-    )
+    wall_s = time.perf_counter() - started_s
+    fastest = sorted(found, key=lambda one: one.step_time_s)[:number]
+    return [replace(one, num_plans=chosen.num_plans, wall_s=wall_s) for one in fastest]

@@ -22,7 +22,6 @@ from wsesim.engine.trace import Span
 from wsesim.schedules.pipeline import (
     PipelineShape,
     capacities_of,
-    in_flight,
     layer_equivalents,
     tasks_of,
     write_program,
@@ -387,7 +386,6 @@ def test_a_stage_holds_as_many_micro_batches_as_is_known(shape: PipelineShape) -
     for stage in range(num_stages):
         change = [1 if task.direction == "forward" else -1 for task in tasks_of(shape, stage)]
         most = max(accumulate(change))
-        assert most == in_flight(shape, stage)
         if schedule == "gpipe":
             assert most == num_micro_batches
         elif num_chunks == 1:

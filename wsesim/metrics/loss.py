@@ -5,6 +5,11 @@ from __future__ import annotations
 from wsesim.config.model import ModelSpec
 from wsesim.workload.transformer import model_flop_per_sequence
 
+PILE_IRREDUCIBLE, PILE_SCALE_FLOP, PILE_POWER = 0.5066, 5.984e22, 0.0737
+"""Dey et al. 2023, equation 1. [nats/token], [FLOP], [-]"""
+IRREDUCIBLE, OF_MODEL, MODEL_POWER, OF_DATA, DATA_POWER = 1.69, 406.4, 0.34, 410.7, 0.28
+"""Hoffmann et al. 2022, equation 10. [nats/token], the powers [-]"""
+
 
 def pile_loss(training_flop: float) -> float:
     """Pile test loss of a compute-optimal model, Cerebras-GPT law [1]_. [nats/token]
@@ -20,7 +25,7 @@ def pile_loss(training_flop: float) -> float:
     ----------
     .. [1] ``cerebras-gpt-2023`` in cluster_configs/sources.toml, equation 1.
     """
-    return float((training_flop / 5.984e22) ** -0.0737 + 0.5066)
+    return float((training_flop / PILE_SCALE_FLOP) ** -PILE_POWER + PILE_IRREDUCIBLE)
 
 
 def chinchilla_loss(num_parameters: float, num_tokens: float) -> float:
@@ -35,7 +40,7 @@ def chinchilla_loss(num_parameters: float, num_tokens: float) -> float:
     ----------
     .. [1] Hoffmann et al., Training Compute-Optimal Large Language Models, 2022, arXiv:2203.15556, equation 10.
     """
-    return float(1.69 + 406.4 / num_parameters**0.34 + 410.7 / num_tokens**0.28)
+    return float(IRREDUCIBLE + OF_MODEL / num_parameters**MODEL_POWER + OF_DATA / num_tokens**DATA_POWER)
 
 
 def vendor_training_flop(model: ModelSpec, sequence_length: int, num_tokens: float) -> float:

@@ -17,12 +17,18 @@ import math
 from typing import Any, NamedTuple
 
 from wsesim.errors import DoesNotFit
+from wsesim.metrics.loss import (
+    DATA_POWER,
+    IRREDUCIBLE,
+    MODEL_POWER,
+    OF_DATA,
+    OF_MODEL,
+    PILE_IRREDUCIBLE,
+    PILE_POWER,
+    PILE_SCALE_FLOP,
+)
 from wsesim.metrics.training import TOKENS_PER_PARAMETER
 
-IRREDUCIBLE, OF_MODEL, MODEL_POWER, OF_DATA, DATA_POWER = 1.69, 406.4, 0.34, 410.7, 0.28
-"""Hoffmann et al. 2022, equation 10. [nats/token]"""
-PILE_IRREDUCIBLE, PILE_SCALE_FLOP, PILE_POWER = 0.5066, 5.984e22, 0.0737
-"""Dey et al. 2023, equation 1. [nats/token], [FLOP], [-]"""
 SMALLER = (1.0, 0.7, 0.5, 0.35)
 """Sizes over the compute-optimal one that are tried: smaller models are cheaper to use later. [-]"""
 FLOP_PER_PARAMETER_AND_TOKEN = 6.0

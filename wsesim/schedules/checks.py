@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TypeVar
 
-from wsesim.config.loader import Run, release_key
+from wsesim.config.loader import GPURun, Run, release_key
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.hardware import memoryx
 from wsesim.hardware.swarmx import check_size, exceptional_links
 from wsesim.schedules.plan import lanes_of
 from wsesim.workload.transformer import layers, parameter_count
+
+AnyRun = TypeVar("AnyRun", Run, GPURun)
 
 SMALLEST_BUFFER_BYTES = 1000
 """Smallest weight or gradient buffer that can be simulated. [bytes]"""
@@ -47,7 +51,8 @@ def _batch(run: Run) -> None:
         )
 
 
-def _positions(run: Run) -> None:
+def positions(run: Run | GPURun) -> None:
+    """Learned positions reach as far as the sequences."""
     model, length = run.model, run.training.sequence_length
     rows = model.max_position_embeddings
     if model.position_embedding == "learned" and rows is not None and length > rows:
@@ -55,6 +60,10 @@ def _positions(run: Run) -> None:
             f"{run.place}: training.sequence_length is {length}, but {model.name} has {rows} learned positions; "
             f"use at most {rows}, or set model.max_position_embeddings = {length}"
         )
+
+
+def _masked_positions(run: Run) -> None:
+    model, length = run.model, run.training.sequence_length
     if model.masked_positions > length:
         raise ConfigError(
             f"{run.place}: model.masked_positions is {model.masked_positions}, more than training.sequence_length = {length}; "
@@ -118,7 +127,7 @@ def _pieces(run: Run) -> None:
         )
 
 
-CHECKS = (_batch, _positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)
+CHECKS = (_batch, positions, _masked_positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)
 
 
 def check(run: Run) -> None:
@@ -131,8 +140,19 @@ def check(run: Run) -> None:
     DoesNotFit
         More than the machine holds, with what would be needed.
     """
+    refuse(run, CHECKS)
+
+
+def refuse(run: AnyRun, checks: Iterable[Callable[[AnyRun], None]]) -> None:
+    """Make all checks of a run, wafer-scale or GPU; what they find comes in one message.
+
+    Raises
+    ------
+    ConfigError, DoesNotFit
+        The latter where nothing contradicts itself.
+    """
     problems: list[WsesimError] = []
-    for one in CHECKS:
+    for one in checks:
         try:
             one(run)
         except ConfigError as error:

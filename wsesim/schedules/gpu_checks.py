@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wsesim.config.loader import GPURun
-from wsesim.errors import ConfigError, DoesNotFit, WsesimError
-from wsesim.schedules.checks import nearest_multiples
+from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.schedules.checks import nearest_multiples, positions, refuse
 from wsesim.schedules.gpu_plans import layers_to_deal
 from wsesim.schedules.plan import divisors
 
@@ -41,7 +41,7 @@ def _gpus(run: GPURun) -> None:
     cluster = run.cluster
     if cluster.num_gpus > cluster.max_gpus:
         raise DoesNotFit(
-            f"{run.place}: {cluster.num_gpus:,} GPUs are more than {cluster.name} has, {cluster.max_gpus:,}; set "
+            f"{cluster.num_gpus:,} GPUs are more than {cluster.name} has, {cluster.max_gpus:,}; set "
             f"cluster.num_gpus to at most {cluster.max_gpus:,}, or cluster.name to a larger one (`wsesim list clusters`)"
         )
 
@@ -178,17 +178,7 @@ def _sharding(run: GPURun) -> None:
         )
 
 
-def _positions(run: GPURun) -> None:
-    model, length = run.model, run.training.sequence_length
-    rows = model.max_position_embeddings
-    if model.position_embedding == "learned" and rows is not None and length > rows:
-        raise ConfigError(
-            f"{run.place}: training.sequence_length is {length}, but {model.name} has {rows} learned positions; "
-            f"use at most {rows}, or set model.max_position_embeddings = {length}"
-        )
-
-
-CHECKS = (_gpus, _sizes, _layers, _heads, _context, _experts, _batch, _sharding, _positions)
+CHECKS = (_gpus, _sizes, _layers, _heads, _context, _experts, _batch, _sharding, positions)
 
 
 def check(run: GPURun) -> None:
@@ -201,15 +191,7 @@ def check(run: GPURun) -> None:
     DoesNotFit
         More GPUs than the cluster has.
     """
-    problems: list[WsesimError] = []
-    for one in CHECKS:
-        try:
-            one(run)
-        except (ConfigError, DoesNotFit) as error:
-            problems.append(error)
-    if problems:
-        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DoesNotFit
-        raise kind("\n".join(dict.fromkeys(str(problem) for problem in problems)))
+    refuse(run, CHECKS)
 
 
 def explain_no_plan(run: GPURun) -> ConfigError:

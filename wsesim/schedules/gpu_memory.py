@@ -23,6 +23,7 @@ from wsesim.schedules.gpu_times import (
     reduction_bytes,
     split_of,
 )
+from wsesim.schedules.pipeline import layer_equivalents
 from wsesim.workload.kernels import widths
 
 Array = Any
@@ -86,12 +87,10 @@ def activation_bytes_of_gpu(run: GPURun, plans: Plans) -> Array:
 
 
 def in_flight(run: GPURun, plans: Plans, *, on_last: bool = False) -> Array:
-    """Micro-batches whose activations the first, or the last, stage holds (Narayanan et al. 2021, section 2.2). [-]"""
-    stages, chunks = plans.pipeline, plans.chunks
-    behind = 0 if on_last else stages - 1
-    warm = np.where(chunks > 1, (2.0 * behind + (chunks - 1.0) * stages + 1.0) / chunks, behind + 1.0)
-    held = plans.num_micro_batches if run.parallelism.pipeline_schedule == "gpipe" else warm
-    return np.minimum(held, plans.num_micro_batches)
+    """Micro-batches whose activations the first, or the last, stage holds. [-]"""
+    stage = plans.pipeline - 1 if on_last else 0
+    schedule = run.parallelism.pipeline_schedule
+    return layer_equivalents(plans.pipeline, plans.chunks, plans.num_micro_batches, schedule, stage)
 
 
 def block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:

@@ -34,10 +34,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from wsesim.engine.program import Job, Key, Need, Program, Room, Worker
 
+Array = Any
 Schedule = Literal["1f1b", "gpipe"]
 Pass = Literal["forward", "backward"]
 
@@ -96,44 +99,41 @@ class Task(NamedTuple):
     micro_batch: int
 
 
-def warm_up(num_stages: int, num_chunks: int, num_micro_batches: int, schedule: str, stage: int) -> int:
-    """Forward passes of a stage through a chunk before its forward and backward passes take turns. [-]"""
-    total = num_chunks * num_micro_batches
-    behind = num_stages - 1 - stage
+def warm_up(num_stages: Array, num_chunks: Array, num_micro_batches: Array, schedule: str, stage: Array) -> Array:
+    """Forward passes of a stage through a chunk before its forward and backward passes take turns. [-]
+
+    Takes arrays over plans, too, as does `layer_equivalents`.
+    """
+    total, behind = num_chunks * num_micro_batches, num_stages - 1 - stage
     if schedule == "gpipe":
         return total
-    return min(behind if num_chunks == 1 else 2 * behind + (num_chunks - 1) * num_stages, total)
-
-
-def in_flight(shape: PipelineShape, stage: int) -> int:
-    """Most passes through a chunk that a stage has done forward, and not yet backward. [-]"""
-    ahead = warm_up(shape.num_stages, shape.num_chunks, shape.num_micro_batches, shape.schedule, stage)
-    return min(ahead + 1, shape.num_chunks * shape.num_micro_batches)
+    ahead = np.where(num_chunks == 1, behind, 2 * behind + (num_chunks - 1) * num_stages)
+    return np.minimum(ahead, total)
 
 
 def layer_equivalents(
-    num_stages: int, num_chunks: int, num_micro_batches: int, schedule: Schedule, stage: int
-) -> float:
+    num_stages: Array, num_chunks: Array, num_micro_batches: Array, schedule: str, stage: Array
+) -> Array:
     """Micro-batches for which a stage holds the activations of all its layers, at most. [-]
 
     Examples
     --------
-    >>> layer_equivalents(4, 1, 16, "1f1b", stage=0), layer_equivalents(4, 1, 16, "gpipe", stage=0)
+    >>> float(layer_equivalents(4, 1, 16, "1f1b", stage=0)), float(layer_equivalents(4, 1, 16, "gpipe", stage=0))
     (4.0, 16.0)
 
     The first stage of an interleaved pipeline holds ``p (1 + (p - 1) / (p v))``:
 
-    >>> layer_equivalents(4, 2, 16, "1f1b", stage=0)
+    >>> float(layer_equivalents(4, 2, 16, "1f1b", stage=0))
     5.5
     """
-    shape = PipelineShape(num_stages, num_chunks, num_micro_batches, schedule, ())
-    return in_flight(shape, stage) / num_chunks
+    ahead = warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage)
+    return np.minimum(ahead + 1, num_chunks * num_micro_batches) / num_chunks
 
 
 def tasks_of(shape: PipelineShape, stage: int) -> list[Task]:
     """What a stage does, in order."""
     num_stages, num_chunks, num_micro_batches, schedule = shape[:4]
-    ahead = warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage)
+    ahead = int(warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage))
     forward: list[Task] = []
     backward: list[Task] = []
     for number in range(num_chunks * num_micro_batches):
