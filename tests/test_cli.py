@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 
 import wsesim
-from wsesim import cli
+from wsesim.commands import common
 from wsesim.config import catalogue
 
 ESCAPE = "\x1b"
@@ -246,7 +246,7 @@ def test_tables() -> None:
         "assumed",
     ):
         assert words in out
-    assert max(map(len, out.splitlines())) <= cli.PLAIN_WIDTH
+    assert max(map(len, out.splitlines())) <= common.PLAIN_WIDTH
 
 
 def test_layers_and_links() -> None:

@@ -1,0 +1,1 @@
+"""The commands, one file each: parse, call, render. Heavy imports happen inside the function."""

@@ -1,0 +1,59 @@
+"""`wsesim calibrate`: fit what is not public."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsesim.commands.common import console
+
+
+def calibrate(
+    measurements: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="MEASUREMENTS",
+            help="CSV table, or a log of the vendor's software with --run. Default: the shipped table.",
+        ),
+    ] = None,
+    system: Annotated[str, typer.Option(help="System generation to fit: a catalogue name or a .toml file.")] = "cs2",
+    run: Annotated[str | None, typer.Option(help="Run file that a log file was measured with.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the calibration here; a run uses it with cluster.system.calibration.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="Source to name in the file: a key of sources.toml, or your own words.")
+    ] = "",
+    gpu: Annotated[
+        bool,
+        typer.Option("--gpu", help="Fit the six constants of GPUs instead, to the measurements that ship with wsesim."),
+    ] = False,
+) -> None:
+    """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
+    from wsesim.report import calibration
+
+    if out is not None:
+        calibration.check_out(out)
+    if gpu:
+        from wsesim.report import gpu_calibration
+
+        gpu_calibration.refuse(
+            {
+                "MEASUREMENTS": measurements,
+                "--run": run,
+                "--source": source,
+                "--system": "" if system == "cs2" else system,
+            }
+        )
+        found, text = gpu_calibration.fit_and_text()
+        if out is not None:
+            calibration.write(out, text)
+        gpu_calibration.print_fit(console(), found, text, out)
+        return
+    fit = calibration.fit_file(measurements, system, run)
+    text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
+    if out is not None:
+        calibration.write(out, text)
+    calibration.print_fit(console(), fit, text, out)

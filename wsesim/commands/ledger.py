@@ -1,0 +1,55 @@
+"""`wsesim ledger`: the sweeps that a ledger holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsesim.commands.common import AsJson, console, print_json
+
+ledger_app = typer.Typer(help="Sweeps that a ledger holds: list, export, clean.", no_args_is_help=True)
+
+LedgerArgument = Annotated[Path, typer.Argument(metavar="LEDGER", help="Ledger of sweeps, for example out.csv.ledger.")]
+SweepName = Annotated[
+    str | None, typer.Option("--sweep", metavar="NAME", help="As `wsesim ledger list` shows it, or its start.")
+]
+
+
+@ledger_app.command(name="list")
+def ledger_list(ledger: LedgerArgument, json: AsJson = False) -> None:
+    """The sweeps of a ledger, and how far each is."""
+    from wsesim.report import sweep as report
+
+    if json:
+        print_json(report.ledger_dict(ledger))
+    else:
+        report.print_ledger(console(), ledger)
+
+
+@ledger_app.command(name="export")
+def ledger_export(
+    ledger: LedgerArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Table to write: .csv, or .parquet.")],
+    sweep: SweepName = None,
+) -> None:
+    """Write the finished points of a sweep, also of one that is still running; the last one when none is named."""
+    from wsesim.report import sweep as report
+
+    rows = report.export(ledger, out, sweep)
+    typer.echo(f"{out}: {rows:,} points", err=True)
+
+
+@ledger_app.command(name="clean")
+def ledger_clean(
+    ledger: LedgerArgument,
+    failures: Annotated[bool, typer.Option("--failures", help="Points without an answer, to run them again.")] = False,
+    old_versions: Annotated[bool, typer.Option("--old-versions", help="What other versions of wsesim made.")] = False,
+    sweep: SweepName = None,
+) -> None:
+    """Remove points from a ledger, and give back their space."""
+    from wsesim.report import sweep as report
+
+    removed = report.clean(ledger, failures=failures, old_versions=old_versions, sweep_name=sweep)
+    typer.echo(f"{ledger}: {removed:,} points removed", err=True)

@@ -1,0 +1,34 @@
+"""`wsesim lifetime`: the whole job with failures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wsesim.commands.common import AsJson, RunArgument, Settings, console, print_json
+
+Replications = Annotated[
+    int | None, typer.Option(min=1, max=100_000, metavar="N", help="Simulate the job so many times.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="S", help="Of all random numbers: same seed, same failures.")]
+
+
+def lifetime(
+    run: RunArgument,
+    settings: Settings = None,
+    replications: Replications = None,
+    seed: Seed = None,
+    json: AsJson = False,
+) -> None:
+    """The whole job with compile, checkpoints, failures and restarts: calendar time, goodput, what each cause took."""
+    from wsesim.config.loader import load_any
+    from wsesim.planning.lifetime import lifetime as simulate_lifetime
+
+    life = simulate_lifetime(load_any(run, settings or ()), replications=replications, seed=seed)
+    if json:
+        print_json(life.to_dict())
+        return
+    from wsesim.report.lifetime import print_lifetime
+
+    print_lifetime(console(), life)

@@ -1,0 +1,43 @@
+"""`wsesim plan`: which clusters meet a goal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wsesim.commands.common import AsJson, console, print_json
+
+
+def plan(
+    goal: Annotated[str | None, typer.Argument(metavar="[GOAL]", help="Goal file; or say it with the options.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the catalogue that is to be trained.")] = None,
+    target_loss: Annotated[
+        float | None, typer.Option(help="Loss to reach, by a scaling law, instead of a model.")
+    ] = None,
+    law: Annotated[str | None, typer.Option(help="chinchilla (default) or cerebras-gpt.")] = None,
+    tokens: Annotated[str | None, typer.Option(help='Training tokens, or "chinchilla": 20 per parameter.')] = None,
+    deadline: Annotated[str | None, typer.Option(help='Time to train at most, for example "30 d".')] = None,
+    budget: Annotated[str | None, typer.Option(help="Cost at most, in USD.")] = None,
+    power: Annotated[str | None, typer.Option(help='Power at most, for example "500 kW".')] = None,
+    cluster: Annotated[
+        list[str] | None, typer.Option(help="Cluster that may be used, wafer-scale or GPU. Repeatable.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Which clusters, and how large, meet a goal: the smallest, the cheapest, the fastest, and what binds."""
+    from wsesim.planning import goals
+    from wsesim.report import goals as report
+    from wsesim.report.progress import bar
+
+    named = {"model": model and {"name": model}, "target_loss": target_loss, "law": law}
+    limits = {"deadline_s": deadline, "budget_usd": budget, "power_w": power}
+    wanted = goals.goal_of(goal, named, limits, tokens, cluster or ())
+    with bar("planning") as advance:
+        result = goals.answer(wanted, goal or "options", advance)
+    if json:
+        print_json(report.as_dict(result))
+    else:
+        report.print_answer(console(), result)
+    if not result.is_met:
+        raise typer.Exit(1)

@@ -1,0 +1,51 @@
+"""`wsesim portfolio`: jobs that share a cluster."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsesim.commands.common import AsJson, console, print_json
+from wsesim.errors import InputError
+
+
+class PolicyName(StrEnum):
+    """Who goes first."""
+
+    first_come = "first-come"
+    priority = "priority"
+    deadline = "deadline"
+
+
+def portfolio(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Portfolio file: a cluster and its jobs.")],
+    policy: Annotated[PolicyName, typer.Option(help="Which job goes first.")] = PolicyName.first_come,
+    systems: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, metavar="N", help="Systems, or GPUs, instead of the file's.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help='Search the fewest systems that are done by then: "45 days", or a date such as 2026-03-01.',
+        ),
+    ] = None,
+    backfill: Annotated[
+        bool, typer.Option("--backfill/--no-backfill", help="Let jobs go ahead of others that they do not delay.")
+    ] = True,
+    json: AsJson = False,
+) -> None:
+    """Jobs that share a cluster: who runs when, deadlines, how many systems they need; exit code 1 past a deadline."""
+    from wsesim.report import portfolio as report
+
+    if by is not None and systems is not None:
+        raise InputError("--by searches the number of systems, and --systems sets it; drop one of the two")
+    read, found = report.gather(file, policy.value, systems, by, backfill=backfill)
+    if json:
+        print_json(report.as_dict(read, found))
+    else:
+        report.print_portfolio(console(), read, found)
+    report.check(found)
