@@ -19,6 +19,7 @@ from unittest import mock
 import pytest
 
 import wsesim
+from wsesim import cli
 from wsesim.commands import common
 from wsesim.config import catalogue
 
