@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from rich.bar import Bar
 from rich.console import Group, RenderableType
@@ -10,12 +11,26 @@ from rich.table import Table
 from rich.text import Text
 
 from wsesim.answers import Assumption
-from wsesim.metrics.training import Job, Price, Range
+from wsesim.metrics.training import Price, Range
 from wsesim.units import show, unit_of_field
 
 MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
 BAR_WIDTH = 14
+
+
+class Fact(NamedTuple):
+    """One line of an answer.
+
+    Attributes
+    ----------
+    is_key
+        What was asked for first.
+    """
+
+    name: str
+    text: str
+    is_key: bool = False
 
 
 def plural(count: int, word: str) -> str:
@@ -35,6 +50,14 @@ def grid() -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True, min_width=20)
     table.add_column(overflow="fold")
+    return table
+
+
+def facts_grid(facts: Iterable[Fact]) -> Table:
+    """Lines of an answer below one another."""
+    table = grid()
+    for fact in facts:
+        table.add_row(fact.name, Text(fact.text, style="bold" if fact.is_key else ""))
     return table
 
 
@@ -99,30 +122,6 @@ def breakdown(spent_s: Mapping[str, float], step_time_s: float, meanings: Mappin
         table.add_row(name, show(value, "s"), f"{share:.1%}", bar, Text(meanings[name], style="dim"))
     table.add_row("step", show(step_time_s, "s"), "100.0%", "", "")
     return section("Where the time goes", Group(table, Text(f"{bottleneck}.", style="italic")))
-
-
-def training(job: Job, cost_basis: str = "") -> Group:
-    """The whole job."""
-    table = grid()
-    table.add_row("time to train", Text(f"{show(job.time_s, 's')}", style="bold"))
-    table.add_row("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens")
-    table.add_row("energy", show_energy(job.energy_j))
-    if job.facility_energy_j != job.energy_j:
-        table.add_row("with the building", show_energy(job.facility_energy_j))
-    if job.cost_usd is not None:
-        table.add_row("cost", show_range(job.cost_usd, "USD") + cost_basis)
-    if job.electricity_usd is not None:
-        table.add_row("electricity", show_range(job.electricity_usd, "USD"))
-    if job.carbon_kg is not None:
-        table.add_row("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent")
-    if job.pile_loss is not None and job.chinchilla_loss is not None:
-        table.add_row(
-            "predicted loss",
-            f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)",
-        )
-    table.add_row("prices from", price_words(job.prices))
-    table.add_row("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`")
-    return section("Time to train", table)
 
 
 _SHORT = {

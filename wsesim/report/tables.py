@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from rich.bar import Bar
@@ -13,8 +12,8 @@ from rich.text import Text
 from wsesim.metrics.breakdown import CATEGORIES
 from wsesim.metrics.links import LinkTraffic
 from wsesim.metrics.utilization import layer_times_s
-from wsesim.report import parts
-from wsesim.report.parts import BAR_WIDTH, MFU_DIFFERENCE, grid, plural, section, show_mfu
+from wsesim.report import facts, parts
+from wsesim.report.parts import BAR_WIDTH, facts_grid, section
 from wsesim.results import Result
 from wsesim.units import show
 
@@ -31,40 +30,7 @@ PARTS = {
 
 def headline(result: Result) -> Group:
     """What was asked: how fast, on what."""
-    cluster, training = result.run.cluster, result.run.training
-    rows = grid()
-    release = result.simulation.plan.software_release
-    rows.add_row("on", f"{result.num_devices} x {cluster.system.name} of {cluster.name}, software release {release}")
-    rows.add_row(
-        "throughput", Text(f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s", style="bold")
-    )
-    rows.add_row(
-        "step time", Text(f"{result.step_time_s:.4g} s for {training.global_batch_size:,} sequences", style="bold")
-    )
-    rows.add_row(
-        "model FLOP/s",
-        f"{show(result.model_flop_per_s, 'FLOP/s')}, {show(result.model_flop_per_s / result.num_devices, 'FLOP/s')} per system",
-    )
-    rows.add_row("MFU", show_mfu(result.mfu, result.mfu_causal, training.precision))
-    if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE:
-        rows.add_row("HFU", f"{result.hfu:.1%}, executed FLOP over peak")
-    passes = (
-        f"{result.num_micro_batches} x {result.micro_batch_size}"
-        if result.num_micro_batches > 1
-        else f"{result.micro_batch_size}"
-    )
-    rows.add_row("batch per system", f"{passes} of {training.sequence_length:,} tokens; {_micro_batch_reason(result)}")
-    return Group(Text(result.name, style="bold"), rows)
-
-
-def _micro_batch_reason(result: Result) -> str:
-    lanes = result.simulation.plan.lanes
-    if result.run.training.micro_batch_size != "auto":
-        return f"as set, {lanes.max_micro_batch_size} would fit"
-    if result.micro_batch_size < lanes.max_micro_batch_size and result.num_micro_batches == 1:
-        return f"the whole batch of a system; {lanes.max_micro_batch_size} would fit"
-    why = "SRAM" if lanes.limited_by == "sram" else "tokens per micro-batch"
-    return f"at most {lanes.max_micro_batch_size} fit ({why})"
+    return Group(Text(result.name, style="bold"), facts_grid(facts.headline(result)))
 
 
 def utilization(result: Result) -> Group:
@@ -76,56 +42,6 @@ def utilization(result: Result) -> Group:
     for part, share in result.utilization.items():
         table.add_row(PARTS[part], f"{share:.1%}", Bar(1.0, 0.0, share, width=BAR_WIDTH, color="green"))
     return section("Busy during the step", table)
-
-
-def memory(result: Result) -> Group:
-    """What is held where."""
-    held = {key: show(value, "bytes") for key, value in result.memory.items() if key.endswith("_bytes")}
-    rows = grid()
-    rows.add_row(
-        "MemoryX",
-        f"{held['memoryx_bytes']} of {held['memoryx_capacity_bytes']}: weights, gradients, optimizer state",
-    )
-    rows.add_row(
-        "wafer, one layer",
-        f"{held['wafer_working_set_bytes']} of {held['wafer_activation_capacity_bytes']} for activations",
-    )
-    lanes = result.simulation.plan.lanes
-    share = lanes.utilization(result.micro_batch_size)
-    deep = math.ceil(result.micro_batch_size / lanes.slots)
-    rows.add_row(
-        "wafer, used",
-        f"{share:.1%}: {result.micro_batch_size} sequences on {lanes.slots} of {lanes.width:.1f} lanes, {deep} deep",
-    )
-    saved = {
-        "offload": "leave over the port and return",
-        "resident": "stay on the wafer",
-        "recompute": "are computed again",
-    }
-    what = saved[result.run.training.activations]
-    rows.add_row("saved activations", f"{held['saved_activation_bytes']} per system {what}")
-    return section("Memory", rows)
-
-
-def scaling(result: Result) -> Group:
-    """Efficiency against one system."""
-    rows = grid()
-    rows.add_row(
-        "weak scaling",
-        f"{result.scaling_efficiency:.1%} of {result.num_devices} times one system, same batch per system",
-    )
-    rows.add_row(
-        "strong scaling",
-        f"{result.strong_scaling_efficiency:.1%} of {result.num_devices} times one system, same global batch",
-    )
-    return section("Scaling", rows)
-
-
-def _cost_basis(result: Result) -> str:
-    cluster = result.run.cluster
-    if cluster.price_usd_per_system_hour is not None or cluster.amortization_s is None:
-        return ""
-    return f", systems bought and written off over {show(cluster.amortization_s, 's')}"
 
 
 def layers(result: Result) -> Group:
@@ -164,12 +80,8 @@ def links(rows: Iterable[LinkTraffic]) -> Group:
 
 def footer(result: Result) -> Text:
     """How the answer was found."""
-    simulation = result.simulation
-    batches = plural(simulation.num_simulated_micro_batches, "micro-batch")
-    found = f"simulated {simulation.num_steps} steps of {batches} until they repeat"
-    if simulation.engine == "recurrence":
-        return Text(f"\n{found}: recurrence, {show(result.wall_s, 's')}", style="dim")
-    return Text(f"\n{found}: {result.num_events:,} events in {show(result.wall_s, 's')}", style="dim")
+    is_fast = result.simulation.engine == "recurrence"
+    return Text(f"\n{facts.made_by(result)}{',' if is_fast else ' in'} {show(result.wall_s, 's')}", style="dim")
 
 
 def print_result(console: Console, result: Result) -> None:
@@ -178,8 +90,9 @@ def print_result(console: Console, result: Result) -> None:
     for note in parts.notes(result.notes):
         console.print(note)
     console.print(parts.breakdown(result.breakdown_s, result.step_time_s, CATEGORIES, result.bottleneck))
-    for part in (utilization, memory, scaling):
-        console.print(part(result))
-    console.print(parts.training(result.job, _cost_basis(result)))
+    console.print(utilization(result))
+    console.print(section("Memory", facts_grid(facts.memory(result))))
+    console.print(section("Scaling", facts_grid(facts.scaling(result))))
+    console.print(section("Time to train", facts_grid(facts.training(result))))
     console.print(parts.assumptions(result.assumptions))
     console.print(footer(result))

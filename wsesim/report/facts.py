@@ -1,0 +1,59 @@
+"""What a run's answer says in words, the same in the terminal, the report and the page."""
+
+from __future__ import annotations
+
+from wsesim.gpu_results import GPUResult
+from wsesim.report import gpu_facts, wafer_facts
+from wsesim.report.parts import Fact, price_words, show_energy, show_range
+from wsesim.results import Result
+from wsesim.units import show
+
+
+def headline(result: Result | GPUResult) -> list[Fact]:
+    """How fast, on what."""
+    return wafer_facts.headline(result) if isinstance(result, Result) else gpu_facts.headline(result)
+
+
+def spread(result: Result | GPUResult) -> list[Fact]:
+    """How the model is spread over GPUs; nothing for wafer-scale systems, each of which computes all of it."""
+    return gpu_facts.spread(result) if isinstance(result, GPUResult) else []
+
+
+def memory(result: Result | GPUResult) -> list[Fact]:
+    """What is held where."""
+    return wafer_facts.memory(result) if isinstance(result, Result) else gpu_facts.memory(result)
+
+
+def scaling(result: Result | GPUResult) -> list[Fact]:
+    """Efficiency against one system, or against one copy of the model."""
+    return wafer_facts.scaling(result) if isinstance(result, Result) else gpu_facts.scaling(result)
+
+
+def training(result: Result | GPUResult) -> list[Fact]:
+    """The whole job."""
+    job = result.job
+    basis = wafer_facts.cost_basis(result) if isinstance(result, Result) else ""
+    facts = [
+        Fact("time to train", show(job.time_s, "s"), is_key=True),
+        Fact("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
+        Fact("energy", show_energy(job.energy_j)),
+    ]
+    if job.facility_energy_j != job.energy_j:
+        facts.append(Fact("with the building", show_energy(job.facility_energy_j)))
+    if job.cost_usd is not None:
+        facts.append(Fact("cost", show_range(job.cost_usd, "USD") + basis))
+    if job.electricity_usd is not None:
+        facts.append(Fact("electricity", show_range(job.electricity_usd, "USD")))
+    if job.carbon_kg is not None:
+        facts.append(Fact("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent"))
+    if job.pile_loss is not None and job.chinchilla_loss is not None:
+        laws = f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)"
+        facts.append(Fact("predicted loss", laws))
+    facts.append(Fact("prices from", price_words(job.prices)))
+    facts.append(Fact("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`"))
+    return facts
+
+
+def made_by(result: Result | GPUResult) -> str:
+    """How the answer was found; the same for the same input."""
+    return wafer_facts.made_by(result) if isinstance(result, Result) else gpu_facts.made_by(result)
