@@ -251,6 +251,48 @@ def _run_one(run: Run, *, fold: bool, num_steps: int | None, skip_micro_batches:
     )
 
 
+@dataclass(frozen=True)
+class Recording:
+    """A schedule that ran on behind its steady state, with more of what happened.
+
+    Attributes
+    ----------
+    trace
+        All spans of all steps.
+    step_ends_s
+        For each class of systems. [s]
+    taken
+        For each watched buffer and class, when the room taken in it changed, and to what. [s], [bytes]
+    """
+
+    trace: tuple[Span, ...]
+    step_ends_s: list[list[float]]
+    taken: dict[str, list[list[tuple[float, int]]]]
+
+
+def record(simulation: Simulation, num_more_steps: int, buffers: Sequence[str]) -> Recording:
+    """Simulate a run once more, on SimPy, for more steps; the first ones are equal to those of `simulation`.
+
+    Parameters
+    ----------
+    simulation
+        From either engine.
+    num_more_steps
+        Steps behind the last one of `simulation`. [-]
+    buffers
+        To watch.
+    """
+    plan, count, num_steps = simulation.plan, simulation.num_simulated_micro_batches, simulation.num_steps
+    clock = Clock()
+    schedule = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(plan), count)
+    watched = {buffer: schedule.watch(buffer) for buffer in buffers}
+    with _collector_paused():
+        schedule.start()
+        clock.run_until(schedule.step_done[num_steps + num_more_steps - 1])
+    taken = {buffer: [credits.taken for credits in lanes] for buffer, lanes in watched.items()}
+    return Recording(schedule.trace, schedule.step_ends_s, taken)
+
+
 @dataclass
 class _Scenario:
     """A run on its way through the recurrence."""

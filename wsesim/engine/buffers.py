@@ -41,6 +41,28 @@ class Credits:
             event.succeed()
 
 
+class WatchedCredits(Credits):
+    """Credits that remember how much room was taken, and since when."""
+
+    def __init__(self, env: simpy.Environment, capacity: int) -> None:
+        super().__init__(env, capacity)
+        self.taken: list[tuple[float, int]] = [(0.0, 0)]
+
+    def take(self, size: int) -> simpy.Event | None:
+        """As of `Credits`."""
+        event = super().take(size)
+        self._note()
+        return event
+
+    def give(self, size: int) -> None:
+        """As of `Credits`."""
+        super().give(size)
+        self._note()
+
+    def _note(self) -> None:
+        self.taken.append((self.env.now, self.capacity - self.free))
+
+
 class Mailbox:
     """Unbounded first-in-first-out queue with one reader, who takes from `items` or waits."""
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import simpy
 from simpy.events import Timeout
 
-from wsesim.engine.buffers import Credits, Mailbox, Turnstile
+from wsesim.engine.buffers import Credits, Mailbox, Turnstile, WatchedCredits
 from wsesim.engine.clock import Clock
 from wsesim.engine.program import Job, Numbers, Program, Room, Turn, Worker
 from wsesim.engine.trace import Span
@@ -110,6 +110,13 @@ class DiscreteEvents:
         self.step_done: dict[int, simpy.Event] = defaultdict(clock.event)
         self._unfinished: dict[int, int] = defaultdict(lambda: len(self.lanes))
         self._closed: dict[tuple[int, int], simpy.Event] = defaultdict(clock.event)
+
+    def watch(self, buffer: str) -> list[WatchedCredits]:
+        """Remember how full a buffer of each class is; before the start."""
+        watched = [WatchedCredits(self.clock, self.numbers.capacities[buffer]) for _ in self.lanes]
+        for lane, credits in zip(self.lanes, watched, strict=True):
+            lane.room[buffer] = credits
+        return watched
 
     def start(self) -> None:
         """Start every worker."""

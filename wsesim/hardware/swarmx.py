@@ -40,6 +40,21 @@ def depth(num_systems: int, fan_out: int) -> int:
     return levels
 
 
+def nodes_per_level(num_systems: int, fan_out: int) -> tuple[int, ...]:
+    """Nodes of each level of the tree, from MemoryX to the systems. [-]
+
+    Examples
+    --------
+    >>> nodes_per_level(17, fan_out=4)
+    (1, 2, 5)
+    """
+    counts, below = [], num_systems
+    for _ in range(depth(num_systems, fan_out)):
+        below = math.ceil(below / fan_out)
+        counts.append(below)
+    return tuple(reversed(counts))
+
+
 def num_hops(num_systems: int, fan_out: int) -> int:
     """Links between MemoryX and a system; one system hangs on MemoryX directly. [-]"""
     return depth(num_systems, fan_out) + 1 if num_systems > 1 else 0

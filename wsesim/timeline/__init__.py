@@ -1,0 +1,45 @@
+"""When each part of the machine did what: a few steps of a run, for pictures and trace viewers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from wsesim.gpu_results import GPUResult
+from wsesim.results import Result
+from wsesim.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
+
+__all__ = ["Arrow", "Counter", "Event", "Stretch", "Timeline", "Track", "timeline_of"]
+
+
+def timeline_of(result: Result | GPUResult, *, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
+    """Tracks, events, arrows and counters of steps in the steady state.
+
+    Parameters
+    ----------
+    result
+        Of a wafer-scale run, which is simulated once more, or of a GPU run.
+    num_steps
+        Steps in a row. [-]
+    layers
+        Show events of these layers only, by place in forward order (0 is the embedding), and those that
+        belong to no layer.
+
+    Returns
+    -------
+    Timeline
+        Times count from the start of the first step shown.
+
+    Examples
+    --------
+    >>> import wsesim
+    >>> timeline = timeline_of(wsesim.simulate(wsesim.load("cerebras_gpt_111m")))
+    >>> [track.name for track in timeline.tracks][:2]
+    ['MemoryX sends', 'port in']
+    """
+    if isinstance(result, Result):
+        from wsesim.timeline.wafer_scale import draw
+
+        return draw(result, num_steps, layers)
+    from wsesim.timeline.pipeline import draw as draw_pipeline
+
+    return draw_pipeline(result, num_steps, layers)
