@@ -152,7 +152,8 @@ def price_words(prices: Iterable[Price]) -> str:
     return "; ".join(words) or "none: the cluster states no price"
 
 
-def _assumption_value(one: Assumption) -> str:
+def assumption_value(one: Assumption) -> str:
+    """The value of an assumption with its unit."""
     return show(one.value, unit_of_field(one.key)) if isinstance(one.value, int | float) else str(one.value)
 
 
@@ -166,7 +167,7 @@ def assumptions(rows: Iterable[Assumption]) -> Group:
         key = one.key
         for prefix in ("cluster.", "system.", "gpu.", "calibration."):
             key = key.removeprefix(prefix)
-        table.add_row(key, _assumption_value(one), one.status, one.source)
+        table.add_row(key, assumption_value(one), one.status, one.source)
     return section("Not public: calibrated or assumed", table)
 
 

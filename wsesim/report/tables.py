@@ -14,18 +14,9 @@ from wsesim.metrics.links import LinkTraffic
 from wsesim.metrics.utilization import layer_times_s
 from wsesim.report import facts, parts
 from wsesim.report.parts import BAR_WIDTH, facts_grid, section
+from wsesim.report.wafer_facts import PARTS
 from wsesim.results import Result
 from wsesim.units import show
-
-PARTS = {
-    "wafer": "wafer",
-    "port_in": "port in",
-    "port_out": "port out",
-    "swarmx_down": "SwarmX broadcast",
-    "swarmx_up": "SwarmX reduce",
-    "optimizer": "MemoryX optimizer",
-    "input": "input workers",
-}
 
 
 def headline(result: Result) -> Group:

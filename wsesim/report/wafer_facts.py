@@ -8,6 +8,15 @@ from wsesim.report.parts import MFU_DIFFERENCE, Fact, plural, show_mfu
 from wsesim.results import Result
 from wsesim.units import show
 
+PARTS = {
+    "wafer": "wafer",
+    "port_in": "port in",
+    "port_out": "port out",
+    "swarmx_down": "SwarmX broadcast",
+    "swarmx_up": "SwarmX reduce",
+    "optimizer": "MemoryX optimizer",
+    "input": "input workers",
+}
 SAVED = {
     "offload": "leave over the port and return",
     "resident": "stay on the wafer",

@@ -1,0 +1,79 @@
+"""The answer first: the large figures of a run, in the order of the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsesim.gpu_results import GPUResult
+from wsesim.metrics.training import Range
+from wsesim.report import facts
+from wsesim.report.html.content import Tile
+from wsesim.report.parts import Fact
+from wsesim.results import Result
+from wsesim.units import show
+
+SHOWN_LARGE = ("throughput", "step time")
+"""Facts of the headline that the tiles show."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked.
+
+    Attributes
+    ----------
+    bottleneck
+        A sentence, without its full stop.
+    facts
+        What it ran on, and the rest of the headline.
+    """
+
+    name: str
+    on: str
+    tiles: tuple[Tile, ...]
+    bottleneck: str
+    facts: tuple[Fact, ...]
+    notes: tuple[str, ...]
+
+
+def answer(result: Result | GPUResult) -> Answer:
+    """The answer of one run."""
+    headline = facts.headline(result)
+    return Answer(
+        name=result.name,
+        on=headline[0].text,
+        tiles=tuple(tiles(result)),
+        bottleneck=result.bottleneck[:1].upper() + result.bottleneck[1:],
+        facts=tuple(fact for fact in headline if fact.name not in SHOWN_LARGE),
+        notes=tuple(result.notes),
+    )
+
+
+def tiles(result: Result | GPUResult) -> list[Tile]:
+    """The large figures."""
+    training, job = result.run.training, result.job
+    found = [
+        Tile("throughput", f"{result.tokens_per_s:,.0f} tokens/s", f"{result.samples_per_s:,.4g} samples/s"),
+        Tile(
+            "step time",
+            show(result.step_time_s, "s"),
+            f"{training.global_batch_size:,} sequences of {training.sequence_length:,} tokens",
+        ),
+        Tile("time to train", show(job.time_s, "s"), f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
+    ]
+    if job.cost_usd is not None:
+        found.append(Tile("cost", show(job.cost_usd.value, "USD"), _bounds(job.cost_usd, "USD", 1.0)))
+    found.append(Tile("energy", f"{show(job.energy_j.value / 3600.0, 'W')}h", _bounds(job.energy_j, "W", 3600.0, "h")))
+    if job.pile_loss is not None and job.chinchilla_loss is not None:
+        found.append(
+            Tile(
+                "predicted loss", f"{job.pile_loss:.3f}", f"on the Pile; {job.chinchilla_loss:.3f} by Chinchilla's law"
+            )
+        )
+    return found
+
+
+def _bounds(value: Range, unit: str, divisor: float, after: str = "") -> str:
+    if not value.is_range:
+        return ""
+    return f"{show(value.low / divisor, unit)}{after} to {show(value.high / divisor, unit)}{after}"

@@ -1,0 +1,116 @@
+"""What templates show, as plain records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wsesim.report.parts import Fact
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One large figure of the answer; `detail` is what belongs to it in small letters."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a table with bars.
+
+    Attributes
+    ----------
+    share
+        Length of the bar: 1 is all of it. [-]
+    color
+        As CSS writes it.
+    """
+
+    name: str
+    value: str
+    share: float
+    color: str
+    meaning: str = ""
+
+
+class Link(NamedTuple):
+    """A cell of a table that leads elsewhere."""
+
+    text: str
+    address: str
+
+
+Cell = str | Link | tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """A table with a caption; the first column names the row.
+
+    Attributes
+    ----------
+    numbers
+        Places of columns that stand on the right. [-]
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numbers: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart that the reader's browser draws.
+
+    Attributes
+    ----------
+    name
+        Unique on its page; letters and hyphens.
+    summary
+        What one sees, for those who do not.
+    spec
+        Vega-Lite without a configuration: the browser adds that of the reader's theme.
+    table
+        The same numbers.
+    """
+
+    name: str
+    title: str
+    summary: str
+    spec: dict[str, Any]
+    table: DataTable | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a section says of one run; `title` is empty where there is only one."""
+
+    title: str = ""
+    facts: tuple[Fact, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report under its heading.
+
+    Attributes
+    ----------
+    name
+        Its address on the page.
+    lead
+        What it shows, in a sentence.
+    """
+
+    name: str
+    title: str
+    lead: str = ""
+    pictures: tuple[Picture, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    tables: tuple[DataTable, ...] = ()
+    notes: tuple[str, ...] = ()

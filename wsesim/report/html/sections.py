@@ -1,0 +1,174 @@
+"""The parts of a report that results alone decide: where the time goes, what is busy, what is held, the whole job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wsesim.answers import Assumption
+from wsesim.config.catalogue import sources
+from wsesim.config.provenance import STATUSES
+from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
+from wsesim.gpu_results import GPUResult
+from wsesim.metrics.breakdown import CATEGORIES
+from wsesim.metrics.training import Price
+from wsesim.report import facts, gpu_facts
+from wsesim.report.charts.theme import CATEGORY_COLOURS, SERIES_COLOURS
+from wsesim.report.html.content import Bar, Block, Cell, DataTable, Link, Section
+from wsesim.report.parts import assumption_value
+from wsesim.report.wafer_facts import PARTS
+from wsesim.results import Result
+from wsesim.units import show, unit_of_field
+
+Answered = Result | GPUResult
+MEANINGS = {**CATEGORIES, **GPU_CATEGORIES}
+GPU_PARTS = {
+    "gpu": ("GPU", "computes"),
+    "communication": ("communication", "that nothing hides"),
+    "idle": ("idle", "waits for other stages or for the host"),
+}
+
+
+def title_of(result: Answered, results: Sequence[Answered]) -> str:
+    """What a block is called: nothing where there is only one."""
+    return result.name if len(results) > 1 else ""
+
+
+def breakdown(results: Sequence[Answered]) -> Section:
+    """Where the time of a step goes."""
+    lead = (
+        "Every moment of the device that finishes the step last, by what it spends it on; the parts add up to the step."
+    )
+    blocks = [
+        Block(
+            title_of(one, results),
+            bars=tuple(breakdown_bars(one)),
+            caption=f"Where the {show(one.step_time_s, 's')} of a step go",
+        )
+        for one in results
+    ]
+    return Section("breakdown", "Where the time goes", lead, blocks=tuple(blocks))
+
+
+def breakdown_bars(result: Answered) -> list[Bar]:
+    """Parts of a step, the largest first."""
+    step_s = result.step_time_s
+    largest_first = sorted(result.breakdown_s.items(), key=lambda item: -item[1])
+    return [
+        Bar(name, show(value, "s"), value / step_s, CATEGORY_COLOURS[name], MEANINGS[name])
+        for name, value in largest_first
+    ]
+
+
+def utilization(results: Sequence[Answered]) -> Section:
+    """How busy each part is."""
+    blocks = [
+        Block(title_of(one, results), bars=tuple(utilization_bars(one)), caption="Share of the step") for one in results
+    ]
+    lead = "The share of a step in which each part works. Parts work at the same time, so that shares do not add up."
+    if all(isinstance(one, GPUResult) for one in results):
+        lead = "What a GPU does during a step, on average over the stages."
+    return Section("utilization", "Busy during the step", lead, blocks=tuple(blocks))
+
+
+def utilization_bars(result: Answered) -> list[Bar]:
+    """Shares of the step, as bars."""
+    color = SERIES_COLOURS[2]
+    if isinstance(result, Result):
+        step_s = result.step_time_s
+        return [Bar(PARTS[part], show(share * step_s, "s"), share, color) for part, share in result.utilization.items()]
+    return [
+        Bar(GPU_PARTS[part][0], show(share * result.step_time_s, "s"), share, color, GPU_PARTS[part][1])
+        for part, share in result.utilization.items()
+    ]
+
+
+def memory(results: Sequence[Answered]) -> Section:
+    """What is held where."""
+    blocks = [
+        Block(title_of(one, results), tuple(facts.memory(one)), tuple(memory_bars(one)), "Share of what there is")
+        for one in results
+    ]
+    return Section("memory", "Memory", blocks=tuple(blocks))
+
+
+def memory_bars(result: Answered) -> list[Bar]:
+    """What is in use, as bars over the capacity."""
+    held, color = result.memory, SERIES_COLOURS[0]
+    if isinstance(result, Result):
+        used = {
+            "MemoryX": (held["memoryx_bytes"], held["memoryx_capacity_bytes"]),
+            "wafer": (held["wafer_working_set_bytes"], held["wafer_activation_capacity_bytes"]),
+        }
+        meanings = {"MemoryX": "weights, gradients, optimizer state", "wafer": "activations of one layer"}
+        return [
+            Bar(name, show(part, "bytes"), part / all_, color, meanings[name]) for name, (part, all_) in used.items()
+        ]
+    capacity = held["gpu_capacity_bytes"]
+    parts = {word: held[f"{part}_bytes"] for part, word in gpu_facts.HELD.items()}
+    shown = {"fullest GPU": held["gpu_bytes"]} | parts
+    return [Bar(name, show(value, "bytes"), value / capacity, color) for name, value in shown.items()]
+
+
+def scaling(results: Sequence[Answered]) -> Section:
+    """Efficiency against one system, or one copy of the model."""
+    blocks = [Block(title_of(one, results), tuple(facts.scaling(one))) for one in results]
+    return Section("scaling", "Scaling", blocks=tuple(blocks))
+
+
+def totals(results: Sequence[Answered]) -> Section:
+    """Time, energy and cost of the whole job, and the prices they rest on."""
+    blocks = [Block(title_of(one, results), tuple(facts.training(one))) for one in results]
+    tables = [price_table(one.job.prices, title_of(one, results)) for one in results if one.job.prices]
+    return Section("totals", "Time, energy and cost", blocks=tuple(blocks), tables=tuple(tables))
+
+
+def price_table(prices: Iterable[Price], of: str = "") -> DataTable:
+    """Numbers that turn time into money, energy and carbon."""
+    rows = [
+        (one.key, show(one.value, unit_of_field(one.key)), one.status, source_cell(one.source), one.date, one.note)
+        for one in prices
+    ]
+    caption = f"Prices of {of}" if of else "Prices"
+    return DataTable(caption, ("number", "value", "status", "source", "from", "note"), tuple(rows))
+
+
+def assumptions(results: Sequence[Answered]) -> Section:
+    """Every number in use that is not public."""
+    used: dict[Assumption, list[str]] = {}
+    for result in results:
+        for one in result.assumptions:
+            used.setdefault(one, []).append(result.name)
+    several = len(results) > 1
+    columns = ("number", "value", "status", "source", "note", *(("used by",) if several else ()))
+    rows = [
+        (
+            one.key,
+            assumption_value(one),
+            one.status,
+            source_cell(one.source),
+            one.note,
+            *((", ".join(names),) if several else ()),
+        )
+        for one, names in used.items()
+    ]
+    found = {one.status for one in used}
+    lead = "; ".join(f"{status}: {STATUSES[status]}" for status in ("calibrated", "assumed") if status in found)
+    table = DataTable("Numbers of this answer that are not public", columns, tuple(rows))
+    title = "Not public: calibrated or assumed"
+    return Section("assumptions", title, f"{lead[:1].upper()}{lead[1:]}.", tables=(table,))
+
+
+def source_cell(source: str) -> Cell:
+    """Titles of sources with their addresses; a text that is no key stands as it is."""
+    known = sources()
+    words = [word.strip() for word in source.split(",")]
+    if not all(word in known for word in words):
+        return source
+    return tuple(Link(f"{known[word].title} ({known[word].date})", known[word].url) for word in words)
+
+
+def notes(results: Sequence[Answered], others: Sequence[str] = ()) -> Section:
+    """What a reader should know before using the numbers."""
+    several = len(results) > 1
+    own = [f"{one.name}: {note}" if several else note for one in results for note in one.notes]
+    return Section("notes", "Notes", notes=(*others, *own))
