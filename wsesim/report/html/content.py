@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from wsesim.report.charts.render import Picture
 from wsesim.report.parts import Fact
 
 
@@ -63,26 +64,21 @@ class DataTable:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A chart that the reader's browser draws.
+class Figure:
+    """A picture that the reader's browser draws, under its title.
 
     Attributes
     ----------
     name
         Unique on its page; letters and hyphens.
-    summary
-        What one sees, for those who do not.
-    spec
-        Vega-Lite without a configuration: the browser adds that of the reader's theme.
-    table
+    tables
         The same numbers.
     """
 
     name: str
     title: str
-    summary: str
-    spec: dict[str, Any]
-    table: DataTable | None = None
+    picture: Picture
+    tables: tuple[DataTable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class Section:
     name: str
     title: str
     lead: str = ""
-    pictures: tuple[Picture, ...] = ()
+    figures: tuple[Figure, ...] = ()
     blocks: tuple[Block, ...] = ()
     tables: tuple[DataTable, ...] = ()
     notes: tuple[str, ...] = ()

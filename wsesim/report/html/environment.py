@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsesim.report.charts.render import Picture, element
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -22,8 +24,7 @@ def environment(*folders: Path) -> Environment:
     found = Environment(
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # `tojson` escapes what could end a <script>: <, >, & and '
-    found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
+    found.filters["element"] = _element
     return found
 
 
@@ -32,16 +33,14 @@ def render(template: str, **values: Any) -> str:
     return environment().get_template(template).render(values)
 
 
+@cache
 def style() -> str:
     """The look of all macros, in both themes."""
-    return _text("style.css")
+    return resources.files(FOLDER).joinpath("templates", "style.css").read_text(encoding="utf-8")
 
 
-def script() -> str:
-    """What draws charts when they come into view."""
-    return _text("charts.js")
+def _element(picture: Picture, name: str) -> str:
+    """A picture's place in a page, which escapes its own texts."""
+    from markupsafe import Markup
 
-
-@cache
-def _text(name: str) -> str:
-    return resources.files(FOLDER).joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(element(picture, name))

@@ -20,7 +20,6 @@ from wsesim.results import Result
 from wsesim.units import show, unit_of_field
 
 Answered = Result | GPUResult
-MEANINGS = {**CATEGORIES, **GPU_CATEGORIES}
 GPU_PARTS = {
     "gpu": ("GPU", "computes"),
     "communication": ("communication", "that nothing hides"),
@@ -51,10 +50,10 @@ def breakdown(results: Sequence[Answered]) -> Section:
 
 def breakdown_bars(result: Answered) -> list[Bar]:
     """Parts of a step, the largest first."""
-    step_s = result.step_time_s
+    step_s, meanings = result.step_time_s, CATEGORIES if isinstance(result, Result) else GPU_CATEGORIES
     largest_first = sorted(result.breakdown_s.items(), key=lambda item: -item[1])
     return [
-        Bar(name, show(value, "s"), value / step_s, CATEGORY_COLOURS[name], MEANINGS[name])
+        Bar(name, show(value, "s"), value / step_s, CATEGORY_COLOURS[name], meanings[name])
         for name, value in largest_first
     ]
 
