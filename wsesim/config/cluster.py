@@ -16,12 +16,16 @@ class MemoryXSpec(Spec):
 
     Attributes
     ----------
-    dram_bytes, flash_bytes
-        Capacity of the two tiers. [bytes]
+    dram_bytes
+        Capacity of the fast tier. [bytes]
+    flash_bytes
+        Capacity of the slow tier; 0 is a unit without flash. [bytes]
     flash_bytes_per_s
-        Rate at which tensors that lie in flash can be streamed. [bytes/s]
-    egress_bytes_per_s, ingress_bytes_per_s
-        Weights out, gradients in. [bytes/s]
+        Rate at which tensors that lie in flash are streamed and updated. [bytes/s]
+    egress_bytes_per_s
+        Weights out. [bytes/s]
+    ingress_bytes_per_s
+        Gradients in. [bytes/s]
     tensor_latency_s
         Of the weight servers, from the request to the first byte; added to the way of every
         chunk, while the next ones follow. [s]
@@ -156,12 +160,26 @@ class ClusterSpec(Spec):
 
     Attributes
     ----------
+    name
+        Name of the cluster; in a run, of a catalogue entry (`wsesim list clusters`).
+    system
+        Name of a catalogue system, a .toml file, or a table of the keys that differ.
     num_systems
         CS systems that the job uses. [-]
     max_systems
         CS systems that the fabric takes. [-]
     software_release
-        Picks the rate factor of the calibration; the newest calibrated one when left out.
+        Picks the rate factor of the calibration; the newest calibrated one when left out. A text in quotes, "2.1".
+    memoryx
+        Weight storage and optimizer.
+    swarmx
+        The broadcast-reduce tree.
+    input
+        Input workers.
+    simulation
+        How finely time is cut.
+    exceptions
+        Systems or links that differ from the rest.
     overhead_power_w
         MemoryX, SwarmX, hosts and cooling, for each system; 0 counts the systems alone. [W]
     price_usd_per_system_hour

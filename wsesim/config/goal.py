@@ -48,6 +48,8 @@ class GoalSpec(Spec):
 
     Attributes
     ----------
+    name
+        Title of the answer.
     model
         As the ``[model]`` table of a run; left out where there is a target loss.
     training
@@ -57,6 +59,10 @@ class GoalSpec(Spec):
         Loss to reach with a model and a number of tokens that a scaling law gives. [nats/token]
     law
         "chinchilla" (loss on MassiveText) or "cerebras-gpt" (loss on the Pile).
+    limits
+        What an answer must keep.
+    candidates
+        Clusters that may be used, wafer-scale and GPU.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "goal"

@@ -68,26 +68,38 @@ class GPUSpec(Spec):
 
     Attributes
     ----------
+    name
+        Name of the GPU.
     peak_dense_16bit_flop_per_s
         Matrix units, dense, with 16-bit inputs. [FLOP/s]
     peak_dense_32bit_flop_per_s
         The same with 32-bit inputs. [FLOP/s]
     best_gemm_share
         Share of the 16-bit peak that the best of many measured matrix products reaches. [-]
-    flash_forward_share, flash_backward_share
-        Share of the 16-bit peak that the best published fused attention kernel reaches. [-]
-    flash_1_forward_share, flash_1_backward_share
-        The same of the first FlashAttention, which software of 2022 and 2023 used. [-]
+    flash_forward_share
+        Share of the 16-bit peak that the best published fused attention kernel reaches, forward. [-]
+    flash_backward_share
+        The same, backward. [-]
+    flash_1_forward_share
+        The same of the first FlashAttention, which software of 2022 and 2023 used, forward. [-]
+    flash_1_backward_share
+        The same, backward. [-]
     num_sms
         Streaming multiprocessors, over which the tiles of a product are spread. [-]
-    gemm_tile_rows, gemm_tile_columns
-        Tile of the result that one of them computes. [-]
-    memory_bytes, memory_bytes_per_s
-        HBM. [bytes], [bytes/s]
+    gemm_tile_rows
+        Rows of the tile of a result that one of them computes. [-]
+    gemm_tile_columns
+        Columns of that tile. [-]
+    memory_bytes
+        Capacity of its memory (HBM). [bytes]
+    memory_bytes_per_s
+        Bandwidth of its memory. [bytes/s]
     nvlink_bytes_per_s
         To the other GPUs of its NVLink domain, each direction. [bytes/s]
     power_w
         Of the GPU alone, at most. [W]
+    calibration
+        Name of a catalogue calibration, a .toml file, or the table itself.
     """
 
     name: str
@@ -121,8 +133,16 @@ class GPUSoftwareSpec(Spec):
 
     Attributes
     ----------
-    attention, overlap_gradient_reduction, overlap_pipeline_communication, fused_gradient_accumulation, reduction_precision
-        As in `wsesim.config.parallelism.ParallelismSpec`.
+    attention
+        Attention kernel: the best published fused one, the first FlashAttention, or one kernel for each operation.
+    overlap_gradient_reduction
+        Gradients are reduced while the backward pass of the last micro-batch still runs.
+    overlap_pipeline_communication
+        Activations travel between stages while the GPU works on the next micro-batch.
+    fused_gradient_accumulation
+        The kernel of a weight gradient adds it to those of earlier micro-batches.
+    reduction_precision
+        In which gradients are summed over the data-parallel group.
     """
 
     attention: Attention = "flash"
@@ -137,6 +157,10 @@ class GPUClusterSpec(Spec):
 
     Attributes
     ----------
+    name
+        Name of the cluster; in a run, of a catalogue entry (`wsesim list clusters`).
+    gpu
+        Name of a catalogue GPU, a .toml file, or a table of the keys that differ.
     num_gpus
         GPUs that the job uses. [-]
     max_gpus
@@ -152,7 +176,7 @@ class GPUClusterSpec(Spec):
     reserved_memory_bytes
         CUDA context, NCCL buffers and fragmentation on each GPU. [bytes]
     software
-        What the cluster's training software does.
+        What the cluster's training software does, for runs whose ``[parallelism]`` is silent.
     power_w_per_gpu
         Of a node over its GPUs: GPU, host, fans, adapters. [W]
     price_usd_per_gpu_hour
@@ -161,10 +185,16 @@ class GPUClusterSpec(Spec):
         Of a node over its GPUs; left out as well, no cost is stated. [USD]
     amortization_s
         Time over which a purchase price is spread. [s]
-    pue, electricity_usd_per_kwh, carbon_kg_per_kwh, job
-        As in `wsesim.config.cluster.ClusterSpec`.
+    pue
+        Power of the facility over that of the devices, for cooling and losses; 1 where left out. [-]
+    electricity_usd_per_kwh
+        Price of electricity; left out, no cost of it is stated. [USD/kWh]
+    carbon_kg_per_kwh
+        CO2 equivalent of electricity; left out, none is stated. [kg/kWh]
     reliability
         How often its nodes fail.
+    job
+        Defaults of the ``[job]`` table of runs on it.
     """
 
     name: str

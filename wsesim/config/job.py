@@ -18,11 +18,18 @@ class JobSpec(Spec):
 
     Attributes
     ----------
-    compile_s, queue_s, start_up_s, staging_s
-        Before the first step, one after the other: the program is compiled, the job waits for its
-        systems, they start, data and initial weights are put in place. [s]
-    evaluation_every_steps, evaluation_s
-        An evaluation after so many steps, and its time; left out, there is none. [-], [s]
+    compile_s
+        The program is compiled, before anything else. [s]
+    queue_s
+        Then the job waits for its systems. [s]
+    start_up_s
+        Then they start. [s]
+    staging_s
+        Then data and initial weights are put in place. [s]
+    evaluation_every_steps
+        Steps between two evaluations; left out, there is none. [-]
+    evaluation_s
+        Time of one evaluation. [s]
     checkpoint_interval_s
         Steps between two checkpoints take so long; "optimal" takes Daly's formula. [s]
     checkpoint_bytes_per_parameter
@@ -37,7 +44,7 @@ class JobSpec(Spec):
         A spare takes the place of a failed system ("spare"), the job goes on with fewer ("shrink"), or
         it waits until the system is repaired ("wait").
     spares
-        Systems, or GPU nodes, that stand by; "auto" takes as many as are seldom all in repair. [-]
+        Systems, or GPU nodes, that stand by; "auto" is the mean number in repair and three standard deviations. [-]
     repair_s
         From the failure of a system, or GPU node, until it can be used again. [s]
     replications
@@ -72,9 +79,9 @@ class ReliabilitySpec(Spec):
     system_mtbf_s
         Mean time between failures of one CS system that stop the job. [s]
     link_mtbf_s
-        Of one link of the fabric; that of a system's port takes the system with it. [s]
+        Mean time between failures of one link of the fabric; that of a system's port takes the system with it. [s]
     weight_server_mtbf_s
-        Of one weight server of MemoryX. [s]
+        Mean time between failures of one weight server of MemoryX. [s]
     num_weight_servers
         Weight servers of a job. [-]
     """

@@ -14,29 +14,65 @@ class ModelSpec(Spec):
 
     Attributes
     ----------
-    intermediate_size
-        Width of the MLP; 4 x `hidden_size` when left out.
+    name
+        Name of a catalogue entry (`wsesim list models`), or a name of your own.
+    num_layers
+        Transformer blocks. [-]
+    hidden_size
+        Width. [-]
+    num_attention_heads
+        Heads of queries. [-]
     num_key_value_heads
-        Fewer than `num_attention_heads` for grouped-query, 1 for multi-query attention.
+        Fewer than `num_attention_heads` for grouped-query, 1 for multi-query attention;
+        `num_attention_heads` when left out. [-]
     head_dim
-        Width of one attention head; `hidden_size / num_attention_heads` when left out.
+        Width of one attention head; `hidden_size / num_attention_heads` when left out. [-]
+    intermediate_size
+        Width of the MLP; 4 x `hidden_size` when left out. [-]
+    vocab_size
+        Tokens in the vocabulary. [-]
     embedding_size
-        Width of the token embedding where it differs from `hidden_size` (OPT-350M).
+        Width of the token embedding where it differs from `hidden_size` (OPT-350M). [-]
     max_position_embeddings
-        Rows of a learned position table, reserved rows included (OPT keeps two more).
+        Rows of a learned position table, reserved rows included (OPT keeps two more);
+        `sequence_length` when left out. [-]
     position_embedding
         "relative" is Transformer-XL's: one more projection and two biases per block (Gopher, Chinchilla).
+    gated_mlp
+        Three MLP matrices instead of two.
+    tie_embeddings
+        Input embedding and output head share one table.
     parallel_block
         Attention and MLP read the same input and are summed (GPT-J, GPT-NeoX).
     shared_norm
         A parallel block with one normalisation for both branches (GPT-J).
     causal
         Decoder; an encoder when false.
+    normalization
+        "rmsnorm" has no shift.
+    final_norm
+        Normalisation before the head.
+    embedding_norm
+        Normalisation after the embedding.
+    qkv_bias
+        Biases of the query, key and value projections.
+    attention_output_bias
+        Bias of the output projection of attention.
+    mlp_bias
+        Biases of the MLP.
+    lm_head_bias
+        Bias of the head.
+    type_vocab_size
+        Rows of a segment table (BERT). [-]
     masked_positions
         Encoder only: positions per sequence that the language-model head predicts;
-        0 is a classification head (pooler and classifier).
+        0 is a classification head (pooler and classifier). [-]
+    num_experts
+        MLPs per block; more than 1 is a mixture of experts. [-]
+    experts_per_token
+        MLPs that work on a token. [-]
     published_parameters
-        What the source states, for comparison. [-]
+        Parameters as the source states them, for comparison. [-]
     training_flop_reported
         Training compute as the source reports it, with its own accounting. [FLOP]
     published_pile_loss

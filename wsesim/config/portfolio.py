@@ -18,18 +18,26 @@ class PortfolioJobSpec(Spec):
 
     Attributes
     ----------
+    name
+        Name of the job; no two have the same.
     run
-        A run file or the name of a catalogue run; its model and training are taken, not its cluster.
-    model, training, tokens
-        The tables of a run file instead, and the tokens to train on.
+        A run file or the name of a catalogue run: its model, training and ``[job]`` are taken, not its cluster.
+    model
+        The ``[model]`` table of a run, instead of `run`.
+    training
+        The ``[training]`` table of a run, beside `model`.
+    tokens
+        Training tokens, beside `run` or `model`; "chinchilla" is 20 per parameter. [-]
     duration_s
-        Time on the systems instead, where it is known. [s]
+        Time on the systems where it is known, instead of `run` and `model`. [s]
     systems
-        How many systems, or GPUs, the job may have; its run's number when left out. [-]
+        Allowed numbers of systems, or GPUs; its run's number when left out. [-]
     priority
         Higher goes first under the policy "priority". [-]
-    earliest_start, deadline
-        A time after the start of the portfolio ("30 days"), or a date.
+    earliest_start
+        A time after the start of the portfolio ("30 days"), or a date. [s]
+    deadline
+        A time after the start of the portfolio ("30 days"), or a date; left out, there is none. [s]
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -63,12 +71,16 @@ class PortfolioSpec(Spec):
 
     Attributes
     ----------
+    name
+        Title of the answer.
     cluster
         The ``[cluster]`` table of a run file: the cluster that all jobs share.
     start
         Date from which durations count; needed where jobs give dates.
     lifetime
         Whether a job takes the mean of its simulated lifetime (without queue), or its steps alone.
+    jobs
+        The jobs.
     """
 
     name: str = "Portfolio"

@@ -20,10 +20,16 @@ class WaferSpec(Spec):
 
     Attributes
     ----------
+    num_cores
+        Cores of the wafer. [-]
+    clock_hz
+        Clock of the cores. [Hz]
     fmac_per_core_per_cycle
         Fused multiply-adds of one core in one cycle at 16 bit. [-]
     float32_rate_factor
         Rate at 32 bit over the rate at 16 bit. [-]
+    sram_bytes
+        Memory of the wafer. [bytes]
     sram_activation_share
         Share of the SRAM for the activations of the layer that runs. [-]
     weight_buffer_bytes
@@ -78,7 +84,21 @@ class CalibrationSpec(Spec):
 
 
 class SystemSpec(Spec):
-    """One file of ``cluster_configs/systems``."""
+    """One file of ``cluster_configs/systems``.
+
+    Attributes
+    ----------
+    name
+        Name of the system.
+    wafer
+        The wafer and the port.
+    power_w
+        Electric power of one system. [W]
+    purchase_price_usd
+        Price of one system. [USD]
+    calibration
+        Name of a catalogue calibration, a .toml file, or the table itself.
+    """
 
     name: str
     wafer: WaferSpec

@@ -16,14 +16,20 @@ class TrainingSpec(Spec):
 
     Attributes
     ----------
+    sequence_length
+        Tokens per sequence. [-]
     global_batch_size
-        Sequences per optimizer step over all systems. [-]
+        Sequences per optimizer step over all systems; must divide by their number. [-]
     micro_batch_size
-        Sequences per system and pass; "auto" takes the largest that fits. [-]
+        Sequences per system and pass; "auto" takes the divisor that fits and computes fastest. [-]
+    precision
+        "cbfloat16", "bfloat16" and "float16" compute alike, "float32" slower; on GPUs "bfloat16" when left out.
+    optimizer
+        Decides how many numbers MemoryX, or a GPU, keeps for each parameter.
     max_gradient_norm
         A global norm makes the optimizer wait for the last gradient; 0 switches it off. [-]
     weight_sparsity
-        Share of the weights that are zero and do not stream. [-]
+        Share of the weights that are zero and do not stream; wafer-scale runs only. [-]
     tokens
         Training tokens; "chinchilla" is 20 per parameter. [-]
     steps
@@ -31,7 +37,7 @@ class TrainingSpec(Spec):
     activations
         What happens to activations that the backward pass needs: they stay on the wafer
         ("resident"), leave over the port and come back ("offload"), or are computed again
-        from a few that stay ("recompute").
+        from a few that stay ("recompute"). Wafer-scale runs only.
     """
 
     sequence_length: Annotated[int, Field(gt=0, le=100_000_000)]
