@@ -167,7 +167,8 @@ def ratio_cell(one: Entry, first: Entry, key: str) -> str:
     return f"{_figures_shown(factor) if factor >= 1000.0 else f'{factor:.3g}'}x {more if ratio > 1.0 else less}{mark}"
 
 
-def _label(key: str) -> str:
+def label(key: str) -> str:
+    """What a row of the table is called."""
     return FIGURES.get(key, key)
 
 
@@ -177,10 +178,10 @@ def _side_by_side(entries: Sequence[Entry]) -> Group:
     table = _table("", *(one.name for one in entries))
     for _, keys in TOPICS:
         for key in keys:
-            table.add_row(_label(key), *(cell(one, key) for one in entries))
+            table.add_row(label(key), *(cell(one, key) for one in entries))
     against = _table("", *(one.name for one in others))
     for key in WORDS:
-        against.add_row(_label(key), *(ratio_cell(one, first, key) for one in others))
+        against.add_row(label(key), *(ratio_cell(one, first, key) for one in others))
     return Group(table, section(f"Against {first.name}", against))
 
 
@@ -189,12 +190,12 @@ def _one_below_another(entries: Sequence[Entry]) -> Group:
     first, *others = entries
     groups = []
     for title, keys in TOPICS:
-        table = _table("", *(_label(key) for key in keys))
+        table = _table("", *(label(key) for key in keys))
         for one in entries:
             table.add_row(one.name, *(cell(one, key) for key in keys))
         groups.append(section(title, table))
     for compared in (tuple(WORDS)[:4], tuple(WORDS)[4:]):
-        table = _table("", *(_label(key) for key in compared))
+        table = _table("", *(label(key) for key in compared))
         for one in others:
             table.add_row(one.name, *(ratio_cell(one, first, key) for key in compared))
         groups.append(section(f"Against {first.name}", table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -62,13 +63,15 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _cells(option: Option) -> tuple[str, ...]:
+def cells(option: Option) -> tuple[str, ...]:
+    """What a table says of an option, in the order of `COLUMNS`."""
     energy = f"{show(option.energy_j.value / 3600.0, 'W')}h"
     where = f"{option.num_devices:,} on {option.cluster}"
     return where, _ranged(option.time_s, "s"), _ranged(option.cost_usd, "USD"), energy, show(option.power_w, "W")
 
 
-def _recipe(option: Option) -> tuple[str, ...]:
+def recipe_cells(option: Option) -> tuple[str, ...]:
+    """The same in the order of `RECIPE`; nothing where no law gave them."""
     recipe = option.recipe
     return () if recipe is None else (f"{recipe.parameters / 1e9:.3g}B", f"{recipe.tokens / 1e9:.4g}B")
 
@@ -89,7 +92,7 @@ def print_answer(console: Console, result: Answer) -> None:
     named += [("smallest", one) for one in result.smallest]
     for words, option in named:
         if option is not None:
-            table.add_row(words, *_cells(option), *_recipe(option))
+            table.add_row(words, *cells(option), *recipe_cells(option))
     console.print(table)
     for option in result.smallest:
         if reason := what_binds(result, option):
@@ -102,19 +105,25 @@ def print_answer(console: Console, result: Answer) -> None:
 
 def _print_front(console: Console, result: Answer) -> None:
     table = _table(*COLUMNS, *(RECIPE if result.goal.target_loss is not None else ()))
-    last = len(result.front) - 1
-    shown = sorted({round(place * last / (MOST_ON_FRONT - 1)) for place in range(MOST_ON_FRONT)})
-    for option in (result.front[place] for place in shown):
-        table.add_row(*_cells(option), *_recipe(option))
+    shown = spread(result.front)
+    for option in shown:
+        table.add_row(*cells(option), *recipe_cells(option))
     console.print("\nNone better in time, cost and energy", style="bold")
     console.print(table)
-    if len(shown) <= last:
+    if len(shown) < len(result.front):
         console.print(f"{len(shown)} of {len(result.front)} shown; --json has all", style="dim")
     console.print(
         "ranges: twice the scatter of the rows that fixed the calibration, and the ranges of prices and power",
         style="dim",
     )
     console.print("not included: compile, start-up, checkpoints, failures, queues; see `wsesim lifetime`", style="dim")
+
+
+def spread(front: Sequence[Option]) -> list[Option]:
+    """Some of many options, the first and the last with them."""
+    last = len(front) - 1
+    places = sorted({round(place * last / (MOST_ON_FRONT - 1)) for place in range(MOST_ON_FRONT)})
+    return [front[place] for place in places if front]
 
 
 def _print_unmet(console: Console, result: Answer) -> None:
@@ -124,7 +133,7 @@ def _print_unmet(console: Console, result: Answer) -> None:
     nearest = min(result.options, key=lambda one: max(one.fails.values(), default=0.0), default=None)
     if nearest is not None:
         missed = ", ".join(f"{name} by {share:.1%}" for name, share in nearest.fails.items())
-        console.print(f"nearest: {_cells(nearest)[0]}, which misses {missed}")
+        console.print(f"nearest: {cells(nearest)[0]}, which misses {missed}")
     _print_refused(console, result)
 
 
