@@ -367,15 +367,27 @@ def _layered_run(path: Path, depth: int = 0) -> Layered:
             f"{catalogue.shown(path)}: extends goes in a circle, or more than {DEEPEST_EXTENDS} files deep; break it"
         )
     own = read(path)
-    below = own.plain.pop("extends", None)
-    if below is None:
-        return own
+    below = _extended(path, own.plain.pop("extends", None))
+    return own if below is None else own.over(_layered_run(below, depth + 1))
+
+
+def _extended(path: Path, word: Any) -> Path | None:
+    """The run file that another one lies over."""
+    if word is None:
+        return None
     where = f"{catalogue.shown(path)}: extends"
-    if not isinstance(below, str) or not below:
-        raise ConfigError(f"{where} is {catalogue.value_shown(below)}; name one run")
-    near = path.parent / below
-    found = near if catalogue.exists(near) else existing(str(run_path(below, where)), Path(), where)
-    return own.over(_layered_run(found, depth + 1))
+    if not isinstance(word, str) or not word:
+        raise ConfigError(f"{where} is {catalogue.value_shown(word)}; name one run")
+    near = path.parent / word
+    return near if catalogue.exists(near) else existing(str(run_path(word, where)), Path(), where)
+
+
+def run_files(word: str | Path) -> list[Path]:
+    """A run file, and those that it extends one after another; of a run that can be read."""
+    found = [run_path(word)]
+    while (below := _extended(found[-1], read(found[-1]).plain.get("extends"))) is not None:
+        found.append(below)
+    return found
 
 
 def _with_masked_positions(model: ModelSpec, training: TrainingSpec, own: Table) -> ModelSpec:
