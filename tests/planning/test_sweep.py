@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -16,11 +18,12 @@ import pytest
 import wsesim
 from tests.builders import TINY
 from tests.test_cli import call
+from wsesim.config.variations import Variations
 from wsesim.errors import InputError
 from wsesim.planning import sweep as module
 from wsesim.planning.executors import Here
 from wsesim.planning.ledger import Ledger
-from wsesim.planning.workers import answers_of
+from wsesim.planning.workers import answers_of, evaluate
 
 TWO = {"cluster.num_systems": "1..4", "training.weight_sparsity": [0.0, 0.5]}
 
@@ -72,6 +75,25 @@ def test_an_error_of_the_simulator_is_a_row(monkeypatch: pytest.MonkeyPatch) -> 
     assert [row["status"] for row in result if row["cluster.num_systems"] == 2] == ["failed"] * 2
     assert result.count("ok") == 4
     assert "ZeroDivisionError: somewhere" in result.rows[2]["message"]
+
+
+def test_batches_become_smaller_so_that_workers_end_together() -> None:
+    sparsities = [place / 2000 for place in range(1500)]
+    points = module._points(
+        Variations.of(TINY, [], ["training.weight_sparsity"]), {"training.weight_sparsity": sparsities}
+    )
+    with Ledger(None) as book:
+        sizes = [len(batch.points) for batch in module._Job(points, book).batches(2)]
+    assert sum(sizes) == 1500
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 188  # an eighth
+    assert sizes[-1] <= module.FEWEST_AT_ONCE
+
+
+def test_rows_are_encoded_where_they_are_evaluated() -> None:
+    runs = Variations.of(TINY, [], ["cluster.num_systems"])
+    found = evaluate(pickle.dumps(runs), wsesim.__version__, [[1], [3]])
+    assert [json.loads(one.encoded) for one in found] == [one.answers for one in found]
 
 
 def test_nothing_is_run_twice(tmp_path: Path) -> None:

@@ -288,7 +288,8 @@ class Ledger:
         """Keep finished rows: on the disk when this returns."""
         now_s = time.time()
         rows = [
-            (key, __version__, one.status, one.message, json.dumps(one.answers), now_s) for key, one in outcomes.items()
+            (key, __version__, one.status, one.message, one.encoded or json.dumps(one.answers), now_s)
+            for key, one in outcomes.items()
         ]
         with self._in_words(), self._writing():
             self._db.executemany(

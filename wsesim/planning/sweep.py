@@ -37,7 +37,7 @@ MOST_AT_ONCE, FEWEST_AT_ONCE = 500, 25
 """Runs on wafers in one batch: enough to share the cost of the loop, few enough to lose little. [-]"""
 GPU_RUNS_AT_ONCE = 2
 BATCHES_PER_WORKER = 4
-"""So that workers end at about the same time. [-]"""
+"""A batch is at most this part of what is left for a worker, so that workers end at about the same time. [-]"""
 IN_FLIGHT = 2
 """Batches that a worker has, the one it evaluates included. [-]"""
 WRITE_EVERY_S = 5.0
@@ -154,6 +154,7 @@ class _Job:
         self.pending = dict(self.points)
         self.num_points = len(self.pending)
         self.num_evaluated = 0
+        self.outcomes: dict[str, Outcome] = {}
         for key in ledger.finished(self.pending):
             del self.pending[key]
 
@@ -168,20 +169,24 @@ class _Job:
         return (self.about[item[0]][1], *decisive)
 
     def batches(self, workers: int) -> deque[_Batch]:
-        """All that is to be done, cut so that every worker has several turns."""
-        groups: dict[bool, list[tuple[str, Point]]] = {}
+        """All that is to be done, GPU runs first, which take longest; the last batches are the smallest."""
+        groups: dict[bool, list[tuple[str, Point]]] = {True: [], False: []}
         for item in sorted(self.pending.items(), key=self._shape_first):
-            groups.setdefault(self.about[item[0]][0] == "gpu", []).append(item)
+            groups[self.about[item[0]][0] == "gpu"].append(item)
         found: deque[_Batch] = deque()
         for on_gpus, items in groups.items():
-            size = math.ceil(len(items) / (workers * BATCHES_PER_WORKER))
-            size = min(size, GPU_RUNS_AT_ONCE) if on_gpus else min(max(size, FEWEST_AT_ONCE), MOST_AT_ONCE)
-            found += (_Batch(dict(items[start : start + size])) for start in range(0, len(items), size))
+            start = 0
+            while start < len(items):
+                size = math.ceil((len(items) - start) / (workers * BATCHES_PER_WORKER))
+                size = min(size, GPU_RUNS_AT_ONCE) if on_gpus else min(max(size, FEWEST_AT_ONCE), MOST_AT_ONCE)
+                found.append(_Batch(dict(items[start : start + size])))
+                start += size
         return found
 
     def keep(self, outcomes: Mapping[str, Outcome]) -> None:
         """Finished rows go to the ledger, and only then count as finished."""
         self.ledger.record(outcomes)
+        self.outcomes |= outcomes
         self.num_evaluated += len(outcomes)
         self.forget(outcomes)
 
@@ -192,16 +197,19 @@ class _Job:
 
     def rows(self) -> list[dict[str, Any]]:
         """Finished rows, in order."""
-        return rows_of(self.ledger, self.keys, self.points)
+        unread = dict.fromkeys(key for key, _ in self.points if key not in self.outcomes)
+        self.outcomes |= self.ledger.outcomes(unread)
+        return rows_of(self.outcomes, self.keys, self.points)
 
 
-def rows_of(ledger: Ledger, keys: Sequence[str], points: Sequence[tuple[str, Sequence[Any]]]) -> list[dict[str, Any]]:
-    """Those rows of a sweep that are in the ledger, in order."""
-    outcomes = ledger.outcomes(dict.fromkeys(key for key, _ in points))
+def rows_of(
+    outcomes: Mapping[str, Outcome], keys: Sequence[str], points: Sequence[tuple[str, Sequence[Any]]]
+) -> list[dict[str, Any]]:
+    """Finished rows of a sweep, in order."""
     found = []
     for key, point in points:
         if key in outcomes:
-            status, message, answers = outcomes[key]
+            status, message, answers, _ = outcomes[key]
             found.append(dict(zip(keys, point, strict=True)) | {"status": status} | answers | {"message": message})
     return found
 
@@ -209,20 +217,20 @@ def rows_of(ledger: Ledger, keys: Sequence[str], points: Sequence[tuple[str, Seq
 class _Loop:
     """Keeps workers busy until nothing is left to do."""
 
-    def __init__(self, job: _Job, executor: Executor, workers: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, job: _Job, waiting: deque[_Batch], executor: Executor, workers: int, tell: Callable[[str], None]
+    ) -> None:
         self.job, self.executor, self.workers, self.tell = job, executor, workers, tell
         self.runs = pickle.dumps(job.variations)
         self.is_own = False
-        self.waiting = job.batches(workers)
+        self.waiting = waiting
         self.elsewhere: dict[str, Point] = {}
         self.running: dict[Future[list[Outcome]], _Batch] = {}
 
     def run(self) -> None:
         """Until all points are in the ledger."""
-        limit = 1 if isinstance(self.executor, Here) else IN_FLIGHT * self.workers
         while self.waiting or self.running or self.elsewhere:
-            while self.waiting and len(self.running) < limit:
-                self._start(self.waiting.popleft())
+            self.fill()
             if self.running:
                 done, _ = wait(self.running, timeout=WRITE_EVERY_S, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -230,6 +238,12 @@ class _Loop:
             elif self.elsewhere and not self.waiting:
                 self._look_elsewhere()
             self.tell(f"; {len(self.elsewhere)} elsewhere" if self.elsewhere else "")
+
+    def fill(self) -> None:
+        """Give all workers something to do."""
+        limit = 1 if isinstance(self.executor, Here) else IN_FLIGHT * self.workers
+        while self.waiting and len(self.running) < limit:
+            self._start(self.waiting.popleft())
 
     def _start(self, batch: _Batch) -> None:
         ours, others = self.job.ledger.claim(list(batch.points))
@@ -392,8 +406,8 @@ def sweep(
     with Ledger(Path(ledger) if ledger is not None else None) as book:
         job = _Job(points, book)
         word = run.name if isinstance(run, Run | GPURun) else "table" if isinstance(run, dict) else str(run)
-        book.note_sweep(_identity(values, job.points), word, values, settings, job.points)
-        _run(job, executor, workers, out, progress)
+        name = _identity(values, job.points)
+        _run(job, executor, workers, out, progress, lambda: book.note_sweep(name, word, values, settings, job.points))
         rows = job.rows()
         if out is not None:
             table.write(out, rows, job.keys)
@@ -405,8 +419,15 @@ def ledger_beside(out: Path) -> Path:
     return out.with_name(f"{out.name}.ledger")
 
 
-def _run(job: _Job, executor: str | Executor, workers: int | None, out: Path | None, progress: Progress | None) -> None:
-    """Evaluate what is not in the ledger yet."""
+def _run(
+    job: _Job,
+    executor: str | Executor,
+    workers: int | None,
+    out: Path | None,
+    progress: Progress | None,
+    note: Callable[[], None],
+) -> None:
+    """Evaluate what is not in the ledger yet; `note` keeps there what the sweep is, while workers already work."""
     written_s, took_s = time.monotonic(), 0.0
 
     def tell(words: str) -> None:
@@ -420,14 +441,18 @@ def _run(job: _Job, executor: str | Executor, workers: int | None, out: Path | N
             took_s = written_s - now_s
 
     if not job.pending:
+        note()
         tell("")
         return
-    wanted = workers or num_cores()
-    with _executor(executor, workers, len(job.batches(wanted))) as (found, calls):
-        tell("")
-        loop = _Loop(job, found, calls, tell)
+    expected = workers or num_cores()
+    batches = job.batches(expected)
+    with _executor(executor, workers, len(batches)) as (found, calls):
+        loop = _Loop(job, batches if calls == expected else job.batches(calls), found, calls, tell)
         loop.is_own = executor == "local"
         try:
+            loop.fill()
+            note()
+            tell("")
             loop.run()
         finally:
             if loop.is_own:

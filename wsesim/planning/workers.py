@@ -34,11 +34,15 @@ LOOK_FOR_PARENT_S = 0.5
 
 
 class Outcome(NamedTuple):
-    """What became of a point; `answers` is empty unless its status is "ok"."""
+    """What became of a point; `answers` is empty unless its status is "ok".
+
+    `encoded` is the answers as the ledger keeps them, so that this is done where the point was evaluated.
+    """
 
     status: str
     message: str
     answers: dict[str, Any]
+    encoded: str = ""
 
 
 def answers_of(result: Result | GPUResult) -> dict[str, Any]:
@@ -140,7 +144,7 @@ def evaluate(runs: bytes, version: str, points: Sequence[Sequence[Any]]) -> list
             wafers[place] = run
     if wafers:
         found |= zip(wafers, _together(list(wafers.values())), strict=True)
-    return [found[place] for place in range(len(points))]
+    return [found[place]._replace(encoded=json.dumps(found[place].answers)) for place in range(len(points))]
 
 
 def _leave_with(parent: int) -> None:

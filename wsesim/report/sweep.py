@@ -124,7 +124,8 @@ def export(path: Path, out: Path, sweep_name: str | None) -> int:
     check_out(out)
     with Ledger(path, must_exist=True) as ledger:
         entry = ledger.entry(sweep_name)
-        rows = rows_of(ledger, entry.keys, ledger.points(entry.sweep))
+        points = ledger.points(entry.sweep)
+        rows = rows_of(ledger.outcomes(dict.fromkeys(key for key, _ in points)), entry.keys, points)
     write(out, rows, entry.keys)
     return len(rows)
 
