@@ -20,6 +20,7 @@ from wsesim.commands.lifetime import lifetime
 from wsesim.commands.plan import plan
 from wsesim.commands.portfolio import portfolio
 from wsesim.commands.run import run
+from wsesim.commands.schema import schema
 from wsesim.commands.sweep import sweep
 from wsesim.commands.validate import validate
 from wsesim.errors import InputError, WsesimError
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate,
     "explain": explain,
     "list": list_,
+    "schema": schema,
     "plan": plan,
     "lifetime": lifetime,
     "portfolio": portfolio,

@@ -32,7 +32,7 @@ def calibrate(
     ] = False,
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
-    from wsesim.report import calibration
+    from wsesim.report import calibration, files
 
     if out is not None:
         calibration.check_out(out)
@@ -49,11 +49,11 @@ def calibrate(
         )
         found, text = gpu_calibration.fit_and_text()
         if out is not None:
-            calibration.write(out, text)
+            files.write(out, text)
         gpu_calibration.print_fit(console(), found, text, out)
         return
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
     if out is not None:
-        calibration.write(out, text)
+        files.write(out, text)
     calibration.print_fit(console(), fit, text, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -117,25 +116,6 @@ def check_out(path: Path) -> None:
         finding, is_good = f"cannot be written ({error.strerror})", False
     if not is_good:
         raise InputError(f"--out {path}: {finding}; choose a file in a folder that exists")
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    InputError
-        The folder does not exist, or nothing can be written there.
-    """
-    part = path.with_name(f".{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(
-            f"--out {path}: cannot be written ({error.strerror}); choose a folder that exists and can be written"
-        ) from None
 
 
 def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:

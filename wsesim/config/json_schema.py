@@ -1,0 +1,237 @@
+"""JSON Schema of every kind of file: editors complete keys and underline what wsesim would refuse.
+
+Draft 7, which editors of TOML know. A schema knows keys, units and limits. What takes two keys or another file to see
+(sizes that divide each other, names of the catalogue) is left to the commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from wsesim.config.cluster import ClusterSpec
+from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
+from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
+from wsesim.config.job import JobSpec
+from wsesim.config.layering import NAMED
+from wsesim.config.meanings import meanings, specs_of, summary
+from wsesim.config.model import ModelSpec
+from wsesim.config.parallelism import ParallelismSpec
+from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
+from wsesim.config.provenance import STATUSES
+from wsesim.config.spec import Spec, numeric_fields
+from wsesim.config.system import CalibrationSpec, SystemSpec
+from wsesim.config.training import TrainingSpec
+from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.units import UNITS, unit_of_field
+
+Schema = dict[str, Any]
+_DRAFT = "http://json-schema.org/draft-07/schema#"
+_NUMBER = r"^\s*[-+]?[0-9][0-9_,]*(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*"
+_TEXT: Schema = {"type": "string"}
+_EXTENDS: Schema = {"type": "string", "description": "File or catalogue entry; keys beside it override what it has."}
+_SOURCE: Schema = {"type": "string", "description": "Key of cluster_configs/sources.toml, or words of your own."}
+_STATUS: Schema = {
+    "enum": list(STATUSES),
+    "description": "; ".join(f"{name}: {text}" for name, text in STATUSES.items()),
+}
+_ORIGIN: Schema = {"source": {"$ref": "#/definitions/Source"}, "status": {"$ref": "#/definitions/Status"}}
+_TOP = {"extends": _EXTENDS, **_ORIGIN}
+"""Keys at the top of run files and of files of the catalogue."""
+_TABLES_OF_A_RUN: dict[str, type[Spec]] = {"model": ModelSpec, "training": TrainingSpec, "cluster": ClusterSpec}
+"""Tables that goals and portfolios hold as well."""
+_WITHOUT_ORIGINS = (GoalSpec, LimitsSpec, CandidateSpec, PortfolioSpec, PortfolioJobSpec)
+"""Tables whose numbers cannot be written with their origin, and that lie over no other table."""
+
+
+class Kind(NamedTuple):
+    """A kind of file: what it is, and how its schema is put together."""
+
+    text: str
+    build: Callable[[Definitions], Schema]
+
+
+class Definitions:
+    """Tables that a schema refers to, by name."""
+
+    def __init__(self) -> None:
+        self.tables: Schema = {"Source": _SOURCE, "Status": _STATUS}
+
+    def reference(self, spec: type[Spec]) -> Schema:
+        """A reference to the table of a spec."""
+        return self.named(spec.__name__.removesuffix("Spec"), lambda: self.table(spec))
+
+    def named(self, name: str, build: Callable[[], Schema]) -> Schema:
+        """A reference to a table by its name; the table is built once."""
+        if name not in self.tables:
+            self.tables[name] = build()
+        return {"$ref": f"#/definitions/{name}"}
+
+    def table(self, spec: type[Spec]) -> Schema:
+        """The table of a spec; nothing is required where another table may lie below."""
+        raw = spec.model_json_schema()
+        keys = {name: self._key(spec, name, one) for name, one in raw["properties"].items()}
+        if spec in (SystemSpec, GPUSpec, CalibrationSpec, GPUCalibrationSpec):
+            keys["extends"] = _EXTENDS
+        found = {"type": "object", "description": summary(spec), "properties": keys, "additionalProperties": False}
+        return found | {"required": raw["required"]} if spec in _WITHOUT_ORIGINS and "required" in raw else found
+
+    def _key(self, spec: type[Spec], name: str, raw: Schema) -> Schema:
+        """What one key takes, with its meaning and unit."""
+        options = self._options(spec, name, raw)
+        text, unit = meanings(spec)[name]
+        words: Schema = {"description": f"{text} [{unit}]" if unit else text}
+        if isinstance(raw.get("default"), int | float | str):
+            words["default"] = raw["default"]
+        return words | ({"anyOf": options} if len(options) > 1 or "$ref" in options[0] else options[0])
+
+    def _options(self, spec: type[Spec], name: str, raw: Schema) -> list[Schema]:
+        inner = next(specs_of(spec.model_fields[name].annotation), None)
+        if inner is not None:
+            table = self.reference(inner)
+            if raw.get("type") == "array":
+                return [{"type": "array", "items": table}]
+            return [_TEXT, table] if name in NAMED else [table]
+        if raw.get("type") == "object" and "additionalProperties" in raw and name not in _TABLES_OF_A_RUN:
+            return [{"type": "object", "additionalProperties": self._with_origin([raw["additionalProperties"]], "-")}]
+        options = [_bare(one) for one in raw.get("anyOf", [raw]) if one.get("type") != "null"]
+        if any(one.get("type") == "object" for one in options):
+            return [self.of_a_run(name)]
+        if name in numeric_fields(spec):
+            options.append(self._quantity(unit_of_field(name)))
+        is_list = any(one.get("type") == "array" for one in options)
+        return options if is_list or spec in _WITHOUT_ORIGINS else [self._with_origin(options, unit_of_field(name))]
+
+    def _quantity(self, unit: str) -> Schema:
+        """A string with a unit of the wanted kind."""
+        names = sorted((name for name, (kind, _) in UNITS.items() if kind == unit), key=len)
+        pattern = f"{_NUMBER}({'|'.join(map(re.escape, names))})?\\s*$"
+        return self.named(
+            f"Quantity_in_{'numbers' if unit == '-' else unit.replace('/', '_per_')}",
+            lambda: _TEXT | {"pattern": pattern},
+        )
+
+    def _with_origin(self, options: list[Schema], unit: str) -> Schema:
+        """A value, or a table with the value and where it comes from."""
+        bound = {"anyOf": [{"type": "number"}, self._quantity(unit)]}
+        table = {
+            "type": "object",
+            "properties": {
+                "value": {"anyOf": options},
+                **_ORIGIN,
+                "note": _TEXT,
+                "range": {"type": "array", "items": bound, "minItems": 2, "maxItems": 2},
+            },
+            "required": ["value"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [*options, table]}
+
+    def of_a_run(self, name: str) -> Schema:
+        """One of the tables ``[model]``, ``[training]`` and ``[cluster]``."""
+        extra: Schema = {"path": _TEXT | {"description": "A Hugging Face config.json, or a Model Zoo params.yaml."}}
+        if name == "cluster":
+            return self.named("RunCluster", self._any_cluster)
+        table = self.table(_TABLES_OF_A_RUN[name])
+        if name == "model":
+            table["properties"] |= extra
+        return self.named(f"Run{name.title()}", lambda: table)
+
+    def _any_cluster(self) -> Schema:
+        """Keys of both kinds of clusters: their names say which kind it is."""
+        wafers, gpus = (self.table(spec)["properties"] for spec in (ClusterSpec, GPUClusterSpec))
+        differ = {key for key in wafers.keys() & gpus.keys() if wafers[key] != gpus[key]}
+        both = {key: {"anyOf": [wafers[key], gpus[key]]} for key in differ}
+        return {
+            "type": "object",
+            "description": "Name of a catalogue cluster, and keys that override it.",
+            "properties": gpus | wafers | both,
+            "additionalProperties": False,
+        }
+
+
+def _bare(raw: Schema) -> Schema:
+    """What pydantic says of a value, without its title and default."""
+    return {key: value for key, value in raw.items() if key not in ("title", "default", "description", "anyOf")}
+
+
+def _file(spec: type[Spec]) -> Callable[[Definitions], Schema]:
+    """A file that holds the table of one spec, whole or over another file."""
+
+    def build(definitions: Definitions) -> Schema:
+        table = definitions.table(spec)
+        table["properties"] |= _TOP
+        return table | {"if": {"not": {"required": ["extends"]}}, "then": _complete(spec)}
+
+    return build
+
+
+def _complete(spec: type[Spec]) -> Schema:
+    """What a table needs that lies over no other one."""
+    inner = {
+        name: _complete(nested)
+        for name, field in spec.model_fields.items()
+        if name not in NAMED
+        for nested in specs_of(field.annotation)
+        if isinstance(field.annotation, type)
+    }
+    return {
+        "required": [name for name, field in spec.model_fields.items() if field.is_required()],
+        "properties": {name: needs for name, needs in inner.items() if needs["required"]},
+    }
+
+
+def _run(definitions: Definitions) -> Schema:
+    keys = {
+        "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "Title of the run."},
+        **{name: definitions.of_a_run(name) for name in _TABLES_OF_A_RUN},
+        "parallelism": {"anyOf": [{"const": "auto"}, definitions.reference(ParallelismSpec)]},
+        "job": definitions.reference(JobSpec),
+        **_TOP,
+    }
+    needs = {"required": ["model", "cluster"], "properties": {"cluster": {"required": ["name"]}}}
+    return {
+        "type": "object",
+        "properties": keys,
+        "additionalProperties": False,
+        "if": {"not": {"required": ["extends"]}},
+        "then": needs,
+    }
+
+
+KINDS = {
+    "run": Kind("a run: what is trained, how, and on which cluster", _run),
+    "cluster": Kind("a cluster of wafer-scale systems", _file(ClusterSpec)),
+    "system": Kind("one wafer-scale system", _file(SystemSpec)),
+    "calibration": Kind("fitted numbers of a wafer-scale system", _file(CalibrationSpec)),
+    "gpu-cluster": Kind("a cluster of GPUs", _file(GPUClusterSpec)),
+    "gpu": Kind("one GPU", _file(GPUSpec)),
+    "gpu-calibration": Kind("fitted numbers of GPUs", _file(GPUCalibrationSpec)),
+    "model": Kind("a model", _file(ModelSpec)),
+    "goal": Kind("a goal for `wsesim plan`", lambda definitions: definitions.table(GoalSpec)),
+    "portfolio": Kind("jobs for `wsesim portfolio`", lambda definitions: definitions.table(PortfolioSpec)),
+}
+"""Every kind of file that has a schema."""
+
+
+def schema(kind: str) -> Schema:
+    """JSON Schema of one kind of file.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind.
+
+    Examples
+    --------
+    >>> schema("system")["properties"]["power_w"]["description"]
+    'Electric power of one system. [W]'
+    """
+    if kind not in KINDS:
+        hint = did_you_mean(kind, KINDS) or f"; kinds are {', '.join(KINDS)}"
+        raise UnknownNameError(f"{kind!r} is not a kind of file{hint}")
+    text, build = KINDS[kind]
+    definitions = Definitions()
+    built = build(definitions)
+    return {"$schema": _DRAFT, "title": f"wsesim: {text}", **built, "definitions": definitions.tables}

@@ -1,0 +1,46 @@
+"""`wsesim schema`: which kinds of files have a schema, and where schemas are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wsesim.config.json_schema import KINDS, schema
+from wsesim.errors import InputError
+from wsesim.report import files
+
+
+def print_kinds(console: Console) -> None:
+    """Every kind of file, and what it describes."""
+    table = Table.grid(padding=(0, 2))
+    for kind, (text, _) in KINDS.items():
+        table.add_row(kind, Text(text, style="dim"))
+    console.print(Text("kinds of files", style="bold"), table, "")
+    console.print(Text("`wsesim schema KIND` prints a schema, `wsesim schema --out FOLDER` writes all", style="dim"))
+
+
+def write(kind: str | None, out: Path) -> Iterator[Path]:
+    """Write one schema to a file, or all into a folder, which is made; where they were written."""
+    if kind is not None:
+        files.write(out, _text(kind))
+        yield out
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: is no folder, and none can be made ({error.strerror}); choose another one"
+        ) from None
+    for name in KINDS:
+        path = out / f"{name}.schema.json"
+        files.write(path, _text(name))
+        yield path
+
+
+def _text(kind: str) -> str:
+    return json.dumps(schema(kind), indent=1) + "\n"
