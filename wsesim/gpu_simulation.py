@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,24 @@ ALIKE = 1e-9
 """Rounds are alike where no job is off by more than this share of a round. [-]"""
 
 
+class Rounds(NamedTuple):
+    """A round that stands for others that were not simulated.
+
+    Attributes
+    ----------
+    number
+        How many others. [-]
+    round_s
+        Its length. [s]
+    begins_s
+        When it begins on each stage, by the part's name in the trace. [s]
+    """
+
+    number: int
+    round_s: float
+    begins_s: dict[str, float]
+
+
 @dataclass(frozen=True)
 class GPUSimulation:
     """One step of a plan.
@@ -43,8 +62,12 @@ class GPUSimulation:
         One optimizer step, and what a GPU spends it on, on average over the stages. [s]
     trace
         Spans of the simulated step; fewer micro-batches than the step has where `num_simulated` says so.
+    simulated_step_s
+        Length of the simulated step. [s]
     num_simulated
         Micro-batches that were simulated. [-]
+    rounds
+        What of the trace stands for the micro-batches that were not; None where all were.
     num_plans
         Plans that were searched; 1 where the run file leaves no choice. [-]
     num_events, wall_s
@@ -58,7 +81,9 @@ class GPUSimulation:
     step_time_s: float
     spent_s: dict[str, float]
     trace: tuple[Span, ...]
+    simulated_step_s: float
     num_simulated: int
+    rounds: Rounds | None
     num_plans: int
     num_events: int
     wall_s: float
@@ -124,7 +149,9 @@ class _Step:
     time_s: float
     spent_s: dict[str, float]
     trace: tuple[Span, ...]
+    simulated_step_s: float
     num_events: int
+    rounds: Rounds | None = None
 
 
 def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> _Step:
@@ -134,7 +161,7 @@ def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) ->
     clock.run_until(events.step_done[0])
     step_s = events.step_ends_s[0][0]
     trace = tuple(span for span in events.trace if span.step == 0)
-    return _Step(step_s, spent_s(trace, times, shape, step_s), trace, clock.num_events)
+    return _Step(step_s, spent_s(trace, times, shape, step_s), trace, step_s, clock.num_events)
 
 
 def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: float) -> dict[str, float]:
@@ -147,9 +174,8 @@ def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: f
     for span in trace:
         if span.part.startswith("stage."):
             busy[span.kind] += span.end_s - span.start_s
-    shares = {"forward": _shares(times.forward), "backward": _backward_shares(times)}
     found: dict[str, float] = defaultdict(float)
-    for kind, parts in shares.items():
+    for kind, parts in pass_shares(times).items():
         for part, share in parts.items():
             found[part] += busy.get(kind, 0.0) * share
     found["pipeline"] = busy.get("send", 0.0)
@@ -162,6 +188,11 @@ def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: f
 
 def _parts(one: Pass) -> dict[str, float]:
     return {name.removesuffix("_s"): float(np.ravel(value)[0]) for name, value in one._asdict().items()}
+
+
+def pass_shares(times: Times) -> dict[str, dict[str, float]]:
+    """Of a forward and of a backward pass, what share is spent on what. [-]"""
+    return {"forward": _shares(times.forward), "backward": _backward_shares(times)}
 
 
 def _shares(one: Pass) -> dict[str, float]:
@@ -188,8 +219,8 @@ def _ends_s(trace: tuple[Span, ...], shape: PipelineShape) -> dict[tuple[str, st
     return ends
 
 
-def _round(trace: tuple[Span, ...], shape: PipelineShape) -> tuple[float, list[Span]] | None:
-    """Length of a round, and what the stages do in one; None where the pipeline does not repeat itself yet.
+def _round(trace: tuple[Span, ...], shape: PipelineShape, missing: int) -> tuple[Rounds, list[Span]] | None:
+    """A round that stands for `missing` others, and what the stages do in it; None where none is like the one before.
 
     It does when every job is as much later than in the round before. The last round drains, and makes
     gradients complete; forward passes are ahead of backward passes by up to two rounds.
@@ -213,7 +244,7 @@ def _round(trace: tuple[Span, ...], shape: PipelineShape) -> tuple[float, list[S
         start_s, end_s = max(span.start_s, begin_s), min(span.end_s, begin_s + round_s)
         if start_s < end_s:
             inside.append(span._replace(start_s=start_s, end_s=end_s))
-    return round_s, inside
+    return Rounds(missing, round_s, begins_s), inside
 
 
 def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[_Step, int]:
@@ -223,20 +254,21 @@ def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[_Step, int]:
     while (number := rounds * stages + wanted % stages) < wanted:
         step, shape = _simulate(run, plan, times, number), shape_of(run, plan, number)
         num_events += step.num_events
-        if (found := _round(step.trace, shape)) is not None:
-            return _with_rounds(step, (wanted - number) // stages, *found, times, shape, num_events), number
+        if (found := _round(step.trace, shape, (wanted - number) // stages)) is not None:
+            return _with_rounds(step, *found, times, shape, num_events), number
         rounds *= 2
     step = _simulate(run, plan, times, wanted)
     return replace(step, num_events=num_events + step.num_events), wanted
 
 
 def _with_rounds(
-    step: _Step, rounds: int, round_s: float, inside: list[Span], times: Times, shape: PipelineShape, num_events: int
+    step: _Step, rounds: Rounds, inside: list[Span], times: Times, shape: PipelineShape, num_events: int
 ) -> _Step:
     """A step with more rounds, which are all alike."""
+    number, round_s, _ = rounds
     one = spent_s(inside, times, shape, round_s)
-    spent = {key: step.spent_s.get(key, 0.0) + rounds * one.get(key, 0.0) for key in {**step.spent_s, **one}}
-    return _Step(step.time_s + rounds * round_s, spent, step.trace, num_events)
+    spent = {key: step.spent_s.get(key, 0.0) + number * one.get(key, 0.0) for key in {**step.spent_s, **one}}
+    return _Step(step.time_s + number * round_s, spent, step.trace, step.simulated_step_s, num_events, rounds)
 
 
 def simulate_gpu(run: GPURun) -> GPUSimulation:
@@ -272,7 +304,9 @@ def simulate_best(run: GPURun, number: int) -> list[GPUSimulation]:
                 step_time_s=step.time_s,
                 spent_s=step.spent_s,
                 trace=step.trace,
+                simulated_step_s=step.simulated_step_s,
                 num_simulated=num_simulated,
+                rounds=step.rounds,
                 num_plans=1,
                 num_events=step.num_events,
                 wall_s=0.0,

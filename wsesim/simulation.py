@@ -165,7 +165,7 @@ def _more(count: int, plan: Plan) -> int:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Simulating makes many small containers and few cycles; to look for some would take up to a third of its time."""
     was_on = gc.isenabled()
     gc.disable()
@@ -211,7 +211,7 @@ def run_schedule(
     """
     if engine == "recurrence":
         return run_many([run], fold=fold, skip_micro_batches=skip_micro_batches)[0]
-    with _collector_paused():
+    with collector_paused():
         return _run_one(run, fold=fold, num_steps=num_steps, skip_micro_batches=skip_micro_batches)
 
 
@@ -286,10 +286,10 @@ def record(simulation: Simulation, num_more_steps: int, buffers: Sequence[str]) 
     clock = Clock()
     schedule = DiscreteEvents(clock, write_program(shape_of(plan)), numbers_of(plan), count)
     watched = {buffer: schedule.watch(buffer) for buffer in buffers}
-    with _collector_paused():
+    with collector_paused():
         schedule.start()
         clock.run_until(schedule.step_done[num_steps + num_more_steps - 1])
-    taken = {buffer: [credits.taken for credits in lanes] for buffer, lanes in watched.items()}
+    taken = {buffer: [room.taken for room in lanes] for buffer, lanes in watched.items()}
     return Recording(schedule.trace, schedule.step_ends_s, taken)
 
 
@@ -325,7 +325,7 @@ def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool
     wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
         As `wsesim.schedules.checks.check`, for the first run that is refused.
     """
-    with _collector_paused():
+    with collector_paused():
         return _run_many(runs, fold=fold, skip_micro_batches=skip_micro_batches)
 
 

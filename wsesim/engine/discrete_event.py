@@ -114,8 +114,8 @@ class DiscreteEvents:
     def watch(self, buffer: str) -> list[WatchedCredits]:
         """Remember how full a buffer of each class is; before the start."""
         watched = [WatchedCredits(self.clock, self.numbers.capacities[buffer]) for _ in self.lanes]
-        for lane, credits in zip(self.lanes, watched, strict=True):
-            lane.room[buffer] = credits
+        for lane, room in zip(self.lanes, watched, strict=True):
+            lane.room[buffer] = room
         return watched
 
     def start(self) -> None:

@@ -71,12 +71,7 @@ def memory_of(run: GPURun, plans: Plans) -> Memory:
 
 def activation_bytes_of_gpu(run: GPURun, plans: Plans) -> Array:
     """Kept between the forward and the backward pass, of all micro-batches in flight. [bytes]"""
-    whole = block_activation_bytes(run, plans, recompute=0)
-    kept = np.select(
-        [plans.recompute == 2, plans.recompute == 1],
-        [_input_bytes(run, plans), block_activation_bytes(run, plans, recompute=1)],
-        whole,
-    )
+    whole, kept = block_activation_bytes(run, plans, recompute=0), kept_bytes_per_block(run, plans)
     blocks = blocks_per_chunk(run, plans) * plans.chunks
     running = np.where(plans.recompute == 2, whole, 0.0)
     split = split_of(run, plans)
@@ -84,6 +79,15 @@ def activation_bytes_of_gpu(run: GPURun, plans: Plans) -> Array:
     first = in_flight(run, plans) * blocks * kept + running
     last = in_flight(run, plans, on_last=True) * blocks * kept + running + logits
     return np.where(plans.pipeline > 1, np.maximum(first, last), first + logits)
+
+
+def kept_bytes_per_block(run: GPURun, plans: Plans) -> Array:
+    """Kept of one block and micro-batch between its forward and its backward pass. [bytes]"""
+    return np.select(
+        [plans.recompute == 2, plans.recompute == 1],
+        [_input_bytes(run, plans), block_activation_bytes(run, plans, recompute=1)],
+        block_activation_bytes(run, plans, recompute=0),
+    )
 
 
 def in_flight(run: GPURun, plans: Plans, *, on_last: bool = False) -> Array:

@@ -175,13 +175,18 @@ def activation_bytes(run: GPURun) -> float:
     return BYTES_32BIT if run.training.precision == "float32" else BYTES_16BIT
 
 
+def _width_bytes(run: GPURun, split: Split) -> Array:
+    """A micro-batch between two blocks, on all GPUs of the tensor-parallel group together. [bytes]"""
+    return split.tokens * run.model.hidden_size * activation_bytes(run)
+
+
 def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     """One block and micro-batch in one direction."""
     split, cluster = split_of(run, plans), run.cluster
     work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
     kernels_s = kernels_time_s(run, work, backward=backward)
     launch_s = np.maximum(0.0, work.num_launches * cluster.gpu.calibration.launch_latency_s - kernels_s)
-    width = split.tokens * run.model.hidden_size * activation_bytes(run)
+    width = _width_bytes(run, split)
     tensor = group_of(cluster, plans.tensor, 1)
     return Pass(
         kernels_s=kernels_s,
@@ -276,7 +281,7 @@ def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array
 
 def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
     """A micro-batch's activations to the next stage: each rank of the tensor-parallel group sends its share."""
-    width = split.tokens * run.model.hidden_size * activation_bytes(run)
+    width = _width_bytes(run, split)
     distance = plans.tensor * plans.context * plans.data
     distance = np.where(distance * plans.pipeline <= run.cluster.domain_size, distance, run.cluster.domain_size)
     sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
@@ -319,7 +324,7 @@ def times_of(run: GPURun, plans: Plans) -> Times:
         embedding_reduce_s=_embedding_reduce_s(run, plans, ends[0]),
         update_s=updated * calibration.optimizer_bytes_per_parameter / device.memory_rate_bytes_per_s(run.cluster.gpu),
         parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * BYTES_16BIT), 0.0),
-        flop=_flop(run, plans, head),
+        flop=_flop(run, plans),
     )
 
 
@@ -341,15 +346,81 @@ def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
     return np.where((plans.pipeline > 1) & run.model.tie_embeddings, time_s, 0.0)
 
 
-def _flop(run: GPURun, plans: Plans, head: list[Kernels]) -> Array:
-    """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
-    split = split_of(run, plans)
+class PassFlop(NamedTuple):
+    """What one GPU executes for one micro-batch. [FLOP]
+
+    Attributes
+    ----------
+    forward, backward
+        One block; `backward` with what it computes again.
+    head_forward, head_backward
+        What the last chunk does beside its blocks.
+    """
+
+    forward: Array
+    backward: Array
+    head_forward: Array
+    head_backward: Array
+
+
+def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
+    """FLOP of each pass on one GPU. [FLOP]"""
+    split, logit_bytes = split_of(run, plans), run.cluster.gpu.calibration.loss_bytes_per_logit
     forward, backward = kernels.block_forward(run.model, split).flop, kernels.block_backward(run.model, split).flop
     attention = kernels.attention_forward(run.model, split)
     core = attention.flop if attention.fused is None else 0.0
     again = np.select([plans.recompute == 2, plans.recompute == 1], [forward, core], 0.0)
-    blocks = run.model.num_layers * (forward + backward + again)
-    return plans.num_micro_batches * (blocks + head[0].flop + head[1].flop) / plans.pipeline
+    head = [one(run.model, split, logit_bytes).flop for one in (kernels.head_forward, kernels.head_backward)]
+    return PassFlop(forward, backward + again, *head)
+
+
+def _flop(run: GPURun, plans: Plans) -> Array:
+    """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
+    one = pass_flop(run, plans)
+    blocks = run.model.num_layers * (one.forward + one.backward)
+    return plans.num_micro_batches * (blocks + one.head_forward + one.head_backward) / plans.pipeline
+
+
+class Messages(NamedTuple):
+    """What one GPU sends to the next stage, and the tensors of its data-parallel collectives. [bytes]
+
+    Attributes
+    ----------
+    send
+        Its share of a micro-batch's activations.
+    gather, reduce
+        Parameters and gradients of one block.
+    reduce_first, reduce_last
+        Gradients of the embedding and of the head.
+    embedding_reduce
+        Gradient of a tied embedding.
+    parameter_gather
+        Updated parameters.
+    """
+
+    send: Array
+    gather: Array
+    reduce: Array
+    reduce_first: Array
+    reduce_last: Array
+    embedding_reduce: Array
+    parameter_gather: Array
+
+
+def messages_of(run: GPURun, plans: Plans) -> Messages:
+    """Sizes of what passes between GPUs. [bytes]"""
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    first, last = end_parameters_of_gpu(run, plans)
+    each = reduction_bytes(run)
+    return Messages(
+        send=_width_bytes(run, split_of(run, plans)) / plans.tensor,
+        gather=(shared + experts) * BYTES_16BIT,
+        reduce=(shared + experts) * each,
+        reduce_first=first * each,
+        reduce_last=last * each,
+        embedding_reduce=first * each,
+        parameter_gather=parameters_of_gpu(run, plans) * BYTES_16BIT,
+    )
 
 
 def reduction_time_s(run: GPURun, plan: Plans, num_blocks: int, *, is_first: bool, is_last: bool) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from wsesim.gpu_results import GPUResult
 from wsesim.results import Result
+from wsesim.simulation import collector_paused
+from wsesim.timeline import pipeline, wafer_scale
 from wsesim.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
 
 __all__ = ["Arrow", "Counter", "Event", "Stretch", "Timeline", "Track", "timeline_of"]
@@ -36,10 +38,7 @@ def timeline_of(result: Result | GPUResult, *, num_steps: int = 1, layers: Colle
     >>> [track.name for track in timeline.tracks][:2]
     ['MemoryX sends', 'port in']
     """
-    if isinstance(result, Result):
-        from wsesim.timeline.wafer_scale import draw
-
-        return draw(result, num_steps, layers)
-    from wsesim.timeline.pipeline import draw as draw_pipeline
-
-    return draw_pipeline(result, num_steps, layers)
+    with collector_paused():
+        if isinstance(result, Result):
+            return wafer_scale.draw(result, num_steps, layers)
+        return pipeline.draw(result, num_steps, layers)

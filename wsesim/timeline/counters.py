@@ -5,25 +5,31 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from wsesim.engine.trace import Span
 from wsesim.timeline.records import Counter
 
-Points = list[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
+Moved = tuple[float, float, float]
+"""From when to when a link carried how much. [s], [s], [bytes]"""
 Window = tuple[float, float, float]
 """Time that counts as 0, and from when to when to show. [s]"""
 
 
-def fill(name: str, group: str, taken: Sequence[tuple[float, int]], capacity: float, window: Window) -> Counter:
+def fill(name: str, group: str, taken: Points, capacity: float, window: Window) -> Counter:
     """Room taken in a buffer. [bytes]"""
-    return Counter(name, group, "bytes", capacity, _shown([(at_s, float(size)) for at_s, size in taken], window))
+    return Counter(name, group, "bytes", capacity, _shown(taken, window))
 
 
-def rate(name: str, group: str, spans: Iterable[Span], capacity: float, window: Window) -> Counter:
+def rate(name: str, group: str, moved: Iterable[Moved], capacity: float, window: Window) -> Counter:
     """Rate of a link that carries one thing after another. [bytes/s]"""
-    points: Points = []
-    for span in spans:
-        points += [(span.start_s, span.num_bytes / (span.end_s - span.start_s)), (span.end_s, 0.0)]
+    points: list[tuple[float, float]] = []
+    for start_s, end_s, num_bytes in moved:
+        points += [(start_s, min(capacity, _rounded(num_bytes / (end_s - start_s)))), (end_s, 0.0)]
     return Counter(name, group, "bytes/s", capacity, _shown(points, window))
+
+
+def _rounded(value: float) -> float:
+    """Without the noise of times that are differences; equal rates are equal then."""
+    return float(f"{value:.9g}")
 
 
 def _shown(points: Points, window: Window) -> tuple[tuple[float, float], ...]:
@@ -31,7 +37,7 @@ def _shown(points: Points, window: Window) -> tuple[tuple[float, float], ...]:
     origin_s, low_s, high_s = window
     begin = bisect_right(points, low_s, key=lambda point: point[0])
     end = bisect_right(points, high_s, key=lambda point: point[0])
-    found: Points = [(low_s - origin_s, points[begin - 1][1] if begin else 0.0)]
+    found = [(low_s - origin_s, points[begin - 1][1] if begin else 0.0)]
     for at_s, value in points[begin:end]:
         if at_s - origin_s == found[-1][0]:
             found.pop()

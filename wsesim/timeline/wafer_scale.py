@@ -17,13 +17,10 @@ from wsesim.results import Result
 from wsesim.schedules.plan import BACKWARD_OVER_FORWARD
 from wsesim.schedules.weight_streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of
 from wsesim.simulation import Recording, Simulation, record
-from wsesim.timeline.counters import fill, rate
+from wsesim.timeline.counters import Moved, fill, rate
 from wsesim.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 
 DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
-CARRIES = {"swarmx_down": "weights", "swarmx_up": "gradients"}
-"""What passes on the tree, in the words of the breakdown."""
-
 Place = tuple[int, int, int, str]
 """Step, micro-batch, layer and phase: a layer's turn."""
 
@@ -47,9 +44,7 @@ def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Time
 class _Drawing:
     """Turns the spans of a recording into events."""
 
-    def __init__(
-        self, result: Result, recording: Recording, num_steps: int, layers: Collection[int] | None
-    ) -> None:
+    def __init__(self, result: Result, recording: Recording, num_steps: int, layers: Collection[int] | None) -> None:
         self.result, self.recording = result, recording
         self.simulation: Simulation = result.simulation
         self.plan = self.simulation.plan
@@ -168,37 +163,20 @@ class _Drawing:
             times = self.times if step in self.shown and span.micro_batch in self.repeated else 1.0
             if step in self.shown:
                 jobs.note(span, len(events))
-            for track in kind.tracks:
-                events.append(
-                    Event(
-                        track,
-                        name,
-                        kind.kind,
-                        kind.category,
-                        start_s,
-                        end_s,
-                        span.num_bytes,
-                        flop,
-                        span.layer,
-                        span.layer,
-                        span.phase,
-                        step,
-                        span.micro_batch,
-                        times,
-                    )
-                )
+            about = (span.num_bytes, flop, span.layer, span.layer, span.phase, step, span.micro_batch, times)
+            what = (name, kind.kind, kind.category, start_s, end_s, *about)
+            events += [Event(track, *what) for track in kind.tracks]
         return events, jobs.arrows()
 
     def _counters(self, low_s: float, high_s: float) -> Iterator[Counter]:
         low_s, high_s = low_s + self.origin_s, high_s + self.origin_s
-        spans: dict[str, list[Span]] = defaultdict(list)
+        moved: dict[str, list[Moved]] = defaultdict(list)
         for span in self.recording.trace:
             if span.num_bytes and span.end_s > low_s and span.start_s < high_s:
-                spans[self._kind_of(span).tracks[0]].append(span)
-                if span.part in CARRIES:
-                    spans["port_in" if span.part == "swarmx_down" else "port_out"].append(span)
+                for track in self._kind_of(span).tracks:
+                    moved[track].append((span.start_s, span.end_s, span.num_bytes))
         window = (self.origin_s, low_s, high_s)
-        yield rate("link rate down", DOWN, spans["memoryx.send"], self.plan.transport.down_bytes_per_s, window)
+        yield rate("link rate down", DOWN, moved["memoryx.send"], self.plan.transport.down_bytes_per_s, window)
         capacities = numbers_of(self.plan).capacities
         for number, kind in enumerate(self.plan.classes):
             group = _group(kind, self.result.num_devices)
@@ -206,9 +184,8 @@ class _Drawing:
                 taken = self.recording.taken[buffer][number]
                 yield fill(words, group, taken, capacities[buffer], window)
             for port, words in (("port_in", "port in rate"), ("port_out", "port out rate")):
-                own = sorted([*spans[port], *spans[f"{port}.{number}"]], key=lambda one: one.start_s)
-                yield rate(words, group, own, kind.io_bytes_per_s, window)
-        yield rate("link rate up", UP, spans["memoryx.receive"], self.plan.transport.up_bytes_per_s, window)
+                yield rate(words, group, sorted(moved[f"{port}.{number}"]), kind.io_bytes_per_s, window)
+        yield rate("link rate up", UP, moved["memoryx.receive"], self.plan.transport.up_bytes_per_s, window)
 
     def _notes(self) -> Iterator[str]:
         first, simulation = self.shown[0], self.simulation
