@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from wsesim import __version__
+from wsesim.config.loader import GPURun, Run
 from wsesim.config.provenance import Origin, status_of
-from wsesim.metrics.training import Job, Range
-from wsesim.units import parse_quantity, unit_of_field
+from wsesim.metrics.training import Job, Range, job
+from wsesim.shown import ShowsItself
+from wsesim.units import parse_quantity, show, unit_of_field
 
-__all__ = ["Assumption", "assumptions_of", "job_dict", "status_of"]
+if TYPE_CHECKING:
+    from wsesim.gpu_simulation import GPUSimulation
+    from wsesim.simulation import Simulation
+
+__all__ = ["Assumption", "RunResult", "assumptions_of", "job_dict", "status_of"]
+
+RunT = TypeVar("RunT", bound="Run | GPURun")
+SimulationT = TypeVar("SimulationT", bound="Simulation | GPUSimulation")
 
 UNCERTAIN = ("calibrated", "assumed")
 OF_LIFETIMES = ("job.", "cluster.job.", "cluster.reliability.")
@@ -26,6 +38,110 @@ class Assumption:
     status: str
     source: str
     note: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
+    """The answer of one run; SI units. Everything is worked out when it is first asked for.
+
+    Attributes
+    ----------
+    kind
+        On what it ran: "wafer_scale" or "gpu".
+    """
+
+    run: RunT
+    simulation: SimulationT = field(repr=False)
+    kind: ClassVar[Literal["wafer_scale", "gpu"]]
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.run.name
+
+    @property
+    @abstractmethod
+    def num_devices(self) -> int:
+        """CS systems or GPUs. [-]"""
+
+    @property
+    @abstractmethod
+    def device(self) -> str:
+        """What one of them is called."""
+
+    @property
+    def step_time_s(self) -> float:
+        """One optimizer step, in the steady state. [s]"""
+        return self.simulation.step_time_s
+
+    @property
+    def samples_per_s(self) -> float:
+        """Sequences per second over all devices. [1/s]"""
+        return self.run.training.global_batch_size / self.step_time_s
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens per second over all devices. [1/s]"""
+        return self.samples_per_s * self.run.training.sequence_length
+
+    @property
+    @abstractmethod
+    def mfu(self) -> float:
+        """Model FLOP utilization, attention over the full square. [-]"""
+
+    @cached_property
+    def job(self) -> Job:
+        """The whole training job."""
+        return job(self.run, self.step_time_s)
+
+    @property
+    @abstractmethod
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Every calibrated or assumed number that had a part in this run."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know before using the numbers."""
+
+    @property
+    def num_events(self) -> int:
+        """SimPy events of the simulation. [-]"""
+        return self.simulation.num_events
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of the simulation, the search of a plan included. [s]"""
+        return self.simulation.wall_s
+
+    def __repr__(self) -> str:
+        step = f"{show(self.step_time_s, 's')} per step, {self.tokens_per_s:,.0f} tokens/s, MFU {self.mfu:.1%}"
+        return f"<{type(self).__name__} {self.name}: {self.num_devices:,} x {self.device}, {step}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract of ``wsesim run --json``: SI units, times in seconds."""
+        plain = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "mfu_causal", "hfu")
+        answers = ("micro_batch_size", "num_micro_batches", "breakdown_s", "bottleneck", "utilization", "memory")
+        scaling = ("scaling_efficiency", "strong_scaling_efficiency")
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "num_devices": self.num_devices,
+            **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
+            **self._spread_dict(),
+            "training": job_dict(self.job),
+            "assumptions": [asdict(one) for one in self.assumptions],
+            "notes": list(self.notes),
+            "simulator": {"version": __version__, **self._simulator_dict(), "wall_s": self.wall_s},
+        }
+
+    def _spread_dict(self) -> dict[str, Any]:
+        """How the model is spread over the devices, where there is a choice."""
+        return {}
+
+    @abstractmethod
+    def _simulator_dict(self) -> dict[str, Any]:
+        """What ran the schedule, and its events."""
 
 
 def job_dict(job: Job) -> dict[str, Any]:

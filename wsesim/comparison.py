@@ -62,8 +62,6 @@ class Entry:
     """
 
     result: Result | GPUResult
-    kind: str
-    device: str
     figures: dict[str, Figure]
     memory_place: str
     memory_bytes: float
@@ -77,6 +75,16 @@ class Entry:
         """Name of the run."""
         return self.result.name
 
+    @property
+    def kind(self) -> str:
+        """On what it ran: "wafer_scale" or "gpu"."""
+        return self.result.kind
+
+    @property
+    def device(self) -> str:
+        """What one of its devices is called."""
+        return self.result.device
+
 
 def entry(result: Result | GPUResult) -> Entry:
     """What is compared of one run."""
@@ -89,8 +97,6 @@ def _of_wafers(result: Result) -> Entry:
     several = result.num_devices > 1
     return Entry(
         result=result,
-        kind="wafer_scale",
-        device=run.cluster.system.name,
         figures=_figures(result),
         memory_place="MemoryX",
         memory_bytes=memory["memoryx_bytes"],
@@ -105,8 +111,6 @@ def _of_gpus(result: GPUResult) -> Entry:
     memory = result.memory
     return Entry(
         result=result,
-        kind="gpu",
-        device=result.run.cluster.gpu.name,
         figures=_figures(result),
         memory_place="fullest GPU",
         memory_bytes=memory["gpu_bytes"],

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from wsesim import __version__
-from wsesim.answers import Assumption, assumptions_of, job_dict
+from wsesim.answers import Assumption, RunResult, assumptions_of
 from wsesim.config.loader import GPURun
 from wsesim.gpu_simulation import GPUSimulation, simulate_gpu, simulate_plan
-from wsesim.metrics.training import Job, job
 from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_search import describe
 from wsesim.schedules.gpu_times import RECOMPUTE, times_of
@@ -36,17 +34,11 @@ NEARLY_FULL = 0.95
 """Share of a GPU's memory above which a run says that it is tight. [-]"""
 
 
-@dataclass(frozen=True)
-class GPUResult:
+@dataclass(frozen=True, repr=False)
+class GPUResult(RunResult[GPURun, GPUSimulation]):
     """What `wsesim run` prints of a GPU run; SI units. Worked out when it is first asked for."""
 
-    run: GPURun
-    simulation: GPUSimulation = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """Name of the run."""
-        return self.run.name
+    kind = "gpu"
 
     @property
     def num_devices(self) -> int:
@@ -54,19 +46,9 @@ class GPUResult:
         return self.run.cluster.num_gpus
 
     @property
-    def step_time_s(self) -> float:
-        """One optimizer step. [s]"""
-        return self.simulation.step_time_s
-
-    @property
-    def samples_per_s(self) -> float:
-        """Sequences per second over all GPUs. [1/s]"""
-        return self.run.training.global_batch_size / self.step_time_s
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Tokens per second over all GPUs. [1/s]"""
-        return self.samples_per_s * self.run.training.sequence_length
+    def device(self) -> str:
+        """Name of the GPU."""
+        return self.run.cluster.gpu.name
 
     @property
     def peak_flop_per_s(self) -> float:
@@ -235,11 +217,6 @@ class GPUResult:
         return simulate_plan(smaller, alone, times_of(smaller, alone))[0].time_s
 
     @cached_property
-    def job(self) -> Job:
-        """The whole training job."""
-        return job(self.run, self.step_time_s)
-
-    @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
         """Every calibrated or assumed number that had a part in this run."""
         return assumptions_of(self.run.origins, self._in_use)
@@ -300,40 +277,17 @@ class GPUResult:
             found.append("routing is taken to be balanced, and a mixture of experts was not compared with measurements")
         return tuple(found)
 
-    @property
-    def num_events(self) -> int:
-        """SimPy events of the simulation. [-]"""
-        return self.simulation.num_events
-
-    @property
-    def wall_s(self) -> float:
-        """Wall time of the simulation, the search of a plan included. [s]"""
-        return self.simulation.wall_s
-
-    def to_dict(self) -> dict[str, Any]:
-        """The contract of ``wsesim run --json``: SI units, times in seconds."""
-        plain = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "mfu_causal", "hfu")
-        answers = ("micro_batch_size", "num_micro_batches", "breakdown_s", "bottleneck", "utilization", "memory")
-        scaling = ("scaling_efficiency", "strong_scaling_efficiency")
+    def _spread_dict(self) -> dict[str, Any]:
+        """The plan in the words of ``[parallelism]``."""
         return {
-            "name": self.name,
-            "kind": "gpu",
-            "num_devices": self.num_devices,
-            **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
             "parallelism": self.plan,
             "kinds_of_parallelism": list(self.kinds_of_parallelism),
             "num_settings": self.num_settings,
-            "training": job_dict(self.job),
-            "assumptions": [asdict(one) for one in self.assumptions],
-            "notes": list(self.notes),
-            "simulator": {
-                "version": __version__,
-                "engine": "simpy",
-                "events": self.num_events,
-                "plans": self.simulation.num_plans,
-                "wall_s": self.wall_s,
-            },
         }
+
+    def _simulator_dict(self) -> dict[str, Any]:
+        """Engine, events, and plans that were searched."""
+        return {"engine": "simpy", "events": self.num_events, "plans": self.simulation.num_plans}
 
 
 def simulate_gpu_run(run: GPURun) -> GPUResult:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-from wsesim import __version__
-from wsesim.answers import Assumption, assumptions_of, job_dict
+from wsesim.answers import Assumption, RunResult, assumptions_of
 from wsesim.config.loader import GPURun, Run, release_key
 from wsesim.errors import ConfigError
 from wsesim.metrics import throughput
 from wsesim.metrics.bottleneck import bottleneck, levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
-from wsesim.metrics.training import Job, job
 from wsesim.metrics.utilization import utilization
 from wsesim.simulation import Engine, Simulation, run_many, run_schedule
 from wsesim.validation.coverage import outside_of_measurements
@@ -27,17 +25,11 @@ MANY_EVENTS = 30_000
 """A run with more events takes longer than numpy takes to import, about 0.1 s. [-]"""
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(RunResult[Run, Simulation]):
     """What `wsesim run` prints; SI units. Everything is worked out when it is first asked for."""
 
-    run: Run
-    simulation: Simulation = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """Name of the run."""
-        return self.run.name
+    kind = "wafer_scale"
 
     @property
     def num_devices(self) -> int:
@@ -45,19 +37,9 @@ class Result:
         return self.run.cluster.num_systems
 
     @property
-    def step_time_s(self) -> float:
-        """One optimizer step in the steady state. [s]"""
-        return self.simulation.step_time_s
-
-    @property
-    def samples_per_s(self) -> float:
-        """Sequences per second over all systems. [1/s]"""
-        return throughput.samples_per_s(self.simulation)
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Tokens per second over all systems. [1/s]"""
-        return self.samples_per_s * self.run.training.sequence_length
+    def device(self) -> str:
+        """Generation of the systems."""
+        return self.run.cluster.system.name
 
     @property
     def model_flop_per_s(self) -> float:
@@ -135,11 +117,6 @@ class Result:
         return [self.step_time_s, self.step_time_s, *times] if is_alone else times
 
     @cached_property
-    def job(self) -> Job:
-        """The whole training job."""
-        return job(self.run, self.step_time_s)
-
-    @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
         """Every calibrated or assumed number that had a part in this run."""
         return assumptions_of(self.run.origins, lambda key: _in_use(key, self.simulation))
@@ -156,36 +133,9 @@ class Result:
             *_steady_note(simulation),
         )
 
-    @property
-    def num_events(self) -> int:
-        """SimPy events of the simulation. [-]"""
-        return self.simulation.num_events
-
-    @property
-    def wall_s(self) -> float:
-        """Wall time of the simulation. [s]"""
-        return self.simulation.wall_s
-
-    def to_dict(self) -> dict[str, Any]:
-        """The contract of ``wsesim run --json``: SI units, times in seconds."""
-        plain = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "mfu_causal", "hfu")
-        answers = ("micro_batch_size", "num_micro_batches", "breakdown_s", "bottleneck", "utilization", "memory")
-        scaling = ("scaling_efficiency", "strong_scaling_efficiency")
-        return {
-            "name": self.name,
-            "kind": "wafer_scale",
-            "num_devices": self.num_devices,
-            **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
-            "training": job_dict(self.job),
-            "assumptions": [asdict(one) for one in self.assumptions],
-            "notes": list(self.notes),
-            "simulator": {
-                "version": __version__,
-                "engine": self.simulation.engine,
-                "events": self.num_events,
-                "wall_s": self.wall_s,
-            },
-        }
+    def _simulator_dict(self) -> dict[str, Any]:
+        """Engine and events."""
+        return {"engine": self.simulation.engine, "events": self.num_events}
 
 
 def _in_use(key: str, simulation: Simulation) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from wsesim.gpu_results import GPUResult
+from typing import TYPE_CHECKING
+
 from wsesim.report import gpu_facts, wafer_facts
 from wsesim.report.parts import Fact, price_words, show_energy, show_range
 from wsesim.results import Result
 from wsesim.units import show
+
+if TYPE_CHECKING:
+    from wsesim.gpu_results import GPUResult
 
 
 def headline(result: Result | GPUResult) -> list[Fact]:
@@ -16,7 +20,7 @@ def headline(result: Result | GPUResult) -> list[Fact]:
 
 def spread(result: Result | GPUResult) -> list[Fact]:
     """How the model is spread over GPUs; nothing for wafer-scale systems, each of which computes all of it."""
-    return gpu_facts.spread(result) if isinstance(result, GPUResult) else []
+    return [] if isinstance(result, Result) else gpu_facts.spread(result)
 
 
 def memory(result: Result | GPUResult) -> list[Fact]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from wsesim.gpu_results import GPUResult
+from typing import TYPE_CHECKING
+
 from wsesim.report.parts import MFU_DIFFERENCE, Fact, plural, show_mfu
 from wsesim.units import show
+
+if TYPE_CHECKING:
+    from wsesim.gpu_results import GPUResult
 
 RECOMPUTED = {
     "none": "nothing",

@@ -34,9 +34,9 @@ def render(template: str, **values: Any) -> str:
 
 
 @cache
-def style() -> str:
-    """The look of all macros, in both themes."""
-    return resources.files(FOLDER).joinpath("templates", "style.css").read_text(encoding="utf-8")
+def style(name: str = "style.css") -> str:
+    """A style sheet; by default the look of all macros, in both themes."""
+    return resources.files(FOLDER).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _element(picture: Picture, name: str) -> str:
