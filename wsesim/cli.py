@@ -22,6 +22,7 @@ from wsesim.commands.portfolio import portfolio
 from wsesim.commands.run import run
 from wsesim.commands.schema import schema
 from wsesim.commands.sweep import sweep
+from wsesim.commands.trace import trace
 from wsesim.commands.validate import validate
 from wsesim.errors import InputError, WsesimError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "compare": compare,
+    "trace": trace,
     "validate": validate,
     "calibrate": calibrate,
     "explain": explain,

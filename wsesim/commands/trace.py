@@ -1,0 +1,53 @@
+"""`wsesim trace`: a step as a timeline for Perfetto and chrome://tracing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsesim.commands.common import RunArgument, Settings
+
+MOST_STEPS = 100
+"""That `--steps` shows. [-]"""
+
+
+def trace(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .json, or .json.gz for gzip.")],
+    steps: Annotated[
+        int, typer.Option(min=1, max=MOST_STEPS, metavar="N", help="Steps in a row, in the steady state.")
+    ] = 1,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="A..B", help="Only these blocks: 0..3 or 0,5 or embedding,0..3,head; all when left out."),
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
+    from wsesim.config.loader import load_any
+    from wsesim.report import chrome_trace
+    from wsesim.report.files import check_out
+    from wsesim.report.parts import plural
+    from wsesim.report.progress import bar
+    from wsesim.results import simulate
+    from wsesim.timeline import timeline_of
+    from wsesim.timeline.choice import layers_in
+    from wsesim.units import show
+
+    check_out(out, chrome_trace.ENDINGS)
+    loaded = load_any(run, settings or ())
+    chosen = None if layers is None else layers_in(layers, loaded.model.num_layers)
+    with bar("simulating"):
+        timeline = timeline_of(simulate(loaded), num_steps=steps, layers=chosen)
+    with bar(f"writing {out.name}", chrome_trace.num_entries(timeline)) as advance:
+        size_bytes = chrome_trace.write(timeline, out, advance)
+    first, last = timeline.steps[0], timeline.steps[-1]
+    typer.echo(
+        f"{out}: {show(size_bytes, 'bytes')}, {plural(len(timeline.events), 'event')} on "
+        f"{plural(len(timeline.tracks), 'track')}, {plural(len(timeline.steps), 'step')} of "
+        f"{show(last.end_s - first.start_s, 's')}; open it at https://ui.perfetto.dev"
+    )
+    for note in timeline.notes:
+        typer.echo(f"  {note}")
