@@ -71,20 +71,37 @@ def rank(run: GPURun) -> Ranked:
         None fits into the memory.
     """
     plans = candidates(run)
-    number = len(plans.tensor)
-    if not number:
+    if not len(plans.tensor):
         raise explain_no_plan(run)
-    estimates, needed = [], []
-    for start in range(0, number, BLOCK):
-        part = plans.only(slice(start, start + BLOCK))
-        estimates.append(step_time_s(run, part, times_of(run, part)) * np.ones(len(part.tensor)))
-        needed.append(memory_of(run, part).total * np.ones(len(part.tensor)))
-    times_s, bytes_needed = np.concatenate(estimates), np.concatenate(needed)
-    fits = bytes_needed <= run.cluster.gpu.memory_bytes
-    if not fits.any():
-        raise does_not_fit(run, plans, bytes_needed)
-    order = np.flatnonzero(fits)[np.argsort(times_s[fits], kind="stable")]
-    return Ranked(plans.only(order), times_s[order], bytes_needed[order], number)
+    needed = _by_block(lambda part: memory_of(run, part).total, plans)
+    ranked = _ranked(run, plans, needed)
+    if not len(ranked.estimates_s):
+        raise does_not_fit(run, plans, needed)
+    return ranked
+
+
+def estimate_s(run: GPURun) -> float | None:
+    """Step time of the best plan by the closed form; None where none fits, found without looking for a remedy. [s]"""
+    plans = candidates(run)
+    if not len(plans.tensor):
+        return None
+    ranked = _ranked(run, plans, _by_block(lambda part: memory_of(run, part).total, plans))
+    return float(ranked.estimates_s[0]) if len(ranked.estimates_s) else None
+
+
+def _by_block(work_out: Callable[[Plans], Array], plans: Plans) -> Array:
+    """A number for each plan, block by block."""
+    blocks = [plans.only(slice(start, start + BLOCK)) for start in range(0, len(plans.tensor), BLOCK)]
+    return np.concatenate([work_out(one) * np.ones(len(one.tensor)) for one in blocks] or [np.empty(0)])
+
+
+def _ranked(run: GPURun, plans: Plans, needed: Array) -> Ranked:
+    """Those plans that fit, fastest first."""
+    places = np.flatnonzero(needed <= run.cluster.gpu.memory_bytes)
+    fitting = plans.only(places)
+    times_s = _by_block(lambda part: step_time_s(run, part, times_of(run, part)), fitting)
+    order = np.argsort(times_s, kind="stable")
+    return Ranked(fitting.only(order), times_s[order], needed[places[order]], len(plans.tensor))
 
 
 def does_not_fit(run: GPURun, plans: Plans, bytes_needed: Array) -> DoesNotFit:

@@ -1,0 +1,124 @@
+"""Where the time of a step goes: one bar for each run, its parts add up to the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
+from wsesim.metrics.breakdown import CATEGORIES as WAFER_CATEGORIES
+from wsesim.report.charts.axes import Scale, scale_of
+from wsesim.report.charts.render import Picture, Row, template, unique
+from wsesim.report.charts.theme import CATEGORY_COLOURS, ink_on
+from wsesim.results import Result
+from wsesim.units import show
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from wsesim.gpu_results import GPUResult
+
+ORDER = tuple(CATEGORY_COLOURS)
+LABEL_PX = 34
+"""Width that a part needs for its label. [px]"""
+
+
+def meaning_of(category: str, result: Result | GPUResult) -> str:
+    """What a part of a run's step is, in words."""
+    return (WAFER_CATEGORIES if isinstance(result, Result) else GPU_CATEGORIES)[category]
+
+
+def chart(results: Sequence[Result | GPUResult], *, as_share: bool = False) -> Picture:
+    """Draw the breakdown of one run or of several, in time or as shares of each step."""
+    scale = Scale(0.01, "%") if as_share else scale_of(max(one.step_time_s for one in results), "s")
+    parts, totals = rows(results, scale, as_share=as_share)
+    present = tuple(name for name in ORDER if any(row["category"] == name for row in parts))
+    title = scale.title("share of the step" if as_share else "time of one step")
+    made = _template(present, tuple(str(row["run"]) for row in totals), title)
+    return Picture(made, {"parts": parts, "totals": totals}, _described(results))
+
+
+def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool = False) -> tuple[list[Row], list[Row]]:
+    """Parts of the steps with their places along the bar, and one row for each step."""
+    longest = 1.0 if as_share else max(one.step_time_s for one in results)
+    parts: list[Row] = []
+    totals: list[Row] = []
+    for name, result in zip(unique(one.name for one in results), results, strict=True):
+        start, whole = 0.0, result.step_time_s if as_share else 1.0
+        for category in ORDER:
+            value_s = result.breakdown_s.get(category, 0.0)
+            if value_s > 0.0:
+                share, length = value_s / result.step_time_s, value_s / whole
+                parts.append(
+                    {
+                        "run": name,
+                        "category": category,
+                        "start": start / scale.size,
+                        "end": (start + length) / scale.size,
+                        "label": f"{share:.0%}",
+                        "width": length / longest,
+                        "time": show(value_s, "s"),
+                        "share": f"{share:.1%}",
+                        "meaning": meaning_of(category, result),
+                        "ink": ink_on(CATEGORY_COLOURS[category]),
+                    }
+                )
+                start += length
+        totals.append({"run": name, "head": f"{name}: {show(result.step_time_s, 's')}"})
+    return parts, totals
+
+
+def _described(results: Sequence[Result | GPUResult]) -> str:
+    words = []
+    for one in results:
+        ordered = sorted(one.breakdown_s.items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{name} {value / one.step_time_s:.0%}" for name, value in ordered)
+        words.append(f"{one.name}, a step of {show(one.step_time_s, 's')}: {shares}")
+    return "Where the time of a step goes. " + "; ".join(words)
+
+
+@template
+def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> alt.TopLevelMixin:
+    import altair as alt
+
+    y = alt.Y("run:N", sort=list(runs), axis=None, scale=alt.Scale(paddingInner=0.55, paddingOuter=0.3))
+    bars = (
+        alt.Chart(alt.NamedData("parts"))
+        .mark_bar()
+        .encode(
+            x=alt.X("start:Q", title=title, scale=alt.Scale(nice=False)),
+            x2="end:Q",
+            y=y,
+            color=alt.Color(
+                "category:N",
+                sort=list(present),
+                scale=alt.Scale(domain=list(present), range=[CATEGORY_COLOURS[name] for name in present]),
+                legend=alt.Legend(title=None),
+            ),
+            tooltip=[
+                alt.Tooltip("run:N", title="run"),
+                alt.Tooltip("category:N", title="part"),
+                alt.Tooltip("meaning:N", title="which is"),
+                alt.Tooltip("time:N", title="time"),
+                alt.Tooltip("share:N", title="share of the step"),
+            ],
+        )
+    )
+    labels = (
+        alt.Chart(alt.NamedData("parts"))
+        .transform_calculate(middle="(datum.start + datum.end) / 2")
+        .mark_text(style="label")
+        .encode(
+            x="middle:Q",
+            y=y,
+            text="label:N",
+            color=alt.Color("ink:N", scale=None),
+            opacity=alt.condition(f"datum.width * width > {LABEL_PX}", alt.value(1), alt.value(0)),
+        )
+    )
+    heads = (
+        alt.Chart(alt.NamedData("totals"))
+        .mark_text(style="label", align="left", baseline="bottom", dy=-3, limit={"expr": "width"})
+        .encode(x=alt.value(0), y=alt.Y("run:N", sort=list(runs), axis=None, bandPosition=0), text="head:N")
+    )
+    return alt.layer(bars, labels, heads).properties(height=alt.Step(62))

@@ -1,0 +1,226 @@
+"""A picture as Vega-Lite for browsers and notebooks, and as SVG, PNG or PDF without a browser.
+
+Altair builds and checks a chart once for each shape of data; a picture is such a template with its data. Templates say
+nothing of colours of text and of widths, so the same one is drawn light, dark and for paper.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+
+from wsesim.errors import InputError
+from wsesim.report.charts.bundle import bundle
+from wsesim.report.charts.theme import THEMES, ThemeName, config
+from wsesim.report.files import whole
+
+if TYPE_CHECKING:
+    import altair as alt
+
+Parameters = ParamSpec("Parameters")
+Row = Mapping[str, Any]
+Width = Literal["container", "single", "double"] | float
+"""Of the page; one or two columns of a paper; or a number. [px]"""
+
+FORMATS = ("svg", "png", "pdf")
+WIDTHS_PX = {"single": 3.3 * 72.0, "double": 7.0 * 72.0}
+"""Columns of a paper, in points, which are the pixels of a PDF. [px]"""
+SCREEN_WIDTH_PX = 760.0
+"""Of a picture that is saved without a width. [px]"""
+PAPER_SIZE = 0.62
+"""Sizes on paper over those on a screen, where letters are larger. [-]"""
+LEGEND_ENTRY_PX = 112.0
+"""Width of an entry of a legend, on a screen. [px]"""
+PNG_DOTS_PER_INCH, POINTS_PER_INCH = 300.0, 72.0
+SCREEN_SCALE = 2.0
+"""Pixels of a PNG for each pixel of a page. [-]"""
+TEMPLATES = 64
+"""Templates of a chart that are kept. [-]"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart with its data.
+
+    Attributes
+    ----------
+    template
+        Vega-Lite without data, shared among pictures.
+    datasets
+        Rows by the name that the template gives them.
+    description
+        What the picture says, for those who do not see it.
+    """
+
+    template: Mapping[str, Any]
+    datasets: Mapping[str, Sequence[Row]]
+    description: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Vega-Lite in the light theme."""
+        return spec(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"application/vnd.vegalite.v6+json": spec(self, width=SCREEN_WIDTH_PX), "text/plain": self.description}
+
+
+def template(build: Callable[Parameters, alt.TopLevelMixin]) -> Callable[Parameters, Mapping[str, Any]]:
+    """A function that builds a chart, as one that returns finished Vega-Lite and remembers it.
+
+    Its arguments say all that the chart's shape depends on, and are hashable.
+    """
+
+    def finished(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Mapping[str, Any]:
+        import altair as alt
+
+        with alt.theme.enable("none"):
+            built = build(*args, **kwargs).to_dict()
+        built.pop("config", None)
+        return built
+
+    return lru_cache(maxsize=TEMPLATES)(finished)  # type: ignore[return-value]
+
+
+def spec(picture: Picture, theme: ThemeName = "light", width: Width = "container") -> dict[str, Any]:
+    """Finished Vega-Lite with data and colours.
+
+    Parameters
+    ----------
+    picture
+        What to draw.
+    theme
+        "light", "dark" or "paper".
+    width
+        "container" for the width of the page, "single" or "double" for a paper's columns, or a number. [px]
+
+    Returns
+    -------
+    dict
+        For vega-embed, a notebook or vl-convert.
+    """
+    factor = PAPER_SIZE if theme == "paper" else 1.0
+    width_px = WIDTHS_PX.get(str(width), width)
+    shape = _resized(picture.template, width_px, factor)
+    legend = legend_of(SCREEN_WIDTH_PX if width_px == "container" else float(width_px), factor)
+    return {
+        **shape,
+        "description": picture.description,
+        "datasets": {name: list(rows) for name, rows in picture.datasets.items()},
+        "config": {**config(theme), "legend": {**config(theme)["legend"], **legend}},
+    }
+
+
+def legend_of(width_px: float, factor: float = 1.0) -> dict[str, float]:
+    """Entries of a legend that stand beside one another, and how wide each may be: it does not break lines by itself."""
+    return {"columns": max(1, int(width_px / (LEGEND_ENTRY_PX * factor))), "labelLimit": width_px - 60.0 * factor}
+
+
+def _resized(shape: Mapping[str, Any], width: Any, factor: float) -> dict[str, Any]:
+    """A template with its width, and its height times a factor."""
+    found = dict(shape)
+    for key in ("vconcat", "hconcat"):
+        if key in found:
+            beside = found.get("usermeta", {}).get("beside_px", 0.0)
+            inside = (SCREEN_WIDTH_PX if width == "container" else float(width)) - beside * factor
+            parts = [
+                _resized(part, inside / (len(found[key]) if key == "hconcat" else 1), factor) for part in found[key]
+            ]
+            return found | {key: parts}
+    height = found.get("height")
+    if isinstance(height, int | float):
+        found["height"] = height * factor
+    elif isinstance(height, dict) and "step" in height:
+        found["height"] = {**height, "step": height["step"] * factor}
+    found["width"] = width
+    found.setdefault("autosize", {"type": "fit-x", "contains": "padding"})
+    return found
+
+
+def save(picture: Picture, path: str | Path, theme: ThemeName = "light", width: Width | None = None) -> None:
+    """Write a picture as its file's name ends; the file is whole, or it is the old one.
+
+    Raises
+    ------
+    InputError
+        Another ending than .svg, .png or .pdf, or a place where nothing can be written.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        known = ", ".join(f".{one}" for one in FORMATS)
+        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}, and pictures are {known}; choose one of these")
+    made = drawn(picture, kind, theme, width)
+    with whole(path) as file:
+        file.write(made)
+
+
+def drawn(picture: Picture, kind: str, theme: ThemeName = "light", width: Width | None = None) -> bytes:
+    """A picture as "svg", "png" or "pdf"; fonts are embedded in the latter."""
+    import vl_convert
+
+    on_paper = theme == "paper"
+    finished = spec(picture, theme, width or ("single" if on_paper else SCREEN_WIDTH_PX))
+    if kind == "pdf":
+        made: bytes = vl_convert.vegalite_to_pdf(finished)
+    elif kind == "png":
+        dots = PNG_DOTS_PER_INCH if on_paper else POINTS_PER_INCH * SCREEN_SCALE
+        made = vl_convert.vegalite_to_png(finished, ppi=dots)
+    else:
+        made = _in_points(vl_convert.vegalite_to_svg(finished), on_paper).encode()
+    return made
+
+
+def _in_points(svg: str, on_paper: bool) -> str:
+    """A picture for paper says its size in points, so that it is as wide as in a PDF."""
+    size = re.compile(r'(<svg[^>]*?) width="([\d.]+)" height="([\d.]+)"')
+    return size.sub(r'\1 width="\2pt" height="\3pt"', svg, count=1) if on_paper else svg
+
+
+@cache
+def javascript() -> str:
+    """Vega-Lite with all that it needs, and `wsesimPictures.draw`, as one script that works offline.
+
+    Goes into a page once. `wsesimPictures.draw(root)` then draws every element below `root` that `element` made, in the
+    colours that the reader prefers, and again when width or preference change. Needs no `unsafe-eval`.
+    """
+    known = {"CONFIGURATIONS": {name: config(name) for name in THEMES}, "LEGEND_ENTRY_PX": LEGEND_ENTRY_PX}
+    own = Path(__file__).with_name("embed.js").read_text(encoding="utf-8")
+    for word, value in known.items():
+        own = own.replace(word, json.dumps(value))
+    return bundle(own).replace("</script", "<\\/script")
+
+
+def element(picture: Picture, name: str = "") -> str:
+    """A piece of HTML that `javascript` draws a picture in; its text is safe inside a page."""
+    shape = spec(picture)
+    del shape["config"]
+    inside = json.dumps(shape, separators=(",", ":"), default=float).replace("<", "\\u003c")
+    named = f' id="{escape(name)}"' if name else ""
+    return (
+        f'<div class="picture"{named} role="img" aria-label="{escape(picture.description)}">'
+        f'<div class="canvas"></div><script type="application/json">{inside}</script></div>'
+    )
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Names with a number where one comes again.
+
+    Examples
+    --------
+    >>> unique(["a", "b", "a"])
+    ['a', 'b', 'a (2)']
+    """
+    found: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in found:
+            number += 1
+            candidate = f"{name} ({number})"
+        found.append(candidate)
+    return found

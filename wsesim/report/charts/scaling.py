@@ -1,0 +1,141 @@
+"""Throughput over the number of devices, weak and strong, with the ideal line and the same job on GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wsesim.report.charts.axes import log_ticks
+from wsesim.report.charts.render import Picture, Row, template
+from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.scaling import Curve, Point, Scaling
+from wsesim.units import show_duration
+
+if TYPE_CHECKING:
+    import altair as alt
+
+WORDS = {"weak": "weak: same batch per device", "strong": "strong: same global batch"}
+WIDE, THIN = 4.5, 1.6
+"""The weak line lies under the strong one, and is seen on both sides of it. [px]"""
+HEIGHT_PX = 280
+
+
+def chart(scaling: Scaling) -> Picture:
+    """Draw throughput over the number of devices on logarithmic axes."""
+    return _picture(scaling, "tokens_per_s", "Throughput")
+
+
+def efficiency(scaling: Scaling) -> Picture:
+    """Draw what is left of one device's throughput when there are more."""
+    return _picture(scaling, "efficiency", "Scaling efficiency")
+
+
+def series_of(curve: Curve) -> str:
+    """Name of a curve in the legend."""
+    return WORDS.get(curve.kind, f"same job on {curve.name}")
+
+
+def rows(scaling: Scaling) -> list[Row]:
+    """All points of all curves."""
+    return [_row(series_of(curve), point) for curve in scaling.curves for point in curve.points]
+
+
+def _row(series: str, point: Point) -> Row:
+    return {
+        "series": series,
+        "devices": point.num_devices,
+        "tokens_per_s": point.tokens_per_s,
+        "efficiency": 100.0 * point.efficiency,
+        "rate": f"{point.tokens_per_s:,.4g} tokens/s",
+        "each": f"{point.tokens_per_s / point.num_devices:,.4g} tokens/s",
+        "step": show_duration(point.step_time_s),
+        "batch": f"{point.global_batch_size:,} sequences",
+        "share": f"{point.efficiency:.1%}",
+    }
+
+
+def ideal(scaling: Scaling) -> list[Row]:
+    """Ends of the line of devices that lose nothing to one another."""
+    first = next((curve.points[0] for curve in scaling.curves if curve.points), scaling.own)
+    ends = sorted({first.num_devices, max(scaling.own.num_devices, _largest(scaling))})
+    each = first.tokens_per_s / first.num_devices
+    return [{"devices": number, "tokens_per_s": number * each, "efficiency": 100.0} for number in ends]
+
+
+def _largest(scaling: Scaling) -> int:
+    """Devices of the run's own curves, without the GPUs beside. [-]"""
+    return max((one.num_devices for curve in scaling.curves if curve.kind != "gpu" for one in curve.points), default=1)
+
+
+def _picture(scaling: Scaling, field: str, quantity: str) -> Picture:
+    beside = any(curve.kind == "gpu" for curve in scaling.curves)
+    word = f"{scaling.device} or GPUs" if beside and scaling.device != "GPUs" else scaling.device
+    points = rows(scaling)
+    ticks = [_ticks([*points, *ideal(scaling)], key) for key in ("devices", "tokens_per_s")]
+    made = _template(tuple(series_of(curve) for curve in scaling.curves), f"number of {word} [-]", field, *ticks)
+    own = {**_row("this run", scaling.own), "label": f"this run: {scaling.own.num_devices:,}"}
+    return Picture(made, {"points": points, "ideal": ideal(scaling), "own": [own]}, _described(scaling, quantity))
+
+
+def _ticks(points: Sequence[Row], key: str) -> tuple[float, ...]:
+    values = [float(one[key]) for one in points]
+    return log_ticks(min(values), max(values))
+
+
+def _described(scaling: Scaling, quantity: str) -> str:
+    words = [f"{quantity} of {scaling.name} over the number of {scaling.device}"]
+    for curve in scaling.curves:
+        if curve.points:
+            first, last = curve.points[0], curve.points[-1]
+            words.append(
+                f"{series_of(curve)}: {first.tokens_per_s:,.3g} tokens/s on {first.num_devices:,}, {last.tokens_per_s:,.3g} "
+                f"on {last.num_devices:,}, {last.efficiency:.0%} of the first per device"
+            )
+    return "; ".join(words)
+
+
+@template
+def _template(
+    series: tuple[str, ...], devices: str, field: str, numbers: tuple[float, ...], rates: tuple[float, ...]
+) -> alt.TopLevelMixin:
+    import altair as alt
+
+    logarithmic = alt.Scale(type="log", nice=False, padding=12)
+    x = alt.X("devices:Q", title=devices, scale=logarithmic, axis=alt.Axis(format="~s", values=list(numbers)))
+    if field == "efficiency":
+        y = alt.Y("efficiency:Q", title="tokens/s per device, over those of the fewest [%]", scale=alt.Scale(zero=True))
+    else:
+        axis = alt.Axis(format="~s", values=list(rates))
+        y = alt.Y("tokens_per_s:Q", title="throughput [tokens/s]", scale=logarithmic, axis=axis)
+    colour = alt.Color(
+        "series:N",
+        sort=list(series),
+        scale=alt.Scale(domain=list(series), range=list(SERIES_COLOURS[: len(series)])),
+        legend=alt.Legend(title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3),
+    )
+    about = [
+        alt.Tooltip("series:N", title="curve"),
+        alt.Tooltip("devices:Q", title="devices", format=","),
+        alt.Tooltip("rate:N", title="throughput"),
+        alt.Tooltip("each:N", title="per device"),
+        alt.Tooltip("step:N", title="step"),
+        alt.Tooltip("batch:N", title="global batch"),
+        alt.Tooltip("share:N", title="efficiency"),
+    ]
+    base = alt.Chart(alt.NamedData("points"))
+    width = alt.condition(f"datum.series == '{WORDS['weak']}'", alt.value(WIDE), alt.value(THIN))
+    lines = base.mark_line(opacity=0.75).encode(x=x, y=y, color=colour, strokeWidth=width)
+    points = base.mark_point(opacity=1).encode(x=x, y=y, color=colour, tooltip=about)
+    straight = alt.Chart(alt.NamedData("ideal")).mark_line(style="ideal").encode(x=x, y=y)
+    own = alt.Chart(alt.NamedData("own"))
+    ring = own.mark_point(style="own", shape="circle").encode(x=x, y=y, tooltip=about)
+    is_right = "scale('x', datum.devices) > 0.55 * width"
+    label = own.mark_text(
+        style="label",
+        fontWeight="bold",
+        baseline="top",
+        dy=8,
+        align={"expr": f"{is_right} ? 'right' : 'left'"},
+        dx={"expr": f"{is_right} ? -8 : 8"},
+    ).encode(x=x, y=y, text="label:N")
+    return alt.layer(straight, lines, points, ring, label).properties(height=HEIGHT_PX)

@@ -1,0 +1,173 @@
+"""Colours and sizes of all pictures: one colour for each category in every medium, light, dark and for paper.
+
+Colours were chosen so that those of one run stay apart for people who see fewer colours (a test computes it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+ThemeName = Literal["light", "dark", "paper"]
+
+CATEGORY_COLOURS = {
+    "gemm": "#0072B2",
+    "attention": "#56B4E9",
+    "sequencing": "#857F93",
+    "weights": "#E69F00",
+    "gradients": "#D55E00",
+    "optimizer": "#009E73",
+    "activations": "#FF66B2",
+    "input": "#F2D00A",
+    "stragglers": "#7C62FF",
+    "kernels": "#1F4E9C",
+    "recompute": "#959CD3",
+    "launch": "#6B6E73",
+    "tensor": "#E7AB50",
+    "context": "#B08A4F",
+    "expert": "#E067EE",
+    "pipeline": "#992649",
+    "data": "#C24A0A",
+    "bubble": "#DAB9CC",
+}
+"""What a step is spent on, wafer-scale and GPU."""
+
+SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7C62FF", "#56B4E9", "#857F93")
+"""Runs, sets or values side by side: after Okabe and Ito 2008."""
+
+SEQUENTIAL = "viridis"
+"""Scheme of a heat map."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What differs between light, dark and paper.
+
+    Attributes
+    ----------
+    text, quiet
+        Of labels, and of what explains them. Both are readable on the background.
+    grid
+        Lines behind the data.
+    size_px, title_px
+        Height of labels, and of the titles of axes and legends; a pixel is a point on paper. [px]
+    """
+
+    background: str
+    text: str
+    quiet: str
+    grid: str
+    size_px: float
+    title_px: float
+    font: str
+
+
+_SCREEN = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+_PAPER = "'Liberation Sans', Arial, Helvetica, sans-serif"
+
+THEMES: dict[str, Theme] = {
+    "light": Theme("#FFFFFF", "#1B1F24", "#565D66", "#E4E7EB", 12, 12, _SCREEN),
+    "dark": Theme("#14171C", "#E8EAED", "#A9B0B9", "#31363E", 12, 12, _SCREEN),
+    "paper": Theme("#FFFFFF", "#000000", "#444444", "#E0E0E0", 7.5, 8, _PAPER),
+}
+
+
+@cache
+def config(name: str) -> dict[str, Any]:
+    """Vega-Lite's configuration; a chart names styles (`label`, `quiet`, `ideal`, `own`) and no colours of text."""
+    theme = THEMES[name]
+    text = {"font": theme.font, "fontSize": theme.size_px, "color": theme.text}
+    return {
+        "background": theme.background,
+        "font": theme.font,
+        "padding": 2 if name == "paper" else 4,
+        "axis": _axis(theme),
+        "axisBand": {"grid": False, "ticks": False, "domain": False},
+        "legend": _legend(theme),
+        "header": {"labelColor": theme.text, "titleColor": theme.text, "labelFontSize": theme.size_px},
+        "title": {"color": theme.text, "fontSize": theme.title_px, "anchor": "start", "fontWeight": "bold"},
+        "view": {"stroke": None},
+        "bar": {"stroke": theme.background, "strokeWidth": 0.6},
+        "rect": {"stroke": None},
+        "line": {"strokeWidth": 1.5 if name == "paper" else 2, "strokeJoin": "round"},
+        "point": {"filled": True, "size": 8 if name == "paper" else 20},
+        "rule": {"color": theme.text},
+        "style": {
+            "label": text,
+            "quiet": {**text, "color": theme.quiet},
+            "ideal": {"color": theme.quiet, "strokeDash": [4, 3], "strokeWidth": 1.2},
+            "frame": {"color": theme.quiet, "filled": False, "strokeWidth": 1},
+            "band": {"color": theme.quiet, "opacity": 0.15},
+            "own": {"color": theme.text, "strokeWidth": 2, "filled": False, "size": 70 if name == "paper" else 140},
+            "range": {"color": theme.text, "strokeWidth": 1.5},
+        },
+    }
+
+
+def _axis(theme: Theme) -> dict[str, Any]:
+    return {
+        "labelColor": theme.text,
+        "titleColor": theme.text,
+        "labelFontSize": theme.size_px,
+        "titleFontSize": theme.title_px,
+        "titleFontWeight": "normal",
+        "gridColor": theme.grid,
+        "domainColor": theme.quiet,
+        "tickColor": theme.quiet,
+        "labelFlush": False,
+        "labelOverlap": True,
+        "labelSeparation": 6,
+        "titlePadding": 6,
+    }
+
+
+def _legend(theme: Theme) -> dict[str, Any]:
+    return {
+        "labelColor": theme.text,
+        "titleColor": theme.text,
+        "labelFontSize": theme.size_px,
+        "titleFontSize": theme.title_px,
+        "titleFontWeight": "normal",
+        "orient": "top",
+        "columnPadding": 12,
+        "rowPadding": 2,
+        "symbolSize": 90,
+        "labelLimit": 320,
+    }
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour, as WCAG 2 defines it. [-]
+
+    Examples
+    --------
+    >>> luminance("#FFFFFF"), luminance("#000000")
+    (1.0, 0.0)
+    """
+    parts = [int(colour[place : place + 2], 16) / 255.0 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return round(0.2126 * red + 0.7152 * green + 0.0722 * blue, 12)
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, as WCAG 2 defines it: 1 to 21. [-]
+
+    Examples
+    --------
+    >>> contrast("#FFFFFF", "#000000")
+    21.0
+    """
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever can be read better on a colour.
+
+    Examples
+    --------
+    >>> ink_on("#F2D00A"), ink_on("#1F4E9C")
+    ('#000000', '#FFFFFF')
+    """
+    return max(("#000000", "#FFFFFF"), key=lambda ink: contrast(ink, colour))
