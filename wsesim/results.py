@@ -80,7 +80,7 @@ class Result(RunResult[Run, Simulation]):
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
         chosen = levers(self.run, self.breakdown_s)
-        tried = dict(zip(chosen, self._what_if_s[2:], strict=True))
+        tried = dict(zip(chosen, self._times_s([lever.pulled(self.run) for lever in chosen]), strict=True))
         return bottleneck(self.breakdown_s, self.step_time_s, tried)
 
     @cached_property
@@ -96,25 +96,26 @@ class Result(RunResult[Run, Simulation]):
     @cached_property
     def scaling_efficiency(self) -> float:
         """Speed over that of one system times their number, at the same batch per system (weak). [-]"""
-        return self._what_if_s[0] / self.step_time_s
+        return self._alone_s[0] / self.step_time_s
 
     @cached_property
     def strong_scaling_efficiency(self) -> float:
         """The same at the same global batch. [-]"""
-        return self._what_if_s[1] / self.step_time_s / self.num_devices
+        return self._alone_s[1] / self.step_time_s / self.num_devices
 
     @cached_property
-    def _what_if_s(self) -> list[float]:
-        """Step times of one system with its share of the batch, with all of it, and of each lever. [s]"""
-        batch, is_alone = self.run.training.global_batch_size, self.num_devices == 1 and not self.run.cluster.exceptions
-        alone = [self.run.on(1, batch // self.num_devices), self.run.on(1, batch)]
-        changed = [lever.pulled(self.run) for lever in levers(self.run, self.breakdown_s)]
-        runs = changed if is_alone else [*alone, *changed]
+    def _alone_s(self) -> list[float]:
+        """Step times of one system with its share of the batch, and with all of it. [s]"""
+        if self.num_devices == 1 and not self.run.cluster.exceptions:
+            return [self.step_time_s, self.step_time_s]
+        batch = self.run.training.global_batch_size
+        return self._times_s([self.run.on(1, batch // self.num_devices), self.run.on(1, batch)])
+
+    def _times_s(self, runs: Sequence[Run]) -> list[float]:
+        """Step times of runs like this one. [s]"""
         if self.simulation.engine == "recurrence" or self.num_events > MANY_EVENTS:
-            times = [simulation.step_time_s for simulation in run_many(runs)]
-        else:
-            times = [run_schedule(run).step_time_s for run in runs]
-        return [self.step_time_s, self.step_time_s, *times] if is_alone else times
+            return [simulation.step_time_s for simulation in run_many(runs)]
+        return [run_schedule(run).step_time_s for run in runs]
 
     @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
