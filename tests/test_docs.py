@@ -18,20 +18,13 @@ import pytest
 import wsesim
 from wsesim.cli import app
 from wsesim.comparison import as_dict
-from wsesim.config.cluster import ClusterSpec, ExceptionSpec, InputSpec, MemoryXSpec, SimulationSpec, SwarmXSpec
-from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
-from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
-from wsesim.config.model import ModelSpec
-from wsesim.config.parallelism import ParallelismSpec
-from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.provenance import STATUSES
-from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
-from wsesim.config.training import TrainingSpec
+from wsesim.config.spec import Spec
 from wsesim.gpu_ranking import best_plans
 from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
 from wsesim.metrics.breakdown import CATEGORIES
 from wsesim.planning.lifetime import lifetime
-from wsesim.report import portfolio, validation
+from wsesim.report import configuration_page, portfolio, validation
 from wsesim.report.compare import gather, same_time_dicts
 from wsesim.report.json import result_dict
 from wsesim.same_time import gpus_for
@@ -40,12 +33,6 @@ from wsesim.validation.predict import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))]
-SPECS = (
-    *(TrainingSpec, ModelSpec, ClusterSpec, SystemSpec, WaferSpec, CalibrationSpec),
-    *(MemoryXSpec, SwarmXSpec, InputSpec, SimulationSpec, ExceptionSpec),
-    *(JobSpec, ReliabilitySpec, GPUReliabilitySpec, PortfolioSpec, PortfolioJobSpec),
-    *(ParallelismSpec, GPUClusterSpec, GPUSpec, GPUSoftwareSpec, GPUCalibrationSpec),
-)
 PIP_LINES = [
     "pip install . && wsesim run cluster_configs/runs/andromeda_13b.toml",
     "pip install '.[test]' && pytest",
@@ -231,7 +218,9 @@ def keys(value: Any) -> Iterator[str]:
 
 
 def glossary_words() -> set[str]:
-    return set(re.findall(r"`([^`\n]+)`", without_blocks("docs/glossary.md")))
+    """Words in backticks: of the glossary, and keys of files, which answers repeat."""
+    pages = ("docs/glossary.md", "docs/configuration.md")
+    return {word for page in pages for word in re.findall(r"`([^`\n]+)`", without_blocks(page))}
 
 
 def test_every_key_of_the_json_is_in_the_glossary() -> None:
@@ -262,10 +251,21 @@ def test_every_part_of_the_breakdown_is_in_the_glossary() -> None:
     assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == list(GPU_CATEGORIES)
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
-def test_every_configuration_key_is_in_the_glossary(spec: type[ModelSpec]) -> None:
-    missing = set(spec.model_fields) - glossary_words()
-    assert not missing
+def test_the_page_of_configuration_is_current() -> None:
+    assert read("docs/configuration.md") == configuration_page.page()
+
+
+def every_spec() -> list[type[Spec]]:
+    """All tables of all files."""
+    found = [spec for spec in Spec.__subclasses__() if spec.__module__.startswith("wsesim.config.")]
+    return sorted(found, key=lambda spec: spec.__name__)
+
+
+@pytest.mark.parametrize("spec", every_spec(), ids=lambda spec: spec.__name__)
+def test_every_key_of_every_table_is_on_the_page_of_configuration(spec: type[Spec]) -> None:
+    rows = [line for line in configuration_page.table(spec).splitlines() if line.startswith("| `")]
+    assert [re.match(r"\| `(\w+)`", row)[1] for row in rows] == list(spec.model_fields)  # type: ignore[index]
+    assert all(row in read("docs/configuration.md") for row in rows)
 
 
 def test_every_column_and_status_is_in_the_glossary() -> None:

@@ -111,7 +111,7 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
             f", for example {_example(owner, field)}" if "number" in wanted and field in owner.model_fields else ""
         )
         return f"is {value}; write {wanted}{example}"
-    return f"is {value}: {problem['msg']}; see docs/glossary.md for what it means"
+    return f"is {value}: {problem['msg']}; see docs/configuration.md for what it means"
 
 
 def _choice(path: tuple[int | str, ...]) -> tuple[int | str, ...]:

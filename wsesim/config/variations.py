@@ -119,7 +119,7 @@ def check_key(key: str, kinds: Iterable[str]) -> None:
     last = OF_THE_OTHER_KIND.get(parts[-1], parts[-1])
     same_end = [name for name in known if name.rsplit(".", 1)[-1] == last]
     hint = f"; did you mean {same_end[0]}?" if same_end else did_you_mean(key, known)
-    hint = hint or "; `wsesim explain NAME` shows the keys of a system or cluster, docs/glossary.md all of them"
+    hint = hint or "; `wsesim explain NAME` shows the keys of a system or cluster, docs/configuration.md all of them"
     raise ConfigError(f"--vary {key}: is not a known key{hint}")
 
 
