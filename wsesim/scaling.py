@@ -129,7 +129,9 @@ class Scaling:
         return asdict(self)
 
 
-def scaling(result: Result | GPUResult, gpu: GPURun | None = None) -> Scaling:
+def scaling(
+    result: Result | GPUResult, gpu: GPURun | None = None, kinds: Sequence[Kind] = ("weak", "strong")
+) -> Scaling:
     """Simulate a run on other numbers of devices.
 
     Parameters
@@ -138,6 +140,8 @@ def scaling(result: Result | GPUResult, gpu: GPURun | None = None) -> Scaling:
         A simulated run.
     gpu
         A GPU run whose cluster is shown beside; model, sequences and batch are those of `result`.
+    kinds
+        Curves of a wafer-scale run that are wanted.
 
     Returns
     -------
@@ -153,10 +157,11 @@ def scaling(result: Result | GPUResult, gpu: GPURun | None = None) -> Scaling:
     (['weak', 'strong'], 12)
     """
     run = result.run
+    curves: tuple[Curve, ...]
     if isinstance(run, GPURun):
         curves, device, most = _of_gpus(run), "GPUs", run.cluster.max_gpus
     else:
-        curves, device, most = _of_wafers(run), "CS systems", run.cluster.max_systems
+        curves, device, most = _of_wafers(run, kinds), "CS systems", run.cluster.max_systems
     own = _own(result, curves[0])
     found = [_with(curve, own) if isinstance(run, Run) and not run.cluster.exceptions else curve for curve in curves]
     if gpu is not None:
@@ -188,11 +193,15 @@ def on_gpus_of(gpu: GPURun, run: Run | GPURun) -> GPURun:
     return replace(gpu, model=run.model, training=training).with_auto_plan()
 
 
-def _of_wafers(run: Run) -> tuple[Curve, Curve]:
-    """Both curves of a wafer-scale run; neither depends on the number of its systems alone, so they are remembered."""
+def _of_wafers(run: Run, kinds: Sequence[Kind]) -> tuple[Curve, ...]:
+    """Curves of a wafer-scale run; none depends on the number of its systems alone, so they are remembered."""
     batch = run.training.global_batch_size
     share = batch // run.cluster.num_systems
-    return _weak(_Content(run.on(1, share))), _strong(_Content(run.on(1, batch)))
+    simulated = {
+        "weak": lambda: _weak(_Content(run.on(1, share))),
+        "strong": lambda: _strong(_Content(run.on(1, batch))),
+    }
+    return tuple(simulated[kind]() for kind in kinds)
 
 
 class _Content:
