@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsesim.config.loader import Run, load
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.metrics.loss import chinchilla_loss, pile_loss
-from wsesim.metrics.training import Range
+from wsesim.metrics.training import Range, job
 from wsesim.planning.goals import (
     Option,
     answer,
@@ -20,11 +20,14 @@ from wsesim.planning.goals import (
     goal_from_table,
     goal_of,
     next_better,
+    next_smaller,
     what_binds,
     what_would_have_to_give,
 )
 from wsesim.planning.scaling_laws import optimal_parameters, recipes, shape_of
+from wsesim.report.goals import as_dict, basis, doubts
 from wsesim.results import simulate
+from wsesim.units import show
 from wsesim.workload.transformer import parameter_count
 
 SMALL: dict[str, Any] = {
@@ -88,7 +91,7 @@ def test_what_cannot_be_met_says_what_would_do() -> None:
     result = answer(goal_from_table({**SMALL, "limits": {"deadline_s": fastest / 2.0}}, "here"))
     assert not result.is_met
     (said,) = what_would_have_to_give(result)
-    assert said.startswith("deadline of ")
+    assert said.startswith(f"deadline of {show(fastest, 's')} instead of ")
     assert said.endswith("8 on Andromeda")
 
 
@@ -99,12 +102,71 @@ def test_what_cannot_run_is_named() -> None:
     assert "needs" in result.refused["dgx_a100_80gb"]
 
 
+def test_limits_that_give_together() -> None:
+    table = {**SMALL, "limits": {"deadline_s": "1 h", "budget_usd": 1000, "power_w": "20 kW"}}
+    (said,) = what_would_have_to_give(answer(goal_from_table(table, "here")))
+    assert said.startswith("deadline of ")
+    assert " and budget of " in said
+    assert " and power of " in said
+
+
+def test_no_budget_is_kept_without_a_price() -> None:
+    table = {**SMALL, "candidates": [{"cluster": "selene", "num_devices": [8]}], "limits": {"budget_usd": 1e9}}
+    result = answer(goal_from_table(table, "here"))
+    assert what_would_have_to_give(result) == [
+        "cluster file that extends Selene with a price: it has none, so that no budget can be kept"
+    ]
+
+
 def test_gpu_options_are_simulated_where_they_are_named() -> None:
     table = {"model": {"name": "cerebras-gpt-111m"}, "candidates": [{"cluster": "aws_p4d", "num_devices": [8, 16]}]}
     result = answer(goal_from_table(table, "here"))
     assert result.fastest is not None
-    assert simulate(result.fastest.run).step_time_s == result.fastest.step_time_s
-    assert result.fastest.cost_usd is not None
+    assert result.cheapest is not None
+    for one in (result.fastest, result.cheapest, *result.smallest, *result.front):
+        assert simulate(one.run).step_time_s == one.step_time_s
+        assert one.cost_usd is not None
+        assert not one.is_estimate
+    assert result.fastest in result.front
+
+
+def test_sizes_between_those_that_were_tried_are_tried_where_it_matters() -> None:
+    table = {
+        "model": {"name": "cerebras-gpt-1.3b"},
+        "limits": {"deadline_s": "3.2 h"},
+        "candidates": [{"cluster": "aws_p4d"}],
+    }
+    result = answer(goal_from_table(table, "here"))
+    (smallest,) = result.smallest
+    below = next_smaller(result, smallest)
+    assert below is not None
+    assert not below.meets
+    assert smallest.num_devices - below.num_devices == 8
+    assert smallest.num_devices % 8 == 0  # whole nodes
+
+
+def test_what_the_end_of_a_range_would_miss_is_said() -> None:
+    base = answer(goal_from_table(SMALL, "here"))
+    assert base.fastest is not None
+    limit = 0.5 * (base.fastest.time_s.value + base.fastest.time_s.high)
+    result = answer(goal_from_table({**SMALL, "limits": {"deadline_s": limit}}, "here"))
+    assert result.fastest is not None
+    assert result.fastest.may_fail == ("deadline",)
+    assert "misses the deadline" in doubts(result)[0]
+
+
+def test_the_answer_says_which_prices_it_used_and_from_when() -> None:
+    result = answer(goal_from_table(SMALL, "here"))
+    assert "a system 1.56 MUSD (derived, 2023-07)" in basis(result)[0]
+    assert as_dict(result)["prices"]["Andromeda"][0]["date"] == "2023-07"
+
+
+def test_files_of_a_goal_lie_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "cs2"\nprice_usd_per_system_hour = 100\n')
+    table = {**SMALL, "candidates": [{"cluster": "mine.toml", "num_devices": [1]}]}
+    (one,) = answer(goal_from_table(table, "here"), folder=tmp_path).options
+    assert one.cost_usd is not None
+    assert one.cost_usd.value == pytest.approx(100 * one.time_s.value / 3600)
 
 
 # Scaling laws
@@ -129,6 +191,25 @@ def test_no_other_size_takes_less_compute(loss: float, factor: float) -> None:
     rest = loss - 1.69 - 406.4 / other**0.34
     if rest > 0:
         assert 6.0 * other * (410.7 / rest) ** (1 / 0.28) >= best.flop * (1.0 - 1e-9)
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "cerebras-gpt"])
+@pytest.mark.parametrize("loss", [1.95, 2.2, 2.5])
+def test_what_is_planned_reaches_the_loss(law: str, loss: float) -> None:
+    table = {"target_loss": loss, "law": law, "candidates": [{"cluster": "andromeda", "num_devices": [1]}]}
+    result = answer(goal_from_table(table, "here"))
+    assert result.options
+    for one in result.options:
+        work = job(one.run, one.step_time_s)
+        found = work.chinchilla_loss if law == "chinchilla" else work.pile_loss
+        assert found == pytest.approx(loss, abs=1e-3)  # whole steps
+    assert result.by_recipe == result.options
+
+
+@pytest.mark.parametrize(("loss", "words"), [(1.69000001, "raise target_loss"), (50.0, "lower target_loss")])
+def test_a_loss_of_no_real_model(loss: float, words: str) -> None:
+    with pytest.raises(DoesNotFit, match=words):
+        recipes(loss, "chinchilla")
 
 
 def test_the_cerebras_law_solved_the_other_way_round() -> None:
@@ -180,6 +261,13 @@ def test_wrong_goals(change: dict[str, Any], words: str) -> None:
         goal_from_table({**SMALL, **change}, "goal.toml")
     assert words in str(caught.value)
     assert str(caught.value).startswith("goal.toml: ")
+
+
+def test_tokens_beside_a_training_that_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "goal.toml"
+    path.write_text('training = 3\n[model]\nname = "cerebras-gpt-13b"\n[[candidates]]\ncluster = "andromeda"\n')
+    with pytest.raises(ConfigError, match="training is 3"):
+        goal_of(str(path), {}, {}, "3e9", [])
 
 
 def test_no_cluster_is_named() -> None:

@@ -26,6 +26,8 @@ def plan(
     json: AsJson = False,
 ) -> None:
     """Which clusters, and how large, meet a goal: the smallest, the cheapest, the fastest, and what binds."""
+    from pathlib import Path
+
     from wsesim.planning import goals
     from wsesim.report import goals as report
     from wsesim.report.progress import bar
@@ -34,7 +36,7 @@ def plan(
     limits = {"deadline_s": deadline, "budget_usd": budget, "power_w": power}
     wanted = goals.goal_of(goal, named, limits, tokens, cluster or ())
     with bar("planning") as advance:
-        result = goals.answer(wanted, goal or "options", advance)
+        result = goals.answer(wanted, goal or "options", advance, Path(goal).parent if goal else None)
     if json:
         print_json(report.as_dict(result))
     else:

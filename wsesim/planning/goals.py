@@ -1,38 +1,47 @@
 """Which clusters, of which size, meet a goal: all that may be used are tried, and the answer is read off.
 
 Wafer-scale clusters are simulated for every number of systems at once (`wsesim.simulation.run_many`).
-GPU clusters are ranked by the closed form, with a plan searched for every number of GPUs; what is
-named in the answer is simulated.
+GPU clusters are ranked by the closed form, with a plan searched for every number of GPUs; what the answer
+names is simulated, and the answer is read off again. Where few sizes of a large cluster were tried, those
+below the smallest that meets the goal are tried by halving.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.goal import CandidateSpec, GoalSpec
-from wsesim.config.loader import GPURun, Run, any_from_table
-from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.metrics.training import Job, Range, job, power_w
-from wsesim.planning.scaling_laws import Recipe, batch_tokens, recipes, shape_of
-from wsesim.schedules.checks import check
-from wsesim.simulation import run_many
-from wsesim.workload.transformer import parameter_count
+from wsesim.config.loader import GPURun, Run
+from wsesim.errors import ConfigError
+from wsesim.metrics.training import Price, Range, job, power_w, prices
+from wsesim.planning.candidates import (
+    SEQUENCE_LENGTH,
+    base_of,
+    gpu_steps,
+    scatter,
+    size_between,
+    sized,
+    sizes,
+    wafer_steps,
+)
+from wsesim.planning.scaling_laws import Recipe, recipes, with_model
+from wsesim.validation.coverage import is_outside
 
-SEQUENCE_LENGTH = 2048
-"""Where the goal does not say. [-]"""
-MOST_TRIED = 256
-"""Sizes of one cluster that are tried; more are thinned out evenly in the logarithm. [-]"""
-MOST_GPUS_TRIED = 24
-"""The same for GPUs, for each of which a plan is searched. [-]"""
-BATCH_MAY_SHIFT = 0.05
-"""By so much, as a share, a batch that the goal leaves open may differ from the usual one. [-]"""
-SPREADS = 2.0
-"""The stated range is so many times the scatter of the calibration's residuals, as for 95 % of a normal law. [-]"""
+PRICES_OF_COST = (
+    "price_usd_per_system_hour",
+    "price_usd_per_gpu_hour",
+    "purchase_price_usd",
+    "purchase_price_usd_per_gpu",
+    "amortization_s",
+)
+"""Ends of the keys that the cost of devices rests on."""
+UNITS = {"deadline": "s", "budget": "USD", "power": "W"}
+"""Limits, and what they are in."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,10 @@ class Option:
         Of all devices. [W]
     fails
         Limits that it does not keep, by name, and how far beyond them it is, as a share. [-]
+    may_fail
+        Limits that it keeps, but of which the end of its range is beyond.
+    is_estimate
+        Whether the step time is that of the closed form, which only ranks.
     """
 
     run: Run | GPURun
@@ -59,6 +72,8 @@ class Option:
     power_w: float
     fails: dict[str, float]
     recipe: Recipe | None = None
+    may_fail: tuple[str, ...] = ()
+    is_estimate: bool = False
 
     @property
     def num_devices(self) -> int:
@@ -74,6 +89,16 @@ class Option:
     def meets(self) -> bool:
         """Whether it keeps every limit."""
         return not self.fails
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether it is beyond what has been measured."""
+        return is_outside(self.run)
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """What its cost rests on."""
+        return tuple(one for one in prices(self.run) if one.key.endswith(PRICES_OF_COST))
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,8 @@ class Answer:
         Of all that meet it; None where nothing does, or no cluster has a price.
     front
         Those that no other one beats in time, cost and energy, fastest first.
+    by_recipe
+        For each model size that reaches a target loss, the cheapest that meets the goal; the fastest without prices.
     """
 
     goal: GoalSpec
@@ -101,15 +128,83 @@ class Answer:
     cheapest: Option | None
     fastest: Option | None
     front: tuple[Option, ...]
+    by_recipe: tuple[Option, ...] = ()
 
     @property
     def is_met(self) -> bool:
         """Whether anything meets the goal."""
         return self.fastest is not None
 
+    @property
+    def named(self) -> tuple[Option, ...]:
+        """Every option that the answer names, or that what it says rests on."""
+        chosen = [one for one in (self.fastest, self.cheapest) if one is not None]
+        below = [one for one in (next_smaller(self, one) for one in self.smallest) if one is not None]
+        unmet = [] if self.is_met else [one for _, one in relaxed(self)]
+        return (*chosen, *self.smallest, *below, *self.front, *self.by_recipe, *unmet)
 
-def answer(goal: GoalSpec, place: str = "goal", progress: Callable[[str], None] = lambda _: None) -> Answer:
+
+@dataclass
+class _Tried:
+    """One cluster that may be used, with one model, and all of its sizes that were tried.
+
+    Attributes
+    ----------
+    options
+        By number of devices; None cannot run.
+    why
+        The reason of the last one that cannot.
+    """
+
+    goal: GoalSpec
+    base: Run | GPURun
+    candidate: CandidateSpec
+    recipe: Recipe | None
+    options: dict[int, Option | None] = field(default_factory=dict)
+    why: str = ""
+
+    def add(self, numbers: Sequence[int]) -> None:
+        """Try sizes: wafers are simulated, GPUs estimated."""
+        may_shift = "global_batch_size" not in self.goal.training
+        runs = [sized(self.base, number, may_shift=may_shift) for number in numbers]
+        on_gpus = isinstance(self.base, GPURun)
+        steps, why = gpu_steps(runs) if on_gpus else wafer_steps(runs)
+        self.why = why or self.why
+        found = [replace(option_of(self.goal, run, step_s, self.recipe), is_estimate=on_gpus) for run, step_s in steps]
+        self.options |= dict.fromkeys(numbers) | {one.num_devices: one for one in found}
+
+    def settle(self, named: Iterable[Option]) -> bool:
+        """Simulate what the answer names, then look below the smallest that meets the goal; whether anything changed."""
+        mine = {id(one): number for number, one in self.options.items() if one is not None and one.is_estimate}
+        estimates = [one for one in named if id(one) in mine]
+        for one in estimates:
+            self.options[mine[id(one)]] = simulated(self.goal, one)
+        if estimates:
+            return True
+        between = self._unknown_size() if self.candidate.num_devices == "auto" else None
+        if between is not None:
+            self.add([between])
+        return between is not None
+
+    def _unknown_size(self) -> int | None:
+        able = [number for number, one in self.options.items() if one is not None and one.meets]
+        below = [number for number in self.options if able and number < min(able)]
+        return size_between(self.base, max(below), min(able)) if below else None
+
+
+def answer(
+    goal: GoalSpec, place: str = "goal", progress: Callable[[str], None] = lambda _: None, folder: Path | None = None
+) -> Answer:
     """Try everything that may be used.
+
+    Parameters
+    ----------
+    goal, place
+        The goal, and how messages name it.
+    progress
+        Told what is tried.
+    folder
+        Where files lie that the goal names; the working directory where left out.
 
     Raises
     ------
@@ -118,143 +213,48 @@ def answer(goal: GoalSpec, place: str = "goal", progress: Callable[[str], None] 
     wsesim.errors.DoesNotFit
         A loss that no model reaches.
     """
-    options: list[Option] = []
-    refused: dict[str, str] = {}
+    tried = []
     for recipe, model in _models(goal):
-        for candidate in goal.candidates:
+        for candidate in dict.fromkeys(goal.candidates):
             progress(f"{candidate.cluster}{'' if recipe is None else f', {recipe.parameters:.3g} parameters'}")
-            found, why = _options(goal, candidate, model, recipe, place)
-            options += found
-            if not found:
-                refused[candidate.cluster] = why
-    return _read(goal, tuple(options), refused)
+            one = _Tried(goal, base_of(goal, candidate, model, recipe, place, folder or Path()), candidate, recipe)
+            one.add(sizes(one.base, candidate))
+            tried.append(one)
+    while True:
+        found = _read(goal, tried)
+        progress("simulating")
+        named = found.named
+        changed = [one.settle(named) for one in tried]
+        if not any(changed):
+            return found
 
 
 def _models(goal: GoalSpec) -> list[tuple[Recipe | None, dict[str, Any]]]:
     if goal.target_loss is None:
         return [(None, goal.model or {})]
-    return [(recipe, shape_of(recipe.parameters)) for recipe in recipes(goal.target_loss, goal.law)]
-
-
-def _base(
-    goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str
-) -> Run | GPURun:
-    """The run of a candidate, of which only the size and the batch vary."""
-    training = {"sequence_length": SEQUENCE_LENGTH, "global_batch_size": 1, **goal.training}
-    if recipe is not None:
-        training["tokens"] = recipe.tokens
-    cluster = {"name": candidate.cluster}
-    run = any_from_table({"name": goal.name, "model": model, "training": training, "cluster": cluster}, place=place)
-    if "global_batch_size" in goal.training:
-        return run
-    size = parameter_count(run.model, run.training.sequence_length)
-    batch = max(1, round(batch_tokens(size) / run.training.sequence_length))
-    return replace(run, training=run.training.model_copy(update={"global_batch_size": batch}))
-
-
-def _options(
-    goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str
-) -> tuple[list[Option], str]:
-    """All sizes of a candidate that can run; and why the last one that cannot does not."""
-    base = _base(goal, candidate, model, recipe, place)
-    may_shift = "global_batch_size" not in goal.training
-    tried = [sized(base, number, may_shift=may_shift) for number in sizes(base, candidate)]
-    steps, why = gpu_steps(tried) if isinstance(base, GPURun) else wafer_steps(tried)
-    return [option_of(goal, run, step_s, recipe) for run, step_s in steps], why
-
-
-def sizes(base: Run | GPURun, candidate: CandidateSpec) -> list[int]:
-    """Numbers of devices to try. [-]"""
-    if candidate.num_devices != "auto":
-        return sorted(set(candidate.num_devices))
-    if isinstance(base, GPURun):
-        node, most = base.cluster.gpus_per_node, base.cluster.max_gpus
-        whole = _thinned([node * nodes for nodes in range(1, most // node + 1)], MOST_GPUS_TRIED)
-        return [number for number in (1, 2, 4) if number < node] + whole
-    return _thinned(list(range(1, base.cluster.max_systems + 1)), MOST_TRIED)
-
-
-def _thinned(numbers: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly in the logarithm, with the doublings of the first one and the last one."""
-    if len(numbers) <= most:
-        return list(numbers)
-    first, last = numbers[0], numbers[-1]
-    wanted = {first * 2**power for power in range(int(math.log2(last / first)) + 1)} | {last}
-    for place in range(1, most - len(wanted) + 1):
-        ideal = first * (last / first) ** (place / (most - len(wanted) + 1))
-        wanted.add(max(1, round(ideal / first)) * first)
-    return sorted(wanted & set(numbers))
-
-
-def sized(base: Run | GPURun, number: int, *, may_shift: bool = False) -> Run | GPURun:
-    """A run on so many devices, with the nearest batch that divides among them; with `may_shift` one that divides well."""
-    batch = base.training.global_batch_size
-    if isinstance(base, GPURun):
-        whole = batch if number > batch else max(1, round(batch / number)) * number
-        training = base.training.model_copy(update={"global_batch_size": whole})
-        return replace(base.on_gpus(number), training=training)
-    return base.on(number, (per_system(base, number) if may_shift else max(1, round(batch / number))) * number)
-
-
-def per_system(base: Run, number: int) -> int:
-    """Sequences of one system near its share of the batch that make the largest passes; 163, a prime, would make 163. [-]"""
-    from wsesim.schedules.plan import lanes_of, micro_batch
-    from wsesim.workload.transformer import layers
-
-    ideal = max(1, round(base.training.global_batch_size / number))
-    try:
-        lanes, chain = lanes_of(base), layers(base.model, base.training.sequence_length)
-    except DoesNotFit:
-        return ideal
-    room = int(BATCH_MAY_SHIFT * ideal)
-    shares = range(max(1, ideal - room), ideal + room + 1)
-    passes = {share: micro_batch(base.on(1, share), lanes, chain)[0] for share in shares}
-    return max(shares, key=lambda share: (passes[share], -abs(share - ideal)))
-
-
-def wafer_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:
-    """Step times of wafer-scale runs that can run. [s]"""
-    able: list[Run] = []
-    why = ""
-    for run in runs:
-        assert isinstance(run, Run)
-        try:
-            check(run)
-            able.append(run)
-        except (ConfigError, DoesNotFit) as error:
-            why = str(error)
-    return [(one.run, one.step_time_s) for one in run_many(able)], why
-
-
-def gpu_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:
-    """Step times of GPU runs that can run, estimated with the best plan. [s]"""
-    from wsesim.schedules.gpu_checks import check as check_gpu
-    from wsesim.schedules.gpu_search import rank
-
-    found: list[tuple[Run | GPURun, float]] = []
-    why = ""
-    for run in runs:
-        assert isinstance(run, GPURun)
-        try:
-            check_gpu(run)
-            found.append((run, float(rank(run).estimates_s[0])))
-        except (ConfigError, DoesNotFit) as error:
-            why = str(error)
-    return found, why
+    length = goal.training.get("sequence_length")
+    length = length if isinstance(length, int) and length > 0 else SEQUENCE_LENGTH
+    found = [with_model(one, goal.target_loss, goal.law, length) for one in recipes(goal.target_loss, goal.law)]
+    whole = {recipe.parameters: (recipe, model) for recipe, model in filter(None, found)}
+    return list(whole.values())
 
 
 def option_of(goal: GoalSpec, run: Run | GPURun, step_s: float, recipe: Recipe | None = None) -> Option:
     """A run as an answer to a goal, with its range."""
-    work, spread = job(run, step_s), scatter(run)
+    work, spread, power = job(run, step_s), scatter(run), power_w(run)
+    time_s = _widened(Range(work.time_s, work.time_s, work.time_s), spread)
+    cost = None if work.cost_usd is None else _widened(work.cost_usd, spread)
+    fails, may_fail = _kept(goal, {"deadline": time_s, "budget": cost, "power": power})
     return Option(
         run=run,
         step_time_s=step_s,
-        time_s=_widened(Range(work.time_s, work.time_s, work.time_s), spread),
-        cost_usd=None if work.cost_usd is None else _widened(work.cost_usd, spread),
+        time_s=time_s,
+        cost_usd=cost,
         energy_j=_widened(work.energy_j, spread),
-        power_w=power_w(run).value,
-        fails=_fails(goal, work, power_w(run).value),
+        power_w=power.value,
+        fails=fails,
         recipe=recipe,
+        may_fail=may_fail,
     )
 
 
@@ -262,72 +262,53 @@ def _widened(value: Range, share: float) -> Range:
     return Range(value.value, value.low * (1.0 - share), value.high * (1.0 + share))
 
 
-def _fails(goal: GoalSpec, work: Job, power: float) -> dict[str, float]:
+def limits_of(goal: GoalSpec) -> dict[str, float]:
+    """Limits that are set, by name. [s], [USD], [W]"""
     limits = goal.limits
-    cost = math.inf if work.cost_usd is None else work.cost_usd.value
-    asked = (
-        ("deadline", work.time_s, limits.deadline_s),
-        ("budget", cost, limits.budget_usd),
-        ("power", power, limits.power_w),
-    )
-    return {name: value / limit - 1.0 for name, value, limit in asked if limit is not None and value > limit}
+    asked = {"deadline": limits.deadline_s, "budget": limits.budget_usd, "power": limits.power_w}
+    return {name: limit for name, limit in asked.items() if limit is not None}
 
 
-def scatter(run: Run | GPURun) -> float:
-    """By how much, as a share, a step time may be off: from the residuals of the rows that fixed the calibration. [-]"""
-    return gpu_scatter() if isinstance(run, GPURun) else wafer_scatter(run.cluster.system.name)
+def _kept(goal: GoalSpec, found: dict[str, Range | None]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Limits that are not kept, and those that may not be."""
+    fails, may_fail = {}, []
+    for name, limit in limits_of(goal).items():
+        value = found[name]
+        if value is None:
+            fails[name] = math.inf
+        elif value.value > limit:
+            fails[name] = value.value / limit - 1.0
+        elif value.high > limit:
+            may_fail.append(name)
+    return fails, tuple(may_fail)
 
 
-@lru_cache(maxsize=16)
-def wafer_scatter(system: str) -> float:
-    """Scatter of the calibration rows of a system; of all systems where it has none. [-]"""
-    from wsesim.validation.measurements import LAYOUT_METRICS, published
-    from wsesim.validation.predict import predict_all
-
-    key = system.lower().replace("-", "")
-    rows = [row for row in published() if row.use == "calibration" and row.metric not in LAYOUT_METRICS]
-    own = [row for row in rows if row.system == key]
-    return _spread([one.error for one in predict_all(own if len(own) > 1 else rows)])
-
-
-@lru_cache(maxsize=1)
-def gpu_scatter() -> float:
-    """Scatter of the rows that fixed the constants of GPUs. [-]"""
-    from wsesim.schedules.gpu_closed_form import step_time_s
-    from wsesim.schedules.gpu_plans import candidates
-    from wsesim.schedules.gpu_times import times_of
-    from wsesim.validation.gpu_measurements import published
-    from wsesim.validation.gpu_predict import run_of
-
-    errors = []
-    for row in published():
-        if row.use == "calibration":
-            run = run_of(row)
-            plans = candidates(run)
-            errors.append(float(step_time_s(run, plans, times_of(run, plans))[0]) / row.iteration_s - 1.0)
-    return _spread(errors)
-
-
-def _spread(errors: Sequence[float]) -> float:
-    return SPREADS * math.sqrt(sum(error * error for error in errors) / len(errors))
-
-
-def _read(goal: GoalSpec, options: tuple[Option, ...], refused: dict[str, str]) -> Answer:
+def _read(goal: GoalSpec, tried: Sequence[_Tried]) -> Answer:
+    options = tuple(one for each in tried for one in each.options.values() if one is not None)
     able = [one for one in options if one.meets]
     priced = [one for one in able if one.cost_usd is not None]
     clusters = dict.fromkeys(one.cluster for one in able)
-    fastest = min(able, key=lambda one: one.time_s.value, default=None)
+    runs = {one.base.cluster.name for one in tried if any(one.options.values())}
     return Answer(
         goal=goal,
         options=options,
-        refused=refused,
+        refused={one.candidate.cluster: one.why for one in tried if one.base.cluster.name not in runs},
         smallest=tuple(
             min((one for one in able if one.cluster == name), key=lambda one: (one.num_devices, one.time_s.value))
             for name in clusters
         ),
         cheapest=min(priced, key=lambda one: (_cost(one), one.time_s.value), default=None),
-        fastest=None if fastest is None else simulated(goal, fastest),
+        fastest=min(able, key=lambda one: one.time_s.value, default=None),
         front=front(able),
+        by_recipe=_by_recipe(able),
+    )
+
+
+def _by_recipe(able: Sequence[Option]) -> tuple[Option, ...]:
+    known = dict.fromkeys(one.recipe for one in able if one.recipe is not None)
+    return tuple(
+        min((one for one in able if one.recipe == recipe), key=lambda one: (_cost(one), one.time_s.value))
+        for recipe in known
     )
 
 
@@ -356,12 +337,19 @@ def front(options: Iterable[Option]) -> tuple[Option, ...]:
     return tuple(kept)
 
 
+def next_smaller(result: Answer, option: Option) -> Option | None:
+    """The next smaller size of the same cluster that was tried and can run."""
+    fewer = [
+        one
+        for one in result.options
+        if one.cluster == option.cluster and one.recipe == option.recipe and one.num_devices < option.num_devices
+    ]
+    return max(fewer, key=lambda one: one.num_devices, default=None)
+
+
 def what_binds(result: Answer, option: Option) -> str:
     """Why no fewer devices of the same cluster do; empty where there is nothing smaller."""
-    fewer = [one for one in result.options if one.cluster == option.cluster and one.recipe == option.recipe]
-    below = max(
-        (one for one in fewer if one.num_devices < option.num_devices), key=lambda one: one.num_devices, default=None
-    )
+    below = next_smaller(result, option)
     if below is None or below.meets:
         return ""
     said = " and ".join(f"{name} by {share:.1%}" for name, share in below.fails.items() if math.isfinite(share))
@@ -381,26 +369,43 @@ def next_better(result: Answer, option: Option) -> str:
     return f"{other.num_devices} on {other.cluster}: {sooner:.0%} sooner for {dearer:+.1%} cost"
 
 
+def relaxed(result: Answer) -> list[tuple[tuple[str, ...], Option]]:
+    """For a goal that cannot be met: limits that would have to give, and the option with which they give least.
+
+    Each limit alone, with the others kept; where that is of no use, all that the nearest option misses.
+    """
+    finite = [one for one in result.options if all(map(math.isfinite, one.fails.values()))]
+    found: list[tuple[tuple[str, ...], Option]] = []
+    for name in limits_of(result.goal):
+        others = [one for one in finite if set(one.fails) == {name}]
+        if others:
+            found.append(((name,), min(others, key=lambda one: one.fails[name])))
+    if not found and finite:
+        nearest = min(finite, key=lambda one: max(one.fails.values(), default=0.0))
+        found.append((tuple(nearest.fails), nearest))
+    return found
+
+
 def what_would_have_to_give(result: Answer) -> list[str]:
-    """For a goal that cannot be met: for each limit alone, what it would have to be, the others kept."""
-    limits = result.goal.limits
-    asked = {"deadline": limits.deadline_s, "budget": limits.budget_usd, "power": limits.power_w}
+    """For a goal that cannot be met: what its limits would have to be, and for which option."""
     found = []
-    for name, limit in asked.items():
-        if limit is None:
-            continue
-        others = [one for one in result.options if set(one.fails) <= {name} and math.isfinite(one.fails.get(name, 0.0))]
-        best = min(others, key=lambda one: one.fails.get(name, 0.0), default=None)
-        if best is not None:
-            found.append((name, limit * (1.0 + best.fails.get(name, 0.0)), best))
-    return [_relaxed(*one) for one in found]
+    for names, option in relaxed(result):
+        needed = [_needed(result.goal, name, option) for name in names]
+        found.append(f"{' and '.join(needed)}: {option.num_devices} on {option.cluster}")
+    if "budget" in limits_of(result.goal):
+        unpriced = dict.fromkeys(one.cluster for one in result.options if one.cost_usd is None)
+        found += [
+            f"cluster file that extends {name} with a price: it has none, so that no budget can be kept"
+            for name in unpriced
+        ]
+    return found
 
 
-def _relaxed(name: str, needed: float, option: Option) -> str:
+def _needed(goal: GoalSpec, name: str, option: Option) -> str:
     from wsesim.units import show
 
-    unit = {"deadline": "s", "budget": "USD", "power": "W"}[name]
-    return f"{name} of {show(needed, unit)}: {option.num_devices} on {option.cluster}"
+    limit = limits_of(goal)[name]
+    return f"{name} of {show(limit * (1.0 + option.fails[name]), UNITS[name])} instead of {show(limit, UNITS[name])}"
 
 
 def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
@@ -435,20 +440,24 @@ def goal_of(
     wsesim.errors.InputError
         With place, finding and remedy.
     """
-    from pathlib import Path
-
     raw = {} if word is None else catalogue.read_toml(Path(word))
     raw |= {key: value for key, value in named.items() if value is not None}
     given = {key: value for key, value in limits.items() if value is not None}
     raw["limits"] = {**raw.get("limits", {}), **given} if isinstance(raw.get("limits", {}), dict) else raw["limits"]
-    if tokens is not None:
-        raw["training"] = {**raw.get("training", {}), "tokens": _number_or_word(tokens)}
-    if chosen := [{"cluster": name} for name in clusters]:
+    training = raw.get("training", {})
+    if tokens is not None and isinstance(training, dict):
+        raw["training"] = {**training, "tokens": _number_or_word(tokens)}
+    if chosen := [{"cluster": _from_here(name)} for name in clusters]:
         raw["candidates"] = chosen
     if "candidates" not in raw:
         known = ", ".join(catalogue.names("clusters")[:6])
         raise ConfigError(f"plan: no cluster is named; add --cluster NAME, for example one of {known}, or a goal file")
     return goal_from_table(raw, "options" if word is None else catalogue.shown(Path(word)))
+
+
+def _from_here(name: str) -> str:
+    """A cluster of an option: files are meant from the working directory, not from the goal file's folder."""
+    return str(Path(name).absolute()) if name.endswith(".toml") else name
 
 
 def _number_or_word(text: str) -> float | str:

@@ -16,6 +16,7 @@ import itertools
 import math
 from typing import Any, NamedTuple
 
+from wsesim.config.model import ModelSpec
 from wsesim.errors import DoesNotFit
 from wsesim.metrics.loss import (
     DATA_POWER,
@@ -26,11 +27,26 @@ from wsesim.metrics.loss import (
     PILE_IRREDUCIBLE,
     PILE_POWER,
     PILE_SCALE_FLOP,
+    vendor_training_flop,
 )
 from wsesim.metrics.training import TOKENS_PER_PARAMETER
+from wsesim.workload.transformer import parameter_count
 
+LAWS = {
+    "chinchilla": "Hoffmann et al. 2022, equation 10: "
+    f"{IRREDUCIBLE:g} + {OF_MODEL:g} / N^{MODEL_POWER:g} + {OF_DATA:g} / D^{DATA_POWER:g}",
+    "cerebras-gpt": "Dey et al. 2023, equation 1: "
+    f"(C / {PILE_SCALE_FLOP:.4g} FLOP)^-{PILE_POWER:g} + {PILE_IRREDUCIBLE:g}, at 20 tokens per parameter",
+}
+"""Where each law is from, and its constants."""
+FITTED_ON = {"chinchilla": (70e6, 16e9), "cerebras-gpt": (111e6, 13e9)}
+"""Parameters of the smallest and the largest model that each law was fitted on: abstracts of both papers. [-]"""
+SMALLEST, LARGEST = 1e6, 1e14
+"""Parameters beyond which a law's answer is no model. [-]"""
 SMALLER = (1.0, 0.7, 0.5, 0.35)
 """Sizes over the compute-optimal one that are tried: smaller models are cheaper to use later. [-]"""
+COUNTED_AGAIN = 4
+"""Times that a size is corrected for what its compute is counted as. [-]"""
 FLOP_PER_PARAMETER_AND_TOKEN = 6.0
 VOCAB_SIZE = 50257
 """That of GPT-2, which both laws' models are near to. [-]"""
@@ -54,7 +70,7 @@ def recipes(loss: float, law: str) -> list[Recipe]:
     Raises
     ------
     DoesNotFit
-        A loss below what the law says any model can reach.
+        A loss below what the law says any model can reach, or above what the smallest one does.
 
     Examples
     --------
@@ -68,12 +84,73 @@ def recipes(loss: float, law: str) -> list[Recipe]:
             f"a loss of {loss:g} is below {floor:g}, which no model reaches by the {law} law; raise target_loss, "
             "or take the law of the data that you mean"
         )
+    best = _cerebras_recipe(loss) if law == "cerebras-gpt" else _recipe(optimal_parameters(loss), loss)
+    if not SMALLEST <= best.parameters <= LARGEST:
+        change = "raise" if best.parameters > LARGEST else "lower"
+        raise DoesNotFit(
+            f"a loss of {loss:.9g} takes {best.parameters:.3g} parameters by the {law} law, of which nobody makes a model; "
+            f"{change} target_loss"
+        )
     if law == "cerebras-gpt":
-        flop = PILE_SCALE_FLOP * (loss - PILE_IRREDUCIBLE) ** (-1.0 / PILE_POWER)
-        parameters = math.sqrt(flop / FLOP_PER_PARAMETER_AND_TOKEN / TOKENS_PER_PARAMETER)
-        return [Recipe(parameters, TOKENS_PER_PARAMETER * parameters)]
-    best = optimal_parameters(loss)
-    return [Recipe(best * share, tokens_for(best * share, loss)) for share in SMALLER if reaches(best * share, loss)]
+        return [best]
+    sizes = [best.parameters * share for share in SMALLER]
+    return [_recipe(size, loss) for size in sizes if size >= SMALLEST and reaches(size, loss)]
+
+
+def _cerebras_recipe(loss: float) -> Recipe:
+    flop = PILE_SCALE_FLOP * (loss - PILE_IRREDUCIBLE) ** (-1.0 / PILE_POWER)
+    parameters = math.sqrt(flop / FLOP_PER_PARAMETER_AND_TOKEN / TOKENS_PER_PARAMETER)
+    return Recipe(parameters, TOKENS_PER_PARAMETER * parameters)
+
+
+def _recipe(parameters: float, loss: float) -> Recipe:
+    return Recipe(parameters, tokens_for(parameters, loss))
+
+
+def with_model(recipe: Recipe, loss: float, law: str, sequence_length: int) -> tuple[Recipe, dict[str, Any]] | None:
+    """A recipe for a model of whole layers and heads, which reaches the loss; None where no number of tokens does.
+
+    The Cerebras-GPT law counts compute as its authors do, with attention and the look-up of tokens.
+
+    Examples
+    --------
+    >>> found, model = with_model(recipes(2.0, "chinchilla")[0], 2.0, "chinchilla", 2048)
+    >>> model["hidden_size"] % 128, found == _recipe(found.parameters, 2.0)
+    (0, True)
+    """
+    if law == "chinchilla":
+        shape = shape_of(recipe.parameters)
+        count = _count(shape, sequence_length)
+        return (_recipe(count, loss), shape) if reaches(count, loss) else None
+    tried = []
+    parameters = recipe.parameters
+    for _ in range(COUNTED_AGAIN):
+        shape = shape_of(parameters)
+        count = _count(shape, sequence_length)
+        tokens = TOKENS_PER_PARAMETER * count
+        share = recipe.flop / vendor_training_flop(ModelSpec.model_validate(shape), sequence_length, tokens)
+        tried.append((abs(math.log(share)), Recipe(count, share * tokens), shape))
+        parameters *= math.sqrt(share)
+    _, found, shape = min(tried, key=lambda one: one[0])
+    return found, shape
+
+
+def _count(shape: dict[str, Any], sequence_length: int) -> int:
+    return parameter_count(ModelSpec.model_validate(shape), sequence_length)
+
+
+def beyond_law(recipe: Recipe, law: str) -> str:
+    """That a law is stretched, in words; empty where it was fitted on such models.
+
+    Examples
+    --------
+    >>> beyond_law(Recipe(13e9, 260e9), "chinchilla"), beyond_law(Recipe(1e12, 2e13), "chinchilla")
+    ('', 'the chinchilla law was fitted on models of 0.07 to 16 billion parameters')
+    """
+    low, high = FITTED_ON[law]
+    if low <= recipe.parameters <= high:
+        return ""
+    return f"the {law} law was fitted on models of {low / 1e9:g} to {high / 1e9:g} billion parameters"
 
 
 def optimal_parameters(loss: float) -> float:

@@ -10,12 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from wsesim.config.goal import GoalSpec
-from wsesim.metrics.training import Range
+from wsesim.metrics.training import Range, wanted_tokens
 from wsesim.planning.goals import Answer, Option, next_better, what_binds, what_would_have_to_give
+from wsesim.planning.scaling_laws import LAWS, beyond_law
+from wsesim.report.parts import price_words
 from wsesim.units import show
 
 SYMMETRIC = 0.005
 """Bounds that differ by less are given as one percentage. [-]"""
+EXTRAPOLATED = "*"
 MOST_ON_FRONT = 8
 """Rows of the front that are printed; JSON has all. [-]"""
 
@@ -46,14 +49,16 @@ def _ranged(value: Range | None, unit: str) -> str:
     Examples
     --------
     >>> _ranged(Range(100.0, 90.0, 110.0), "USD"), _ranged(Range(100.0, 50.0, 120.0), "USD")
-    ('100 USD ±10 %', '100 USD (50.0 USD to 120 USD)')
+    ('100 USD ±10 %', '100 USD (50.0 to 120)')
     """
     if value is None:
         return "no price"
     above, below = value.high / value.value - 1.0, 1.0 - value.low / value.value
     if abs(above - below) < SYMMETRIC:
         return f"{show(value.value, unit)} ±{100.0 * above:.0f} %"
-    return f"{show(value.value, unit)} ({show(value.low, unit)} to {show(value.high, unit)})"
+    text, low, high = (show(one, unit) for one in (value.value, value.low, value.high))
+    low, high = (end.removesuffix(text[text.rfind(" ") :]) for end in (low, high))
+    return f"{text} ({low} to {high})"
 
 
 def _table(*columns: str) -> Table:
@@ -66,7 +71,7 @@ def _table(*columns: str) -> Table:
 def cells(option: Option) -> tuple[str, ...]:
     """What a table says of an option, in the order of `COLUMNS`."""
     energy = f"{show(option.energy_j.value / 3600.0, 'W')}h"
-    where = f"{option.num_devices:,} on {option.cluster}"
+    where = f"{option.num_devices:,} on {option.cluster}{EXTRAPOLATED if option.is_extrapolated else ''}"
     return where, _ranged(option.time_s, "s"), _ranged(option.cost_usd, "USD"), energy, show(option.power_w, "W")
 
 
@@ -83,6 +88,8 @@ RECIPE = ("parameters", "tokens")
 def print_answer(console: Console, result: Answer) -> None:
     """The answer first, then the front, then what was tried."""
     console.print(Text(f"{result.goal.name}: {limits_text(result.goal)}", style="bold"))
+    if trained := trained_text(result):
+        console.print(trained)
     if not result.is_met:
         _print_unmet(console, result)
         return
@@ -99,6 +106,9 @@ def print_answer(console: Console, result: Answer) -> None:
             console.print(f"{option.cluster}: {option.num_devices} is the least, {reason}")
     if result.cheapest is not None and (better := next_better(result, result.cheapest)):
         console.print(f"next better than the cheapest: {better}")
+    for text in doubts(result):
+        console.print(text, style="yellow")
+    _print_recipes(console, result)
     _print_front(console, result)
     _print_refused(console, result)
 
@@ -112,11 +122,59 @@ def _print_front(console: Console, result: Answer) -> None:
     console.print(table)
     if len(shown) < len(result.front):
         console.print(f"{len(shown)} of {len(result.front)} shown; --json has all", style="dim")
-    console.print(
-        "ranges: twice the scatter of the rows that fixed the calibration, and the ranges of prices and power",
-        style="dim",
+    for text in basis(result):
+        console.print(text, style="dim")
+
+
+def _print_recipes(console: Console, result: Answer) -> None:
+    """What a smaller model that is trained longer costs more; nothing where there is one size only."""
+    if len(result.by_recipe) < 2:
+        return
+    table = _table("parameters", "tokens", "tokens each", "compute", *COLUMNS[:3])
+    least = min(one.recipe.flop for one in result.by_recipe if one.recipe)
+    for option in result.by_recipe:
+        if option.recipe is not None:
+            each, compute = option.recipe.tokens / option.recipe.parameters, option.recipe.flop / least
+            table.add_row(*recipe_cells(option), f"{each:,.0f}", f"{compute:.2f}x", *cells(option)[:3])
+    best = "cheapest" if result.cheapest is not None else "fastest"
+    console.print(f"\nSmaller models, trained longer, to the same loss: the {best} for each", style="bold")
+    console.print(table)
+
+
+def trained_text(result: Answer) -> str:
+    """What is trained, in words; empty where nothing can run."""
+    goal = result.goal
+    if goal.target_loss is not None:
+        return f"loss {goal.target_loss:g} by the {goal.law} law ({LAWS[goal.law]})"
+    one = next(iter(result.options), None)
+    return f"{one.run.model.name} on {wanted_tokens(one.run):.4g} tokens" if one else ""
+
+
+def doubts(result: Answer) -> list[str]:
+    """Limits that what is named may not keep, and laws that are stretched."""
+    named = [one for one in (result.fastest, result.cheapest, *result.smallest) if one is not None]
+    found = [
+        f"{one.num_devices:,} on {one.cluster}: at the end of its range it misses the {' and the '.join(one.may_fail)}"
+        for one in named
+        if one.may_fail
+    ]
+    found += [beyond_law(one.recipe, result.goal.law) for one in named if one.recipe is not None]
+    return [text for text in dict.fromkeys(found) if text]
+
+
+def basis(result: Answer) -> list[str]:
+    """What the numbers rest on, and what they leave out."""
+    first = {one.cluster: one for one in result.options}
+    found = [f"prices of {name}: {price_words(one.prices)}" for name, one in first.items()]
+    found.append(
+        "ranges: twice the scatter of the rows that fixed the calibration, and the ranges of prices and power; rows that "
+        "were never fitted are off by more, see `wsesim validate`"
     )
-    console.print("not included: compile, start-up, checkpoints, failures, queues; see `wsesim lifetime`", style="dim")
+    if any(one.is_extrapolated for one in (*result.front, *result.smallest)):
+        found.append(f"{EXTRAPOLATED} beyond what has been measured, which no range covers; `wsesim run` says in what")
+    found.append("energy, its range in --json, power and cost are those of the devices; `wsesim run` adds the building")
+    found.append("not included: compile, start-up, checkpoints, failures, queues; see `wsesim lifetime`")
+    return found
 
 
 def spread(front: Sequence[Option]) -> list[Option]:
@@ -129,11 +187,7 @@ def spread(front: Sequence[Option]) -> list[Option]:
 def _print_unmet(console: Console, result: Answer) -> None:
     console.print("Nothing that may be used meets it.", style="bold red")
     for text in what_would_have_to_give(result):
-        console.print(f"would do: a {text}")
-    nearest = min(result.options, key=lambda one: max(one.fails.values(), default=0.0), default=None)
-    if nearest is not None:
-        missed = ", ".join(f"{name} by {share:.1%}" for name, share in nearest.fails.items())
-        console.print(f"nearest: {cells(nearest)[0]}, which misses {missed}")
+        console.print(f"would do: {text}")
     _print_refused(console, result)
 
 
@@ -152,6 +206,9 @@ def as_dict(result: Answer) -> dict[str, Any]:
         "cheapest": None if cheapest is None else option_dict(cheapest),
         "smallest": [option_dict(one) | {"binds": what_binds(result, one)} for one in result.smallest],
         "front": [option_dict(one) for one in result.front],
+        "by_recipe": [option_dict(one) for one in result.by_recipe],
+        "prices": {one.cluster: [vars(price) for price in one.prices] for one in result.options},
+        "law": None if result.goal.target_loss is None else LAWS[result.goal.law],
         "would_do": [] if result.is_met else what_would_have_to_give(result),
         "refused": result.refused,
         "num_options": len(result.options),
@@ -179,6 +236,8 @@ def option_dict(option: Option) -> dict[str, Any]:
         "energy_j_range": bounds(option.energy_j),
         "power_w": option.power_w,
         "parameters": None if option.recipe is None else option.recipe.parameters,
-        "tokens": None if option.recipe is None else option.recipe.tokens,
+        "tokens": wanted_tokens(option.run),
         "fails": option.fails,
+        "may_fail": list(option.may_fail),
+        "is_extrapolated": option.is_extrapolated,
     }

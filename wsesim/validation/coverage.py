@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsesim.config.loader import Run, load_model
+from wsesim.config.loader import GPURun, Run, load_model
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
 
 
@@ -43,3 +43,10 @@ def outside_of_measurements(run: Run) -> list[str]:
     if run.model.num_experts > 1:
         found.append(f"num_experts {run.model.num_experts} (measured: only 1)")
     return found
+
+
+def is_outside(run: Run | GPURun) -> bool:
+    """Whether a run is beyond what has been measured; on GPUs, whether nothing was on such a GPU, or of such a model."""
+    if isinstance(run, Run):
+        return bool(outside_of_measurements(run))
+    return run.cluster.gpu.name[:4] not in ("A100", "H100") or run.model.num_experts > 1

@@ -1,0 +1,180 @@
+"""Runs of a cluster that may be used: which sizes are tried, with which batch, how long a step takes, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from wsesim.config.goal import CandidateSpec, GoalSpec
+from wsesim.config.loader import GPURun, Run, any_from_table
+from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.planning.scaling_laws import Recipe, batch_tokens
+from wsesim.schedules.checks import check
+from wsesim.simulation import run_many
+from wsesim.workload.transformer import parameter_count
+
+SEQUENCE_LENGTH = 2048
+"""Where the goal does not say. [-]"""
+MOST_TRIED = 256
+"""Sizes of one cluster that are tried; more are thinned out evenly in the logarithm. [-]"""
+MOST_GPUS_TRIED = 24
+"""The same for GPUs, for each of which a plan is searched. [-]"""
+BATCH_MAY_SHIFT = 0.05
+"""By so much, as a share, a batch that the goal leaves open may differ from the usual one. [-]"""
+SPREADS = 2.0
+"""The stated range is so many times the scatter of the calibration's residuals, as for 95 % of a normal law. [-]"""
+
+
+def base_of(
+    goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str, folder: Path
+) -> Run | GPURun:
+    """The run of a candidate, of which only the size and the batch vary."""
+    training = {"sequence_length": SEQUENCE_LENGTH, "global_batch_size": 1, **goal.training}
+    if recipe is not None:
+        training["tokens"] = recipe.tokens
+    cluster = {"name": candidate.cluster}
+    table = {"name": goal.name, "model": model, "training": training, "cluster": cluster}
+    run = any_from_table(table, folder, place)
+    if "global_batch_size" in goal.training:
+        return run
+    size = parameter_count(run.model, run.training.sequence_length)
+    batch = max(1, round(batch_tokens(size) / run.training.sequence_length))
+    return replace(run, training=run.training.model_copy(update={"global_batch_size": batch}))
+
+
+def sizes(base: Run | GPURun, candidate: CandidateSpec) -> list[int]:
+    """Numbers of devices to try; of GPUs whole nodes, as they are bought and rented. [-]"""
+    if candidate.num_devices != "auto":
+        return sorted(set(candidate.num_devices))
+    if isinstance(base, GPURun):
+        node, most = base.cluster.gpus_per_node, base.cluster.max_gpus
+        return _thinned([node * nodes for nodes in range(1, most // node + 1)], MOST_GPUS_TRIED)
+    return _thinned(list(range(1, base.cluster.max_systems + 1)), MOST_TRIED)
+
+
+def _thinned(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly in the logarithm, with the doublings of the first one and the last one."""
+    if len(numbers) <= most:
+        return list(numbers)
+    first, last = numbers[0], numbers[-1]
+    wanted = {first * 2**power for power in range(int(math.log2(last / first)) + 1)} | {last}
+    for place in range(1, most - len(wanted) + 1):
+        ideal = first * (last / first) ** (place / (most - len(wanted) + 1))
+        wanted.add(max(1, round(ideal / first)) * first)
+    return sorted(wanted & set(numbers))
+
+
+def size_between(base: Run | GPURun, below: int, above: int) -> int | None:
+    """A size half-way between two; None where there is none. [-]
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load_any
+    >>> gpus = load_any("gpt3_13b_256xa100")
+    >>> size_between(gpus, 64, 128), size_between(gpus, 64, 72)
+    (96, None)
+    """
+    step = base.cluster.gpus_per_node if isinstance(base, GPURun) else 1
+    between = (below + above) // 2 // step * step
+    between = between if between > below else between + step
+    return between if below < between < above else None
+
+
+def sized(base: Run | GPURun, number: int, *, may_shift: bool = False) -> Run | GPURun:
+    """A run on so many devices, with the nearest batch that divides among them; with `may_shift` one that divides well."""
+    batch = base.training.global_batch_size
+    if isinstance(base, GPURun):
+        whole = batch if number > batch else max(1, round(batch / number)) * number
+        training = base.training.model_copy(update={"global_batch_size": whole})
+        return replace(base.on_gpus(number), training=training)
+    return base.on(number, (per_system(base, number) if may_shift else max(1, round(batch / number))) * number)
+
+
+def per_system(base: Run, number: int) -> int:
+    """Sequences of one system near its share of the batch that make the largest passes; 163, a prime, would make 163. [-]"""
+    from wsesim.schedules.plan import lanes_of, micro_batch
+    from wsesim.workload.transformer import layers
+
+    ideal = max(1, round(base.training.global_batch_size / number))
+    try:
+        lanes, chain = lanes_of(base), layers(base.model, base.training.sequence_length)
+    except DoesNotFit:
+        return ideal
+    room = int(BATCH_MAY_SHIFT * ideal)
+    shares = range(max(1, ideal - room), ideal + room + 1)
+    passes = {share: micro_batch(base.on(1, share), lanes, chain)[0] for share in shares}
+    return max(shares, key=lambda share: (passes[share], -abs(share - ideal)))
+
+
+def wafer_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:
+    """Step times of wafer-scale runs that can run. [s]"""
+    able: list[Run] = []
+    why = ""
+    for run in runs:
+        assert isinstance(run, Run)
+        try:
+            check(run)
+            able.append(run)
+        except (ConfigError, DoesNotFit) as error:
+            why = str(error)
+    return [(one.run, one.step_time_s) for one in run_many(able)], why
+
+
+def gpu_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:
+    """Step times of GPU runs that can run, estimated with the best plan. [s]"""
+    from wsesim.schedules.gpu_checks import check as check_gpu
+    from wsesim.schedules.gpu_search import rank
+
+    found: list[tuple[Run | GPURun, float]] = []
+    why = ""
+    for run in runs:
+        assert isinstance(run, GPURun)
+        try:
+            check_gpu(run)
+            found.append((run, float(rank(run).estimates_s[0])))
+        except (ConfigError, DoesNotFit) as error:
+            why = str(error)
+    return found, why
+
+
+def scatter(run: Run | GPURun) -> float:
+    """By how much, as a share, a step time may be off: from the residuals of the rows that fixed the calibration. [-]"""
+    return gpu_scatter() if isinstance(run, GPURun) else wafer_scatter(run.cluster.system.name)
+
+
+@lru_cache(maxsize=16)
+def wafer_scatter(system: str) -> float:
+    """Scatter of the calibration rows of a system; of all systems where it has none. [-]"""
+    from wsesim.validation.measurements import LAYOUT_METRICS, published
+    from wsesim.validation.predict import predict_all
+
+    key = system.lower().replace("-", "")
+    rows = [row for row in published() if row.use == "calibration" and row.metric not in LAYOUT_METRICS]
+    own = [row for row in rows if row.system == key]
+    return _spread([one.error for one in predict_all(own if len(own) > 1 else rows)])
+
+
+@lru_cache(maxsize=1)
+def gpu_scatter() -> float:
+    """Scatter of the rows that fixed the constants of GPUs. [-]"""
+    from wsesim.schedules.gpu_closed_form import step_time_s
+    from wsesim.schedules.gpu_plans import candidates
+    from wsesim.schedules.gpu_times import times_of
+    from wsesim.validation.gpu_measurements import published
+    from wsesim.validation.gpu_predict import run_of
+
+    errors = []
+    for row in published():
+        if row.use == "calibration":
+            run = run_of(row)
+            plans = candidates(run)
+            errors.append(float(step_time_s(run, plans, times_of(run, plans))[0]) / row.iteration_s - 1.0)
+    return _spread(errors)
+
+
+def _spread(errors: Sequence[float]) -> float:
+    return SPREADS * math.sqrt(sum(error * error for error in errors) / len(errors))
