@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
 from wsesim.metrics.breakdown import CATEGORIES as WAFER_CATEGORIES
 from wsesim.report.charts.axes import Scale, scale_of
+from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import CATEGORY_COLOURS, ink_on
 from wsesim.results import Result
@@ -34,8 +35,8 @@ def chart(results: Sequence[Result | GPUResult], *, as_share: bool = False) -> P
     parts, totals = rows(results, scale, as_share=as_share)
     present = tuple(name for name in ORDER if any(row["category"] == name for row in parts))
     title = scale.title("share of the step" if as_share else "time of one step")
-    made = _template(present, tuple(str(row["run"]) for row in totals), title)
-    return Picture(made, {"parts": parts, "totals": totals}, _described(results))
+    made = _template(present, tuple(str(row["row"]) for row in totals), title)
+    return Picture(made, {"parts": parts, "heads": totals}, _described(results))
 
 
 def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool = False) -> tuple[list[Row], list[Row]]:
@@ -51,7 +52,7 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
                 share, length = value_s / result.step_time_s, value_s / whole
                 parts.append(
                     {
-                        "run": name,
+                        "row": name,
                         "category": category,
                         "start": start / scale.size,
                         "end": (start + length) / scale.size,
@@ -64,7 +65,7 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
                     }
                 )
                 start += length
-        totals.append({"run": name, "head": f"{name}: {show(result.step_time_s, 's')}"})
+        totals.append({"row": name, "head": f"{show(result.step_time_s, 's')} · {name}"})
     return parts, totals
 
 
@@ -81,7 +82,7 @@ def _described(results: Sequence[Result | GPUResult]) -> str:
 def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> alt.TopLevelMixin:
     import altair as alt
 
-    y = alt.Y("run:N", sort=list(runs), axis=None, scale=alt.Scale(paddingInner=0.55, paddingOuter=0.3))
+    y = band(runs)
     bars = (
         alt.Chart(alt.NamedData("parts"))
         .mark_bar()
@@ -96,7 +97,7 @@ def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> al
                 legend=alt.Legend(title=None),
             ),
             tooltip=[
-                alt.Tooltip("run:N", title="run"),
+                alt.Tooltip("row:N", title="run"),
                 alt.Tooltip("category:N", title="part"),
                 alt.Tooltip("meaning:N", title="which is"),
                 alt.Tooltip("time:N", title="time"),
@@ -116,9 +117,4 @@ def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> al
             opacity=alt.condition(f"datum.width * width > {LABEL_PX}", alt.value(1), alt.value(0)),
         )
     )
-    heads = (
-        alt.Chart(alt.NamedData("totals"))
-        .mark_text(style="label", align="left", baseline="bottom", dy=-3, limit={"expr": "width"})
-        .encode(x=alt.value(0), y=alt.Y("run:N", sort=list(runs), axis=None, bandPosition=0), text="head:N")
-    )
-    return alt.layer(bars, labels, heads).properties(height=alt.Step(62))
+    return alt.layer(bars, labels, heads(runs)).properties(height=alt.Step(STEP_PX))

@@ -1,0 +1,30 @@
+"""Bars below their names: names stand above the bars, so that long ones fit on a telephone and in a column of a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import altair as alt
+
+STEP_PX = 56
+"""Height of a bar with its name. [px]"""
+
+
+def band(rows: Sequence[str]) -> alt.Y:
+    """The axis on which the bars stand, without labels."""
+    import altair as alt
+
+    return alt.Y("row:N", sort=list(rows), axis=None, scale=alt.Scale(paddingInner=0.55, paddingOuter=0.3))
+
+
+def heads(rows: Sequence[str]) -> alt.Chart:
+    """The names of the dataset `heads`, each above its bar."""
+    import altair as alt
+
+    return (
+        alt.Chart(alt.NamedData("heads"))
+        .mark_text(style="label", align="left", baseline="bottom", dy=-3, limit={"expr": "width"})
+        .encode(x=alt.value(0), y=alt.Y("row:N", sort=list(rows), axis=None, bandPosition=0), text="head:N")
+    )

@@ -1,0 +1,118 @@
+"""What is held where, over what would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from wsesim.gpu_results import GPUResult
+from wsesim.report.charts.heads import STEP_PX, band, heads
+from wsesim.report.charts.render import Picture, Row, template, unique
+from wsesim.report.charts.theme import CATEGORY_COLOURS
+from wsesim.units import show
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from wsesim.results import Result
+
+COLOURS = {
+    "model state": CATEGORY_COLOURS["gemm"],
+    "weights": CATEGORY_COLOURS["weights"],
+    "gradients": CATEGORY_COLOURS["gradients"],
+    "optimizer": CATEGORY_COLOURS["optimizer"],
+    "activations": CATEGORY_COLOURS["activations"],
+    "buffers": CATEGORY_COLOURS["launch"],
+}
+"""What is held, in the colours of the breakdown where it has a name in both; the state is weights, gradients and moments."""
+
+
+class Place(NamedTuple):
+    """Memory of one kind.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    held_bytes
+        By what is held. [bytes]
+    capacity_bytes
+        What fits. [bytes]
+    """
+
+    name: str
+    held_bytes: Mapping[str, float]
+    capacity_bytes: float
+
+
+def places(result: Result | GPUResult) -> list[Place]:
+    """Memories of a run that could be too small."""
+    held = result.memory
+    if isinstance(result, GPUResult):
+        own = {name: held[f"{name}_bytes"] for name in COLOURS if f"{name}_bytes" in held}
+        return [Place("fullest GPU", own, held["gpu_capacity_bytes"])]
+    layer = Place(
+        "wafer, activations of one layer",
+        {"activations": held["wafer_working_set_bytes"]},
+        held["wafer_activation_capacity_bytes"],
+    )
+    state = {"model state": held["memoryx_bytes"]}
+    return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
+
+
+def chart(results: Sequence[Result | GPUResult]) -> Picture:
+    """Draw what is held, as a share of what would fit."""
+    bars: list[Row] = []
+    over: list[Row] = []
+    for name, result in zip(unique(one.name for one in results), results, strict=True):
+        for place in places(result):
+            row = f"{name}: {place.name}" if len(results) > 1 else place.name
+            bars += _bars(row, place)
+            used = sum(place.held_bytes.values())
+            share = used / place.capacity_bytes
+            said = f"{show(used, 'bytes')} of {show(place.capacity_bytes, 'bytes')} ({share:.1%})"
+            over.append({"row": row, "head": f"{said} · {row}"})
+    present = tuple(name for name in COLOURS if any(bar["what"] == name for bar in bars))
+    made = _template(tuple(str(row["row"]) for row in over), present)
+    return Picture(made, {"bars": bars, "heads": over}, "Memory. " + "; ".join(str(row["head"]) for row in over))
+
+
+def _bars(row: str, place: Place) -> list[Row]:
+    """Parts of what is held, one after another."""
+    found: list[Row] = []
+    start = 0.0
+    for what, held_bytes in place.held_bytes.items():
+        end = start + 100.0 * held_bytes / place.capacity_bytes
+        found.append({"row": row, "what": what, "start": start, "end": end, "held": show(held_bytes, "bytes")})
+        start = end
+    return found
+
+
+@template
+def _template(rows: tuple[str, ...], present: tuple[str, ...]) -> alt.TopLevelMixin:
+    import altair as alt
+
+    colour = alt.Color(
+        "what:N",
+        sort=list(present),
+        scale=alt.Scale(domain=list(present), range=[COLOURS[name] for name in present]),
+        legend=alt.Legend(title=None),
+    )
+    bars = alt.Chart(alt.NamedData("bars"))
+    held = bars.mark_bar().encode(
+        x=alt.X("start:Q", title="used, share of the capacity [%]", scale=alt.Scale(domain=[0, 100])),
+        x2="end:Q",
+        y=band(rows),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("row:N", title="place"),
+            alt.Tooltip("what:N", title="holds"),
+            alt.Tooltip("held:N", title="size"),
+        ],
+    )
+    room = (
+        alt.Chart(alt.NamedData("heads"))
+        .mark_bar(style="frame")
+        .encode(x=alt.datum(0), x2=alt.datum(100), y=band(rows))
+    )
+    return alt.layer(room, held, heads(rows)).properties(height=alt.Step(STEP_PX))

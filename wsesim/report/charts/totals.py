@@ -1,0 +1,105 @@
+"""Time, energy and cost of the whole job, with the ranges that the catalogue's numbers lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from wsesim.metrics.training import Range
+from wsesim.report.charts.axes import Scale, scale_of
+from wsesim.report.charts.heads import STEP_PX, band, heads
+from wsesim.report.charts.render import Picture, Row, template, unique
+from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.report.parts import show_energy, show_range
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from wsesim.gpu_results import GPUResult
+    from wsesim.results import Result
+
+BESIDE_PX = 26.0
+"""Labels of an axis that stand out on both sides. [px]"""
+
+
+class Quantity(NamedTuple):
+    """What a job takes: its name, the unit of its numbers, and the number of each run, or None."""
+
+    name: str
+    unit: str
+    values: tuple[Range | None, ...]
+
+    def words(self, value: Range | None) -> str:
+        """A number with its range."""
+        if value is None:
+            return "the cluster states no price"
+        return show_energy(value) if self.unit == "J" else show_range(value, self.unit)
+
+
+def quantities(results: Sequence[Result | GPUResult]) -> list[Quantity]:
+    """What is drawn of each run."""
+    jobs = [one.job for one in results]
+    return [
+        Quantity("time to train", "s", tuple(Range(one.time_s, one.time_s, one.time_s) for one in jobs)),
+        Quantity("energy", "J", tuple(one.energy_j for one in jobs)),
+        Quantity("cost", "USD", tuple(one.cost_usd for one in jobs)),
+    ]
+
+
+def chart(results: Sequence[Result | GPUResult]) -> Picture:
+    """Draw time, energy and cost below one another."""
+    names = unique(one.name for one in results)
+    datasets: dict[str, list[Row]] = {}
+    panels, said = [], []
+    for quantity in quantities(results):
+        scale = scale_of(max((one.high for one in quantity.values if one is not None), default=0.0), quantity.unit)
+        words = [quantity.words(value) for value in quantity.values]
+        datasets[quantity.name] = rows(names, quantity, scale)
+        datasets[f"{quantity.name} heads"] = [
+            {"row": name, "head": f"{text} · {name}"} for name, text in zip(names, words, strict=True)
+        ]
+        panels.append((quantity.name, scale.title(quantity.name)))
+        said.append(f"{quantity.name}: " + ", ".join(f"{name} {text}" for name, text in zip(names, words, strict=True)))
+    return Picture(_template(tuple(names), tuple(panels)), datasets, "; ".join(said))
+
+
+def rows(names: Sequence[str], quantity: Quantity, scale: Scale) -> list[Row]:
+    """One row for each run that has the number."""
+    return [
+        {
+            "row": name,
+            "value": value.value / scale.size,
+            "low": value.low / scale.size,
+            "high": value.high / scale.size,
+            "words": quantity.words(value),
+        }
+        for name, value in zip(names, quantity.values, strict=True)
+        if value is not None
+    ]
+
+
+@template
+def _template(names: tuple[str, ...], panels: tuple[tuple[str, str], ...]) -> alt.TopLevelMixin:
+    import altair as alt
+
+    drawn = [_panel(names, name, title) for name, title in panels]
+    return alt.vconcat(*drawn, spacing=14).properties(usermeta={"beside_px": BESIDE_PX})
+
+
+def _panel(names: tuple[str, ...], name: str, title: str) -> alt.LayerChart:
+    import altair as alt
+
+    data = alt.Chart(alt.NamedData(name))
+    y = band(names)
+    colours = [SERIES_COLOURS[place % len(SERIES_COLOURS)] for place in range(len(names))]
+    bars = data.mark_bar().encode(
+        x=alt.X("value:Q", title=title, scale=alt.Scale(zero=True)),
+        y=y,
+        color=alt.Color("row:N", sort=list(names), scale=alt.Scale(domain=list(names), range=colours), legend=None),
+        tooltip=[alt.Tooltip("row:N", title="run"), alt.Tooltip("words:N", title=name)],
+    )
+    ranges = data.transform_filter("datum.high > datum.low")
+    line = ranges.mark_rule(style="range").encode(x="low:Q", x2="high:Q", y=y)
+    ends = [ranges.mark_tick(style="range", size=10).encode(x=f"{end}:Q", y=y) for end in ("low", "high")]
+    names_above = heads(names).properties(data=alt.NamedData(f"{name} heads"))
+    return alt.layer(bars, line, *ends, names_above).properties(height=alt.Step(STEP_PX))
