@@ -76,13 +76,24 @@ def overflow_px(driver: Chrome) -> int:
     return width
 
 
-def screenshot(driver: Chrome, file: Path, *, is_whole: bool = False) -> None:
-    """The window, or the whole page, as PNG."""
-    options = {"format": "png", "captureBeyondViewport": is_whole}
-    if is_whole:
-        size = driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-        options["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-    file.write_bytes(base64.b64decode(driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]))
+def screenshot(driver: Chrome, file: Path) -> None:
+    """The window as PNG."""
+    file.write_bytes(base64.b64decode(driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]))
+
+
+def is_drawn(driver: Chrome) -> bool:
+    """Whether every picture of the page shows something."""
+    drawn: bool = driver.execute_script(
+        "return [...document.querySelectorAll('.picture')].every((one) => one.querySelector('svg, canvas'))"
+    )
+    return drawn
+
+
+def wait_for_pictures(driver: Chrome) -> None:
+    """Until all are drawn."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(driver, PATIENCE_S).until(is_drawn)
 
 
 def print_pdf(driver: Chrome, file: Path) -> None:

@@ -20,11 +20,6 @@ from wsesim.results import Result
 from wsesim.units import show, unit_of_field
 
 Answered = Result | GPUResult
-GPU_PARTS = {
-    "gpu": ("GPU", "computes"),
-    "communication": ("communication", "that nothing hides"),
-    "idle": ("idle", "waits for other stages or for the host"),
-}
 
 
 def title_of(result: Answered, results: Sequence[Answered]) -> str:
@@ -76,7 +71,7 @@ def utilization_bars(result: Answered) -> list[Bar]:
         step_s = result.step_time_s
         return [Bar(PARTS[part], show(share * step_s, "s"), share, color) for part, share in result.utilization.items()]
     return [
-        Bar(GPU_PARTS[part][0], show(share * result.step_time_s, "s"), share, color, GPU_PARTS[part][1])
+        Bar(gpu_facts.PARTS[part][0], show(share * result.step_time_s, "s"), share, color, gpu_facts.PARTS[part][1])
         for part, share in result.utilization.items()
     ]
 
@@ -163,6 +158,8 @@ def source_cell(source: str) -> Cell:
     words = [word.strip() for word in source.split(",")]
     if not all(word in known for word in words):
         return source
+    if not all(known[word].url for word in words):
+        return "; ".join(known[word].title for word in words)
     return tuple(Link(f"{known[word].title} ({known[word].date})", known[word].url) for word in words)
 
 

@@ -1,0 +1,27 @@
+"""Runs side by side, as `wsesim compare` shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wsesim.comparison import entry, notes
+from wsesim.report import compare
+from wsesim.report.charts.render import unique
+from wsesim.report.html.content import DataTable, Section
+from wsesim.report.html.sections import Answered
+
+
+def comparison(results: Sequence[Answered]) -> Section:
+    """The figures of each run, and their ratios to the first."""
+    entries = [entry(one) for one in results]
+    first, *others = entries
+    names = unique(one.name for one in entries)
+    keys = [key for _, topic in compare.TOPICS for key in topic]
+    figures = [(compare.label(key), *(compare.cell(one, key) for one in entries)) for key in keys]
+    ratios = [(compare.label(key), *(compare.ratio_cell(one, first, key) for one in others)) for key in compare.WORDS]
+    tables = (
+        DataTable("Figures of each run", ("", *names), tuple(figures)),
+        DataTable(f"Against {first.name}", ("", *names[1:]), tuple(ratios)),
+    )
+    legend = tuple(text.plain for text in compare.legend(entries))
+    return Section("comparison", "Side by side", tables=tables, blocks=(), notes=(*notes(entries), *legend))

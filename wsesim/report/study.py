@@ -1,0 +1,79 @@
+"""What a report is about: results, and what is worked out from them once for its pictures and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wsesim.config.loader import GPURun, Run, any_from_table
+from wsesim.errors import ConfigError
+from wsesim.results import Result
+from wsesim.scaling import Scaling, scaling
+
+if TYPE_CHECKING:
+    from wsesim.gpu_results import GPUResult
+    from wsesim.timeline import Timeline
+
+SMALLEST_MODEL = "cerebras-gpt-111m"
+NO_GPUS = "none"
+"""Instead of a GPU cluster: show none."""
+CONTEMPORARIES = {"CS-2": "dgx_a100_80gb", "CS-3": "dgx_h100"}
+"""GPU cluster of the same years."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Results and what belongs to them.
+
+    Attributes
+    ----------
+    results
+        The first is what others are compared with.
+    gpu_cluster
+        Beside whose GPUs wafer-scale runs are shown: a catalogue name, "none", or "" for one of the same years.
+    """
+
+    results: tuple[Result | GPUResult, ...]
+    gpu_cluster: str = ""
+
+    @cached_property
+    def timelines(self) -> tuple[Timeline, ...]:
+        """One step of each result."""
+        from wsesim.timeline import timeline_of
+
+        return tuple(timeline_of(one) for one in self.results)
+
+    @cached_property
+    def scalings(self) -> tuple[Scaling, ...]:
+        """Each result from one device to as many as its fabric takes."""
+        return tuple(scaling(one, self._gpus_beside(one)) for one in self.results)
+
+    def _gpus_beside(self, result: Result | GPUResult) -> GPURun | None:
+        """GPUs on which the scaling of a wafer-scale run is shown, too: those of another result, or of the named cluster."""
+        if not isinstance(result, Result) or self.gpu_cluster == NO_GPUS:
+            return None
+        others = [one.run for one in self.results if isinstance(one.run, GPURun)]
+        if others and not self.gpu_cluster:
+            return others[0]
+        name = self.gpu_cluster or CONTEMPORARIES.get(result.run.cluster.system.name, "")
+        return gpu_run(name) if name else None
+
+
+def gpu_run(name: str) -> GPURun:
+    """A run on a GPU cluster of the catalogue, with everything left open; its model and batch stand for others.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        No such cluster, or one of another kind.
+    """
+    table = {
+        "model": {"name": SMALLEST_MODEL},
+        "training": {"sequence_length": 2048, "global_batch_size": 256},
+        "cluster": {"name": name},
+    }
+    run = any_from_table(table, place="--gpu-cluster")
+    if isinstance(run, Run):
+        raise ConfigError(f"--gpu-cluster {name}: is wafer-scale, where one of GPUs is needed; name for example dgx_h100")
+    return run

@@ -1,0 +1,153 @@
+"""`wsesim report`: what was asked for, checked before anything is simulated, and the file that answers it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsesim.config.loader import load_any
+from wsesim.errors import InputError, did_you_mean
+from wsesim.report.files import check_out, whole
+from wsesim.report.progress import bar
+
+HTML, DRAWN = "html", ("svg", "png", "pdf")
+ENDINGS = {".html": HTML, ".htm": HTML} | {f".{kind}": kind for kind in DRAWN}
+MOST_AXES = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for; empty where it is silent.
+
+    Attributes
+    ----------
+    kind
+        "html", "svg", "png" or "pdf"; by the ending of `out` where it is None.
+    ledger
+        Of a sweep, or the table that it wrote.
+    axes, metric
+        Keys of the sweep, and the column that is drawn over them.
+    """
+
+    out: Path
+    kind: str | None = None
+    picture: str = ""
+    runs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    gpu_cluster: str = ""
+    ledger: Path | None = None
+    sweep: str | None = None
+    axes: tuple[str, ...] = ()
+    metric: str = ""
+
+    @property
+    def format(self) -> str:
+        """What is written."""
+        return self.kind or ENDINGS[self.out.suffix.lower()]
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for it, wherever the file lies."""
+        words = ["wsesim", "report", *self.runs]
+        words += [word for one in self.settings for word in ("--set", one)]
+        options = {
+            "--gpu-cluster": self.gpu_cluster,
+            "--ledger": self.ledger or "",
+            "--sweep": self.sweep or "",
+            "--y": self.metric,
+            "--picture": self.picture,
+        }
+        words += [word for key, value in options.items() if value for word in (key, str(value))]
+        words += [word for one in self.axes for word in ("--x", one)]
+        return shlex.join([*words, "--out", self.out.name])
+
+
+def of(wanted: Wanted) -> None:
+    """Make a report or a picture, and write it.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        Contradictory options, runs or sweeps that cannot be read, a place where nothing can be written.
+    """
+    check(wanted)
+    with _telling() as tell:
+        made = _of_runs(wanted, tell) if wanted.runs else _of_sweep(wanted, tell)
+    with whole(wanted.out) as file:
+        file.write(made)
+
+
+def check(wanted: Wanted) -> None:
+    """Refuse what cannot be done, before anything is simulated."""
+    if wanted.kind is None or wanted.out.suffix:
+        check_out(wanted.out, list(ENDINGS) if wanted.kind is None else _endings_of(wanted.kind))
+    else:
+        check_out(wanted.out, [""])
+    if bool(wanted.runs) == (wanted.ledger is not None):
+        finding = "both runs and --ledger are given" if wanted.runs else "neither a run nor --ledger is given"
+        raise InputError(f"report: {finding}; name runs, for example: wsesim report andromeda_13b --out report.html")
+    of_other = (
+        {"--sweep": wanted.sweep, "--x": wanted.axes, "--y": wanted.metric}
+        if wanted.runs
+        else {"--set": wanted.settings, "--gpu-cluster": wanted.gpu_cluster, "--picture": wanted.picture}
+    )
+    given = " and ".join(key for key, value in of_other.items() if value)
+    if given:
+        what = "a sweep; name one with --ledger instead of runs" if wanted.runs else "runs, and --ledger names a sweep"
+        raise InputError(f"report: {given} belongs to {what}, or leave it out")
+    if len(wanted.axes) > MOST_AXES:
+        raise InputError(f"--x: {len(wanted.axes)} keys are named, and a picture has {MOST_AXES} axes; drop some")
+    _check_picture(wanted)
+
+
+def _endings_of(kind: str) -> list[str]:
+    return [ending for ending, one in ENDINGS.items() if one == kind]
+
+
+def _check_picture(wanted: Wanted) -> None:
+    from wsesim.report.pictures import PICTURES
+
+    if wanted.picture and wanted.format == HTML:
+        raise InputError(
+            f"--picture {wanted.picture}: a report has all pictures; for one of them, name a file that ends in .svg, .png or .pdf"
+        )
+    if wanted.picture and wanted.picture not in PICTURES:
+        hint = did_you_mean(wanted.picture, PICTURES)
+        raise InputError(f"--picture {wanted.picture}: is no picture{hint}; there are {', '.join(PICTURES)}")
+
+
+def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
+    from wsesim.report.html_report import run_report, run_texts
+    from wsesim.report.pictures import picture_of
+    from wsesim.report.study import Study
+    from wsesim.results import simulate
+
+    loaded = [load_any(word, wanted.settings) for word in wanted.runs]
+    found = []
+    for run in loaded:
+        tell(run.name)
+        found.append(simulate(run))
+    study = Study(tuple(found), wanted.gpu_cluster)
+    if wanted.format == HTML:
+        return run_report(study, wanted.command, run_texts(wanted.runs), tell).encode()
+    return _drawn(picture_of(study, wanted.picture), wanted.format)
+
+
+def _of_sweep(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
+    raise NotImplementedError
+
+
+def _drawn(picture: object, kind: str) -> bytes:
+    from wsesim.report.charts.render import drawn
+
+    return drawn(picture, kind, "paper")
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """What is being worked on, beside a bar."""
+    with bar("report") as advance:
+        yield lambda words: advance(f"report: {words}")
