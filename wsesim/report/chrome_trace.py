@@ -1,8 +1,10 @@
 """A timeline in the Chrome trace-event format [1]_, which Perfetto and chrome://tracing open.
 
-Groups of tracks are processes, tracks are threads, events are complete events ("X"), arrows are flows ("s" to "f"),
-counters are counters ("C"). Times are microseconds from the first event, in whole nanoseconds, which is what Perfetto
-counts in; so events that follow one another do not overlap after rounding.
+A run is a process, tracks are its threads, events are complete events ("X"), arrows are flows ("s" to "f"), counters
+are counters ("C"). There is one process, as Perfetto sorts processes by their events, and only threads as told.
+
+Times are microseconds from the first event, in whole nanoseconds, which is what Perfetto counts in; so events that
+follow one another do not overlap after rounding.
 
 .. [1] Duca and Sinclair, Trace Event Format, Google, 2016.
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from wsesim import __version__
 from wsesim.report.files import whole
@@ -24,9 +26,8 @@ from wsesim.report.progress import Advance
 from wsesim.timeline import Counter, Event, Timeline
 
 ENDINGS = (".json", ".json.gz")
-RUN_PID = 1
-FIRST_TID = 1001
-"""Threads are numbered apart from processes: one with the number of its process would be its main thread. [-]"""
+RUN = 1
+"""Number of the process, and of its main thread, which has the steps. [-]"""
 EVENT, FLOW, COUNTER = range(3)
 """Order at equal times: an arrow is bound to the event that is open. [-]"""
 AT_ONCE = 4096
@@ -36,13 +37,6 @@ LEVEL = 6
 
 Line = tuple[int, int, str]
 """When, order at equal times, and the text of an entry. [ns]"""
-
-
-class Place(NamedTuple):
-    """Where a track stands: its process and its thread."""
-
-    pid: int
-    tid: int
 
 
 def write(timeline: Timeline, path: Path, advance: Advance) -> int:
@@ -101,12 +95,7 @@ class _Writing:
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
-        groups = dict.fromkeys(track.group for track in timeline.tracks)
-        self.pids = {group: RUN_PID + 1 + number for number, group in enumerate(groups)}
-        self.places = {
-            track.key: Place(self.pids[track.group], FIRST_TID + 1 + number)
-            for number, track in enumerate(timeline.tracks)
-        }
+        self.threads = {track.key: number for number, track in enumerate(timeline.tracks, start=RUN + 1)}
         starts = [0.0, *(event.start_s for event in timeline.events[:1])]
         starts += [points[0][0] for *_, points in timeline.counters]
         self.origin_s = min(starts)
@@ -130,13 +119,11 @@ class _Writing:
         }
 
     def names(self) -> Iterator[str]:
-        """Names and order of processes and threads."""
-        yield from _named(Place(RUN_PID, FIRST_TID), "process", f"run {self.timeline.name}", 0)
-        yield from _named(Place(RUN_PID, FIRST_TID), "thread", "step", 0)
-        for group, pid in self.pids.items():
-            yield from _named(Place(pid, 0), "process", group, pid)
-        for number, track in enumerate(self.timeline.tracks):
-            yield from _named(self.places[track.key], "thread", track.name, number)
+        """Names and order of the process and its threads."""
+        yield from _named(RUN, "process", f"run {self.timeline.name}")
+        yield from _named(RUN, "thread", "step")
+        for track in self.timeline.tracks:
+            yield from _named(self.threads[track.key], "thread", track.name)
 
     def at_ns(self, time_s: float) -> int:
         """Time from the first event. [ns]"""
@@ -151,16 +138,14 @@ class _Writing:
         notes = json.dumps({f"note {number}": note for number, note in enumerate(self.timeline.notes, start=1)})
         for step in self.timeline.steps:
             start_ns = self.at_ns(step.start_s)
-            text = _complete(
-                f"step {step.step}", "step", Place(RUN_PID, FIRST_TID), start_ns, self.at_ns(step.end_s), notes
-            )
+            text = _complete(f"step {step.step}", "step", RUN, start_ns, self.at_ns(step.end_s), notes)
             yield start_ns, EVENT, text
 
     def event(self, event: Event) -> Line:
         """One event."""
         start_ns = self.at_ns(event.start_s)
-        place, end_ns = self.places[event.track], self.at_ns(event.end_s)
-        return start_ns, EVENT, _complete(event.name, event.category, place, start_ns, end_ns, _details(event))
+        thread, end_ns = self.threads[event.track], self.at_ns(event.end_s)
+        return start_ns, EVENT, _complete(event.name, event.category, thread, start_ns, end_ns, _details(event))
 
     def flows(self) -> Iterator[Line]:
         """Arrows, from the middle of one event to the beginning of another."""
@@ -168,8 +153,8 @@ class _Writing:
         for number, (source, target) in enumerate(self.timeline.arrows):
             made, used = self.timeline.events[source], self.timeline.events[target]
             middle_ns = (self.at_ns(made.start_s) + self.at_ns(made.end_s)) // 2
-            ends.append((middle_ns, number, f'"ph":"s",{_at(self.places[made.track])}'))
-            ends.append((self.at_ns(used.start_s), number, f'"ph":"f","bp":"e",{_at(self.places[used.track])}'))
+            ends.append((middle_ns, number, f'"ph":"s",{_at(self.threads[made.track])}'))
+            ends.append((self.at_ns(used.start_s), number, f'"ph":"f","bp":"e",{_at(self.threads[used.track])}'))
         ends.sort()
         for at_ns, number, text in ends:
             yield at_ns, FLOW, f'{{{text},"id":{number},"name":"next","cat":"flow","ts":{_us(at_ns)}}}'
@@ -180,7 +165,7 @@ class _Writing:
 
     def counter(self, counter: Counter) -> Iterator[Line]:
         """One counter."""
-        name, unit, place = _quoted(counter.name), _quoted(counter.unit), _at(Place(self.pids[counter.group], 0))
+        name, unit, place = _quoted(counter.name), _quoted(counter.unit), _at(RUN)
         for time_s, value in counter.points:
             at_ns = self.at_ns(time_s)
             yield (
@@ -195,17 +180,16 @@ def _when(line: Line) -> tuple[int, int]:
     return line[:2]
 
 
-def _named(place: Place, what: str, name: str, rank: int) -> Iterator[str]:
-    """Name and order of a process or thread."""
-    for key, argument in (("name", _quoted(name)), ("sort_index", str(rank))):
-        inside = "name" if key == "name" else "sort_index"
-        yield f'{{"ph":"M",{_at(place)},"name":"{what}_{key}","ts":0,"args":{{"{inside}":{argument}}}}}'
+def _named(thread: int, what: str, name: str) -> Iterator[str]:
+    """Name and place in the order."""
+    for key, argument, value in (("name", "name", _quoted(name)), ("sort_index", "sort_index", str(thread))):
+        yield f'{{"ph":"M",{_at(thread)},"name":"{what}_{key}","ts":0,"args":{{"{argument}":{value}}}}}'
 
 
-def _complete(name: str, category: str, place: Place, start_ns: int, end_ns: int, details: str) -> str:
+def _complete(name: str, category: str, thread: int, start_ns: int, end_ns: int, details: str) -> str:
     """A complete event."""
     times = f'"ts":{_us(start_ns)},"dur":{_us(end_ns - start_ns)}'
-    return f'{{"ph":"X",{_at(place)},"name":{_quoted(name)},"cat":{_quoted(category)},{times},"args":{details}}}'
+    return f'{{"ph":"X",{_at(thread)},"name":{_quoted(name)},"cat":{_quoted(category)},{times},"args":{details}}}'
 
 
 def _details(event: Event) -> str:
@@ -234,8 +218,8 @@ def _quoted(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _at(place: Place) -> str:
-    return f'"pid":{place.pid},"tid":{place.tid}'
+def _at(thread: int) -> str:
+    return f'"pid":{RUN},"tid":{thread}'
 
 
 def _number(value: float) -> str:

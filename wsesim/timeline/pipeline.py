@@ -105,6 +105,11 @@ def _stage(part: str) -> int:
     return int(part.split(".")[1])
 
 
+def _group(stage: int) -> str:
+    """Heading of the tracks of a stage."""
+    return f"stage {stage}"
+
+
 class _Drawing:
     """Turns the spans of a simulated step into events, and repeats them: a step begins when the last is over."""
 
@@ -162,11 +167,8 @@ class _Drawing:
         for stage in range(self.shape.num_stages):
             for stream, words in STREAMS.items():
                 if f"{stream}.{stage}" in self.by_track:
-                    yield Track(f"{stream}.{stage}", words, self._group(stage), many)
-
-    def _group(self, stage: int) -> str:
-        many = self.result.num_devices // self.shape.num_stages
-        return f"stage {stage}" + (f" (1 of {many:,} GPUs alike)" if many > 1 else "")
+                    name = f"{many:,} x {words}" if stream == "stage" and many > 1 else words
+                    yield Track(f"{stream}.{stage}", f"stage {stage}: {name}", _group(stage), many)
 
     def _pieces(self, chunk: int) -> int:
         return self.shape.pieces[chunk] if self.shape.gathers_parameters else 1
@@ -295,14 +297,14 @@ class _Drawing:
         window = (0.0, 0.0, self.num_steps * self.step_s)
         memory_bytes = self.result.run.cluster.gpu.memory_bytes
         for stage in range(self.shape.num_stages):
-            group = self._group(stage)
-            yield fill("kept activations", group, self._again(self._kept(stage)), memory_bytes, window)
+            group = _group(stage)
+            yield fill(f"{group}: kept activations", group, self._again(self._kept(stage)), memory_bytes, window)
             if self.shape.gathers_parameters:
                 room = PIECES_AHEAD * self.sizes["gather"]
-                yield fill("gathered parameters", group, self._again(self._gathered(stage)), room, window)
+                yield fill(f"{group}: gathered parameters", group, self._again(self._gathered(stage)), room, window)
             for stream, words in RATES.items():
                 if moved := list(self._moved(f"{stream}.{stage}")):
-                    yield rate(f"rate of {words}", group, moved, math.inf, window)
+                    yield rate(f"{group}: rate of {words}", group, moved, math.inf, window)
 
     def _moved(self, track: str) -> Iterator[Moved]:
         """What one link carries in all steps."""

@@ -18,7 +18,7 @@ class Track(NamedTuple):
     key
         What events call it, ``wafer.0``.
     name
-        What people call it.
+        What people call it, different for every track, with its multiplicity.
     group
         Heading under which it stands together with others.
     multiplicity

@@ -21,6 +21,9 @@ from wsesim.timeline.counters import Moved, fill, rate
 from wsesim.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 
 DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
+PARTS = {"input": "input workers", "port_in": "port in", "wafer": "wafer", "port_out": "port out"}
+"""Tracks of a class of systems: beginning of the key, and what people call it."""
+
 Place = tuple[int, int, int, str]
 """Step, micro-batch, layer and phase: a layer's turn."""
 
@@ -83,21 +86,26 @@ class _Drawing:
         )
 
     def _tracks(self) -> Iterator[Track]:
-        nodes = self._nodes()
-        links = [f"{_count(number, 'node')}" for number in nodes]
+        levels = list(enumerate(self._nodes(), start=1))
         yield Track("memoryx.send", "MemoryX sends", DOWN)
-        for level, words in enumerate(links, start=1):
-            yield Track(f"swarmx.down.{level}", f"SwarmX level {level} down ({words})", DOWN, nodes[level - 1])
+        for level, nodes in levels:
+            yield Track(f"swarmx.down.{level}", _times(nodes, f"SwarmX level {level} down"), DOWN, nodes)
         for number, kind in enumerate(self.plan.classes):
-            group, many = _group(kind, self.result.num_devices), kind.multiplicity
-            yield Track(f"input.{number}", "input workers", group, many)
-            yield Track(f"port_in.{number}", "port in", group, many)
-            yield Track(f"wafer.{number}", "wafer", group, many)
-            yield Track(f"port_out.{number}", "port out", group, many)
-        for level, words in reversed(list(enumerate(links, start=1))):
-            yield Track(f"swarmx.up.{level}", f"SwarmX level {level} up ({words})", UP, nodes[level - 1])
+            for part, words in PARTS.items():
+                name = _times(kind.multiplicity, words) + self._members(kind)
+                yield Track(f"{part}.{number}", name, self._group(kind), kind.multiplicity)
+        for level, nodes in reversed(levels):
+            yield Track(f"swarmx.up.{level}", _times(nodes, f"SwarmX level {level} up"), UP, nodes)
         yield Track("memoryx.receive", "MemoryX receives", UP)
         yield Track("optimizer", "optimizer", UP)
+
+    def _members(self, kind: SystemClass) -> str:
+        """Which systems a class stands for, where there are others."""
+        return f" (CS {_ranges(kind.members)})" if len(self.plan.classes) > 1 else ""
+
+    def _group(self, kind: SystemClass) -> str:
+        """Heading of a class of systems."""
+        return _times(kind.multiplicity, "CS system") + self._members(kind)
 
     def _kind_of(self, span: Span) -> Kind:
         """Tracks and words of a span, looked up once for each kind."""
@@ -179,12 +187,13 @@ class _Drawing:
         yield rate("link rate down", DOWN, moved["memoryx.send"], self.plan.transport.down_bytes_per_s, window)
         capacities = numbers_of(self.plan).capacities
         for number, kind in enumerate(self.plan.classes):
-            group = _group(kind, self.result.num_devices)
+            group, members = self._group(kind), self._members(kind)
             for buffer, words in ((WEIGHT_ROOM, "weight buffer"), (GRADIENT_ROOM, "gradient buffer")):
                 taken = self.recording.taken[buffer][number]
-                yield fill(words, group, taken, capacities[buffer], window)
+                yield fill(words + members, group, taken, capacities[buffer], window)
             for port, words in (("port_in", "port in rate"), ("port_out", "port out rate")):
-                yield rate(words, group, sorted(moved[f"{port}.{number}"]), kind.io_bytes_per_s, window)
+                own = sorted(moved[f"{port}.{number}"])
+                yield rate(words + members, group, own, kind.io_bytes_per_s, window)
         yield rate("link rate up", UP, moved["memoryx.receive"], self.plan.transport.up_bytes_per_s, window)
 
     def _notes(self) -> Iterator[str]:
@@ -258,17 +267,9 @@ def _from_to(numbers: Sequence[int]) -> str:
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def _group(kind: SystemClass, num_systems: int) -> str:
-    """Heading of a class of systems, with how many it stands for."""
-    if kind.multiplicity == num_systems:
-        return f"CS system (1 of {num_systems:,} alike)" if num_systems > 1 else "CS system"
-    if kind.multiplicity == 1:
-        return f"CS system {kind.members[0]}"
-    return f"CS systems {_ranges(kind.members)} (1 of {kind.multiplicity:,} alike)"
+def _times(multiplicity: int, words: str) -> str:
+    """A track that stands for several."""
+    return words if multiplicity == 1 else f"{multiplicity:,} x {words}"
 
 
 def _ranges(numbers: Sequence[int], most: int = 4) -> str:
