@@ -11,7 +11,9 @@ import wsesim
 from tests.test_cli import CONTRACT, answer, call, check_contract
 from wsesim.gpu_ranking import best_plans, differences_s
 from wsesim.gpu_results import GPUResult
-from wsesim.report.gpu_tables import plan_words, print_gpu_result, why_it_loses
+from wsesim.report import gpu_tables
+from wsesim.report.gpu_tables import plan_words, why_it_loses
+from wsesim.report.tables import print_result
 
 NEOX, AUTO = "gpt_neox_20b_96xa100", "cerebras_gpt_111m_gpu"
 GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utilization"} | {
@@ -30,7 +32,8 @@ def plans() -> list[GPUResult]:
 
 def page(results: list[GPUResult], top: int = 0, width: int = 80) -> str:
     file = io.StringIO()
-    print_gpu_result(Console(file=file, width=width, color_system=None, markup=False, emoji=False), results, top)
+    out = Console(file=file, width=width, color_system=None, markup=False, emoji=False)
+    print_result(out, results[0], [gpu_tables.plans(results, top)] if top else ())
     return file.getvalue()
 
 
@@ -39,7 +42,7 @@ def test_the_page_holds_what_was_asked_at_80_columns() -> None:
     assert isinstance(result, GPUResult)
     shown = page([result])
     assert max(map(len, shown.splitlines())) <= 80
-    titles = ["Where the time goes", "How it is spread", "Memory", "Scaling", "Time to train", "Not public"]
+    titles = ["Where the time goes", "How it is spread", "Memory", "Scaling", "Time, energy and cost", "Not public"]
     assert [shown.index(title) for title in titles] == sorted(shown.index(title) for title in titles)
     for text in (
         "96 x A100",

@@ -96,6 +96,7 @@ def _run_on_gpus(loaded: GPURun, json: bool, top: int | None) -> None:
 
         print_json(result_dict(results[0], plans=results if top else ()))
         return
-    from wsesim.report.gpu_tables import print_gpu_result
+    from wsesim.report.gpu_tables import plans
+    from wsesim.report.tables import print_result
 
-    print_gpu_result(console(), results, top or 0)
+    print_result(console(), results[0], [plans(results, top)] if top else ())

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.config.loader import Run, load, load_system
 from wsesim.errors import InputError, MeasurementError
+from wsesim.report.columns import prose
+from wsesim.report.parts import plain_table
 from wsesim.report.progress import bar
 from wsesim.report.validation import row_table
 from wsesim.units import show, unit_of_field
@@ -120,9 +121,7 @@ def check_out(path: Path) -> None:
 
 def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:
     """What was fitted, how well, and how to use it."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("number", "value", "fitted"):
-        table.add_column(column)
+    table = plain_table("number", "value", "~fitted")
     for key in (*RATE_KEYS, "lane_bytes_per_token"):
         value = show(getattr(fitted.calibration, key), unit_of_field(key))
         table.add_row(key, value, "yes" if key in fitted.fitted else "no, too few rows; kept")
@@ -131,12 +130,8 @@ def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> Non
         table.add_row(f"releases.{release}", f"{factor:.4g}", f"yes, {rows} row(s)" if rows else "no; kept")
     errors = [abs(one.error) for one in fitted.predictions]
     console.print(table, "", row_table(fitted.predictions), "")
-    console.print(
-        Text(
-            f"mean absolute error on these {len(errors)} rows: {sum(errors) / len(errors):.2%}; they were fitted and prove nothing",
-            style="bold",
-        )
-    )
+    mean = f"mean absolute error on these {len(errors)} rows: {sum(errors) / len(errors):.2%}"
+    console.print(prose(f"{mean}; they were fitted and prove nothing", style="bold"))
     if out is None:
         console.print(Text(f"\n{text}"), soft_wrap=True)
     else:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.comparison import PRICE, Entry, Figure, entry, memory_is_uncertain, notes, ratios
@@ -14,14 +13,13 @@ from wsesim.config.loader import GPURun, load_any
 from wsesim.errors import InputError
 from wsesim.metrics.training import Range
 from wsesim.report import parts
+from wsesim.report.columns import Column, Columns, prose
 from wsesim.report.parts import section
 from wsesim.results import simulate
 from wsesim.same_time import SameTime, gpus_for
 from wsesim.units import show
 
 UNCERTAIN, EXTRAPOLATED, UNKNOWN = "~", "*", "-"
-MOST_COLUMNS = 3
-"""More runs than these stand below one another. [-]"""
 LEGEND = {
     UNCERTAIN: "rests on a number that is assumed, or of which only a range is known; below it the bounds",
     EXTRAPOLATED: "beyond what has been measured, and so is all that follows from it; `wsesim run` says in what",
@@ -172,17 +170,22 @@ def label(key: str) -> str:
     return FIGURES.get(key, key)
 
 
-def _side_by_side(entries: Sequence[Entry]) -> Group:
-    """Runs as columns."""
-    first, *others = entries
+def _in_columns(entries: Sequence[Entry]) -> Columns:
+    """Runs beside one another."""
     table = _table("", *(one.name for one in entries))
     for _, keys in TOPICS:
         for key in keys:
             table.add_row(label(key), *(cell(one, key) for one in entries))
+    return table
+
+
+def _side_by_side(entries: Sequence[Entry]) -> Group:
+    """Runs as columns."""
+    first, *others = entries
     against = _table("", *(one.name for one in others))
     for key in WORDS:
         against.add_row(label(key), *(ratio_cell(one, first, key) for one in others))
-    return Group(table, section(f"Against {first.name}", against))
+    return Group(_in_columns(entries), section(f"Against {first.name}", against))
 
 
 def _one_below_another(entries: Sequence[Entry]) -> Group:
@@ -202,16 +205,13 @@ def _one_below_another(entries: Sequence[Entry]) -> Group:
     return Group(*groups)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for place, column in enumerate(columns):
-        table.add_column(column, overflow="fold", style="" if place else "dim", vertical="top")
-    return table
+def _table(*heads: str) -> Columns:
+    return Columns([Column(head, is_prose=place > 0, style="" if place else "dim") for place, head in enumerate(heads)])
 
 
 def same_time(found: Sequence[SameTime], first: Entry) -> Group:
     """How many GPUs take as long as the first run."""
-    lines = [Text(_same_time_words(one)) for one in found]
+    lines = [prose(_same_time_words(one)) for one in found]
     wanted = show(first.result.job.time_s, "s")
     return section(f"GPUs for the same time to train, {wanted}", Group(*lines))
 
@@ -244,7 +244,8 @@ def legend(entries: Sequence[Entry]) -> list[Text]:
 
 def print_comparison(console: Console, entries: Sequence[Entry], found: Sequence[SameTime] = ()) -> None:
     """The whole comparison."""
-    console.print(_side_by_side(entries) if len(entries) <= MOST_COLUMNS else _one_below_another(entries))
+    has_room = _in_columns(entries).least_width(console) <= console.width
+    console.print(_side_by_side(entries) if has_room else _one_below_another(entries))
     if found:
         console.print(same_time(found, entries[0]))
     console.print()
@@ -253,6 +254,6 @@ def print_comparison(console: Console, entries: Sequence[Entry], found: Sequence
     for one in entries:
         bought = [price for price in one.result.job.prices if price.key in PRICE]
         if bought:
-            console.print(Text(f"prices of {one.name} from: {parts.price_words(bought)}", style="dim"))
+            console.print(prose(f"prices of {one.name} from: {parts.price_words(bought)}", style="dim"))
     for note in parts.notes(notes(entries)):
         console.print(note)

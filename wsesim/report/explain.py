@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.answers import status_of
@@ -15,6 +14,7 @@ from wsesim.config import catalogue
 from wsesim.config.loader import origins_of
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.report.parts import plain_table
 from wsesim.units import parse_quantity, show, unit_of_field
 
 
@@ -86,17 +86,12 @@ def _shown(row: ExplainedNumber) -> str:
 
 def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:
     """Numbers by key, then the sources they name."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("number", no_wrap=True)
-    for column in ("value", "status", "source"):
-        table.add_column(column, overflow="fold")
+    table = plain_table("number", "~value", "status", "~source")
     for row in rows:
-        table.add_row(row.key, _shown(row), status_of(row.origin), row.origin.source)
-        if row.origin.note:
-            table.add_row("", Text(row.origin.note, style="dim"), "", "")
+        table.add_row(row.key, _shown(row), status_of(row.origin), row.origin.source, below=row.origin.note)
     console.print(table, "")
     sources = catalogue.sources()
     for key in sorted({key for row in rows for key in row.origin.source.split(", ")}):
         if key in sources:
             one = sources[key]
-            console.print(Text(f"{key}: {one.title}, {one.date}. {one.url}", style="dim"))
+            console.print(Text(f"{key}: {one.title}, {one.date}. {one.url}", style="dim"), soft_wrap=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from wsesim.metrics import breakdown
 from wsesim.report import gpu_facts, wafer_facts
 from wsesim.report.parts import Fact, price_words, show_energy, show_range
 from wsesim.results import Result
@@ -56,6 +58,20 @@ def training(result: Result | GPUResult) -> list[Fact]:
     facts.append(Fact("prices from", price_words(job.prices)))
     facts.append(Fact("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`"))
     return facts
+
+
+def meanings(result: Result | GPUResult) -> Mapping[str, str]:
+    """What the parts of the breakdown mean."""
+    if isinstance(result, Result):
+        return breakdown.CATEGORIES
+    from wsesim.gpu_results import CATEGORIES
+
+    return CATEGORIES
+
+
+def part_words(result: Result | GPUResult, part: str) -> tuple[str, str]:
+    """What a part of the machine is called that is busy, and what it does."""
+    return (wafer_facts.PARTS[part], "") if isinstance(result, Result) else gpu_facts.PARTS[part]
 
 
 def made_by(result: Result | GPUResult) -> str:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from wsesim.config.goal import GoalSpec
 from wsesim.metrics.training import Range, wanted_tokens
 from wsesim.planning.goals import Answer, Option, next_better, what_binds, what_would_have_to_give
 from wsesim.planning.scaling_laws import LAWS, beyond_law
-from wsesim.report.parts import price_words
+from wsesim.report.columns import Columns, prose
+from wsesim.report.parts import plain_table, price_words, section
 from wsesim.units import show
 
 SYMMETRIC = 0.005
@@ -61,13 +60,6 @@ def _ranged(value: Range | None, unit: str) -> str:
     return f"{text} ({low} to {high})"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right", overflow="fold")
-    return table
-
-
 def cells(option: Option) -> tuple[str, ...]:
     """What a table says of an option, in the order of `COLUMNS`."""
     energy = f"{show(option.energy_j.value / 3600.0, 'W')}h"
@@ -85,11 +77,15 @@ COLUMNS = ("devices", "time to train", "cost", "energy", "power")
 RECIPE = ("parameters", "tokens")
 
 
+def _table(*heads: str) -> Columns:
+    return plain_table(*(head if head in ("", COLUMNS[0]) else f"|{head}" for head in heads))
+
+
 def print_answer(console: Console, result: Answer) -> None:
     """The answer first, then the front, then what was tried."""
-    console.print(Text(f"{result.goal.name}: {limits_text(result.goal)}", style="bold"))
+    console.print(prose(f"{result.goal.name}: {limits_text(result.goal)}", style="bold"))
     if trained := trained_text(result):
-        console.print(trained)
+        console.print(prose(trained))
     if not result.is_met:
         _print_unmet(console, result)
         return
@@ -103,11 +99,11 @@ def print_answer(console: Console, result: Answer) -> None:
     console.print(table)
     for option in result.smallest:
         if reason := what_binds(result, option):
-            console.print(f"{option.cluster}: {option.num_devices} is the least, {reason}")
+            console.print(prose(f"{option.cluster}: {option.num_devices} is the least, {reason}"))
     if result.cheapest is not None and (better := next_better(result, result.cheapest)):
-        console.print(f"next better than the cheapest: {better}")
+        console.print(prose(f"next better than the cheapest: {better}"))
     for text in doubts(result):
-        console.print(text, style="yellow")
+        console.print(prose(text, style="yellow"))
     _print_recipes(console, result)
     _print_front(console, result)
     _print_refused(console, result)
@@ -118,27 +114,25 @@ def _print_front(console: Console, result: Answer) -> None:
     shown = spread(result.front)
     for option in shown:
         table.add_row(*cells(option), *recipe_cells(option))
-    console.print("\nNone better in time, cost and energy", style="bold")
-    console.print(table)
+    console.print(section("None better in time, cost and energy", table))
     if len(shown) < len(result.front):
-        console.print(f"{len(shown)} of {len(result.front)} shown; --json has all", style="dim")
+        console.print(prose(f"{len(shown)} of {len(result.front)} shown; --json has all", style="dim"))
     for text in basis(result):
-        console.print(text, style="dim")
+        console.print(prose(text, style="dim"))
 
 
 def _print_recipes(console: Console, result: Answer) -> None:
     """What a smaller model that is trained longer costs more; nothing where there is one size only."""
     if len(result.by_recipe) < 2:
         return
-    table = _table("parameters", "tokens", "tokens each", "compute", *COLUMNS[:3])
+    table = _table(*RECIPE, "tokens each", "compute", *COLUMNS[:3])
     least = min(one.recipe.flop for one in result.by_recipe if one.recipe)
     for option in result.by_recipe:
         if option.recipe is not None:
             each, compute = option.recipe.tokens / option.recipe.parameters, option.recipe.flop / least
             table.add_row(*recipe_cells(option), f"{each:,.0f}", f"{compute:.2f}x", *cells(option)[:3])
     best = "cheapest" if result.cheapest is not None else "fastest"
-    console.print(f"\nSmaller models, trained longer, to the same loss: the {best} for each", style="bold")
-    console.print(table)
+    console.print(section(f"Smaller models, trained longer, to the same loss: the {best} for each", table))
 
 
 def trained_text(result: Answer) -> str:
@@ -185,15 +179,15 @@ def spread(front: Sequence[Option]) -> list[Option]:
 
 
 def _print_unmet(console: Console, result: Answer) -> None:
-    console.print("Nothing that may be used meets it.", style="bold red")
+    console.print(prose("Nothing that may be used meets it.", style="bold red"))
     for text in what_would_have_to_give(result):
-        console.print(f"would do: {text}")
+        console.print(prose(f"would do: {text}"))
     _print_refused(console, result)
 
 
 def _print_refused(console: Console, result: Answer) -> None:
     for name, why in result.refused.items():
-        console.print(f"{name}: cannot run at all: {why}", style="yellow")
+        console.print(prose(f"{name}: cannot run at all: {why}", style="yellow"))
 
 
 def as_dict(result: Answer) -> dict[str, Any]:

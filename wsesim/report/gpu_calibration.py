@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.config.loader import load_gpu_calibration, origins_of
 from wsesim.errors import InputError
+from wsesim.report.columns import Columns, prose
+from wsesim.report.parts import plain_table
 from wsesim.report.progress import bar
 from wsesim.units import show, unit_of_field
 from wsesim.validation.gpu_calibrate import COLLECTIVE_KEYS, KERNEL_KEYS, GPUFit, Residual, as_toml, fit_gpus, words
@@ -42,13 +43,9 @@ def fit_and_text() -> tuple[GPUFit, str]:
     return fit, as_toml(fit, origins_of("calibrations", CALIBRATION))
 
 
-def residual_table(residuals: Sequence[Residual]) -> Table:
+def residual_table(residuals: Sequence[Residual]) -> Columns:
     """Every measurement, with its error before and after."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("row", "use"):
-        table.add_column(column, no_wrap=True)
-    for column in ("measured", "before", "fitted", "error", "fitted"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table("row", "use", "|measured", "|before", "|fitted", "|error", "|fitted")
     for one in residuals:
         times = (show(seconds, "s") for seconds in (one.measured_s, one.before_s, one.after_s))
         table.add_row(one.id, one.use[:5], *times, f"{one.before:+.1%}", f"{one.after:+.1%}")
@@ -57,16 +54,14 @@ def residual_table(residuals: Sequence[Residual]) -> Table:
 
 def print_fit(console: Console, fit: GPUFit, text: str, out: Path | None) -> None:
     """What was fitted, how well, and how to use it."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("number", "value", "one standard error"):
-        table.add_column(column)
+    table = plain_table("number", "value", "~one standard error")
     for key in (*COLLECTIVE_KEYS, *KERNEL_KEYS):
         unit = unit_of_field(key)
         low, high = (show(end, unit) for end in fit.ranges[key])
         table.add_row(key, show(getattr(fit.calibration, key), unit), f"{low} to {high}")
     console.print(table, "", residual_table(fit.residuals), "")
     followed = "; ".join(words(fit.of_kind(kind)) for kind in ("all-reduce", "step", "block"))
-    console.print(Text(f"followed: {followed}. They were fitted and prove nothing", style="bold"))
+    console.print(prose(f"followed: {followed}. They were fitted and prove nothing", style="bold"))
     if out is None:
         console.print(Text(f"\n{text}"), soft_wrap=True)
     else:

@@ -23,6 +23,12 @@ HELD = {
     "activations": "activations",
     "buffers": "buffers",
 }
+PARTS = {
+    "gpu": ("GPU", "computes"),
+    "communication": ("communication", "that nothing hides"),
+    "idle": ("idle", "waits for other stages or for the host"),
+}
+"""What a GPU does, and what that is."""
 
 
 def headline(result: GPUResult) -> list[Fact]:

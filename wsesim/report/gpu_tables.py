@@ -1,16 +1,15 @@
-"""A GPU run in the terminal, in the order of a wafer-scale run."""
+"""The best plans of a GPU run in the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console, Group
-from rich.text import Text
+from rich.console import Group
 
 from wsesim.gpu_ranking import differences_s
-from wsesim.gpu_results import CATEGORIES, GPUResult
-from wsesim.report import facts, parts
-from wsesim.report.parts import facts_grid, plain_table, section
+from wsesim.gpu_results import GPUResult
+from wsesim.report.columns import prose
+from wsesim.report.parts import plain_table, section
 from wsesim.units import show
 
 TOLD_SHARE = 0.1
@@ -51,7 +50,7 @@ def why_it_loses(winner: GPUResult, other: GPUResult) -> str:
 def plans(results: Sequence[GPUResult], wanted: int) -> Group:
     """The best plans, and why the others lose."""
     winner = results[0]
-    table = plain_table("", "|step", "|slower", "|memory", "plan", "against the first")
+    table = plain_table("", "|step", "|slower", "|memory", "~plan", "~against the first")
     for place, one in enumerate(results, start=1):
         slower = "" if place == 1 else f"{one.step_time_s / winner.step_time_s - 1.0:.1%}"
         why = "" if place == 1 else why_it_loses(winner, one)
@@ -63,8 +62,6 @@ def plans(results: Sequence[GPUResult], wanted: int) -> Group:
             plan_words(one),
             why,
         )
-    for column in table.columns[:4]:
-        column.no_wrap = True
     searched = winner.simulation.num_plans
     if searched == 1:
         text = 'The run file leaves no choice; write parallelism = "auto", or "auto" for single keys of [parallelism].'
@@ -72,21 +69,4 @@ def plans(results: Sequence[GPUResult], wanted: int) -> Group:
         text = f"No more than these fit, of {searched:,} that divide evenly."
     else:
         text = f"Of {searched:,} that divide evenly; ranked by the closed form, the best of them simulated."
-    return section("Best plans", Group(table, Text(text, style="dim")))
-
-
-def print_gpu_result(console: Console, results: Sequence[GPUResult], top: int = 0) -> None:
-    """The whole report of one run; `results` holds the best plans, of which the first is taken."""
-    result = results[0]
-    console.print(Group(Text(result.name, style="bold"), facts_grid(facts.headline(result))))
-    for note in parts.notes(result.notes):
-        console.print(note)
-    console.print(parts.breakdown(result.breakdown_s, result.step_time_s, CATEGORIES, result.bottleneck))
-    if top:
-        console.print(plans(results, top))
-    console.print(section("How it is spread", facts_grid(facts.spread(result))))
-    console.print(section("Memory", facts_grid(facts.memory(result))))
-    console.print(section("Scaling", facts_grid(facts.scaling(result))))
-    console.print(section("Time to train", facts_grid(facts.training(result))))
-    console.print(parts.assumptions(result.assumptions))
-    console.print(Text(f"\n{facts.made_by(result)} in {show(result.wall_s, 's')}", style="dim"))
+    return section("Best plans", Group(table, prose(text, style="dim")))

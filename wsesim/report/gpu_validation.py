@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.config import catalogue
 from wsesim.config.loader import load_gpu_calibration
+from wsesim.report.columns import Columns, prose
+from wsesim.report.parts import plain_table
 from wsesim.report.progress import bar
 from wsesim.validation.csv_table import LARGEST_TABLE_BYTES
 from wsesim.validation.gpu_measurements import GPUMeasurement, published, read_table
@@ -73,15 +74,9 @@ def plan_words(row: GPUMeasurement) -> str:
     return " ".join(f"{letter}{size if isinstance(size, int) else '?'}" for letter, size in sizes)
 
 
-def row_table(predictions: Sequence[Prediction]) -> Table:
+def row_table(predictions: Sequence[Prediction]) -> Columns:
     """Every row."""
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("row", no_wrap=True)
-    table.add_column("use", no_wrap=True)
-    table.add_column("model", overflow="fold")
-    table.add_column("plan", no_wrap=True)
-    for column in ("GPUs", "batch", "measured s", "predicted s", "error"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table("row", "use", "model", "plan", "|GPUs", "|batch", "|measured s", "|predicted s", "|error")
     for one in predictions:
         row = one.measurement
         table.add_row(
@@ -122,13 +117,9 @@ def cells(one: SetStatistics) -> list[str]:
 HEADER = ("set", "use", "n", "MAPE", "bias", "median", "worst", "rank", "order", "one HFU", "better", "tolerance")
 
 
-def set_table(summaries: Sequence[SetStatistics]) -> Table:
+def set_table(summaries: Sequence[SetStatistics]) -> Columns:
     """Every set."""
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    for column in HEADER[:2]:
-        table.add_column(column, no_wrap=True)
-    for column in (*HEADER[2:-1], "tol.", ""):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table(*HEADER[:2], *(f"|{head}" for head in (*HEADER[2:-1], "tol.", "")))
     for one in summaries:
         name, use, *rest = cells(one)
         table.add_row(name, use[:5], *rest, "ok" if one.passes else "MISSED")
@@ -146,7 +137,7 @@ def print_report(console: Console, predictions: Sequence[Prediction], *, rows: b
     """Rows and sets."""
     if rows:
         console.print(row_table(predictions), "")
-    console.print(set_table(per_set(predictions)), Text(NOTE, style="dim"))
+    console.print(set_table(per_set(predictions)), prose(NOTE, style="dim"))
     refused = [one.message for one in predictions if one.predicted_s is None]
     for message in refused[:MOST_REFUSALS]:
         console.print(Text(f"refused: {message}"), soft_wrap=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.config import catalogue
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.report.columns import Column, Columns, prose
 
 
 def _kinds(kind: str | None) -> tuple[str, ...]:
@@ -34,10 +34,8 @@ def _title(kind: str, name: str) -> str:
 def print_catalogue(console: Console, kind: str | None) -> None:
     """Names and titles by kind."""
     for one, entries in as_dict(kind).items():
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, min_width=28)
-        table.add_column(style="dim")
+        table = Columns([Column(least=28), Column(is_prose=True, style="dim")])
         for name, title in entries.items():
             table.add_row(name, title)
         console.print(Text(one, style="bold"), table, "")
-    console.print(Text("`wsesim explain NAME` shows every number of an entry with its source", style="dim"))
+    console.print(prose("`wsesim explain NAME` shows every number of an entry with its source", style="dim"))

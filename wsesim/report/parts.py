@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rich.bar import Bar
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.answers import Assumption
 from wsesim.metrics.training import Price, Range
+from wsesim.report.bars import ShareBar
+from wsesim.report.charts.theme import CATEGORY_COLOURS
+from wsesim.report.columns import Column, Columns, column, prose
 from wsesim.units import show, unit_of_field
 
 MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
-BAR_WIDTH = 14
 
 
 class Fact(NamedTuple):
@@ -45,28 +45,23 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{ending}"
 
 
-def grid() -> Table:
-    """Names on the left, what is to be said of them on the right."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True, min_width=20)
-    table.add_column(overflow="fold")
-    return table
-
-
-def facts_grid(facts: Iterable[Fact]) -> Table:
-    """Lines of an answer below one another."""
-    table = grid()
+def facts_grid(facts: Iterable[Fact]) -> Columns:
+    """Lines of an answer below one another: names on the left, what is to be said of them on the right."""
+    table = Columns([Column(least=20, style="dim"), Column(is_prose=True)])
     for fact in facts:
         table.add_row(fact.name, Text(fact.text, style="bold" if fact.is_key else ""))
     return table
 
 
-def plain_table(*columns: str) -> Table:
-    """A table without lines; the columns after a `|` stand on the right."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column.removeprefix("|"), justify="right" if column.startswith("|") else "left")
-    return table
+def plain_table(*heads: str) -> Columns:
+    """A table without lines; a column after ``|`` stands on the right, one after ``~`` is prose."""
+    return Columns([column(head) for head in heads])
+
+
+def bar_table(least: int) -> Columns:
+    """Names, amounts, shares, bars and what they mean."""
+    amount = Column(is_right=True)
+    return Columns([Column(least=least, style="dim"), amount, amount, Column(), Column(is_prose=True, style="dim")])
 
 
 def section(title: str, body: RenderableType) -> Group:
@@ -110,18 +105,12 @@ def show_mfu(mfu: float, mfu_causal: float, precision: str) -> str:
 
 def breakdown(spent_s: Mapping[str, float], step_time_s: float, meanings: Mapping[str, str], bottleneck: str) -> Group:
     """Where the time of a step goes."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim", min_width=12)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(width=BAR_WIDTH)
-    table.add_column(overflow="fold")
+    table = bar_table(12)
     for name, value in sorted(spent_s.items(), key=lambda item: -item[1]):
         share = value / step_time_s
-        bar = Bar(1.0, 0.0, share, width=BAR_WIDTH, color="cyan")
-        table.add_row(name, show(value, "s"), f"{share:.1%}", bar, Text(meanings[name], style="dim"))
+        table.add_row(name, show(value, "s"), f"{share:.1%}", ShareBar(share, CATEGORY_COLOURS[name]), meanings[name])
     table.add_row("step", show(step_time_s, "s"), "100.0%", "", "")
-    return section("Where the time goes", Group(table, Text(f"{bottleneck}.", style="italic")))
+    return section("Where the time goes", Group(table, prose(f"{bottleneck}.", style="italic")))
 
 
 _SHORT = {
@@ -159,10 +148,7 @@ def assumption_value(one: Assumption) -> str:
 
 def assumptions(rows: Iterable[Assumption]) -> Group:
     """Numbers in use that are not public."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("number", no_wrap=True)
-    for column in ("value", "status", "source"):
-        table.add_column(column, overflow="fold")
+    table = plain_table("number", "value", "status", "~source")
     for one in rows:
         key = one.key
         for prefix in ("cluster.", "system.", "gpu.", "calibration."):
@@ -173,4 +159,4 @@ def assumptions(rows: Iterable[Assumption]) -> Group:
 
 def notes(texts: Iterable[str]) -> list[RenderableType]:
     """What a reader should know first."""
-    return [Text(f"note: {text}", style="yellow") for text in texts]
+    return [prose(f"note: {text}", style="yellow") for text in texts]

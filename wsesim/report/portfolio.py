@@ -9,12 +9,14 @@ from rich.text import Text
 
 from wsesim.errors import AnswerIsNo, InputError
 from wsesim.planning.portfolio import Placement, Portfolio, Schedule, moment_shown, read, seconds_after
-from wsesim.report.parts import grid, plain_table, plural, section
+from wsesim.report.columns import prose
+from wsesim.report.parts import Fact, facts_grid, plain_table, plural, section
 from wsesim.units import show
 
-CHART_WIDTH = 56
+LEAST_CHART, MOST_CHART = 24, 72
 LONGEST_NAME = 24
-RUNS, WAITS, DUE = "█", "░", "┆"
+SIGNS, PLAIN_SIGNS = ("█", "░", "┆"), ("#", "-", "|")
+"""Runs, waits, deadline."""
 
 
 def gather(
@@ -55,63 +57,81 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
 
 
-def headline(portfolio: Portfolio, found: Schedule) -> Group:
+def headline(portfolio: Portfolio, found: Schedule) -> list[Fact]:
     """The cluster's side of it."""
-    rows = grid()
     fill = "with backfill" if found.backfill else "without backfill"
-    rows.add_row("on", f"{plural(found.num_systems, 'system')} of {portfolio.cluster}, {found.policy} {fill}")
-    rows.add_row("all done", Text(f"{moment_shown(portfolio.start, found.makespan_s)}", style="bold"))
-    rows.add_row("systems in use", f"{found.utilization:.1%} of the time until then")
-    rows.add_row("waiting", f"{show(found.mean_wait_s, 's') if found.mean_wait_s else 'nothing'} on average")
-    rows.add_row(
-        "missed deadlines", f"{len(found.missed)} of {sum(one.deadline_s is not None for one in found.placements)}"
-    )
-    return Group(Text(portfolio.name, style="bold"), rows)
+    with_deadline = sum(one.deadline_s is not None for one in found.placements)
+    return [
+        Fact("on", f"{plural(found.num_systems, 'system')} of {portfolio.cluster}, {found.policy} {fill}"),
+        Fact("all done", moment_shown(portfolio.start, found.makespan_s), is_key=True),
+        Fact("systems in use", f"{found.utilization:.1%} of the time until then"),
+        Fact("waiting", f"{show(found.mean_wait_s, 's') if found.mean_wait_s else 'nothing'} on average"),
+        Fact("missed deadlines", f"{len(found.missed)} of {with_deadline}"),
+    ]
 
 
-def jobs(portfolio: Portfolio, found: Schedule) -> Group:
-    """Each job in the order of starts."""
-    table = plain_table("job", "|systems", "|start", "|end", "|waits", "deadline")
-    for one in found.placements:
-        table.add_row(
-            Text(_short(one.name) + (" *" if one.is_backfilled else "")),
+JOB_HEADS = ("job", "|systems", "|start", "|end", "|waits", "~deadline")
+
+
+def job_rows(portfolio: Portfolio, found: Schedule) -> list[tuple[str, ...]]:
+    """Each job in the order of starts; a star after those that went ahead of others."""
+    return [
+        (
+            one.name + (" *" if one.is_backfilled else ""),
             f"{one.systems:,}",
             moment_shown(portfolio.start, one.start_s),
             moment_shown(portfolio.start, one.end_s),
             show(one.wait_s, "s") if one.wait_s else "",
             _deadline(portfolio, one),
         )
+        for one in found.placements
+    ]
+
+
+def star_words(found: Schedule) -> str:
+    """What a star means, where there is one."""
     some = any(one.is_backfilled for one in found.placements)
-    note = Text("* went ahead of another job without delaying it", style="dim") if some else Text("")
-    return section("Jobs", Group(table, note) if some else table)
+    return "* went ahead of another job without delaying it" if some else ""
 
 
-def _deadline(portfolio: Portfolio, one: Placement) -> Text:
+def jobs(portfolio: Portfolio, found: Schedule) -> Group:
+    """Each job in a table."""
+    table = plain_table(*JOB_HEADS)
+    for (name, *cells, deadline), one in zip(job_rows(portfolio, found), found.placements, strict=True):
+        table.add_row(_short(name), *cells, Text(deadline, style="red" if one.late_s else ""))
+    note = star_words(found)
+    return section("Jobs", Group(table, *([prose(note, style="dim")] if note else [])))
+
+
+def _deadline(portfolio: Portfolio, one: Placement) -> str:
     if one.deadline_s is None:
-        return Text("")
+        return ""
     when = moment_shown(portfolio.start, one.deadline_s)
-    return Text(f"{when}, missed by {show(one.late_s, 's')}", style="red") if one.late_s else Text(f"{when}, met")
+    return f"{when}, missed by {show(one.late_s, 's')}" if one.late_s else f"{when}, met"
 
 
-def chart(found: Schedule) -> Group:
+def chart(found: Schedule, room: int, *, ascii_only: bool = False) -> Group:
     """A line for each job: waiting, running, and its deadline."""
     table = plain_table("", "")
-    column_s = found.makespan_s / CHART_WIDTH
+    names = max(len(_short(one.name)) for one in found.placements)
+    width = max(LEAST_CHART, min(MOST_CHART, room - names - 2))
+    runs, waits, due = PLAIN_SIGNS if ascii_only else SIGNS
+    column_s = found.makespan_s / width
     for one in found.placements:
-        line = [" "] * CHART_WIDTH
-        first, last = (min(CHART_WIDTH - 1, int(time_s / column_s)) for time_s in (one.earliest_s, one.start_s))
-        line[first:last] = WAITS * (last - first)
-        end = max(last + 1, min(CHART_WIDTH, round(one.end_s / column_s)))
-        line[last:end] = RUNS * (end - last)
-        if one.deadline_s is not None and int(one.deadline_s / column_s) < CHART_WIDTH:
-            line[int(one.deadline_s / column_s)] = DUE
-        table.add_row(Text(_short(one.name)), "".join(line))
-    table.show_header = False
-    words = f"{RUNS} runs  {WAITS} waits  {DUE} deadline; one sign is {show(column_s, 's')}"
-    return section("Chart", Group(table, Text(words, style="dim")))
+        line = [" "] * width
+        first, last = (min(width - 1, int(time_s / column_s)) for time_s in (one.earliest_s, one.start_s))
+        line[first:last] = waits * (last - first)
+        end = max(last + 1, min(width, round(one.end_s / column_s)))
+        line[last:end] = runs * (end - last)
+        if one.deadline_s is not None and int(one.deadline_s / column_s) < width:
+            line[int(one.deadline_s / column_s)] = due
+        table.add_row(_short(one.name), "".join(line))
+    words = f"{runs} runs  {waits} waits  {due} deadline; one sign is {show(column_s, 's')}"
+    return section("Chart", Group(table, prose(words, style="dim")))
 
 
 def print_portfolio(console: Console, portfolio: Portfolio, found: Schedule) -> None:
     """The whole report."""
-    for part in (headline(portfolio, found), jobs(portfolio, found), chart(found)):
-        console.print(part)
+    console.print(Text(portfolio.name, style="bold"), facts_grid(headline(portfolio, found)))
+    console.print(jobs(portfolio, found))
+    console.print(chart(found, console.width, ascii_only=console.options.ascii_only))

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from wsesim.errors import AnswerIsNo, InputError
 from wsesim.planning.ledger import Entry, Ledger
 from wsesim.planning.sweep import SweepResult, ledger_beside, rows_of, sweep
 from wsesim.planning.table import check_out, write
 from wsesim.planning.values import parse_vary
+from wsesim.report.parts import plain_table
 from wsesim.report.progress import Advance, bar
 
 MOST_REASONS = 3
@@ -108,9 +108,7 @@ def ledger_dict(path: Path) -> dict[str, Any]:
 def print_ledger(console: Console, path: Path) -> None:
     """One line for each sweep."""
     found = ledger_dict(path)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("sweep", "run", "varies", "points", "finished", "ok", "version", "used"):
-        table.add_column(name, justify="right" if name in ("points", "finished", "ok") else "left", overflow="fold")
+    table = plain_table("sweep", "run", "varies", "|points", "|finished", "|ok", "version", "used")
     for one in found["sweeps"]:
         varies = "\n".join(f"{key} ({len(values):,})" for key, values in one["vary"].items())
         counts = (f"{one[name]:,}" for name in ("points", "finished", "ok"))

@@ -1,48 +1,59 @@
-"""A run in the terminal: the answer first, then why, then what it rests on."""
+"""A run in the terminal: the answer first, then why, then what it rests on; wafer-scale and GPU runs in one order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from rich.bar import Bar
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from wsesim.metrics.breakdown import CATEGORIES
 from wsesim.metrics.links import LinkTraffic
 from wsesim.metrics.utilization import layer_times_s
 from wsesim.report import facts, parts
-from wsesim.report.parts import BAR_WIDTH, facts_grid, section
-from wsesim.report.wafer_facts import PARTS
+from wsesim.report.bars import ShareBar
+from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.report.columns import prose
+from wsesim.report.parts import Fact, bar_table, facts_grid, plain_table, section
 from wsesim.results import Result
 from wsesim.units import show
 
+if TYPE_CHECKING:
+    from wsesim.gpu_results import GPUResult
 
-def headline(result: Result) -> Group:
-    """What was asked: how fast, on what."""
-    return Group(Text(result.name, style="bold"), facts_grid(facts.headline(result)))
+BUSY_COLOUR = SERIES_COLOURS[2]
 
 
-def utilization(result: Result) -> Group:
+def headline(result: Result | GPUResult) -> Group:
+    """What was asked: how fast, how long and for how much, on what."""
+    lines = facts.headline(result)
+    answers = sum(fact.is_key for fact in lines) + 1  # after what it runs on
+    lines.insert(answers, _time_to_train(result))
+    return Group(Text(result.name, style="bold"), facts_grid(lines))
+
+
+def _time_to_train(result: Result | GPUResult) -> Fact:
+    job = result.job
+    cost = "" if job.cost_usd is None else f", {show(job.cost_usd.value, 'USD')}"
+    return Fact(
+        "time to train", f"{show(job.time_s, 's')}, {show(job.energy_j.value / 3600.0, 'W')}h{cost}", is_key=True
+    )
+
+
+def utilization(result: Result | GPUResult) -> Group:
     """How busy each part is."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim", min_width=20)
-    table.add_column(justify="right")
-    table.add_column(width=BAR_WIDTH)
+    table = bar_table(20)
     for part, share in result.utilization.items():
-        table.add_row(PARTS[part], f"{share:.1%}", Bar(1.0, 0.0, share, width=BAR_WIDTH, color="green"))
+        name, meaning = facts.part_words(result, part)
+        busy_s = show(share * result.step_time_s, "s")
+        table.add_row(name, busy_s, f"{share:.1%}", ShareBar(share, BUSY_COLOUR), meaning)
     return section("Busy during the step", table)
 
 
 def layers(result: Result) -> Group:
     """Seconds of the step by layer and phase."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("layer")
-    table.add_column("phase")
     kinds = ("gemm", "attention", "sequencing", "waiting")
-    for column in (*kinds, "sum"):
-        table.add_column(column, justify="right")
+    table = plain_table("layer", "phase", *(f"|{kind}" for kind in kinds), "|sum")
     chain = result.simulation.plan.layers
     for (index, phase), spent in layer_times_s(result.simulation).items():
         cells = [show(spent.get(kind, 0.0), "s") for kind in kinds]
@@ -52,11 +63,7 @@ def layers(result: Result) -> Group:
 
 def links(rows: Iterable[LinkTraffic]) -> Group:
     """Traffic of every link."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("from", "to"):
-        table.add_column(column)
-    for column in ("down", "busy", "up", "busy"):
-        table.add_column(column, justify="right")
+    table = plain_table("from", "to", "|down", "|busy", "|up", "|busy")
     for row in rows:
         table.add_row(
             row.parent,
@@ -69,21 +76,28 @@ def links(rows: Iterable[LinkTraffic]) -> Group:
     return section("Links, per step", table)
 
 
-def footer(result: Result) -> Text:
+def footer(result: Result | GPUResult) -> RenderableType:
     """How the answer was found."""
-    is_fast = result.simulation.engine == "recurrence"
-    return Text(f"\n{facts.made_by(result)}{',' if is_fast else ' in'} {show(result.wall_s, 's')}", style="dim")
+    return Group("", prose(f"{facts.made_by(result)}, in {show(result.wall_s, 's')}", style="dim"))
 
 
-def print_result(console: Console, result: Result) -> None:
-    """The whole report of one run."""
+def print_result(console: Console, result: Result | GPUResult, more: Sequence[RenderableType] = ()) -> None:
+    """The whole report of one run; `more` stands after where the time goes."""
     console.print(headline(result))
     for note in parts.notes(result.notes):
         console.print(note)
-    console.print(parts.breakdown(result.breakdown_s, result.step_time_s, CATEGORIES, result.bottleneck))
+    meanings = facts.meanings(result)
+    console.print(parts.breakdown(result.breakdown_s, result.step_time_s, meanings, result.bottleneck))
+    for part in more:
+        console.print(part)
     console.print(utilization(result))
-    console.print(section("Memory", facts_grid(facts.memory(result))))
-    console.print(section("Scaling", facts_grid(facts.scaling(result))))
-    console.print(section("Time to train", facts_grid(facts.training(result))))
+    for title, lines in (
+        ("How it is spread", facts.spread(result)),
+        ("Memory", facts.memory(result)),
+        ("Scaling", facts.scaling(result)),
+        ("Time, energy and cost", facts.training(result)),
+    ):
+        if lines:
+            console.print(section(title, facts_grid(lines)))
     console.print(parts.assumptions(result.assumptions))
     console.print(footer(result))

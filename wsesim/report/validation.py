@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from wsesim.config.loader import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
 from wsesim.report import gpu_validation
+from wsesim.report.columns import Columns, prose
+from wsesim.report.parts import plain_table
 from wsesim.validation import losses as loss_laws
 from wsesim.validation.gpu_predict import Prediction as GPUPrediction
 from wsesim.validation.losses import LossPrediction, predict_losses
@@ -77,14 +78,9 @@ def gather(what: str | None, calibration: str | None = None) -> Gathered:
     return Gathered(predictions, losses, gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ())
 
 
-def row_table(predictions: Sequence[Prediction]) -> Table:
+def row_table(predictions: Sequence[Prediction]) -> Columns:
     """Every row."""
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("row", no_wrap=True)
-    table.add_column("use", no_wrap=True)
-    table.add_column("model", overflow="fold")
-    for column in ("on", "batch", "release", "measured", "predicted", "error"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table("row", "use", "model", "|on", "|batch", "|release", "|measured", "|predicted", "|error")
     for one in predictions:
         row = one.measurement
         table.add_row(
@@ -101,13 +97,9 @@ def row_table(predictions: Sequence[Prediction]) -> Table:
     return table
 
 
-def set_table(summaries: Sequence[SetSummary]) -> Table:
+def set_table(summaries: Sequence[SetSummary]) -> Columns:
     """Every set."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("set", "use"):
-        table.add_column(column, no_wrap=True)
-    for column in ("n", "MAPE", "bias", "median", "worst", "tolerance", ""):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table("set", "use", "|n", "|MAPE", "|bias", "|median", "|worst", "|tolerance", "|")
     for one in summaries:
         table.add_row(
             one.name,
@@ -123,12 +115,9 @@ def set_table(summaries: Sequence[SetSummary]) -> Table:
     return table
 
 
-def loss_table(losses: Losses) -> Table:
+def loss_table(losses: Losses) -> Columns:
     """Losses by the published law."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("model")
-    for column in ("reported FLOP", "published loss", "predicted", "difference"):
-        table.add_column(column, justify="right")
+    table = plain_table("model", "|reported FLOP", "|published loss", "|predicted", "|difference")
     for one in losses:
         table.add_row(
             one.model, f"{one.training_flop:.2g}", f"{one.published:.3f}", f"{one.predicted:.3f}", f"{one.error:+.3f}"
@@ -143,7 +132,7 @@ def print_report(console: Console, found: Gathered, *, rows: bool | None = None)
         console.print(row_table(predictions), "")
     if predictions:
         note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
-        console.print(set_table(summarize(predictions)), Text(note, style="dim"))
+        console.print(set_table(summarize(predictions)), prose(note, style="dim"))
     if losses:
         title = f"\nPile loss by the Cerebras-GPT law, tolerance {loss_laws.TOLERANCE} nats/token"
         console.print(Group(Text(title, style="bold"), loss_table(losses)))

@@ -1,0 +1,185 @@
+"""Tables without lines for every width of a terminal: words and numbers stay whole, and no line ends in blanks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.text import Text
+
+GAPS = (2, 1)
+"""Blanks between two columns, and where room is short. [-]"""
+LEAST_PROSE = 18
+"""A column of prose is not made narrower than this, or than its longest word. [-]"""
+MOST_PROSE = 100
+"""And not wider than this, which is as far as the eye follows. [-]"""
+INDENT = 4
+"""Of what stands below a row for want of room beside it. [-]"""
+UNBOUNDED = 10_000
+WHOLE = re.compile(r"(?<=\d) (?=\w)|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`wsesim) (?=\w+`)")
+"""Blanks that hold a number and its unit, the ends of a range, or a command together."""
+HELD_BLANK = "\ue000"
+"""Stands for a blank at which no line ends, while lines are broken."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    is_right
+        Numbers stand on the right.
+    is_prose
+        The text may be wrapped; all others stay in one line.
+    least
+        Width that it has at least. [-]
+    """
+
+    head: str = ""
+    is_right: bool = False
+    is_prose: bool = False
+    least: int = 0
+    style: str = ""
+
+
+def column(head: str, style: str = "") -> Column:
+    """A column by its head: after ``|`` it stands on the right, after ``~`` it is prose."""
+    return Column(head.lstrip("|~"), is_right=head.startswith("|"), is_prose=head.startswith("~"), style=style)
+
+
+class _Layout(NamedTuple):
+    """Widths of the columns that stand beside one another, and the gap between them. [-]"""
+
+    gap: int
+    widths: tuple[int, ...]
+
+
+@dataclass
+class Columns:
+    """Rows of cells; columns for which there is no room go below their row, each with its head.
+
+    Attributes
+    ----------
+    columns
+        From left to right; the last ones go below first.
+    """
+
+    columns: Sequence[Column]
+    rows: list[tuple[list[RenderableType], str]] = field(default_factory=list)
+
+    def add_row(self, *cells: RenderableType, below: str = "") -> None:
+        """Add a row; `below` is a text that belongs to it and has lines of its own."""
+        shown = [
+            Text(cell, style=one.style) if isinstance(cell, str) else cell
+            for cell, one in zip(cells, self.columns, strict=True)
+        ]
+        self.rows.append(([_held(cell) for cell in shown], below))
+
+    def least_width(self, console: Console) -> int:
+        """Width at which no column has to go below. [-]"""
+        least = [low for low, _ in self._measured(console, console.options)]
+        return sum(least) + min(GAPS) * (len(least) - 1)
+
+    def _measured(self, console: Console, options: ConsoleOptions) -> list[tuple[int, int]]:
+        """Least and natural width of every column. [-]"""
+        wide, found = options.update(width=UNBOUNDED), []
+        for place, one in enumerate(self.columns):
+            cells = [Text(one.head), *(cells[place] for cells, _ in self.rows)]
+            sizes = [Measurement.get(console, wide, cell) for cell in cells]
+            natural = max(one.least, max(size.maximum for size in sizes))
+            word = max(one.least, LEAST_PROSE, max(size.minimum for size in sizes))
+            found.append(
+                (min(natural, word), min(natural, max(MOST_PROSE, word))) if one.is_prose else (natural, natural)
+            )
+        return found
+
+    def _layout(self, console: Console, options: ConsoleOptions) -> _Layout:
+        """As many columns beside one another as there is room for; prose shares what is left."""
+        measured, room = self._measured(console, options), options.max_width
+        least = [low for low, _ in measured]
+        gap = next((gap for gap in GAPS if sum(least) + gap * (len(least) - 1) <= room), GAPS[0])
+        widths: list[int] = []
+        for width in least:
+            if widths and sum(widths) + width + gap * len(widths) > room:
+                break
+            widths.append(width)
+        spare = room - sum(widths) - gap * (len(widths) - 1)
+        for place, width in enumerate(widths):
+            more = max(0, min(spare, measured[place][1] - width))
+            widths[place] += more
+            spare -= more
+        return _Layout(gap, tuple(widths))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        layout = self._layout(console, options)
+        number = len(layout.widths)
+        if any(one.head for one in self.columns):
+            yield from self._line(console, options, [Text(one.head, style="dim") for one in self.columns], layout)
+        for cells, below in self.rows:
+            yield from self._line(console, options, cells, layout)
+            if rest := self._rest(cells, number):
+                yield from _indented(console, options, rest)
+            if below:
+                yield from _indented(console, options, _held(Text(below, style="dim")))
+
+    def _line(
+        self, console: Console, options: ConsoleOptions, cells: Sequence[RenderableType], layout: _Layout
+    ) -> Iterator[Segment]:
+        """One row: as many lines as its longest cell."""
+        drawn = []
+        for cell, width, one in zip(cells, layout.widths, self.columns, strict=False):
+            beside = options.update(width=width, justify="right" if one.is_right else "left", overflow="fold")
+            drawn.append(console.render_lines(cell, beside))
+        between = Segment(" " * layout.gap)
+        for place in range(max(map(len, drawn))):
+            line: list[Segment] = []
+            for lines, width in zip(drawn, layout.widths, strict=True):
+                line += [*(lines[place] if place < len(lines) else [Segment(" " * width)]), between]
+            yield from _without_blanks(line)
+
+    def _rest(self, cells: Sequence[RenderableType], number: int) -> Text | None:
+        """What finds no room beside the row: texts after their heads, bars not at all."""
+        rest = Text("  ").join(
+            Text.assemble((f"{one.head} " if one.head else "", "dim"), cell)
+            for one, cell in zip(self.columns[number:], cells[number:], strict=True)
+            if isinstance(cell, Text) and cell.plain
+        )
+        return rest if rest.plain else None
+
+
+def prose(text: str, style: str = "") -> Columns:
+    """A paragraph."""
+    found = Columns([Column(is_prose=True, style=style)])
+    found.add_row(text)
+    return found
+
+
+def _held(cell: RenderableType) -> RenderableType:
+    """A text whose numbers keep their units in any line."""
+    if not isinstance(cell, Text):
+        return cell
+    held = cell.copy()
+    held.plain = WHOLE.sub(HELD_BLANK, cell.plain)
+    return held
+
+
+def _indented(console: Console, options: ConsoleOptions, text: RenderableType) -> Iterator[Segment]:
+    width = max(1, min(MOST_PROSE, options.max_width - INDENT))
+    for line in console.render_lines(text, options.update(width=width, overflow="fold")):
+        yield from _without_blanks([Segment(" " * INDENT), *line])
+
+
+def _without_blanks(line: list[Segment]) -> Iterator[Segment]:
+    """A line with its held blanks, and without those at its end."""
+    while line and not line[-1].text.strip():
+        line.pop()
+    for place, segment in enumerate(line, start=1):
+        text = segment.text.replace(HELD_BLANK, " ")
+        yield Segment(text.rstrip() if place == len(line) else text, segment.style)
+    yield Segment.line()
