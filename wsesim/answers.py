@@ -155,16 +155,17 @@ def job_dict(job: Job) -> dict[str, Any]:
         "energy_j_range": [job.energy_j.low, job.energy_j.high],
         "cost_usd": None if cost is None else cost.value,
         "cost_usd_range": None if cost is None else [cost.low, cost.high],
-        **_ranged("facility_energy_j", job.facility_energy_j),
-        **_ranged("electricity_usd", job.electricity_usd),
-        **_ranged("carbon_kg", job.carbon_kg),
+        **with_bounds("facility_energy_j", job.facility_energy_j),
+        **with_bounds("electricity_usd", job.electricity_usd),
+        **with_bounds("carbon_kg", job.carbon_kg),
         "prices": [asdict(price) for price in job.prices],
         "predicted_loss": job.pile_loss,
         "predicted_loss_chinchilla": job.chinchilla_loss,
     }
 
 
-def _ranged(key: str, value: Range | None) -> dict[str, Any]:
+def with_bounds(key: str, value: Range | None) -> dict[str, Any]:
+    """A value and its range under keys of JSON; null where it is not known."""
     bounds = None if value is None else [value.low, value.high]
     return {key: None if value is None else value.value, f"{key}_range": bounds}
 

@@ -166,7 +166,7 @@ def test_the_last_system_has_to_be_repaired_even_where_the_job_shrinks() -> None
 
 def test_failures_that_never_let_it_through_are_the_answer_no() -> None:
     line = Timeline(steps=100, step_time_s=10.0, unit_rate_per_s=1.0, restart_s=10.0, spares=1)
-    with pytest.raises(AnswerIsNo, match=r"fails every 1 s.*shorten job.checkpoint_interval_s"):
+    with pytest.raises(AnswerIsNo, match=r"fails every 1.00 s.*a restart 10.0 s.*shorten job.checkpoint_interval_s"):
         simulate_life(line, random.Random(0))
 
 
@@ -269,6 +269,8 @@ def test_dalys_formula_is_the_simulated_optimum(checkpoint_s: float) -> None:
     found = simulated_optimum(line, daly_s, 40, seed=1)
     assert found.simulated_s == pytest.approx(daly_s, rel=0.25)
     assert dict(found.curve)[daly_s] <= 1.003 * min(dict(found.curve).values())
+    assert found.as_good_s is not None
+    assert found.as_good_s[0] <= daly_s <= found.as_good_s[1]
 
 
 def test_expected_time_is_dalys_closed_form() -> None:
@@ -362,6 +364,25 @@ def test_shares_and_money_add_up() -> None:
     assert {"cluster.reliability.system_mtbf_s", "job.repair_s"} <= keys
     assert not any(key.startswith("cluster.job.") for key in keys)
     assert found.to_dict()["checkpoint_interval_s"]["daly"] > 0
+
+
+def test_the_building_its_electricity_and_carbon_are_those_of_the_time_it_is_held() -> None:
+    found = life()
+    facility = found.facility_energy_j
+    assert facility.value == pytest.approx(1.2 * found.energy_j.value)
+    assert found.electricity_usd is not None
+    assert found.electricity_usd.value == pytest.approx(0.08 * facility.value / 3.6e6)
+    assert found.carbon_kg is not None
+    assert found.carbon_kg.value == pytest.approx(0.385 * facility.value / 3.6e6)
+    told = found.to_dict()
+    assert told["facility_energy_j_range"] == [facility.low, facility.high]
+    assert {one["key"] for one in told["prices"]} >= {"cluster.pue", "cluster.electricity_usd_per_kwh"}
+
+
+def test_progress_is_told_after_each_life() -> None:
+    told: list[int] = []
+    lifetime(wsesim.load("andromeda_13b"), step_time_s=7.26, replications=3, progress=lambda: told.append(1))
+    assert len(told) == 3
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,13 @@ def lifetime(
     """The whole job with compile, checkpoints, failures and restarts: calendar time, goodput, what each cause took."""
     from wsesim.config.loader import load_any
     from wsesim.planning.lifetime import lifetime as simulate_lifetime
+    from wsesim.report.progress import bar
 
-    life = simulate_lifetime(load_any(run, settings or ()), replications=replications, seed=seed)
+    read = load_any(run, settings or ())
+    with bar("lives", replications or read.job.replications) as advance:
+        life = simulate_lifetime(read, replications=replications, seed=seed, progress=advance)
+        advance("checkpoint intervals", 0)
+        life.intervals  # noqa: B018  it is simulated where it is first asked for
     if json:
         print_json(life.to_dict())
         return

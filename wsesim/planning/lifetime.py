@@ -13,19 +13,30 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import simpy
 
-from wsesim.answers import Assumption, assumptions_of
+from wsesim.answers import Assumption, assumptions_of, with_bounds
 from wsesim.config.loader import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.errors import AnswerIsNo
-from wsesim.metrics.training import Range, job, power_w, price_usd_per_s
+from wsesim.metrics.training import (
+    Range,
+    carbon_kg,
+    electricity_usd,
+    facility_share,
+    job,
+    power_w,
+    price_usd_per_s,
+    prices,
+)
+from wsesim.units import show
 from wsesim.workload.transformer import parameter_count
 
 CAUSES = {
@@ -49,9 +60,11 @@ SPARE_DEVIATIONS = 3.0
 """Automatic spares: the parts that are in repair on average, and so many standard deviations more. [-]"""
 GRID = tuple(2.0 ** (place / 2.0) for place in range(-4, 5))
 """Checkpoint intervals that are tried for the simulated optimum, over Daly's. [-]"""
-GRID_REPLICATIONS = 100
+GRID_REPLICATIONS, GRID_REPLICATIONS_LEAST = 200, 4
 GRID_FAILURES = 2_000
-"""Replications of each of them at most, and failures of all its replications; they meet the same ones. [-]"""
+"""Replications of each of them, and failures of all its replications, about; they meet the same ones. [-]"""
+STANDARD_ERRORS = 2.0
+"""An interval is as good as the best where it takes longer by no more than so many standard errors. [-]"""
 
 
 class Draws(Protocol):
@@ -272,8 +285,10 @@ class _Job:
             self.clock.process(self._repair())
         if sum(self.failures.values()) > MOST_FAILURES:
             raise AnswerIsNo(
-                f"the job fails every {1.0 / line.rate_per_s:.4g} s, and did not get through in {MOST_FAILURES:,} restarts; "
-                "shorten job.checkpoint_interval_s or job.restart_s, use fewer systems, or check the mtbf_s keys"
+                f"the job fails every {show(1.0 / line.rate_per_s, 's')}, and did not get through in {MOST_FAILURES:,} restarts "
+                f"(steps alone take {show(line.work_s, 's')}, a checkpoint {show(line.checkpoint_s, 's')}, a restart "
+                f"{show(line.restart_s, 's')}); shorten job.checkpoint_interval_s or job.restart_s, raise "
+                "job.checkpoint_bytes_per_s, use fewer systems, or check the mtbf_s keys"
             )
 
     def _repair(self) -> Generator[simpy.Event, Any, None]:
@@ -304,7 +319,9 @@ def simulate_life(timeline: Timeline, draws: Draws) -> Replication:
     return Replication(one.clock.now, one.spent_s, one.failures, one.clock.num_events)
 
 
-def replicate(timeline: Timeline, replications: int, seed: int) -> list[Replication]:
+def replicate(
+    timeline: Timeline, replications: int, seed: int, progress: Callable[[], object] = lambda: None
+) -> list[Replication]:
     """Replications with failures of their own; the same seed gives the same ones.
 
     Examples
@@ -313,7 +330,11 @@ def replicate(timeline: Timeline, replications: int, seed: int) -> list[Replicat
     >>> replicate(line, 3, seed=1) == replicate(line, 3, seed=1)
     True
     """
-    return [simulate_life(timeline, random.Random(f"{seed}/{number}")) for number in range(replications)]
+    found = []
+    for number in range(replications):
+        found.append(simulate_life(timeline, random.Random(f"{seed}/{number}")))
+        progress()
+    return found
 
 
 def young_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
@@ -371,6 +392,10 @@ class Intervals:
         Work between two checkpoints. [s]
     curve
         Intervals that were simulated, and the mean calendar time of each. [s], [s]
+    as_good_s
+        Shortest and longest of them that chance does not tell from the best; None where none was simulated. [s]
+    replications
+        Of each of them. [-]
     """
 
     used_s: float
@@ -378,6 +403,8 @@ class Intervals:
     daly_s: float
     simulated_s: float
     curve: tuple[tuple[float, float], ...] = ()
+    as_good_s: tuple[float, float] | None = None
+    replications: int = 0
 
 
 def mean(values: Sequence[float]) -> float:
@@ -402,10 +429,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def simulated_optimum(timeline: Timeline, around_s: float, replications: int, seed: int) -> Intervals:
     """Simulate intervals around one; the best of them, by a parabola through it and its neighbours."""
-    curve = []
+    lives = {}
     for factor in GRID:
         line = with_interval(timeline, factor * around_s)
-        curve.append((factor * around_s, mean([one.calendar_s for one in replicate(line, replications, seed)])))
+        lives[factor * around_s] = [one.calendar_s for one in replicate(line, replications, seed)]
+    curve = [(interval_s, mean(times)) for interval_s, times in lives.items()]
     times = [calendar_s for _, calendar_s in curve]
     best = times.index(min(times))
     found_s = curve[best][0]
@@ -414,7 +442,16 @@ def simulated_optimum(timeline: Timeline, around_s: float, replications: int, se
         bend = left - 2.0 * here + right
         shift = 0.5 * (left - right) / bend if bend > 0.0 else 0.0
         found_s *= math.sqrt(2.0) ** shift
-    return Intervals(0.0, 0.0, around_s, found_s, tuple(curve))
+    good = [interval_s for interval_s, some in lives.items() if _is_as_good(some, lives[curve[best][0]])]
+    return Intervals(0.0, 0.0, around_s, found_s, tuple(curve), (min(good), max(good)), replications)
+
+
+def _is_as_good(times_s: Sequence[float], best_s: Sequence[float]) -> bool:
+    """Whether lives with the same failures take as long, as far as so few of them can tell."""
+    if len(times_s) < 2:
+        return True
+    longer_s = [one - other for one, other in zip(times_s, best_s, strict=True)]
+    return mean(longer_s) <= STANDARD_ERRORS * statistics.stdev(longer_s) / math.sqrt(len(longer_s))
 
 
 @dataclass(frozen=True)
@@ -475,13 +512,13 @@ class Lifetime:
         young_s = young_interval_s(line.checkpoint_s, self.mtbf_s)
         daly_s = daly_interval_s(line.checkpoint_s, self.mtbf_s)
         enough = math.ceil(GRID_FAILURES / max(1.0, sum(self.failures.values())))
-        replications = min(GRID_REPLICATIONS, enough, len(self.replications))
+        replications = min(GRID_REPLICATIONS, max(GRID_REPLICATIONS_LEAST, enough), len(self.replications))
         found = simulated_optimum(line, daly_s, replications, self.seed)
         return replace(found, used_s=used_s, young_s=young_s)
 
     @property
     def energy_j(self) -> Range:
-        """Of the systems while the job holds them, at full power. [J]"""
+        """Of the systems while the job holds them, at full power; spares stand by without. [J]"""
         return power_w(self.run).scaled(self.held_s)
 
     @property
@@ -492,6 +529,21 @@ class Lifetime:
             return None
         return price.scaled(self.held_s * (1.0 + self.timeline.spares / self.timeline.units))
 
+    @property
+    def facility_energy_j(self) -> Range:
+        """The same with what the building takes: times the PUE. [J]"""
+        return self.energy_j.times(facility_share(self.run))
+
+    @property
+    def electricity_usd(self) -> Range | None:
+        """Of the facility's energy; None without a price. A rented device's price holds it already. [USD]"""
+        return electricity_usd(self.run, self.facility_energy_j)
+
+    @property
+    def carbon_kg(self) -> Range | None:
+        """CO2 equivalent of the facility's energy; None where the grid's is not given. [kg]"""
+        return carbon_kg(self.run, self.facility_energy_j)
+
     @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
         """Every assumed number that the answer rests on, apart from those of the step."""
@@ -500,7 +552,6 @@ class Lifetime:
     def to_dict(self) -> dict[str, Any]:
         """The contract of ``wsesim lifetime --json``: SI units, times in seconds; null is infinite."""
         line, found = self.timeline, self.intervals
-        cost, energy = self.cost_usd, self.energy_j
         return {
             "name": self.run.name,
             "steps": line.steps,
@@ -521,10 +572,13 @@ class Lifetime:
                 "daly": _finite(found.daly_s),
                 "simulated": _finite(found.simulated_s),
             },
-            "energy_j": energy.value,
-            "energy_j_range": [energy.low, energy.high],
-            "cost_usd": None if cost is None else cost.value,
-            "cost_usd_range": None if cost is None else [cost.low, cost.high],
+            "checkpoint_interval_as_good_s": None if found.as_good_s is None else list(found.as_good_s),
+            **with_bounds("energy_j", self.energy_j),
+            **with_bounds("facility_energy_j", self.facility_energy_j),
+            **with_bounds("cost_usd", self.cost_usd),
+            **with_bounds("electricity_usd", self.electricity_usd),
+            **with_bounds("carbon_kg", self.carbon_kg),
+            "prices": [vars(one) for one in prices(self.run)],
             "replications": len(self.replications),
             "seed": self.seed,
             "assumptions": [vars(one) for one in self.assumptions],
@@ -604,7 +658,11 @@ def timeline_of(run: Run | GPURun, step_time_s: float) -> Timeline:
 
 
 def lifetime(
-    run: Run | GPURun, step_time_s: float | None = None, replications: int | None = None, seed: int | None = None
+    run: Run | GPURun,
+    step_time_s: float | None = None,
+    replications: int | None = None,
+    seed: int | None = None,
+    progress: Callable[[], object] = lambda: None,
 ) -> Lifetime:
     """Simulate the whole life of a job, many times.
 
@@ -616,6 +674,8 @@ def lifetime(
         One optimizer step; simulated where left out. [s]
     replications, seed
         As in ``[job]``, whose values are taken where left out. [-]
+    progress
+        Called after each replication.
 
     Returns
     -------
@@ -640,4 +700,5 @@ def lifetime(
         step_time_s = simulate(run).step_time_s
     line = timeline_of(run, step_time_s)
     chosen = run.job.seed if seed is None else seed
-    return Lifetime(run, line, tuple(replicate(line, replications or run.job.replications, chosen)), chosen)
+    lives = replicate(line, replications or run.job.replications, chosen, progress)
+    return Lifetime(run, line, tuple(lives), chosen)
