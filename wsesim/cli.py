@@ -21,6 +21,7 @@ from wsesim.commands.plan import plan
 from wsesim.commands.portfolio import portfolio
 from wsesim.commands.run import run
 from wsesim.commands.schema import schema
+from wsesim.commands.serve import serve
 from wsesim.commands.sweep import sweep
 from wsesim.commands.trace import trace
 from wsesim.commands.validate import validate
@@ -47,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "lifetime": lifetime,
     "portfolio": portfolio,
     "sweep": sweep,
+    "serve": serve,
 }
 """In the order of the help."""
 for _name, _command in _COMMANDS.items():

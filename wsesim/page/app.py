@@ -1,0 +1,239 @@
+"""The page as an ASGI application: its addresses, and what becomes of every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Coroutine
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from wsesim import __version__
+from wsesim.errors import WsesimError
+from wsesim.page import limits, work
+from wsesim.page.form import controls, goal_controls
+from wsesim.page.goal import GOAL_FIELDS, GOAL_FILE
+from wsesim.page.problems import beside
+from wsesim.page.run_file import GPU_FILE, RUN_FILE
+from wsesim.page.security import Guard
+from wsesim.page.service import Compared, Service, problems_of, status_of
+from wsesim.page.state import GoalState, RunState
+from wsesim.page.work import render
+from wsesim.report.charts import render as charts
+from wsesim.report.html.environment import style
+
+STATIC = Path(__file__).with_name("static")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOK_S = 0.1
+"""Between two looks whether a browser still waits. [s]"""
+CLIENT_GONE = 499
+"""Status of an answer that nobody reads."""
+FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
+"""Of files whose address has a digest of their content."""
+
+
+def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> Starlette:
+    """The page.
+
+    Parameters
+    ----------
+    service
+        What answers.
+    hosts
+        Names under which browsers may know the page; None is any.
+    """
+    page = _Page(service)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        starting = asyncio.ensure_future(service.start())
+        yield
+        service.stop()
+        with contextlib.suppress(WsesimError, asyncio.CancelledError):
+            await starting
+
+    routes = [
+        *(Route("/", page.run), Route("/comparison", page.comparison), Route("/plan", page.plan)),
+        *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
+        *(Route(f"/{GOAL_FILE}", page.goal_file),),
+        *(Route("/api/run", page.api_run), Route("/api/gpus", page.api_gpus), Route("/api/plan", page.api_plan)),
+        *(Route("/health", page.health), Route("/style.css", _style), Route("/pictures.js", _pictures)),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    guards = [Middleware(Guard)]
+    if hosts is not None:
+        guards.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False))
+    handlers: dict[Any, Any] = {HTTPException: _http_error, WsesimError: _wsesim_error, Exception: _broken}
+    return Starlette(routes=routes, middleware=guards, exception_handlers=handlers, lifespan=lifespan)
+
+
+class _Page:
+    """What each address answers."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def run(self, request: Request) -> Response:
+        """The form of a run and its answer; for the form itself the answer alone."""
+        state = RunState.of(request.query_params.multi_items())
+        is_part = "hx-request" in request.headers
+        values: dict[str, Any] = {"main": None, "compared": Compared(), "message": "", "problems": {}}
+        status, most = 200, None
+        try:
+            answered = await _while_somebody_waits(request, self.service.answered(state, is_patient=not is_part))
+            if answered is None:
+                return Response(status_code=CLIENT_GONE)
+            main, compared = answered
+            values |= {"main": main, "compared": compared, "problems": compared.problems}
+            most = main.most
+        except WsesimError as error:
+            values |= {"message": str(error), "problems": problems_of(error)}
+            status = status_of(error)
+        values |= {"state": state, "query": state.query(), "address": f"/?{state.query()}".rstrip("?")}
+        return self._shown("run", request, values | {"controls": controls(state, most)}, status)
+
+    async def comparison(self, request: Request) -> Response:
+        """The comparison alone, for an answer that did not wait for it."""
+        state = RunState.of(request.query_params.multi_items())
+        found = await _while_somebody_waits(request, self.service.compared(state, is_patient=True))
+        if found is None:
+            return Response(status_code=CLIENT_GONE)
+        return HTMLResponse(render("compared.html", compared=found, state=state, query=state.query(), is_part=True))
+
+    async def plan(self, request: Request) -> Response:
+        """The form of a goal, and its answer once the form was sent."""
+        state = GoalState.of(request.query_params.multi_items())
+        is_asked = "answer" in request.query_params
+        query = "&".join(part for part in (state.query(), "answer=yes" if is_asked else "") if part)
+        values: dict[str, Any] = {"planned": "", "message": "", "problems": {}, "is_asked": is_asked}
+        status = 200
+        try:
+            if is_asked:
+                values["planned"] = await _while_somebody_waits(request, self.service.plan(state))
+                if values["planned"] is None:
+                    return Response(status_code=CLIENT_GONE)
+        except WsesimError as error:
+            values |= {"message": str(error), "problems": beside(str(error), GOAL_FIELDS)}
+            status = status_of(error)
+        values |= {"state": state, "query": state.query(), "address": f"/plan?{query}".rstrip("?")}
+        return self._shown("plan", request, values | {"controls": goal_controls(state)}, status)
+
+    def _shown(self, name: str, request: Request, values: dict[str, Any], status: int) -> Response:
+        """A whole page, or what the form puts in the place of the last answer."""
+        is_part = "hx-request" in request.headers
+        headers = {"vary": "hx-request"}
+        if is_part:
+            headers["hx-replace-url"] = values["address"]
+        if status == 503:
+            headers["retry-after"] = str(limits.RETRY_S)
+        template = f"{name}_answer.html" if is_part else f"{name}_page.html"
+        shared = {"version": __version__, "digests": _digests(), "is_part": is_part, "limits": limits}
+        return HTMLResponse(render(template, **shared, **values), status, headers)
+
+    async def run_file(self, request: Request) -> Response:
+        """The run file."""
+        return await self._file(request, work.run_file, RunState, RUN_FILE, "application/toml")
+
+    async def gpu_file(self, request: Request) -> Response:
+        """The run file of the GPUs."""
+        return await self._file(request, work.gpu_file, RunState, GPU_FILE, "application/toml")
+
+    async def goal_file(self, request: Request) -> Response:
+        """The goal file."""
+        return await self._file(request, work.goal_file, GoalState, GOAL_FILE, "application/toml")
+
+    async def _file(
+        self, request: Request, job: Any, kind: type[RunState] | type[GoalState], name: str, media_type: str
+    ) -> Response:
+        made = await self._made(request, job, kind)
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(made, media_type=media_type, headers=headers)
+
+    async def _made(self, request: Request, job: Any, kind: type[RunState] | type[GoalState]) -> Any:
+        return await self.service.make(job, kind.of(request.query_params.multi_items()))
+
+    async def api_run(self, request: Request) -> Response:
+        """JSON of the run."""
+        return JSONResponse(await self._made(request, work.run_json, RunState))
+
+    async def api_gpus(self, request: Request) -> Response:
+        """JSON of the same job on GPUs."""
+        return JSONResponse(await self._made(request, work.gpu_json, RunState))
+
+    async def api_plan(self, request: Request) -> Response:
+        """JSON of the plan."""
+        return JSONResponse(await self._made(request, work.plan_json, GoalState))
+
+    async def health(self, _: Request) -> Response:
+        """Whether the page answers, and how many wait."""
+        waiting = self.service.quick.num_waiting + self.service.slow.num_waiting
+        return JSONResponse({"status": "ok", "version": __version__, "waiting": waiting})
+
+
+async def _while_somebody_waits(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:
+    """The outcome of some work; None, and the work is given up, where the browser has gone."""
+    task = asyncio.ensure_future(answer)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=LOOK_S)
+            if not task.done() and await request.is_disconnected():
+                return None
+        return task.result()
+    finally:
+        task.cancel()
+
+
+def _wsesim_error(request: Request, error: WsesimError) -> Response:
+    """Of files and JSON: the message as it is."""
+    status = status_of(error)
+    headers = {"retry-after": str(limits.RETRY_S)} if status == 503 else None
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": str(error)}, status, headers)
+    return PlainTextResponse(str(error), status, headers)
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return HTMLResponse(render("no_page.html", message=error.detail, digests=_digests()), error.status_code)
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    """An error of the simulator: what happened, but no trace of it."""
+    text = f"this is an error of wsesim itself ({error}); please report it with the address of the page"
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": text}, 500)
+    return HTMLResponse(render("broken.html", message=text), 500)
+
+
+@cache
+def _digests() -> dict[str, str]:
+    """Addresses that change with the content of what they name."""
+    texts = {"style": _look(), "page": (STATIC / "page.js").read_text(encoding="utf-8")}
+    found = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
+    return found | {"pictures": __version__}
+
+
+@cache
+def _look() -> str:
+    return style() + (STATIC / "page.css").read_text(encoding="utf-8")
+
+
+async def _style(_: Request) -> Response:
+    return Response(_look(), media_type="text/css", headers=FOR_EVER)
+
+
+async def _pictures(_: Request) -> Response:
+    text = await asyncio.to_thread(charts.javascript)
+    return Response(text, media_type="text/javascript", headers=FOR_EVER)

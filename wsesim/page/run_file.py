@@ -1,0 +1,180 @@
+"""State -> the table of a run file, which the page simulates, shows problems of, and lets one take away.
+
+A form must not read files: every name in it has to be one of the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from wsesim.config import catalogue
+from wsesim.config.layering import NAMED, Table, leaves, merge
+from wsesim.config.loader import GPURun, Run, any_from_table, parse_setting
+from wsesim.config.provenance import unwrap
+from wsesim.errors import ConfigError
+from wsesim.page.limits import check_settings
+from wsesim.page.state import NO_GPUS, OF_ALL, RunState
+
+RUN_FILE, GPU_FILE = "run.toml", "gpus.toml"
+"""Names of the files that are taken away; messages name them, as `wsesim run` does."""
+FIELDS = {
+    "model.name": "model",
+    "cluster.name": "cluster",
+    "cluster.num_systems": "systems",
+    "training.global_batch_size": "batch",
+    "training.sequence_length": "sequence_length",
+    "training.tokens": "tokens",
+    "training.precision": "precision",
+    "training.weight_sparsity": "weight_sparsity",
+}
+"""Keys of a run file that have a control of their own, and its name."""
+GPU_FIELDS = FIELDS | {"cluster.name": "gpus", "cluster.num_gpus": "num_gpus"}
+ONLY_ON_WAFERS = ("weight_sparsity", "activations", "micro_batch_size")
+"""Keys of ``[training]`` that the same job on GPUs does without."""
+
+
+def run_of(state: RunState) -> Run:
+    """The wafer-scale run of a state.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        As `wsesim.load_any` of the file.
+    """
+    run = any_from_table(wafer_table(state), place=RUN_FILE)
+    if isinstance(run, GPURun):
+        raise ConfigError(
+            f"{RUN_FILE}: cluster.name is {state.cluster!r}, a GPU cluster, where a wafer-scale one is needed; "
+            "name one of those, for example cs2"
+        )
+    return run
+
+
+def gpu_run_of(state: RunState) -> GPURun:
+    """The same job on the GPUs that it is compared with.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        As `wsesim.load_any` of the file.
+    """
+    run = any_from_table(gpu_table(state), place=GPU_FILE)
+    if isinstance(run, Run):
+        raise ConfigError(
+            f"{GPU_FILE}: cluster.name is {state.gpus!r}, a wafer-scale cluster, where one of GPUs is needed; "
+            "name one of those, for example dgx_h100"
+        )
+    return run
+
+
+def wafer_table(state: RunState) -> Table:
+    """The run file of a state; the controls' keys, then every other one."""
+    others = _others(state)
+    if "parallelism" in others and state.gpus != NO_GPUS:
+        others.pop("parallelism")  # of the comparison's GPUs
+    batch, systems = _value("batch", state.batch), _value("systems", state.systems)
+    table = {
+        "model": {"name": state.model},
+        "training": _training(state) | {"global_batch_size": _global_batch(batch, systems, state.batch_of)},
+        "cluster": {"name": state.cluster, "num_systems": systems},
+    }
+    return _checked(merge(table, others), RUN_FILE)
+
+
+def gpu_table(state: RunState) -> Table:
+    """The run file of the GPUs: the same model, tokens and batch."""
+    others = _others(state)
+    training: Table = merge(_training(state), others.get("training", {}))
+    kept = {key: value for key, value in training.items() if key not in ONLY_ON_WAFERS}
+    if kept["precision"] == "cbfloat16":
+        kept["precision"] = "bfloat16"
+    batch, systems, gpus = (
+        _value(key, text)
+        for key, text in (("batch", state.batch), ("systems", state.systems), ("num_gpus", state.num_gpus))
+    )
+    wanted = batch if state.batch_of == OF_ALL else _global_batch(batch, systems, state.batch_of)
+    table = {
+        "model": {"name": state.model},
+        "training": kept | {"global_batch_size": _spread_evenly(wanted, gpus)},
+        "cluster": {"name": state.gpus, "num_gpus": gpus},
+    }
+    shared = {key: value for key, value in others.items() if key in ("model", "parallelism", "job")}
+    return _checked(merge(table, shared), GPU_FILE)
+
+
+def _training(state: RunState) -> Table:
+    keys = [key for key in FIELDS if key.startswith("training.") and key != "training.global_batch_size"]
+    return {key.removeprefix("training."): _value(key, getattr(state, FIELDS[key])) for key in keys}
+
+
+def _value(key: str, text: str) -> Any:
+    """What a control holds, read as `--set` reads it."""
+    return parse_setting(f"{key}={text}")[1]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _global_batch(batch: Any, systems: Any, batch_of: str) -> Any:
+    """Sequences of all systems: so many for each, or the number next to the wanted one that divides among them."""
+    if not (_is_count(batch) and _is_count(systems)):
+        return batch  # the reader says what is wrong with it
+    return _spread_evenly(batch, systems) if batch_of == OF_ALL else batch * systems
+
+
+def _spread_evenly(batch: Any, devices: Any) -> Any:
+    """The multiple of a number of devices that is nearest to a batch; a batch of fewer stays as it is."""
+    if not (_is_count(batch) and _is_count(devices)) or devices > batch:
+        return batch
+    return max(1, round(batch / devices)) * devices
+
+
+def _others(state: RunState) -> Table:
+    """The lines of other keys as one table; names come first, so that overrides of what they name stay."""
+    lines = state.settings.splitlines()
+    check_settings(lines)
+    parsed = [parse_setting(line) for line in lines]
+    table: Table = {}
+    for parts, value in sorted(parsed, key=lambda setting: len(setting[0])):
+        inner: Any = value
+        for part in reversed(parts):
+            inner = {part: inner}
+        table = merge(table, inner)
+    taken = sorted(leaves(table) & GPU_FIELDS.keys())
+    if taken:
+        raise ConfigError(f"other keys: {taken[0]} has a control of its own; set it there, and drop it here")
+    return table
+
+
+def _checked(table: Table, place: str) -> Table:
+    """The table, if it names nothing but entries of the catalogue; nothing is read to find out."""
+    plain, _ = unwrap(table, place)  # a name may stand in a table with its source
+    for parent, key, value in _names(plain):
+        kind = _kind(parent, key)
+        where = f"{place}: {'.'.join((*parent, key))}"
+        if kind is None or not isinstance(value, str):
+            raise ConfigError(
+                f"{where} would read a file, which this page does not; write a run file, and use `wsesim run`"
+            )
+        catalogue.find(kind, value, where)
+    return table
+
+
+def _kind(parent: tuple[str, ...], key: str) -> str | None:
+    """Of what kind a named entry has to be; None where a key could name files only."""
+    if key == "name":
+        return f"{parent[-1]}s"
+    if key == "extends":
+        return NAMED.get(parent[-1]) if parent else None
+    return NAMED.get(key)
+
+
+def _names(table: Table, parent: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+    """Keys whose value names something to be read, wherever they stand: the tables they stand in, the key, the value."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _names(value, (*parent, key))
+        elif key in ("extends", "path") or key in NAMED or (key == "name" and parent in (("model",), ("cluster",))):
+            yield parent, key, value

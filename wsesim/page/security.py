@@ -1,0 +1,69 @@
+"""What every answer says to browsers, and which requests are not answered at all."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wsesim.page.limits import LONGEST_QUERY
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # Vega writes the style of its pictures and tooltips
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Guard:
+    """Adds headers; refuses other methods than GET and HEAD, long addresses, and what other sites ask for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        refused = _refused(scope)
+        await (refused or self.app)(scope, receive, send_with_headers)
+
+
+def _refused(scope: Scope) -> PlainTextResponse | None:
+    headers = Headers(scope=scope)
+    if scope["method"] not in ("GET", "HEAD"):
+        return PlainTextResponse("this page only answers GET", 405, {"allow": "GET, HEAD"})
+    size = len(scope["query_string"])
+    if size > LONGEST_QUERY:
+        return PlainTextResponse(
+            f"the address has {size:,} characters after its question mark, more than {LONGEST_QUERY:,}; drop some of the "
+            "other keys, or write a run file and run it with `wsesim run`",
+            414,
+        )
+    if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        return PlainTextResponse("other sites may link to this page, but not ask it", 403)
+    return None

@@ -1,0 +1,134 @@
+"""Answers of the page: remembered, or made in a worker process within its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsesim.comparison import Entry
+from wsesim.errors import InputError, WsesimError
+from wsesim.page import limits, work
+from wsesim.page.cache import Answers
+from wsesim.page.problems import OTHER_KEYS, beside
+from wsesim.page.run_file import FIELDS, GPU_FIELDS
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, changed
+from wsesim.page.work import Main
+from wsesim.page.workers import TooBusy, Workers
+
+HURRY_S = 0.1
+"""A comparison that comes later than the answer by more than this is asked for again. [s]"""
+
+LINGER_S = 0.5
+"""It is gone on with for so long until somebody does. [s]"""
+
+
+def status_of(error: WsesimError) -> int:
+    """HTTP status of an error: try again, wrong input, or the answer is no."""
+    if isinstance(error, TooBusy):
+        return 503
+    return 400 if isinstance(error, InputError) else 422
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparison with GPUs.
+
+    Attributes
+    ----------
+    html
+        Empty where none is wanted, or where it is not there yet.
+    is_coming
+        It is being worked on.
+    message
+        Why there is none.
+    problems
+        The message by control.
+    """
+
+    html: str = ""
+    is_coming: bool = False
+    message: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+class Service:
+    """What answers runs and goals.
+
+    Parameters
+    ----------
+    num_workers
+        Processes that answer runs; as many again do what takes longer. [-]
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self.quick, self.slow = Workers(num_workers), Workers(num_workers)
+        self.answers = Answers()
+
+    async def start(self) -> None:
+        """Start a process of each kind before it is needed."""
+        await asyncio.gather(*(pool.run(limits.RUN_S, work.ready) for pool in (self.quick, self.slow)))
+
+    def stop(self) -> None:
+        """End all processes, whatever they do."""
+        self.quick.stop()
+        self.slow.stop()
+
+    async def main(self, state: RunState) -> Main:
+        """The answer of the wafer-scale run, for which the GPUs make no difference."""
+        usual = RunState()
+        own = state if state.gpus == NO_GPUS else changed(state, {"gpus": usual.gpus, "num_gpus": usual.num_gpus})
+        found: Main = await self.answers.get(("run", own), lambda: self.quick.run(limits.RUN_S, work.main, own))
+        return found
+
+    async def gpus(self, state: RunState) -> Entry:
+        """The same job on GPUs, for which the number of systems makes no difference where the batch is one of all."""
+        own = changed(state, {"cluster": "", "systems": ""}) if state.batch_of == OF_ALL else state
+        found: Entry = await self.answers.get(("gpus", own), lambda: self.slow.run(limits.GPU_S, work.gpus, own))
+        return found
+
+    async def answered(self, state: RunState, *, is_patient: bool) -> tuple[Main, Compared]:
+        """The answer of the wafer-scale run, and the comparison, which are worked on at the same time."""
+        both = asyncio.ensure_future(self.compared(state, is_patient=is_patient))
+        try:
+            return await self.main(state), await both
+        finally:
+            both.cancel()
+
+    async def compared(self, state: RunState, *, is_patient: bool) -> Compared:
+        """Both side by side; where nobody waits for it, only if it is there soon after the answer of the run."""
+        if state.gpus == NO_GPUS:
+            return Compared()
+        coming = asyncio.ensure_future(self.gpus(state))
+        try:
+            main = await self.main(state)
+            await asyncio.wait({coming}, timeout=None if is_patient else HURRY_S)
+            if not coming.done():
+                asyncio.get_running_loop().call_later(LINGER_S, coming.cancel)
+                return Compared(is_coming=True)
+            others = coming.result()
+            html = await self.answers.get(
+                ("compared", state), lambda: self.quick.run(limits.RUN_S, work.comparison, main.entry, others)
+            )
+            return Compared(html)
+        except WsesimError as error:
+            coming.cancel()
+            return Compared(message=str(error), problems=beside(str(error), GPU_FIELDS, OTHER_KEYS))
+        except asyncio.CancelledError:
+            coming.cancel()
+            raise
+
+    async def plan(self, state: GoalState) -> str:
+        """What meets a goal."""
+        found: str = await self.answers.get(("plan", state), lambda: self.slow.run(limits.PLAN_S, work.plan, state))
+        return found
+
+    async def make(self, job: Any, *arguments: Any) -> Any:
+        """A file, a picture or JSON, which is not remembered."""
+        return await self.slow.run(limits.FILE_S, job, *arguments)
+
+
+def problems_of(error: WsesimError) -> dict[str, str]:
+    """The message of a refused run by control."""
+    return beside(str(error), FIELDS, OTHER_KEYS)

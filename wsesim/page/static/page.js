@@ -1,0 +1,92 @@
+// What HTML and htmx cannot say: the slider beside the number, pictures of an answer that came later, elapsed time.
+"use strict";
+
+const field = (id) => document.getElementById(id);
+
+function setLimit(most) {
+  if (!most || !field("slider")) return;
+  field("slider").max = most;
+  field("systems").max = most;
+  field("most").textContent = Number(most).toLocaleString("en");
+}
+
+function pairSlider() {
+  const slider = field("slider");
+  const number = field("systems");
+  if (!slider) return;
+  slider.hidden = false;
+  slider.addEventListener("input", () => {
+    number.value = slider.value;
+  });
+  number.addEventListener("input", () => {
+    slider.value = number.value || 1;
+  });
+}
+
+function mark() {
+  document.querySelectorAll("[aria-describedby^=problem-]").forEach((control) => {
+    const problem = field(control.getAttribute("aria-describedby"));
+    if (problem && problem.textContent.trim()) control.setAttribute("aria-invalid", "true");
+    else control.removeAttribute("aria-invalid");
+  });
+}
+
+function settle() {
+  const result = document.querySelector("#answer .result");
+  if (result) setLimit(result.dataset.most);
+  mark();
+  if (window.wsesimPictures) window.wsesimPictures.draw(document);
+}
+
+// Folded parts stay open when the answer changes.
+const open = new Set();
+
+function rememberOpen(event) {
+  const name = event.target.dataset && event.target.dataset.fold;
+  if (name) event.target.open ? open.add(name) : open.delete(name);
+}
+
+function openAgain() {
+  document.querySelectorAll("details[data-fold]").forEach((one) => {
+    if (open.has(one.dataset.fold)) one.open = true;
+  });
+}
+
+let started = 0;
+let ticking = 0;
+
+function tick() {
+  const place = field("elapsed");
+  if (place) place.textContent = `${Math.round((Date.now() - started) / 1000)} s`;
+}
+
+function begin() {
+  if (!field("elapsed")) return;
+  started = Date.now();
+  tick();
+  clearInterval(ticking);
+  ticking = setInterval(tick, 1000);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.documentElement.classList.add("js");
+  pairSlider();
+  settle();
+  field("pictures").addEventListener("load", settle); // they take longer than all else
+  document.addEventListener("toggle", rememberOpen, true);
+  document.body.addEventListener("htmx:beforeRequest", begin);
+  document.body.addEventListener("htmx:afterRequest", () => clearInterval(ticking));
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    const late = field("comparison");
+    if (event.detail.target.id === "answer" && late) htmx.trigger(late, "htmx:abort");
+  });
+  document.body.addEventListener("htmx:afterSettle", () => {
+    openAgain();
+    settle();
+  });
+  document.body.addEventListener("htmx:sendError", () => {
+    const answer = field("answer");
+    answer.classList.add("lost");
+    field("said").textContent = "The server does not answer; is `wsesim serve` still running?";
+  });
+});

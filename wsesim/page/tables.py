@@ -1,0 +1,149 @@
+"""Comparisons and plans as tables that templates show; the words are those of the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wsesim.comparison import Entry, notes
+from wsesim.config.loader import Run
+from wsesim.page.state import OF_ALL, GoalState, RunState
+from wsesim.planning.goals import Answer, Option, next_better, what_binds, what_would_have_to_give
+from wsesim.report import compare, goals
+from wsesim.report.html.content import Cell, DataTable, Link
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes
+    ----------
+    legend
+        What the marks in the table mean.
+    """
+
+    table: DataTable
+    legend: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compared(entries: Sequence[Entry]) -> Comparison:
+    """Runs as columns, and what the others are against the first."""
+    first, *others = entries
+    rows = []
+    for _, keys in compare.TOPICS:
+        for key in keys:
+            ratios = [compare.ratio_cell(one, first, key) if key in compare.WORDS else "" for one in others]
+            rows.append((compare.label(key), *(compare.cell(one, key) for one in entries), *ratios))
+    names = [one.result.run.cluster.name for one in entries]
+    columns = ("", *names, *(f"{name} against {names[0]}" for name in names[1:]))
+    legend = tuple(text.plain for text in compare.legend(entries))
+    return Comparison(DataTable("The same job on both", columns, tuple(rows)), legend, tuple(notes(entries)))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What meets a goal, or what would have to give.
+
+    Attributes
+    ----------
+    head
+        The answer in a sentence.
+    choices
+        The fastest, the cheapest, and the smallest of each cluster.
+    front
+        What nothing beats in time, cost and energy.
+    said
+        What binds, and what the next better choice is.
+    """
+
+    is_met: bool
+    head: str
+    choices: DataTable
+    front: DataTable
+    said: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def planned(result: Answer, state: GoalState) -> Planned:
+    """A plan's answer; wafer-scale choices lead to their run."""
+    recipe = goals.RECIPE if result.goal.target_loss is not None else ()
+    named = [
+        ("fastest", result.fastest),
+        ("cheapest", result.cheapest),
+        *(("smallest", one) for one in result.smallest),
+    ]
+    rows = [(words, *_row(one, state)) for words, one in named if one is not None]
+    front = [_row(one, state) for one in goals.spread(result.front)]
+    numbers = frozenset(range(2, 2 + len(goals.COLUMNS) - 1 + len(recipe)))
+    refused = tuple(f"{name}: cannot run at all: {why}" for name, why in result.refused.items())
+    caption = f"{result.goal.name}, {goals.limits_text(result.goal)}"
+    return Planned(
+        is_met=result.is_met,
+        head=_head(result),
+        choices=DataTable(caption, ("", *goals.COLUMNS, *recipe), tuple(rows), numbers),
+        front=DataTable(
+            f"None better in time, cost and energy: {len(front)} of {len(result.front)}",
+            (*goals.COLUMNS, *recipe),
+            tuple(front),
+            frozenset(number - 1 for number in numbers),
+        ),
+        said=tuple(_said(result)),
+        refused=refused,
+    )
+
+
+def _row(option: Option, state: GoalState) -> tuple[Cell, ...]:
+    where, *rest = goals.cells(option)
+    address = _address(option, state)
+    return (Link(where, address) if address else where, *rest, *goals.recipe_cells(option))
+
+
+def _address(option: Option, state: GoalState) -> str:
+    """The page of a choice; of wafer-scale systems, with a model that has a name."""
+    run = option.run
+    if not isinstance(run, Run) or option.recipe is not None:
+        return ""
+    chosen = RunState(
+        model=state.model,
+        cluster=next((name for name in state.candidates if _is_of(name, run)), ""),
+        systems=str(run.cluster.num_systems),
+        batch=str(run.training.global_batch_size),
+        batch_of=OF_ALL,
+        sequence_length=state.sequence_length,
+        tokens=state.tokens,
+    )
+    return f"/?{chosen.query()}"
+
+
+def _is_of(name: str, run: Run) -> bool:
+    from wsesim.page.clusters import clusters
+
+    return clusters()[name].title == run.cluster.name
+
+
+def _head(result: Answer) -> str:
+    if result.fastest is None:
+        nearest = min(result.options, key=lambda one: max(one.fails.values(), default=0.0), default=None)
+        if nearest is None:
+            return "Nothing that may be used can run it at all."
+        missed = ", ".join(f"{name} by {share:.1%}" for name, share in nearest.fails.items())
+        return f"Nothing that may be used meets it. The nearest is {goals.cells(nearest)[0]}, which misses {missed}."
+    best = result.cheapest or result.fastest
+    words = "cheapest" if result.cheapest else "fastest"
+    where, time, cost, *_ = goals.cells(best)
+    return f"It can be met. The {words} is {where}: {time}, {cost}."
+
+
+def _said(result: Answer) -> list[str]:
+    if not result.is_met:
+        return [f"would do: a {text}" for text in what_would_have_to_give(result)]
+    found = [
+        f"{one.cluster}: {one.num_devices} is the least, {reason}"
+        for one in result.smallest
+        if (reason := what_binds(result, one))
+    ]
+    if result.cheapest is not None and (better := next_better(result, result.cheapest)):
+        found.append(f"next better than the cheapest: {better}")
+    return found

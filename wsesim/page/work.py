@@ -1,0 +1,163 @@
+"""What the page's worker processes do: a state comes in, HTML, JSON or a file goes out.
+
+Arguments and answers are plain data that travel between processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from wsesim.comparison import Entry, entry
+from wsesim.gpu_results import GPUResult, simulate_gpu_run
+from wsesim.page.clusters import clusters
+from wsesim.page.goal import GOAL_FILE, goal_of, goal_table
+from wsesim.page.limits import check_work
+from wsesim.page.run_file import gpu_run_of, gpu_table, run_of, wafer_table
+from wsesim.page.state import OF_ALL, GoalState, RunState
+from wsesim.page.tables import compared, planned
+from wsesim.planning import goals
+from wsesim.report.charts import scaling as scaling_chart
+from wsesim.report.goals import as_dict
+from wsesim.report.html import answer, sections
+from wsesim.report.html.content import Figure, Section
+from wsesim.report.html.environment import environment
+from wsesim.report.html.figures import curve_table
+from wsesim.report.json import result_dict
+from wsesim.results import Result, simulate
+from wsesim.scaling import scaling
+
+TEMPLATES = Path(__file__).with_name("templates")
+RESULTS_KEPT = 8
+"""Results that a process remembers. [-]"""
+LEADS = {
+    "weak": "Each system keeps its batch, as the controls say; counted over all systems, the batch would stay.",
+    "strong": "The batch of all systems stays, as the controls say; counted per system, it would grow with their number.",
+}
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of the page, with the macros of reports."""
+    return environment(TEMPLATES).get_template(template).render(values)
+
+
+@dataclass(frozen=True)
+class Main:
+    """What a wafer-scale run's answer consists of.
+
+    Attributes
+    ----------
+    html, folded
+        The answer from its figures on, which stands above the comparison, and what stands below it.
+    said
+        The answer in a sentence, for those who hear the page.
+    most
+        Systems that the fabric takes. [-]
+    entry
+        For the comparison.
+    """
+
+    html: str
+    folded: str
+    said: str
+    most: int
+    entry: Entry
+
+
+def ready() -> bool:
+    """Read what every answer needs."""
+    clusters()
+    return True
+
+
+@lru_cache(maxsize=RESULTS_KEPT)
+def _result(state: RunState) -> Result:
+    run = run_of(state)
+    check_work(run)
+    return simulate(run, engine="recurrence")
+
+
+def main(state: RunState) -> Main:
+    """Simulate a run by the fast engine."""
+    result = _result(state)
+    top = answer.answer(result)
+    html = render("run.html", answer=top, open_parts=[sections.breakdown([result]), _scaling(result, state)])
+    folded = [part([result]) for part in (sections.totals, sections.utilization, sections.memory, sections.assumptions)]
+    said = f"{result.num_devices} x {result.device}: " + ", ".join(
+        f"{tile.name} {tile.value}" for tile in top.tiles[:3]
+    )
+    return Main(html, render("folded.html", sections=folded), said, result.run.cluster.max_systems, entry(result))
+
+
+def _scaling(result: Result, state: RunState) -> Section:
+    """The curve along which the controls move: weak where the batch is one of each system, else strong."""
+    found = scaling(result, kinds=("strong" if state.batch_of == OF_ALL else "weak",))
+    tables = tuple(curve_table(found, curve) for curve in found.curves if curve.points)
+    title = f"Throughput over the number of systems, from 1 to the {found.most:,} of the fabric"
+    return Section(
+        name="scaling",
+        title="Scaling",
+        lead=LEADS[found.curves[0].kind],
+        figures=(Figure("scaling", title, scaling_chart.chart(found), tables),),
+        notes=found.notes,
+    )
+
+
+def gpus(state: RunState) -> Entry:
+    """Simulate the same job on GPUs, with the best plan."""
+    result = _gpu_result(state)
+    spans_are_many = replace(result.simulation, trace=())
+    return entry(replace(result, simulation=spans_are_many))
+
+
+def _gpu_result(state: RunState) -> GPUResult:
+    run = gpu_run_of(state)
+    check_work(run)
+    return simulate_gpu_run(run)
+
+
+def comparison(wafers: Entry, others: Entry) -> str:
+    """Both side by side."""
+    return render("comparison.html", comparison=compared([wafers, others]))
+
+
+def plan(state: GoalState) -> str:
+    """What meets a goal."""
+    return render("planned.html", planned=planned(goals.answer(goal_of(state), GOAL_FILE), state))
+
+
+def run_json(state: RunState) -> dict[str, Any]:
+    """The contract of ``wsesim run --json``."""
+    return result_dict(_result(state))
+
+
+def gpu_json(state: RunState) -> dict[str, Any]:
+    """The same of the GPUs."""
+    return result_dict(_gpu_result(state))
+
+
+def plan_json(state: GoalState) -> dict[str, Any]:
+    """The JSON of ``wsesim plan --json``."""
+    return as_dict(goals.answer(goal_of(state), GOAL_FILE))
+
+
+def run_file(state: RunState) -> str:
+    """The run as a file that ``wsesim run`` takes."""
+    run_of(state)
+    return tomli_w.dumps(wafer_table(state))
+
+
+def gpu_file(state: RunState) -> str:
+    """The run on GPUs as a file that ``wsesim run`` takes."""
+    gpu_run_of(state)
+    return tomli_w.dumps(gpu_table(state))
+
+
+def goal_file(state: GoalState) -> str:
+    """The goal as a file that ``wsesim plan`` takes."""
+    goal_of(state)
+    return tomli_w.dumps(goal_table(state))

@@ -1,0 +1,195 @@
+"""A few processes that do the work, each of which can be stopped without the others noticing.
+
+`concurrent.futures.ProcessPoolExecutor` breaks as a whole when one of its processes is stopped; here a job that
+takes too long, or too much memory, costs one process, which is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any
+
+from wsesim.errors import WsesimError
+from wsesim.page.limits import LONGEST_WAIT_S, MOST_MEMORY_BYTES, MOST_WAITING
+
+GRACE_S = 5.0
+"""A process whose parent is gone ends itself so long after its job's time is up. [s]"""
+START_S = 30.0
+"""A process that has not started by then never will. [s]"""
+
+Job = Callable[..., Any]
+
+
+class TooBusy(WsesimError):
+    """All workers work, and enough requests wait."""
+
+
+class TookTooLong(WsesimError):
+    """A job was stopped."""
+
+
+class WorkerDied(WsesimError):
+    """A process ended in the middle of a job: it ran out of memory."""
+
+
+def _limit_memory() -> None:
+    """Let a job fail before the machine does, where the system can."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+
+
+def _work(pipe: Connection) -> None:
+    """Do one job after the other, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
+    _limit_memory()
+    pipe.send(None)
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            job, arguments, limit_s = pipe.recv()
+            if hasattr(signal, "setitimer"):
+                signal.setitimer(signal.ITIMER_REAL, limit_s + GRACE_S)
+            pipe.send(_outcome(job, arguments))
+            if hasattr(signal, "setitimer"):
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _outcome(job: Job, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    """What a job returns, or the error that it raises."""
+    try:
+        return True, job(*arguments)
+    except MemoryError:
+        return False, WorkerDied(_memory_words())
+    except Exception as error:
+        return False, error if isinstance(error, WsesimError) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _memory_words() -> str:
+    return (
+        f"this needs more than the {MOST_MEMORY_BYTES // 2**30} GiB of memory that one answer may take; "
+        "make the model, the cluster or the number of chunks smaller"
+    )
+
+
+class Worker:
+    """One process and the pipe to it; it is started when it is first needed."""
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self.process: Any = None
+        self.pipe: Connection | None = None
+
+    def start(self) -> None:
+        """Begin to start; the first job waits for the end of it."""
+        ours, theirs = self.context.Pipe()
+        self.process = self.context.Process(target=_work, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.pipe = ours
+        if not ours.poll(START_S):
+            self.stop()
+            raise WorkerDied("a worker process does not start; is the machine out of memory or processes?")
+        ours.recv()
+
+    def call(self, job: Job, arguments: tuple[Any, ...], limit_s: float) -> Any:
+        """Do a job in the process; replace the process if it takes too long."""
+        if self.pipe is None or not self.process.is_alive():
+            self.start()
+        assert self.pipe is not None
+        try:
+            self.pipe.send((job, arguments, limit_s))
+            if not self.pipe.poll(limit_s):
+                self.stop()
+                raise TookTooLong(
+                    f"not done within {limit_s:g} s, the most that this page spends on one answer; make the model, the "
+                    "cluster or the number of choices smaller, or run it with `wsesim` on the command line"
+                )
+            is_done, found = self.pipe.recv()
+        except (EOFError, OSError):
+            self.stop()
+            raise WorkerDied(_memory_words()) from None
+        if is_done:
+            return found
+        raise found
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
+
+
+class Workers:
+    """Workers, and the line of those who wait for one.
+
+    Parameters
+    ----------
+    number
+        Processes. [-]
+    most_waiting
+        Jobs that may wait; one more is turned away. [-]
+    """
+
+    def __init__(self, number: int, most_waiting: int = MOST_WAITING) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if "forkserver" in methods:
+            context.set_forkserver_preload(["wsesim.page.work"])
+        self._all = [Worker(context) for _ in range(number)]
+        self._idle = list(self._all)
+        self._turns = asyncio.Semaphore(number)
+        self._threads = ThreadPoolExecutor(number, thread_name_prefix="worker")
+        self._most_waiting, self._waiting = most_waiting, 0
+        self.is_stopped = False
+
+    @property
+    def num_waiting(self) -> int:
+        """Jobs that wait for a worker. [-]"""
+        return self._waiting
+
+    async def run(self, limit_s: float, job: Job, *arguments: Any) -> Any:
+        """Do a job in one of the processes, when it is its turn.
+
+        Raises
+        ------
+        TooBusy, TookTooLong, WorkerDied
+            The job was not done.
+        Exception
+            What it raised.
+        """
+        if self._waiting >= self._most_waiting or self.is_stopped:
+            raise TooBusy(f"{self._waiting} requests wait already; try again in a moment")
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._turns.acquire(), LONGEST_WAIT_S)
+        except TimeoutError:
+            raise TooBusy(f"no worker was free within {LONGEST_WAIT_S:g} s; try again in a moment") from None
+        finally:
+            self._waiting -= 1
+        worker = self._idle.pop()
+        call = asyncio.get_running_loop().run_in_executor(self._threads, worker.call, job, arguments, limit_s)
+        call.add_done_callback(lambda done: self._free(worker, done))  # also where nobody waits for it any longer
+        return await asyncio.shield(call)
+
+    def _free(self, worker: Worker, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled():
+            done.exception()  # asyncio complains of errors that nobody looked at
+        self._idle.append(worker)
+        self._turns.release()
+
+    def stop(self) -> None:
+        """End all processes at once."""
+        self.is_stopped = True
+        for worker in self._all:
+            worker.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
