@@ -19,6 +19,7 @@ from wsesim.commands.ledger import ledger_app
 from wsesim.commands.lifetime import lifetime
 from wsesim.commands.plan import plan
 from wsesim.commands.portfolio import portfolio
+from wsesim.commands.report import report
 from wsesim.commands.run import run
 from wsesim.commands.schema import schema
 from wsesim.commands.serve import serve
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "compare": compare,
     "trace": trace,
+    "report": report,
     "validate": validate,
     "calibrate": calibrate,
     "explain": explain,

@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Study], Section]] = {
     "memory": figures.memory,
     "scaling": figures.scaling,
     "totals": figures.totals,
+    "validation": figures.validation,
     "assumptions": lambda study: sections.assumptions(study.results),
     "notes": lambda study: sections.notes(study.results),
 }

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wsesim.report.charts import breakdown, scaling
+from wsesim.errors import InputError
+from wsesim.report.charts import breakdown, memory, scaling, totals, utilization, validation
 from wsesim.report.charts.render import Picture
 from wsesim.report.study import Study
 
 PICTURES: dict[str, Callable[[Study], Picture]] = {
     "breakdown": lambda study: breakdown.chart(study.results),
-    "scaling": lambda study: scaling.chart(study.scalings[0]),
+    "scaling": lambda study: scaling.chart(_only(study).scalings[0]),
+    "efficiency": lambda study: scaling.efficiency(_only(study).scalings[0]),
+    "memory": lambda study: memory.chart(study.results),
+    "utilization": lambda study: utilization.chart(study.results),
+    "totals": lambda study: totals.chart(study.results),
+    "validation": lambda study: validation.chart(study.near),
 }
 """By name; the first is the default."""
 
@@ -18,3 +24,10 @@ PICTURES: dict[str, Callable[[Study], Picture]] = {
 def picture_of(study: Study, name: str = "") -> Picture:
     """A picture by its name."""
     return PICTURES[name or next(iter(PICTURES))](study)
+
+
+def _only(study: Study) -> Study:
+    """For pictures of one run."""
+    if len(study.results) > 1:
+        raise InputError(f"this picture is of one run, and {len(study.results)} are named; name one of them")
+    return study

@@ -14,6 +14,7 @@ from wsesim.scaling import Scaling, scaling
 if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
     from wsesim.timeline import Timeline
+    from wsesim.validation.near import Comparison
 
 SMALLEST_MODEL = "cerebras-gpt-111m"
 NO_GPUS = "none"
@@ -49,6 +50,14 @@ class Study:
         """Each result from one device to as many as its fabric takes."""
         return tuple(scaling(one, self._gpus_beside(one)) for one in self.results)
 
+    @cached_property
+    def near(self) -> tuple[Comparison, ...]:
+        """Published measurements nearest to any of the results, each once."""
+        from wsesim.validation.near import near
+
+        found = {(one.set, one.id): one for result in reversed(self.results) for one in near(result.run)}
+        return tuple(sorted(found.values(), key=lambda one: one.doublings))
+
     def _gpus_beside(self, result: Result | GPUResult) -> GPURun | None:
         """GPUs on which the scaling of a wafer-scale run is shown, too: those of another result, or of the named cluster."""
         if not isinstance(result, Result) or self.gpu_cluster == NO_GPUS:
@@ -75,5 +84,7 @@ def gpu_run(name: str) -> GPURun:
     }
     run = any_from_table(table, place="--gpu-cluster")
     if isinstance(run, Run):
-        raise ConfigError(f"--gpu-cluster {name}: is wafer-scale, where one of GPUs is needed; name for example dgx_h100")
+        raise ConfigError(
+            f"--gpu-cluster {name}: is wafer-scale, where one of GPUs is needed; name for example dgx_h100"
+        )
     return run

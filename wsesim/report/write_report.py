@@ -10,6 +10,7 @@ from pathlib import Path
 
 from wsesim.config.loader import load_any
 from wsesim.errors import InputError, did_you_mean
+from wsesim.report.charts.render import drawn
 from wsesim.report.files import check_out, whole
 from wsesim.report.progress import bar
 
@@ -75,7 +76,7 @@ def of(wanted: Wanted) -> None:
     """
     check(wanted)
     with _telling() as tell:
-        made = _of_runs(wanted, tell) if wanted.runs else _of_sweep(wanted, tell)
+        made = _of_runs(wanted, tell) if wanted.ledger is None else _of_sweep(wanted, wanted.ledger, tell)
     with whole(wanted.out) as file:
         file.write(made)
 
@@ -133,17 +134,19 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
     study = Study(tuple(found), wanted.gpu_cluster)
     if wanted.format == HTML:
         return run_report(study, wanted.command, run_texts(wanted.runs), tell).encode()
-    return _drawn(picture_of(study, wanted.picture), wanted.format)
+    return drawn(picture_of(study, wanted.picture), wanted.format, "paper")
 
 
-def _of_sweep(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
-    raise NotImplementedError
+def _of_sweep(wanted: Wanted, path: Path, tell: Callable[[str], None]) -> bytes:
+    from wsesim.planning.reading import read_points
+    from wsesim.report.sweep_report import picture, sweep_report
+    from wsesim.report.sweep_study import SweepStudy
 
-
-def _drawn(picture: object, kind: str) -> bytes:
-    from wsesim.report.charts.render import drawn
-
-    return drawn(picture, kind, "paper")
+    tell(path.name)
+    study = SweepStudy(path.name, read_points(path, wanted.sweep), wanted.axes, wanted.metric)
+    if wanted.format == HTML:
+        return sweep_report(study, wanted.command).encode()
+    return drawn(picture(study, study.metrics[0]), wanted.format, "paper")
 
 
 @contextmanager

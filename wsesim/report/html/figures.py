@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from wsesim.report.charts import breakdown as breakdown_chart
+from wsesim.report.charts import memory as memory_chart
 from wsesim.report.charts import scaling as scaling_chart
+from wsesim.report.charts import totals as totals_chart
+from wsesim.report.charts import utilization as utilization_chart
+from wsesim.report.charts import validation as validation_chart
+from wsesim.report.charts.render import Picture
 from wsesim.report.html import sections
 from wsesim.report.html.content import DataTable, Figure, Section
+from wsesim.report.html.sections import Answered
 from wsesim.report.study import Study
 from wsesim.scaling import Curve, Scaling
 from wsesim.timeline import Timeline
@@ -19,15 +26,10 @@ SCALING = (
     "Weak scaling keeps the batch of each device, strong scaling the global batch. Both axes are logarithmic; "
     "the dashed line is that of devices which lose nothing to one another."
 )
-
-
-def breakdown(study: Study) -> Section:
-    """Where the time of a step goes; side by side where there are several."""
-    section = sections.breakdown(study.results)
-    if len(study.results) == 1:
-        return section
-    figure = Figure("breakdown", "One bar for each step", breakdown_chart.chart(study.results))
-    return replace(section, figures=(figure,))
+VALIDATION = (
+    "What was measured elsewhere, and what this simulator says to it. Rows used for calibration were fitted, and prove "
+    "nothing; the others were not. The last columns say in what this is beyond them."
+)
 
 
 def timeline_table(timeline: Timeline) -> DataTable:
@@ -60,7 +62,9 @@ def curve_table(scaling: Scaling, curve: Curve) -> DataTable:
         for one in curve.points
     ]
     columns = ("devices", "sequences per step", "step time", "tokens/s", "efficiency")
-    return DataTable(f"{scaling.name}: {CURVES[curve.kind]}, {curve.name}", columns, tuple(rows), frozenset({1, 2, 3, 4}))
+    return DataTable(
+        f"{scaling.name}: {CURVES[curve.kind]}, {curve.name}", columns, tuple(rows), frozenset({1, 2, 3, 4})
+    )
 
 
 def scaling(study: Study) -> Section:
@@ -70,7 +74,8 @@ def scaling(study: Study) -> Section:
     for place, one in enumerate(study.scalings, start=1):
         of = f" of {one.name}" if len(study.results) > 1 else ""
         tables = tuple(curve_table(one, curve) for curve in one.curves if curve.points)
-        found.append(Figure(f"scaling-{place}", f"Throughput{of} over the number of {one.device}", scaling_chart.chart(one), tables))
+        rate = f"Throughput{of} over the number of {one.device}"
+        found.append(Figure(f"scaling-{place}", rate, scaling_chart.chart(one), tables))
         found.append(Figure(f"efficiency-{place}", f"Scaling efficiency{of}", scaling_chart.efficiency(one), tables))
     several = len(study.results) > 1
     notes = [f"{one.name}: {note}" if several else note for one in study.scalings for note in one.notes]
@@ -78,15 +83,56 @@ def scaling(study: Study) -> Section:
 
 
 def utilization(study: Study) -> Section:
-    """How busy each part is."""
-    return sections.utilization(study.results)
+    """How busy each part is; a picture where there are several results, whose blocks have the numbers."""
+    section = sections.utilization(study.results)
+    return _with_picture(study, section, "One bar for each part and run", utilization_chart.chart)
 
 
 def memory(study: Study) -> Section:
     """What is held where."""
-    return sections.memory(study.results)
+    return _with_picture(study, sections.memory(study.results), "Held, of what there is", memory_chart.chart)
+
+
+def breakdown(study: Study) -> Section:
+    """Where the time of a step goes."""
+    return _with_picture(study, sections.breakdown(study.results), "One bar for each step", breakdown_chart.chart)
+
+
+def _with_picture(
+    study: Study, section: Section, title: str, chart: Callable[[Sequence[Answered]], Picture]
+) -> Section:
+    """The runs in one picture, if there are several; the bars of a single one are its picture."""
+    if len(study.results) == 1:
+        return section
+    return replace(section, figures=(Figure(section.name, title, chart(study.results)),))
 
 
 def totals(study: Study) -> Section:
-    """Time, energy and cost of the whole job."""
-    return sections.totals(study.results)
+    """Time, energy and cost of the whole job, with ranges."""
+    figure = Figure("totals", "The whole job, with the ranges of what is uncertain", totals_chart.chart(study.results))
+    return replace(sections.totals(study.results), figures=(figure,))
+
+
+def validation(study: Study) -> Section:
+    """Published measurements near these runs, and what the simulator says to them."""
+    rows = [
+        (
+            one.id,
+            f"{one.model} on {one.num_devices:,} x {one.device}",
+            one.use,
+            f"{one.measured_tokens_per_s:,.0f}",
+            f"{one.predicted_tokens_per_s:,.0f}",
+            f"{one.error:+.1%}",
+            "; ".join(one.differs) or "nothing",
+            sections.source_cell(one.source),
+        )
+        for one in study.near
+    ]
+    several = len(study.results) > 1
+    columns = (
+        *("row", "measured", "used for", "measured tokens/s", "predicted tokens/s", "error"),
+        *(f"{'the nearest run' if several else 'this run'} has", "source"),
+    )
+    table = DataTable("The nearest published measurements, nearest first", columns, tuple(rows), frozenset({3, 4, 5}))
+    figure = Figure("validation", "Predicted over measured throughput", validation_chart.chart(study.near))
+    return Section("validation", "Measurements near this", VALIDATION, figures=(figure,), tables=(table,))

@@ -111,7 +111,10 @@ def scaling(results: Sequence[Answered]) -> Section:
 
 def totals(results: Sequence[Answered]) -> Section:
     """Time, energy and cost of the whole job, and the prices they rest on."""
-    blocks = [Block(title_of(one, results), tuple(facts.training(one))) for one in results]
+    blocks = [
+        Block(title_of(one, results), tuple(fact for fact in facts.training(one) if fact.name != "prices from"))
+        for one in results
+    ]
     tables = [price_table(one.job.prices, title_of(one, results)) for one in results if one.job.prices]
     return Section("totals", "Time, energy and cost", blocks=tuple(blocks), tables=tuple(tables))
 
