@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -161,18 +162,16 @@ class _Writing:
 
     def counters(self) -> Iterator[Line]:
         """All counters, by time."""
-        return heapq.merge(*map(self.counter, self.timeline.counters), key=_when)
+        return iter(sorted(chain.from_iterable(map(self.counter, self.timeline.counters)), key=_when))
 
     def counter(self, counter: Counter) -> Iterator[Line]:
         """One counter."""
         name, unit, place = _quoted(counter.name), _quoted(counter.unit), _at(RUN)
-        for time_s, value in counter.points:
-            at_ns = self.at_ns(time_s)
-            yield (
-                at_ns,
-                COUNTER,
-                f'{{"ph":"C",{place},"name":{name},"ts":{_us(at_ns)},"args":{{{unit}:{_number(value)}}}}}',
-            )
+        times_ns = [self.at_ns(time_s) for time_s, _ in counter.points]
+        for at_ns, next_ns, (_, value) in zip(times_ns, [*times_ns[1:], -1], counter.points, strict=True):
+            if at_ns != next_ns:
+                values = f"{{{unit}:{_number(value)}}}"
+                yield at_ns, COUNTER, f'{{"ph":"C",{place},"name":{name},"ts":{_us(at_ns)},"args":{values}}}'
 
 
 def _when(line: Line) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from wsesim.schedules.gpu_memory import kept_bytes_per_block
 from wsesim.schedules.gpu_times import messages_of, pass_flop
 from wsesim.schedules.pipeline import PIECES_AHEAD
 from wsesim.timeline.counters import Moved, fill, rate
+from wsesim.timeline.limits import check_size
 from wsesim.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 
 STREAMS = {
@@ -46,6 +47,9 @@ CATEGORY = {
 }
 """Of the breakdown, by what a span is; every other wait is a bubble."""
 
+WORK = ("kernels", "optimizer")
+"""Categories in which the GPU works, and no link."""
+
 WORDS = {
     "forward": "",
     "backward": "",
@@ -62,12 +66,20 @@ NEAR = 1e-6
 
 
 class Place(NamedTuple):
-    """Which part of the model, and which micro-batch, a span is about."""
+    """Which part of the model, and which micro-batch, a span is about.
+
+    Attributes
+    ----------
+    layer, last_layer
+        Places in forward order. [-]
+    pieces
+        Spans like it that make up a whole pass. [-]
+    """
 
     layer: int
     last_layer: int
     micro_batch: int
-    piece: int
+    pieces: int = 1
 
 
 class Chunk(NamedTuple):
@@ -137,6 +149,7 @@ class _Drawing:
     def timeline(self) -> Timeline:
         """All of it."""
         kept = [place for place in range(len(self.spans)) if self._is_shown(place)]
+        check_size(len(kept) * self.num_steps)
         one = [self._event(place) for place in kept] + ([] if self.shown else list(self._ends()))
         numbers = {place: number for number, place in enumerate(kept)}
         links = [
@@ -170,37 +183,35 @@ class _Drawing:
                     name = f"{many:,} x {words}" if stream == "stage" and many > 1 else words
                     yield Track(f"{stream}.{stage}", f"stage {stage}: {name}", _group(stage), many)
 
-    def _pieces(self, chunk: int) -> int:
-        return self.shape.pieces[chunk] if self.shape.gathers_parameters else 1
-
     def _places(self) -> list[Place]:
         """Micro-batch and blocks of every span, by counting: a part takes its jobs in the order of the schedule."""
         seen: dict[tuple[str, str, int, str], int] = defaultdict(int)
         found = []
         for span in self.spans:
-            key = (span.part, span.kind, span.layer, span.phase)
+            is_wait = span.kind.startswith("wait_")
+            key = (span.part, span.phase if is_wait else span.kind, span.layer, span.phase)
             found.append(self._place(span, seen[key]))
-            seen[key] += not span.kind.startswith("wait_")
+            seen[key] += not is_wait
         return found
 
     def _place(self, span: Span, number: int) -> Place:
-        """Place of a part's `number`-th span of a kind for a chunk and a direction."""
-        last = self.shape.num_micro_batches - 1
+        """Place of a part's `number`-th span of a kind for a chunk and a direction; of a wait, that of what follows."""
+        shape, last = self.shape, self.shape.num_micro_batches - 1
         if span.layer == NO_LAYER:
-            return Place(NO_LAYER, NO_LAYER, last, 0)
-        pieces, chunk = self._pieces(span.layer), self.chunks[span.layer]
-        if span.kind.startswith("wait_"):
-            number = 0
-        micro_batch = min(number // pieces, last)
-        piece = number % pieces if pieces > 1 else number - micro_batch
-        cut = self.shape.pieces[span.layer] if self._is_cut(span, micro_batch) else pieces
-        if self.shape.schedule == "gpipe" and span.phase == "backward":
+            return Place(NO_LAYER, NO_LAYER, last)
+        chunk, pieces = self.chunks[span.layer], self.shape.pieces[span.layer]
+        if span.kind == "send":
+            micro_batch, piece, pieces = number, 0, 1
+        elif shape.gathers_parameters:
+            micro_batch, piece = divmod(min(number, (last + 1) * pieces - 1), pieces)
+        elif span.kind == "reduce":
+            return Place(*chunk.layers(number, pieces, span.phase), last if shape.schedule == "1f1b" else 0, pieces)
+        else:
+            micro_batch = min(number, last)
+            piece, pieces = number - micro_batch, pieces if self._is_cut(span, micro_batch) else 1
+        if shape.schedule == "gpipe" and span.phase == "backward":
             micro_batch = last - micro_batch
-        if span.kind == "reduce" and not self.shape.gathers_parameters:
-            micro_batch, piece, cut = last, number, self.shape.pieces[span.layer]
-        if span.kind == "send" or span.kind.startswith("wait_"):
-            cut, piece = 1, 0
-        return Place(*chunk.layers(piece, cut, span.phase), micro_batch, piece)
+        return Place(*chunk.layers(piece, pieces, span.phase), micro_batch, pieces)
 
     def _is_cut(self, span: Span, passed: int) -> bool:
         """Whether a pass goes piece by piece: the last one backward, where reductions overlap it."""
@@ -232,13 +243,8 @@ class _Drawing:
     def _event(self, index: int) -> Event:
         span, place = self.spans[index], self.places[index]
         category = CATEGORY.get(span.kind, "bubble")
-        kind = (
-            "wait" if span.kind.startswith("wait_") else "work" if category in ("kernels", "optimizer") else "transfer"
-        )
+        kind = "wait" if span.kind.startswith("wait_") else "work" if category in WORK else "transfer"
         shares, duration_s = self.shares.get(span.kind), span.end_s - span.start_s
-        cut = 1
-        if category == "kernels" and place.layer == place.last_layer:
-            cut = self.shape.pieces[span.layer]
         return Event(
             track=_track(span),
             name=self._name(span, place),
@@ -247,7 +253,7 @@ class _Drawing:
             start_s=span.start_s,
             end_s=span.end_s,
             num_bytes=self._size(span),
-            flop=self.flop.get((span.kind, span.layer), 0.0) / cut,
+            flop=self.flop.get((span.kind, span.layer), 0.0) / place.pieces,
             layer=place.layer,
             last_layer=place.last_layer,
             phase=span.phase,

@@ -15,9 +15,10 @@ from wsesim.engine.trace import Span
 from wsesim.hardware.swarmx import SystemClass, nodes_per_level
 from wsesim.results import Result
 from wsesim.schedules.plan import BACKWARD_OVER_FORWARD
-from wsesim.schedules.weight_streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of
+from wsesim.schedules.weight_streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.simulation import Recording, Simulation, record
 from wsesim.timeline.counters import Moved, fill, rate
+from wsesim.timeline.limits import check_size
 from wsesim.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 
 DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
@@ -40,6 +41,9 @@ class Kind(NamedTuple):
 def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Timeline:
     """Steps of a run, from the one on which its numbers rest; see `wsesim.timeline.timeline_of`."""
     simulation = result.simulation
+    num_jobs = len(write_program(shape_of(simulation.plan)).jobs) * simulation.num_simulated_micro_batches
+    if num_steps > 1:
+        check_size(num_jobs * (simulation.num_steps + num_steps))
     recording = record(simulation, num_steps, (WEIGHT_ROOM, GRADIENT_ROOM))
     return _Drawing(result, recording, num_steps, layers).timeline()
 
@@ -163,7 +167,9 @@ class _Drawing:
     def _events(self) -> tuple[list[Event], list[Arrow]]:
         events: list[Event] = []
         jobs = _Jobs(len(self.plan.classes))
-        for span in sorted(filter(self._is_shown, self.recording.trace), key=lambda one: one.start_s):
+        shown = sorted(filter(self._is_shown, self.recording.trace), key=lambda one: one.start_s)
+        check_size(sum(len(self._kind_of(span).tracks) for span in shown))
+        for span in shown:
             kind, step = self._kind_of(span), span.step
             name = self._name_of(span, kind.words)
             start_s, end_s = span.start_s - self.origin_s, span.end_s - self.origin_s
