@@ -98,7 +98,9 @@ def checkpoint_words(life: Lifetime) -> str:
             f" Simulated {len(tried)} intervals on the same failures, {found.replications} lives each: {show(shortest[0], 's')} "
             f"would take {show(shortest[1], 's')}, {show(longest[0], 's')} would take {show(longest[1], 's')}."
         )
-<<<<<<< HEAD
+    if found.as_good_s is not None and found.as_good_s[0] < found.as_good_s[1]:
+        low, high = (show(one, "s") for one in found.as_good_s)
+        text += f" So few lives do not tell the best from the others between {low} and {high}."
     return text
 
 
@@ -108,12 +110,6 @@ def checkpoints(life: Lifetime) -> Group:
     for row in interval_rows(life):
         table.add_row(*row)
     return Group(table, prose(checkpoint_words(life), style="dim"))
-=======
-    if found.as_good_s is not None and found.as_good_s[0] < found.as_good_s[1]:
-        low, high = (show(one, "s") for one in found.as_good_s)
-        text += f" So few lives do not tell the best from the others between {low} and {high}."
-    return section("Checkpoints", Group(table, Text(text, style="dim")))
->>>>>>> 8fd4c3e (wip)
 
 
 def _time(value_s: float | None) -> str:
@@ -122,24 +118,16 @@ def _time(value_s: float | None) -> str:
 
 def money(life: Lifetime) -> list[Fact]:
     """What the systems cost and take while the job holds them."""
-<<<<<<< HEAD
-    energy = Fact("energy", f"{show_energy(life.energy_j)}, at full power for {show(life.held_s, 's')}")
-    cost = [] if life.cost_usd is None else [Fact("cost", f"{show_range(life.cost_usd, 'USD')}, spares included")]
-    return [energy, *cost, Fact("prices from", parts.price_words(prices(life.run)))]
-=======
-    rows = grid()
-    rows.add_row("energy", f"{show_energy(life.energy_j)}, at full power for {show(life.held_s, 's')}")
+    facts = [Fact("energy", f"{show_energy(life.energy_j)}, at full power for {show(life.held_s, 's')}")]
     if life.facility_energy_j != life.energy_j:
-        rows.add_row("with the building", show_energy(life.facility_energy_j))
+        facts.append(Fact("with the building", show_energy(life.facility_energy_j)))
     if life.cost_usd is not None:
-        rows.add_row("cost", f"{show_range(life.cost_usd, 'USD')}, spares included")
+        facts.append(Fact("cost", f"{show_range(life.cost_usd, 'USD')}, spares included"))
     if life.electricity_usd is not None:
-        rows.add_row("electricity", show_range(life.electricity_usd, "USD"))
+        facts.append(Fact("electricity", show_range(life.electricity_usd, "USD")))
     if life.carbon_kg is not None:
-        rows.add_row("carbon", f"{show_range(life.carbon_kg, 'kg')} of CO2 equivalent")
-    rows.add_row("prices from", parts.price_words(prices(life.run)))
-    return section("Energy and cost", rows)
->>>>>>> 8fd4c3e (wip)
+        facts.append(Fact("carbon", f"{show_range(life.carbon_kg, 'kg')} of CO2 equivalent"))
+    return [*facts, Fact("prices from", parts.price_words(prices(life.run)))]
 
 
 def print_lifetime(console: Console, life: Lifetime) -> None:
