@@ -21,7 +21,7 @@ MOST_PROSE = 100
 INDENT = 4
 """Of what stands below a row for want of room beside it. [-]"""
 UNBOUNDED = 10_000
-WHOLE = re.compile(r"(?<=\d) (?=\w)|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`wsesim) (?=\w+`)")
+WHOLE = re.compile(r"(?<=\d) (?=[\w%])|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`wsesim) (?=\w+`)")
 """Blanks that hold a number and its unit, the ends of a range, or a command together."""
 HELD_BLANK = "\ue000"
 """Stands for a blank at which no line ends, while lines are broken."""
