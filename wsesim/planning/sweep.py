@@ -199,10 +199,15 @@ class _Job:
         """Finished rows, in order."""
         unread = dict.fromkeys(key for key, _ in self.points if key not in self.outcomes)
         self.outcomes |= self.ledger.outcomes(unread)
-        return rows_of(self.outcomes, self.keys, self.points)
+        return _rows_among(self.outcomes, self.keys, self.points)
 
 
-def rows_of(
+def rows_of(ledger: Ledger, keys: Sequence[str], points: Sequence[tuple[str, Sequence[Any]]]) -> list[dict[str, Any]]:
+    """Those rows of a sweep that are in the ledger, in order."""
+    return _rows_among(ledger.outcomes(dict.fromkeys(key for key, _ in points)), keys, points)
+
+
+def _rows_among(
     outcomes: Mapping[str, Outcome], keys: Sequence[str], points: Sequence[tuple[str, Sequence[Any]]]
 ) -> list[dict[str, Any]]:
     """Finished rows of a sweep, in order."""

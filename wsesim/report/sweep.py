@@ -122,8 +122,7 @@ def export(path: Path, out: Path, sweep_name: str | None) -> int:
     check_out(out)
     with Ledger(path, must_exist=True) as ledger:
         entry = ledger.entry(sweep_name)
-        points = ledger.points(entry.sweep)
-        rows = rows_of(ledger.outcomes(dict.fromkeys(key for key, _ in points)), entry.keys, points)
+        rows = rows_of(ledger, entry.keys, ledger.points(entry.sweep))
     write(out, rows, entry.keys)
     return len(rows)
 
