@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from wsesim.config.loader import GPURun, Run, load_model
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
 
@@ -17,6 +19,12 @@ def _range(word: str, value: int, measured: list[int]) -> list[str]:
     return [f"{word} {value:,} (measured: {bounds})"]
 
 
+@cache
+def _rates() -> tuple[Measurement, ...]:
+    """The shipped rates; a page asks for them with every answer."""
+    return tuple(row for row in published() if row.metric not in LAYOUT_METRICS)
+
+
 def outside_of_measurements(run: Run) -> list[str]:
     """What about a run no shipped rate was measured with; empty where some rate is near.
 
@@ -27,7 +35,7 @@ def outside_of_measurements(run: Run) -> list[str]:
     ['num_systems 12 (measured: 1 to 2)']
     """
     key = run.cluster.system.name.lower().replace("-", "")
-    rows = [row for row in published() if row.system == key and row.metric not in LAYOUT_METRICS]
+    rows = [row for row in _rates() if row.system == key]
     if not rows:
         return [f"system {run.cluster.system.name}, of which no rate was measured"]
     found = _range("num_systems", run.cluster.num_systems, [row.num_systems for row in rows])
