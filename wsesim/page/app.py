@@ -66,9 +66,10 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
     routes = [
         *(Route("/", page.run), Route("/comparison", page.comparison), Route("/plan", page.plan)),
         *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
-        *(Route(f"/{GOAL_FILE}", page.goal_file),),
+        *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
+        *(Route("/scaling.svg", page.scaling), Route("/health", page.health)),
         *(Route("/api/run", page.api_run), Route("/api/gpus", page.api_gpus), Route("/api/plan", page.api_plan)),
-        *(Route("/health", page.health), Route("/style.css", _style), Route("/pictures.js", _pictures)),
+        *(Route("/style.css", _style), Route("/pictures.js", _pictures)),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     guards = [Middleware(Guard)]
@@ -109,7 +110,7 @@ class _Page:
         found = await _while_somebody_waits(request, self.service.compared(state, is_patient=True))
         if found is None:
             return Response(status_code=CLIENT_GONE)
-        return HTMLResponse(render("compared.html", compared=found, state=state, query=state.query(), is_part=True))
+        return HTMLResponse(render("compared.html", compared=found, state=state, query=state.query(), is_late=True))
 
     async def plan(self, request: Request) -> Response:
         """The form of a goal, and its answer once the form was sent."""
@@ -138,7 +139,7 @@ class _Page:
         if status == 503:
             headers["retry-after"] = str(limits.RETRY_S)
         template = f"{name}_answer.html" if is_part else f"{name}_page.html"
-        shared = {"version": __version__, "digests": _digests(), "is_part": is_part, "limits": limits}
+        shared = {"version": __version__, "digests": _digests(), "is_part": is_part, "is_late": False, "limits": limits}
         return HTMLResponse(render(template, **shared, **values), status, headers)
 
     async def run_file(self, request: Request) -> Response:
@@ -152,6 +153,17 @@ class _Page:
     async def goal_file(self, request: Request) -> Response:
         """The goal file."""
         return await self._file(request, work.goal_file, GoalState, GOAL_FILE, "application/toml")
+
+    async def report(self, request: Request) -> Response:
+        """The report as one file."""
+        return await self._file(request, work.report, RunState, work.REPORT_FILE, "text/html")
+
+    async def scaling(self, request: Request) -> Response:
+        """The scaling curve, for browsers without JavaScript."""
+        theme = "dark" if request.query_params.get("theme") == "dark" else "light"
+        state = RunState.of(request.query_params.multi_items())
+        picture = await self.service.make(work.scaling_picture, state, theme)
+        return Response(picture, media_type="image/svg+xml")
 
     async def _file(
         self, request: Request, job: Any, kind: type[RunState] | type[GoalState], name: str, media_type: str

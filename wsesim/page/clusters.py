@@ -29,7 +29,7 @@ class Offer:
     @property
     def label(self) -> str:
         """What the form says of it."""
-        return f"{self.title}: up to {self.most:,} {self.device}"
+        return f"{self.title}: {self.most:,} x {self.device}"
 
 
 @cache

@@ -13,25 +13,31 @@ from typing import Any
 import tomli_w
 
 from wsesim.comparison import Entry, entry
+from wsesim.config.loader import GPURun, Run
 from wsesim.gpu_results import GPUResult, simulate_gpu_run
 from wsesim.page.clusters import clusters
 from wsesim.page.goal import GOAL_FILE, goal_of, goal_table
 from wsesim.page.limits import check_work
-from wsesim.page.run_file import gpu_run_of, gpu_table, run_of, wafer_table
-from wsesim.page.state import OF_ALL, GoalState, RunState
+from wsesim.page.run_file import GPU_FILE, RUN_FILE, gpu_run_of, gpu_table, run_of, wafer_table
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
 from wsesim.page.tables import compared, planned
 from wsesim.planning import goals
 from wsesim.report.charts import scaling as scaling_chart
+from wsesim.report.charts.render import drawn
+from wsesim.report.charts.theme import ThemeName
 from wsesim.report.goals import as_dict
 from wsesim.report.html import answer, sections
 from wsesim.report.html.content import Figure, Section
 from wsesim.report.html.environment import environment
 from wsesim.report.html.figures import curve_table
+from wsesim.report.html_report import TextFile, run_report
 from wsesim.report.json import result_dict
+from wsesim.report.study import Study
 from wsesim.results import Result, simulate
-from wsesim.scaling import scaling
+from wsesim.scaling import Scaling, scaling
 
 TEMPLATES = Path(__file__).with_name("templates")
+REPORT_FILE = "report.html"
 RESULTS_KEPT = 8
 """Results that a process remembers. [-]"""
 LEADS = {
@@ -85,7 +91,8 @@ def main(state: RunState) -> Main:
     """Simulate a run by the fast engine."""
     result = _result(state)
     top = answer.answer(result)
-    html = render("run.html", answer=top, open_parts=[sections.breakdown([result]), _scaling(result, state)])
+    open_parts = [sections.breakdown([result]), _scaling_section(result, state)]
+    html = render("run.html", answer=top, open_parts=open_parts, query=state.query())
     folded = [part([result]) for part in (sections.totals, sections.utilization, sections.memory, sections.assumptions)]
     said = f"{result.num_devices} x {result.device}: " + ", ".join(
         f"{tile.name} {tile.value}" for tile in top.tiles[:3]
@@ -93,9 +100,13 @@ def main(state: RunState) -> Main:
     return Main(html, render("folded.html", sections=folded), said, result.run.cluster.max_systems, entry(result))
 
 
-def _scaling(result: Result, state: RunState) -> Section:
+def _scaling(result: Result, state: RunState) -> Scaling:
     """The curve along which the controls move: weak where the batch is one of each system, else strong."""
-    found = scaling(result, kinds=("strong" if state.batch_of == OF_ALL else "weak",))
+    return scaling(result, kinds=("strong" if state.batch_of == OF_ALL else "weak",))
+
+
+def _scaling_section(result: Result, state: RunState) -> Section:
+    found = _scaling(result, state)
     tables = tuple(curve_table(found, curve) for curve in found.curves if curve.points)
     title = f"Throughput over the number of systems, from 1 to the {found.most:,} of the fabric"
     return Section(
@@ -128,6 +139,25 @@ def comparison(wafers: Entry, others: Entry) -> str:
 def plan(state: GoalState) -> str:
     """What meets a goal."""
     return render("planned.html", planned=planned(goals.answer(goal_of(state), GOAL_FILE), state))
+
+
+def scaling_picture(state: RunState, theme: ThemeName) -> bytes:
+    """The curve as SVG, for browsers without JavaScript."""
+    return drawn(scaling_chart.chart(_scaling(_result(state), state)), "svg", theme)
+
+
+def report(state: RunState) -> str:
+    """The report of the run, and of the GPUs that it is compared with."""
+    runs: list[Run | GPURun] = [run_of(state)]
+    files = [TextFile(RUN_FILE, run_file(state))]
+    if state.gpus != NO_GPUS:
+        runs.append(gpu_run_of(state))
+        files.append(TextFile(GPU_FILE, gpu_file(state)))
+    for run in runs:
+        check_work(run)
+    names = " ".join(file.name for file in files)
+    study = Study(tuple(simulate(run) for run in runs), state.gpus)
+    return run_report(study, f"wsesim report {names} --out {REPORT_FILE}", tuple(files))
 
 
 def run_json(state: RunState) -> dict[str, Any]:
