@@ -11,9 +11,8 @@ import wsesim
 from tests.test_cli import CONTRACT, answer, call, check_contract
 from wsesim.gpu_ranking import best_plans, differences_s
 from wsesim.gpu_results import GPUResult
-from wsesim.report import gpu_tables
 from wsesim.report.gpu_tables import plan_words, why_it_loses
-from wsesim.report.tables import print_result
+from wsesim.report.tables import More, print_result
 
 NEOX, AUTO = "gpt_neox_20b_96xa100", "cerebras_gpt_111m_gpu"
 GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utilization"} | {
@@ -33,7 +32,7 @@ def plans() -> list[GPUResult]:
 def page(results: list[GPUResult], top: int = 0, width: int = 80) -> str:
     file = io.StringIO()
     out = Console(file=file, width=width, color_system=None, markup=False, emoji=False)
-    print_result(out, results[0], [gpu_tables.plans(results, top)] if top else ())
+    print_result(out, results[0], More(plans=results if top else (), wanted_plans=top))
     return file.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from wsesim.errors import InputError
 
 if TYPE_CHECKING:
     from wsesim.config.loader import GPURun
+    from wsesim.gpu_results import GPUResult
+    from wsesim.results import Result
 
 MOST_PLANS = 1000
 """Plans that `--top` compares at most; each is simulated. [-]"""
@@ -30,6 +33,12 @@ def run(
     json: AsJson = False,
     layers: Annotated[bool, typer.Option("--layers", help="Add the time of every layer and phase.")] = False,
     links: Annotated[bool, typer.Option("--links", help="Add the traffic of every link of the fabric.")] = False,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Add other numbers of devices, from one to all that the cluster takes.")
+    ] = False,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Add the nearest published measurements, and what is predicted for them.")
+    ] = False,
     engine: Annotated[
         EngineName,
         typer.Option(help="simpy, the reference, or recurrence: the same times to the last digit, without a trace."),
@@ -43,31 +52,31 @@ def run(
     from wsesim.config.loader import GPURun, load_any
 
     loaded = load_any(run, settings or ())
+    plans: Sequence[GPUResult] = ()
+    result: Result | GPUResult
     if isinstance(loaded, GPURun):
         _refuse_on_gpus(loaded.place, layers=layers, links=links, recurrence=engine is EngineName.recurrence)
-        _run_on_gpus(loaded, json, top)
-        return
-    if top is not None:
-        raise InputError(f"--top compares plans of GPU runs, and {loaded.place} is a wafer-scale run; leave it out")
-    if layers and engine is EngineName.recurrence:
-        raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
-    from wsesim.results import simulate
+        result, plans = _simulated_on_gpus(loaded, top)
+    else:
+        if top is not None:
+            raise InputError(f"--top compares plans of GPU runs, and {loaded.place} is a wafer-scale run; leave it out")
+        if layers and engine is EngineName.recurrence:
+            raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
+        from wsesim.results import simulate
 
-    result = simulate(loaded, engine=engine.value)
+        result = simulate(loaded, engine=engine.value)
     if json:
         from wsesim.report.json import result_dict
 
-        print_json(result_dict(result, layers=layers, links=links))
+        data = result_dict(result, layers=layers, links=links, plans=plans, scaling=scaling, measured=measured)
+        print_json(data)
         return
-    from wsesim.metrics.links import link_traffic
     from wsesim.report import tables
 
-    out = console()
-    tables.print_result(out, result)
-    if layers:
-        out.print(tables.layers(result))
-    if links:
-        out.print(tables.links(link_traffic(result.simulation)))
+    more = tables.More(
+        plans=plans, wanted_plans=top or 0, scaling=scaling, measured=measured, layers=layers, links=links
+    )
+    tables.print_result(console(), result, more)
 
 
 def _refuse_on_gpus(place: str, *, layers: bool, links: bool, recurrence: bool) -> None:
@@ -81,22 +90,13 @@ def _refuse_on_gpus(place: str, *, layers: bool, links: bool, recurrence: bool) 
         )
 
 
-def _run_on_gpus(loaded: GPURun, json: bool, top: int | None) -> None:
-    """Simulate and print a GPU run; `top` plans of it."""
+def _simulated_on_gpus(loaded: GPURun, top: int | None) -> tuple[GPUResult, Sequence[GPUResult]]:
+    """A GPU run, and its best plans where some are wanted."""
     if top is None:
         from wsesim.gpu_results import simulate_gpu_run
 
-        results = [simulate_gpu_run(loaded)]
-    else:
-        from wsesim.gpu_ranking import best_plans
+        return simulate_gpu_run(loaded), ()
+    from wsesim.gpu_ranking import best_plans
 
-        results = best_plans(loaded, top)
-    if json:
-        from wsesim.report.json import result_dict
-
-        print_json(result_dict(results[0], plans=results if top else ()))
-        return
-    from wsesim.report.gpu_tables import plans
-    from wsesim.report.tables import print_result
-
-    print_result(console(), results[0], [plans(results, top)] if top else ())
+    plans = best_plans(loaded, top)
+    return plans[0], plans

@@ -15,10 +15,24 @@ if TYPE_CHECKING:
 
 
 def result_dict(
-    result: Result | GPUResult, *, layers: bool = False, links: bool = False, plans: Sequence[GPUResult] = ()
+    result: Result | GPUResult,
+    *,
+    layers: bool = False,
+    links: bool = False,
+    plans: Sequence[GPUResult] = (),
+    scaling: bool = False,
+    measured: bool = False,
 ) -> dict[str, Any]:
     """SI units, times in seconds."""
     data = result.to_dict()
+    if scaling:
+        from wsesim.scaling import scaling as scale
+
+        data["scaling"] = scale(result).to_dict()
+    if measured:
+        from wsesim.validation.near import near
+
+        data["measured"] = [asdict(one) | {"error": one.error} for one in near(result.run)]
     if not isinstance(result, Result):
         return data | ({"plans": plan_dicts(plans)} if plans else {})
     data["bytes_per_step"] = bytes_per_step(result.simulation)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from wsesim.metrics.links import LinkTraffic
 from wsesim.metrics.utilization import layer_times_s
 from wsesim.report import facts, parts
 from wsesim.report.bars import ShareBar
@@ -20,6 +20,7 @@ from wsesim.units import show
 
 if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
+    from wsesim.metrics.links import LinkTraffic
 
 BUSY_COLOUR = SERIES_COLOURS[2]
 
@@ -81,23 +82,62 @@ def footer(result: Result | GPUResult) -> RenderableType:
     return Group("", prose(f"{facts.made_by(result)}, in {show(result.wall_s, 's')}", style="dim"))
 
 
-def print_result(console: Console, result: Result | GPUResult, more: Sequence[RenderableType] = ()) -> None:
-    """The whole report of one run; `more` stands after where the time goes."""
+@dataclass(frozen=True)
+class More:
+    """What is printed on demand.
+
+    Attributes
+    ----------
+    plans, wanted_plans
+        The best plans of a GPU run, and how many were wanted. [-]
+    scaling, measured, layers, links
+        Whether other numbers of devices, measurements near the run, layers and links are.
+    """
+
+    plans: Sequence[GPUResult] = ()
+    wanted_plans: int = 0
+    scaling: bool = False
+    measured: bool = False
+    layers: bool = False
+    links: bool = False
+
+
+NOTHING_MORE = More()
+
+
+def print_result(console: Console, result: Result | GPUResult, more: More = NOTHING_MORE) -> None:
+    """The whole report of one run."""
     console.print(headline(result))
     for note in parts.notes(result.notes):
         console.print(note)
     meanings = facts.meanings(result)
     console.print(parts.breakdown(result.breakdown_s, result.step_time_s, meanings, result.bottleneck))
-    for part in more:
-        console.print(part)
+    if more.plans:
+        from wsesim.report.gpu_tables import plans
+
+        console.print(plans(more.plans, more.wanted_plans))
     console.print(utilization(result))
-    for title, lines in (
-        ("How it is spread", facts.spread(result)),
-        ("Memory", facts.memory(result)),
-        ("Scaling", facts.scaling(result)),
-        ("Time, energy and cost", facts.training(result)),
-    ):
-        if lines:
-            console.print(section(title, facts_grid(lines)))
+    if spread := facts.spread(result):
+        console.print(section("How it is spread", facts_grid(spread)))
+    console.print(section("Memory", facts_grid(facts.memory(result))))
+    console.print(section("Scaling", facts_grid(facts.scaling(result))))
+    if more.scaling:
+        from wsesim.report.scaling_table import curves
+        from wsesim.scaling import scaling
+
+        for part in curves(scaling(result)):
+            console.print(part)
+    console.print(section("Time, energy and cost", facts_grid(facts.training(result))))
+    if more.measured:
+        from wsesim.report.near_table import nearest
+        from wsesim.validation.near import near
+
+        console.print(nearest(near(result.run)))
     console.print(parts.assumptions(result.assumptions))
+    if isinstance(result, Result) and more.layers:
+        console.print(layers(result))
+    if isinstance(result, Result) and more.links:
+        from wsesim.metrics.links import link_traffic
+
+        console.print(links(link_traffic(result.simulation)))
     console.print(footer(result))
