@@ -57,6 +57,9 @@ class PortfolioJobSpec(Spec):
         if len(given) != 1:
             found = " and ".join(given) or "nothing"
             raise ValueError(f"[run] has {found} beside it to say what is done; give one of run, model, duration_s")
+        for key, beside in (("tokens", "run or model"), ("training", "model")):
+            if getattr(self, key) is not None and given[0] not in beside.split(" or "):
+                raise ValueError(f"[{key}] says nothing beside {given[0]}; it belongs to {beside}, drop one of the two")
         if self.run is None and not self.systems:
             raise ValueError("[systems] is missing; name the allowed numbers, for example systems = [4, 8]")
         if self.duration_s is not None and len(self.systems) > 1:

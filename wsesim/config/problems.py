@@ -35,6 +35,11 @@ def _example(owner: type[BaseModel], name: str) -> str:
     options = options_of(field.annotation) if field is not None else ()
     if any(isinstance(option, type) and issubclass(option, BaseModel) for option in options):
         return f"[{name}] with {', '.join(list(options[0].model_fields)[:3])}"
+    inner = typing.get_args(options[0])[:1] if options and typing.get_origin(options[0]) is tuple else ()
+    if inner and isinstance(inner[0], type) and issubclass(inner[0], BaseModel):
+        return f"[[{name}]] with {', '.join(list(inner[0].model_fields)[:3])}"
+    if any(typing.get_origin(option) is dict for option in options):
+        return f"[{name}]"
     unit = unit_of_field(name)
     if unit != "-" or int in options:
         return f"{name} = {example_of(unit)}"
@@ -105,6 +110,8 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
         return f"is {value}; write " + "".join(
             f"{words} {context[key]} character(s)" for key, words in bounds.items() if key in context
         )
+    if kind == "too_short" and not problem.get("input"):
+        return f"is empty; add one, for example {_example(owner, field)}"
     wanted = next((words for start, words in _WANTED.items() if kind.startswith(start)), "")
     if wanted:
         example = (

@@ -336,6 +336,7 @@ class Portfolio:
     num_systems: int
     max_systems: int
     tasks: tuple[Task, ...]
+    device: str = "system"
 
     def run(self, policy: Policy = "first-come", num_systems: int | None = None, *, backfill: bool = True) -> Schedule:
         """Simulate it, on another number of systems if one is given."""
@@ -362,9 +363,14 @@ def seconds_after(value: Any, start: date | None, where: str) -> float:
             raise ConfigError(
                 f"{where} is a date, but the portfolio has no start; add start = {value:%Y-%m-%d}, or give a duration"
             )
-        value = (_moment(value) - _moment(start)).total_seconds()
+        after_s = (_moment(value) - _moment(start)).total_seconds()
+        if after_s < 0.0:
+            raise ConfigError(f"{where} is {value:%Y-%m-%d}, before the start on {start:%Y-%m-%d}; give a later date")
+        value = after_s
+    if isinstance(value, int | float) and value < 0.0:
+        raise ConfigError(f"{where} is {show(value, 's')}, before the start; {example}")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1e12:
-        raise ConfigError(f"{where} is {catalogue.value_shown(value)}, or before the start; {example}")
+        raise ConfigError(f"{where} is {catalogue.value_shown(value)}; {example}")
     return float(value)
 
 
@@ -420,7 +426,8 @@ def from_table(
     if wanted > most:
         raise DoesNotFit(f"{place}: {wanted:,} systems, and {shared.cluster.name} has {most:,}; take fewer")
     tasks = tuple(_task(job, spec, shared, folder, f"{place}: jobs.{job.name}", most) for job in spec.jobs)
-    return Portfolio(spec.name, spec.start, shared.cluster.name, wanted, most, tasks)
+    device = "GPU" if isinstance(shared, GPURun) else "system"
+    return Portfolio(spec.name, spec.start, shared.cluster.name, wanted, most, tasks, device)
 
 
 def _task(

@@ -62,7 +62,7 @@ def headline(portfolio: Portfolio, found: Schedule) -> list[Fact]:
     fill = "with backfill" if found.backfill else "without backfill"
     with_deadline = sum(one.deadline_s is not None for one in found.placements)
     return [
-        Fact("on", f"{plural(found.num_systems, 'system')} of {portfolio.cluster}, {found.policy} {fill}"),
+        Fact("on", f"{plural(found.num_systems, portfolio.device)} of {portfolio.cluster}, {found.policy} {fill}"),
         Fact("all done", moment_shown(portfolio.start, found.makespan_s), is_key=True),
         Fact("systems in use", f"{found.utilization:.1%} of the time until then"),
         Fact("waiting", f"{show(found.mean_wait_s, 's') if found.mean_wait_s else 'nothing'} on average"),
