@@ -37,9 +37,77 @@ async function drawOne(box) {
     tooltip: { theme: theme() === "dark" ? "dark" : "light" },
   };
   const old = views.get(box);
-  const drawn = await vegaEmbed(canvas, fitted(spec, width), options);
+  const shape = fitted(spec, width);
+  const drawn = await vegaEmbed(canvas, shape, options);
   views.set(box, drawn.view);
   if (old) old.finalize();
+  if ((spec.usermeta || {}).timeline) makeMovable(box, canvas, drawn.view, shape);
+}
+
+const AXIS_PX = 50;
+const HINT = "Drag to move, Ctrl or Shift and the wheel to zoom; with the keyboard: arrows, + and -, 0 for all.";
+
+// A timeline's stretch of time follows pointer, wheel and keys. The wheel alone scrolls the page, as everywhere.
+function makeMovable(box, canvas, view, shape) {
+  const [first, last] = shape.usermeta.timeline;
+  const { width, height } = shape.vconcat[1];
+  const now = () => [view.signal("shownFrom"), view.signal("shownTo")];
+  const show = (from, to) => {
+    const length = Math.min(last - first, Math.max((last - first) / 5000, to - from));
+    const start = Math.min(last - length, Math.max(first, from));
+    view.signal("shownFrom", start).signal("shownTo", start + length).runAsync();
+  };
+  const zoom = (factor, share) => {
+    const [from, to] = now();
+    const at = from + share * (to - from);
+    show(at - (at - from) * factor, at + (to - at) * factor);
+  };
+  const move = (share) => {
+    const [from, to] = now();
+    show(from + share * (to - from), to + share * (to - from));
+  };
+  const keys = {
+    ArrowLeft: () => move(-0.1),
+    ArrowRight: () => move(0.1),
+    "+": () => zoom(0.7, 0.5),
+    "=": () => zoom(0.7, 0.5),
+    "-": () => zoom(1 / 0.7, 0.5),
+    0: () => show(first, last),
+  };
+  const inside = (event) => {
+    const place = canvas.getBoundingClientRect();
+    return { share: (event.clientX - place.left - view.origin()[0]) / width, up: place.bottom - event.clientY };
+  };
+  let held = null;
+  canvas.tabIndex = 0;
+  canvas.style.touchAction = "pan-y";
+  canvas.onwheel = (event) => {
+    if (!event.ctrlKey && !event.shiftKey) return;
+    event.preventDefault();
+    zoom(Math.exp(0.002 * (event.deltaY || event.deltaX)), inside(event).share);
+  };
+  canvas.onpointerdown = (event) => {
+    const at = inside(event);
+    if (at.up < height + AXIS_PX) held = { share: at.share, shown: now() };
+  };
+  canvas.onpointermove = (event) => {
+    if (!held || !event.buttons) return;
+    const [from, to] = held.shown;
+    const by = (held.share - inside(event).share) * (to - from);
+    show(from + by, to + by);
+  };
+  canvas.onpointerup = () => (held = null);
+  canvas.onkeydown = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+    event.preventDefault();
+    keys[event.key]();
+  };
+  if (!box.querySelector(".picture-hint")) {
+    const hint = document.createElement("p");
+    hint.className = "picture-hint";
+    hint.textContent = HINT;
+    canvas.after(hint);
+  }
 }
 
 const wider = new ResizeObserver((entries) => entries.forEach((entry) => drawOne(entry.target)));

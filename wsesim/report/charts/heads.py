@@ -23,8 +23,9 @@ def heads(rows: Sequence[str]) -> alt.Chart:
     """The names of the dataset `heads`, each above its bar."""
     import altair as alt
 
-    return (
+    drawn: alt.Chart = (
         alt.Chart(alt.NamedData("heads"))
         .mark_text(style="label", align="left", baseline="bottom", dy=-3, limit={"expr": "width"})
         .encode(x=alt.value(0), y=alt.Y("row:N", sort=list(rows), axis=None, bandPosition=0), text="head:N")
     )
+    return drawn

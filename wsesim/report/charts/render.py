@@ -56,11 +56,14 @@ class Picture:
         Rows by the name that the template gives them.
     description
         What the picture says, for those who do not see it.
+    notes
+        What it leaves out or draws together; belongs below the picture.
     """
 
     template: Mapping[str, Any]
     datasets: Mapping[str, Sequence[Row]]
     description: str
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Vega-Lite in the light theme."""

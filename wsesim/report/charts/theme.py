@@ -98,6 +98,7 @@ def config(name: str) -> dict[str, Any]:
             "quiet": {**text, "color": theme.quiet},
             "ideal": {"color": theme.quiet, "strokeDash": [4, 3], "strokeWidth": 1.2},
             "frame": {"color": theme.quiet, "filled": False, "strokeWidth": 1},
+            "window": {"fill": theme.text, "fillOpacity": 0.08, "stroke": theme.text, "strokeWidth": 1.5},
             "band": {"color": theme.quiet, "opacity": 0.15},
             "own": {"color": theme.text, "strokeWidth": 2, "filled": False, "size": 70 if name == "paper" else 140},
             "range": {"color": theme.text, "strokeWidth": 1.5},

@@ -86,7 +86,7 @@ def _template(names: tuple[str, ...], panels: tuple[tuple[str, str], ...]) -> al
     return alt.vconcat(*drawn, spacing=14).properties(usermeta={"beside_px": BESIDE_PX})
 
 
-def _panel(names: tuple[str, ...], name: str, title: str) -> alt.LayerChart:
+def _panel(names: tuple[str, ...], name: str, title: str) -> alt.LayerChart | alt.FacetChart:
     import altair as alt
 
     data = alt.Chart(alt.NamedData(name))
