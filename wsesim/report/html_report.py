@@ -12,7 +12,7 @@ from wsesim.report import facts
 from wsesim.report.charts.render import javascript
 from wsesim.report.html import figures, sections
 from wsesim.report.html.answer import answer
-from wsesim.report.html.comparison import comparison
+from wsesim.report.html.comparison import comparison, lead
 from wsesim.report.html.content import Section
 from wsesim.report.html.environment import render, style
 from wsesim.report.study import Study
@@ -20,9 +20,10 @@ from wsesim.report.study import Study
 Tell = Callable[[str], None]
 """Told what is being worked on."""
 PARTS: dict[str, Callable[[Study], Section]] = {
+    "timeline": figures.timeline,
     "breakdown": figures.breakdown,
-    "utilization": figures.utilization,
-    "memory": figures.memory,
+    "utilization": lambda study: sections.utilization(study.results),
+    "memory": lambda study: sections.memory(study.results),
     "scaling": figures.scaling,
     "totals": figures.totals,
     "validation": figures.validation,
@@ -86,7 +87,8 @@ def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tel
     made = Made(command, files, tuple(f"{one.name}: {facts.made_by(one)}." for one in results))
     tell("pictures")
     title = " and ".join(dict.fromkeys(one.name for one in results))
-    return document(title, parts, made, answers=answers)
+    words = lead(results) if len(results) > 1 else ""
+    return document(title, parts, made, answers=answers, lead=words)
 
 
 def document(title: str, parts: Sequence[Section], made: Made, **values: object) -> str:

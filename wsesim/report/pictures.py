@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wsesim.errors import InputError
-from wsesim.report.charts import breakdown, memory, scaling, totals, utilization, validation
+from wsesim.report.charts import breakdown, memory, scaling, timeline, totals, utilization, validation
 from wsesim.report.charts.render import Picture
 from wsesim.report.study import Study
 
@@ -13,6 +13,7 @@ PICTURES: dict[str, Callable[[Study], Picture]] = {
     "breakdown": lambda study: breakdown.chart(study.results),
     "scaling": lambda study: scaling.chart(_only(study).scalings[0]),
     "efficiency": lambda study: scaling.efficiency(_only(study).scalings[0]),
+    "timeline": lambda study: timeline.chart(_only(study).timelines[0]),
     "memory": lambda study: memory.chart(study.results),
     "utilization": lambda study: utilization.chart(study.results),
     "totals": lambda study: totals.chart(study.results),

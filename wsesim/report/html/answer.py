@@ -43,10 +43,15 @@ def answer(result: Result | GPUResult) -> Answer:
         name=result.name,
         on=headline[0].text,
         tiles=tuple(tiles(result)),
-        bottleneck=result.bottleneck[:1].upper() + result.bottleneck[1:],
+        bottleneck=sentence(result.bottleneck),
         facts=tuple(fact for fact in headline if fact.name not in SHOWN_LARGE),
         notes=tuple(result.notes),
     )
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter, whose numbers stay beside their units."""
+    return (text[:1].upper() + text[1:]).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def tiles(result: Result | GPUResult) -> list[Tile]:

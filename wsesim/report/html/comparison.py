@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wsesim.comparison import entry, notes
+from wsesim.comparison import Entry, entry, notes, ratios
 from wsesim.report import compare
 from wsesim.report.charts.render import unique
 from wsesim.report.html.content import DataTable, Section
 from wsesim.report.html.sections import Answered
+
+TOLD = ("tokens_per_s", "time_to_train_s", "cost_usd", "energy_j")
+"""Ratios that the first sentence tells."""
+
+
+def lead(results: Sequence[Answered]) -> str:
+    """The comparison in a sentence, without its full stop."""
+    first, *others = [entry(one) for one in results]
+    told = []
+    for one in others:
+        known = ratios(one, first)
+        words = [f"{compare.label(key)} {_ratio(one, first, key)}" for key in TOLD if key in known]
+        told.append(f"{one.name}: {', '.join(words)}")
+    return f"Against {first.name}, {'; '.join(told)}"
+
+
+def _ratio(one: Entry, first: Entry, key: str) -> str:
+    words = compare.ratio_cell(one, first, key)
+    return f"about {words.removesuffix(compare.UNCERTAIN)}" if words.endswith(compare.UNCERTAIN) else words
 
 
 def comparison(results: Sequence[Answered]) -> Section:
@@ -24,4 +43,4 @@ def comparison(results: Sequence[Answered]) -> Section:
         DataTable(f"Against {first.name}", ("", *names[1:]), tuple(ratios)),
     )
     legend = tuple(text.plain for text in compare.legend(entries))
-    return Section("comparison", "Side by side", tables=tables, blocks=(), notes=(*notes(entries), *legend))
+    return Section("comparison", "Side by side", tables=tables, notes=(*notes(entries), *legend))

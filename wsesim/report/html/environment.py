@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,7 @@ def environment(*folders: Path) -> Environment:
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found.filters["element"] = _element
+    found.filters["words"] = _words
     return found
 
 
@@ -44,3 +46,13 @@ def _element(picture: Picture, name: str) -> str:
     from markupsafe import Markup
 
     return Markup(element(picture, name))
+
+
+def _words(text: str) -> str:
+    """A text whose parts between back quotes are code, as in messages on the terminal."""
+    from markupsafe import Markup, escape
+
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))
+
+
+_QUOTED = re.compile(r"`([^`\n]+)`")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from wsesim.report.charts import breakdown as breakdown_chart
-from wsesim.report.charts import memory as memory_chart
 from wsesim.report.charts import scaling as scaling_chart
+from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts import totals as totals_chart
-from wsesim.report.charts import utilization as utilization_chart
 from wsesim.report.charts import validation as validation_chart
-from wsesim.report.charts.render import Picture
 from wsesim.report.html import sections
 from wsesim.report.html.content import DataTable, Figure, Section
-from wsesim.report.html.sections import Answered
 from wsesim.report.study import Study
 from wsesim.scaling import Curve, Scaling
 from wsesim.timeline import Timeline
@@ -26,10 +22,28 @@ SCALING = (
     "Weak scaling keeps the batch of each device, strong scaling the global batch. Both axes are logarithmic; "
     "the dashed line is that of devices which lose nothing to one another."
 )
+TIMELINE = (
+    "What each part of the machine does during a step in the steady state. Drag over the strip above the picture to look "
+    "at a stretch of it; double-click there to see all. `wsesim trace` writes every span for Perfetto."
+)
 VALIDATION = (
     "What was measured elsewhere, and what this simulator says to it. Rows used for calibration were fitted, and prove "
     "nothing; the others were not. The last columns say in what this is beyond them."
 )
+
+
+def timeline(study: Study) -> Section:
+    """One step, part by part."""
+    figures = [
+        Figure(
+            f"timeline-{place}",
+            f"A step of {one.name}" if len(study.results) > 1 else "A step",
+            timeline_chart.chart(one),
+            (timeline_table(one),),
+        )
+        for place, one in enumerate(study.timelines, start=1)
+    ]
+    return Section("timeline", "One step", TIMELINE, figures=tuple(figures))
 
 
 def timeline_table(timeline: Timeline) -> DataTable:
@@ -82,29 +96,13 @@ def scaling(study: Study) -> Section:
     return replace(section, lead=SCALING, figures=tuple(found), notes=tuple(notes))
 
 
-def utilization(study: Study) -> Section:
-    """How busy each part is; a picture where there are several results, whose blocks have the numbers."""
-    section = sections.utilization(study.results)
-    return _with_picture(study, section, "One bar for each part and run", utilization_chart.chart)
-
-
-def memory(study: Study) -> Section:
-    """What is held where."""
-    return _with_picture(study, sections.memory(study.results), "Held, of what there is", memory_chart.chart)
-
-
 def breakdown(study: Study) -> Section:
-    """Where the time of a step goes."""
-    return _with_picture(study, sections.breakdown(study.results), "One bar for each step", breakdown_chart.chart)
-
-
-def _with_picture(
-    study: Study, section: Section, title: str, chart: Callable[[Sequence[Answered]], Picture]
-) -> Section:
-    """The runs in one picture, if there are several; the bars of a single one are its picture."""
+    """Where the time of a step goes; several runs in one picture, whose numbers stand below it."""
+    section = sections.breakdown(study.results)
     if len(study.results) == 1:
         return section
-    return replace(section, figures=(Figure(section.name, title, chart(study.results)),))
+    figure = Figure("breakdown", "One bar for each step", breakdown_chart.chart(study.results))
+    return replace(section, figures=(figure,))
 
 
 def totals(study: Study) -> Section:
