@@ -32,18 +32,24 @@ from wsesim.validation.measurements import COLUMNS
 from wsesim.validation.predict import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))]
+PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))]
 PIP_LINES = [
     "pip install . && wsesim run cluster_configs/runs/andromeda_13b.toml",
     "pip install '.[test]' && pytest",
 ]
-SHOWN = (PIP_LINES[0].split(" && ")[1], "wsesim compare andromeda_13b gpt3_13b_256xa100 --same-time")
-"""Commands whose output README.md shows, in its order."""
 FOREIGN = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
 """Files that examples take for granted, and their stand-ins in tests/config/data."""
 
-WRITTEN_BY_EXAMPLES = ("my_calibration.toml", "log_calibration.toml", "scaling.csv")
-QUIET = ("wsesim sweep", "wsesim ledger export", "wsesim ledger clean")
+WRITTEN = re.compile(r" --out (\S+)")
+"""What a command of an example writes."""
+QUIET = (
+    "wsesim sweep",
+    "wsesim ledger export",
+    "wsesim ledger clean",
+    "wsesim trace",
+    "wsesim report",
+    "wsesim schema --out",
+)
 """Commands whose answer is a file."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"`([\w./-]+)`:\n\n$")
@@ -113,7 +119,7 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def run_line(checkout: Path, line: str) -> str:
-    words = shlex.split(line)
+    words = shlex.split(line, comments=True)
     assert words[0] == "wsesim", f"a line of an sh block is neither a wsesim command nor one of {PIP_LINES}: {line}"
     done = python(checkout, "-m", *words)
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
@@ -123,10 +129,14 @@ def run_line(checkout: Path, line: str) -> str:
 @pytest.fixture(scope="module")
 def outputs(checkout: Path) -> dict[str, str]:
     """Standard output of every command that the docs show; those of one page run in their order."""
+    first_page: dict[str, str] = {}
+    for page, line in commands():
+        for part in line.split(" && "):
+            if part.startswith("wsesim"):
+                first_page.setdefault(part, page)
 
     def run_page(page: str) -> dict[str, str]:
-        parts = [part for place, line in commands() if place == page for part in line.split(" && ")]
-        return {part: run_line(checkout, part) for part in dict.fromkeys(parts) if part.startswith("wsesim")}
+        return {part: run_line(checkout, part) for part, place in first_page.items() if place == page}
 
     with ThreadPoolExecutor() as pool:
         return {part: shown for page in pool.map(run_page, PAGES) for part, shown in page.items()}
@@ -137,8 +147,7 @@ def test_every_command_in_the_docs_runs(outputs: dict[str, str]) -> None:
 
 
 def test_installation_is_exactly_these_two_lines() -> None:
-    pip = [line for page, line in commands() if "pip" in line]
-    assert pip == PIP_LINES
+    assert {line for _, line in commands() if "pip" in line} == set(PIP_LINES)
     alone = [block.text for block in blocks("README.md", "sh") if "pip" in block.text]
     assert alone == [f"{line}\n" for line in PIP_LINES]
 
@@ -148,12 +157,15 @@ def test_every_line_of_a_shell_block_is_run_or_is_an_installation() -> None:
         assert line in PIP_LINES or line.startswith("wsesim "), f"{page}: {line}"
 
 
-def test_shown_output_is_real(outputs: dict[str, str]) -> None:
-    for shown, command in zip(blocks("README.md", "text"), SHOWN, strict=True):
+@pytest.mark.parametrize("page", PAGES)
+def test_shown_output_is_real(page: str, outputs: dict[str, str]) -> None:
+    for shown in blocks(page, "text"):
+        ran = [match[2] for match in FENCE.finditer(shown.before) if match[1] == "sh"]
+        command = [part for part in re.split(r" && |\n", "\n".join(ran)) if part.startswith("wsesim")][-1]
         real = iter([line.rstrip() for line in outputs[command].splitlines()])
         for line in shown.text.splitlines():
             if line and line != "[...]":
-                assert line in real, f"README.md shows a line that `{command}` does not print (here): {line!r}"
+                assert line in real, f"{page} shows a line that `{command}` does not print (here): {line!r}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -163,16 +175,23 @@ def test_every_python_block_runs(page: str, checkout: Path) -> None:
         assert done.returncode == 0, f"{block.text}\n{done.stderr}"
 
 
+def written() -> set[str]:
+    """Files and folders that commands of the docs write."""
+    return {name for _, line in commands() for name in WRITTEN.findall(line)}
+
+
 def test_files_that_examples_write_are_written(checkout: Path, outputs: dict[str, str]) -> None:
-    for name in WRITTEN_BY_EXAMPLES:
-        assert (checkout / name).is_file()
+    for name in written():
+        assert (checkout / name).exists()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_named_file_exists(page: str) -> None:
-    examples = {*FOREIGN, *WRITTEN_BY_EXAMPLES, *(name for page in PAGES for name, _ in files_of(page))}
+    examples = {*FOREIGN, *written(), *(name for page in PAGES for name, _ in files_of(page))}
     for name in re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|toml|txt|py|csv|json|yaml))`", without_blocks(page)):
-        assert name in examples or (ROOT / name).exists(), f"{page} names {name}, which does not exist"
+        assert name in examples or (ROOT / name).exists() or name.startswith("schemas/"), (
+            f"{page} names {name}, which does not exist"
+        )
 
 
 def anchors(page: str) -> set[str]:
@@ -193,9 +212,11 @@ def test_every_relative_link_leads_somewhere(page: str) -> None:
             assert anchor in anchors(path.resolve().relative_to(ROOT).as_posix()), f"{page} links to {target}"
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
+def test_every_page_is_linked_from_the_readme_or_is_in_the_site() -> None:
     linked = set(re.findall(r"\]\(([^)#\s]+)", read("README.md")))
-    assert set(PAGES) - {"README.md"} <= linked
+    site = {f"docs/{name}" for name in re.findall(r": ([\w/-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)}
+    assert set(PAGES) - {"README.md"} <= linked | site
+    assert {name for name in PAGES if name.startswith("docs/")} <= site
 
 
 def test_every_command_is_in_the_readme() -> None:
