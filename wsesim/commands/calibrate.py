@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import console
+from wsesim.commands.common import AsJson, console, print_json
 
 
 def calibrate(
@@ -30,6 +30,7 @@ def calibrate(
         bool,
         typer.Option("--gpu", help="Fit the six constants of GPUs instead, to the measurements that ship with wsesim."),
     ] = False,
+    json: AsJson = False,
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
     from wsesim.report import calibration, files
@@ -50,10 +51,16 @@ def calibrate(
         found, text = gpu_calibration.fit_and_text()
         if out is not None:
             files.write(out, text)
-        gpu_calibration.print_fit(console(), found, text, out)
+        if json:
+            print_json(gpu_calibration.as_dict(found, text, out))
+        else:
+            gpu_calibration.print_fit(console(), found, text, out)
         return
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
     if out is not None:
         files.write(out, text)
-    calibration.print_fit(console(), fit, text, out)
+    if json:
+        print_json(calibration.as_dict(fit, text, out))
+    else:
+        calibration.print_fit(console(), fit, text, out)

@@ -33,12 +33,16 @@ def ledger_export(
     ledger: LedgerArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Table to write: .csv, or .parquet.")],
     sweep: SweepName = None,
+    json: AsJson = False,
 ) -> None:
     """Write the finished points of a sweep, also of one that is still running; the last one when none is named."""
     from wsesim.report import sweep as report
 
     rows = report.export(ledger, out, sweep)
-    typer.echo(f"{out}: {rows:,} points", err=True)
+    if json:
+        print_json({"ledger": str(ledger), "out": str(out), "points": rows})
+    else:
+        typer.echo(f"{out}: {rows:,} points", err=True)
 
 
 @ledger_app.command(name="clean")
@@ -47,9 +51,13 @@ def ledger_clean(
     failures: Annotated[bool, typer.Option("--failures", help="Points without an answer, to run them again.")] = False,
     old_versions: Annotated[bool, typer.Option("--old-versions", help="What other versions of wsesim made.")] = False,
     sweep: SweepName = None,
+    json: AsJson = False,
 ) -> None:
     """Remove points from a ledger, and give back their space."""
     from wsesim.report import sweep as report
 
     removed = report.clean(ledger, failures=failures, old_versions=old_versions, sweep_name=sweep)
-    typer.echo(f"{ledger}: {removed:,} points removed", err=True)
+    if json:
+        print_json({"ledger": str(ledger), "removed": removed})
+    else:
+        typer.echo(f"{ledger}: {removed:,} points removed", err=True)

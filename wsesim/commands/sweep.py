@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import RunArgument, Settings
+from wsesim.commands.common import AsJson, RunArgument, Settings, print_json
 
 
 def sweep(
@@ -30,9 +30,14 @@ def sweep(
     ledger: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keeps finished points; FILE.ledger beside --out when left out.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """All combinations of some settings, in parallel; what is finished is kept, and a repeated sweep goes on."""
     from wsesim.report import sweep as report
 
     result = report.run_sweep(run, vary, settings or (), out, ledger, executor, workers)
-    report.print_summary(result, out)
+    if json:
+        print_json(report.summary_dict(result, out, ledger))
+    else:
+        report.print_summary(result, out)
+    report.check(result, out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import RunArgument, Settings
+from wsesim.commands.common import AsJson, RunArgument, Settings, print_json
 
 MOST_STEPS = 100
 """That `--steps` shows. [-]"""
@@ -24,6 +24,7 @@ def trace(
         typer.Option(metavar="A..B", help="Only these blocks: 0..3 or 0,5 or embedding,0..3,head; all when left out."),
     ] = None,
     settings: Settings = None,
+    json: AsJson = False,
 ) -> None:
     """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
     from wsesim.config.loader import load_any
@@ -43,11 +44,16 @@ def trace(
         timeline = timeline_of(simulate(loaded), num_steps=steps, layers=chosen)
     with bar(f"writing {out.name}", chrome_trace.num_entries(timeline)) as advance:
         size_bytes = chrome_trace.write(timeline, out, advance)
-    first, last = timeline.steps[0], timeline.steps[-1]
+    duration_s = timeline.steps[-1].end_s - timeline.steps[0].start_s
+    numbers = {"events": len(timeline.events), "tracks": len(timeline.tracks), "steps": len(timeline.steps)}
+    if json:
+        sizes = {"size_bytes": size_bytes, "duration_s": duration_s}
+        print_json({"out": str(out), **sizes, **numbers, "notes": list(timeline.notes)})
+        return
     typer.echo(
-        f"{out}: {show(size_bytes, 'bytes')}, {plural(len(timeline.events), 'event')} on "
-        f"{plural(len(timeline.tracks), 'track')}, {plural(len(timeline.steps), 'step')} of "
-        f"{show(last.end_s - first.start_s, 's')}; open it at https://ui.perfetto.dev"
+        f"{out}: {show(size_bytes, 'bytes')}, {plural(numbers['events'], 'event')} on "
+        f"{plural(numbers['tracks'], 'track')}, {plural(numbers['steps'], 'step')} of {show(duration_s, 's')}; "
+        "open it at https://ui.perfetto.dev"
     )
     for note in timeline.notes:
         typer.echo(f"  {note}")

@@ -13,7 +13,7 @@ from wsesim.errors import InputError, MeasurementError
 from wsesim.report.columns import prose
 from wsesim.report.parts import plain_table
 from wsesim.report.progress import bar
-from wsesim.report.validation import row_table
+from wsesim.report.validation import row_dict, row_table
 from wsesim.units import show, unit_of_field
 from wsesim.validation.calibrate import RATE_KEYS, Fit, as_toml, fit
 from wsesim.validation.measurements import Measurement, published, read_log, read_table
@@ -119,6 +119,25 @@ def check_out(path: Path) -> None:
         raise InputError(f"--out {path}: {finding}; choose a file in a folder that exists")
 
 
+def as_dict(fitted: Fit, text: str, out: Path | None) -> dict[str, Any]:
+    """What was fitted, how well, and the file that holds it, for programs."""
+    keys = (*RATE_KEYS, "lane_bytes_per_token")
+    return {
+        "fitted": list(fitted.fitted),
+        "calibration": {key: getattr(fitted.calibration, key) for key in keys},
+        "releases": dict(fitted.calibration.releases),
+        "rows": [row_dict(one) for one in fitted.predictions],
+        "mean_absolute_error": mean_absolute_error(fitted),
+        "out": None if out is None else str(out),
+        "toml": text,
+    }
+
+
+def mean_absolute_error(fitted: Fit) -> float:
+    """Of the rows that were fitted. [-]"""
+    return sum(abs(one.error) for one in fitted.predictions) / len(fitted.predictions)
+
+
 def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:
     """What was fitted, how well, and how to use it."""
     table = plain_table("number", "value", "~fitted")
@@ -128,9 +147,9 @@ def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> Non
     for release, factor in fitted.calibration.releases.items():
         rows = fitted.rows_of_release.get(release, 0)
         table.add_row(f"releases.{release}", f"{factor:.4g}", f"yes, {rows} row(s)" if rows else "no; kept")
-    errors = [abs(one.error) for one in fitted.predictions]
     console.print(table, "", row_table(fitted.predictions), "")
-    mean = f"mean absolute error on these {len(errors)} rows: {sum(errors) / len(errors):.2%}"
+    number = len(fitted.predictions)
+    mean = f"mean absolute error on these {number} rows: {mean_absolute_error(fitted):.2%}"
     console.print(prose(f"{mean}; they were fitted and prove nothing", style="bold"))
     if out is None:
         console.print(Text(f"\n{text}"), soft_wrap=True)

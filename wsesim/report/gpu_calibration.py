@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -50,6 +52,19 @@ def residual_table(residuals: Sequence[Residual]) -> Columns:
         times = (show(seconds, "s") for seconds in (one.measured_s, one.before_s, one.after_s))
         table.add_row(one.id, one.use[:5], *times, f"{one.before:+.1%}", f"{one.after:+.1%}")
     return table
+
+
+def as_dict(fit: GPUFit, text: str, out: Path | None) -> dict[str, Any]:
+    """What was fitted, how well, and the file that holds it, for programs."""
+    keys = (*COLLECTIVE_KEYS, *KERNEL_KEYS)
+    return {
+        "fitted": list(keys),
+        "calibration": {key: getattr(fit.calibration, key) for key in keys},
+        "ranges": {key: list(fit.ranges[key]) for key in keys},
+        "rows": [asdict(one) for one in fit.residuals],
+        "out": None if out is None else str(out),
+        "toml": text,
+    }
 
 
 def print_fit(console: Console, fit: GPUFit, text: str, out: Path | None) -> None:

@@ -71,18 +71,45 @@ def reasons(outcomes: Sequence[str]) -> list[str]:
     return shown + ([f"and {len(counted) - MOST_REASONS:,} other messages"] if len(counted) > MOST_REASONS else [])
 
 
+def _messages(result: SweepResult) -> list[str]:
+    """Of the points without an answer."""
+    return [row["message"] for row in result if row["status"] != "ok"]
+
+
+def summary_dict(result: SweepResult, out: Path, ledger: Path | None) -> dict[str, Any]:
+    """What became of the points, for programs; the points themselves are in `out`."""
+    counted = Counter(_messages(result)).most_common()
+    return {
+        "out": str(out),
+        "ledger": str(ledger or ledger_beside(out)),
+        "points": len(result),
+        "evaluated": result.num_evaluated,
+        "ok": result.count("ok"),
+        "messages": [{"message": message, "points": number} for message, number in counted],
+    }
+
+
 def print_summary(result: SweepResult, out: Path) -> None:
-    """What became of the points, on standard error; refuses where there is no answer at all."""
-    ok, points = result.count("ok"), len(result)
-    without = [row["message"] for row in result if row["status"] != "ok"]
+    """What became of the points, on standard error."""
+    ok, points, without = result.count("ok"), len(result), _messages(result)
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     known = points - result.num_evaluated
     was = f" ({known:,} were in the ledger or repeat others)" if known > 0 else ""
     console.print(f"{out}: {points:,} points{was}, {ok:,} with an answer, {len(without):,} without")
     for line in reasons(without):
         console.print(f"  {line}")
-    if not ok:
-        raise AnswerIsNo(f"none of the {points:,} points could be simulated; the column message of {out} says why")
+
+
+def check(result: SweepResult, out: Path) -> None:
+    """Refuse a sweep without any answer.
+
+    Raises
+    ------
+    AnswerIsNo
+        None of its points could be simulated.
+    """
+    if not result.count("ok"):
+        raise AnswerIsNo(f"none of the {len(result):,} points could be simulated; the column message of {out} says why")
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

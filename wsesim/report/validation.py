@@ -143,23 +143,25 @@ def print_report(console: Console, found: Gathered, *, rows: bool | None = None)
         gpu_validation.print_report(console, gpus, rows=is_one_set if rows is None else rows)
 
 
+def row_dict(one: Prediction) -> dict[str, Any]:
+    """A row for programs."""
+    return {
+        "id": one.measurement.id,
+        "use": one.measurement.use,
+        "set": one.measurement.set,
+        "metric": one.measurement.metric,
+        "measured": one.measurement.value,
+        "predicted": one.predicted,
+        "error": one.error,
+        "source": one.measurement.source,
+    }
+
+
 def as_dict(found: Gathered) -> dict[str, Any]:
     """Rows, sets and losses for programs."""
     predictions, losses, gpus = found
     return {
-        "rows": [
-            {
-                "id": one.measurement.id,
-                "use": one.measurement.use,
-                "set": one.measurement.set,
-                "metric": one.measurement.metric,
-                "measured": one.measurement.value,
-                "predicted": one.predicted,
-                "error": one.error,
-                "source": one.measurement.source,
-            }
-            for one in predictions
-        ],
+        "rows": [row_dict(one) for one in predictions],
         "sets": [
             {
                 "set": one.name,
