@@ -24,6 +24,7 @@ from wsesim.planning import sweep as module
 from wsesim.planning.executors import Here
 from wsesim.planning.ledger import Ledger
 from wsesim.planning.workers import answers_of, evaluate
+from wsesim.report import sweep as report
 
 TWO = {"cluster.num_systems": "1..4", "training.weight_sparsity": [0.0, 0.5]}
 
@@ -269,3 +270,18 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, limit: int, words: st
         *(f"big.csv.ledger{end}" for end in ("", "-wal", "-shm")),
     }
     assert "2 were in the ledger" in sweep(*small).stderr
+
+
+@pytest.mark.parametrize(("finished", "words"), [(0, "before any point was finished"), (2, "2 points are in")])
+def test_an_interrupted_sweep_says_what_is_kept(
+    finished: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, progress: module.Progress, **__: object) -> None:
+        if finished:
+            progress(finished, 4, "")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "sweep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        report.run_sweep("cerebras_gpt_111m", ["cluster.num_systems=1..4"], (), tmp_path / "a.csv", None, "local", 1)
+    assert words in capsys.readouterr().err

@@ -59,8 +59,8 @@ def run_sweep(
                 progress=tell,
             )
     except KeyboardInterrupt:
-        where = ledger or ledger_beside(out)
-        print(f"interrupted; {seen:,} points are in {where}, repeat the command to go on", file=sys.stderr)
+        kept = f"; {seen:,} points are in {ledger or ledger_beside(out)}" if seen else " before any point was finished"
+        print(f"interrupted{kept}, repeat the command to go on", file=sys.stderr)
         raise
 
 
