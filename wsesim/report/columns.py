@@ -15,7 +15,7 @@ from rich.text import Text
 GAPS = (2, 1)
 """Blanks between two columns, and where room is short. [-]"""
 LEAST_PROSE = 18
-"""A column of prose is not made narrower than this, or than its longest word. [-]"""
+"""A column of prose that says nothing else is not made narrower than this, or than its longest word. [-]"""
 MOST_PROSE = 100
 """And not wider than this, which is as far as the eye follows. [-]"""
 INDENT = 4
@@ -93,7 +93,7 @@ class Columns:
             cells = [Text(one.head), *(cells[place] for cells, _ in self.rows)]
             sizes = [Measurement.get(console, wide, cell) for cell in cells]
             natural = max(one.least, max(size.maximum for size in sizes))
-            word = max(one.least, LEAST_PROSE, max(size.minimum for size in sizes))
+            word = max(one.least or LEAST_PROSE, max(size.minimum for size in sizes))
             found.append(
                 (min(natural, word), min(natural, max(MOST_PROSE, word))) if one.is_prose else (natural, natural)
             )
@@ -109,11 +109,11 @@ class Columns:
             if widths and sum(widths) + width + gap * len(widths) > room:
                 break
             widths.append(width)
-        spare = room - sum(widths) - gap * (len(widths) - 1)
-        for place, width in enumerate(widths):
-            more = max(0, min(spare, measured[place][1] - width))
-            widths[place] += more
-            spare -= more
+        for _ in range(room - sum(widths) - gap * (len(widths) - 1)):
+            short = [place for place, width in enumerate(widths) if width < measured[place][1]]
+            if not short:
+                break
+            widths[min(short, key=widths.__getitem__)] += 1
         return _Layout(gap, tuple(widths))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:

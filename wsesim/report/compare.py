@@ -19,6 +19,8 @@ from wsesim.results import simulate
 from wsesim.same_time import SameTime, gpus_for
 from wsesim.units import show
 
+LEAST_COLUMN = 10
+"""Of a run beside others. [-]"""
 UNCERTAIN, EXTRAPOLATED, UNKNOWN = "~", "*", "-"
 LEGEND = {
     UNCERTAIN: "rests on a number that is assumed, or of which only a range is known; below it the bounds",
@@ -180,7 +182,7 @@ def _in_columns(entries: Sequence[Entry]) -> Columns:
 
 
 def _side_by_side(entries: Sequence[Entry]) -> Group:
-    """Runs as columns."""
+    """Runs as columns, and their ratios to the first."""
     first, *others = entries
     against = _table("", *(one.name for one in others))
     for key in WORDS:
@@ -188,25 +190,48 @@ def _side_by_side(entries: Sequence[Entry]) -> Group:
     return Group(_in_columns(entries), section(f"Against {first.name}", against))
 
 
-def _one_below_another(entries: Sequence[Entry]) -> Group:
-    """Runs as rows, in a table for each topic."""
+def _in_rows(entries: Sequence[Entry]) -> list[tuple[str, Columns]]:
+    """Runs as rows: a table for each topic, with its title."""
     first, *others = entries
-    groups = []
+    tables = []
     for title, keys in TOPICS:
         table = _table("", *(label(key) for key in keys))
         for one in entries:
             table.add_row(one.name, *(cell(one, key) for key in keys))
-        groups.append(section(title, table))
+        tables.append((title, table))
     for compared in (tuple(WORDS)[:4], tuple(WORDS)[4:]):
         table = _table("", *(label(key) for key in compared))
         for one in others:
             table.add_row(one.name, *(ratio_cell(one, first, key) for key in compared))
-        groups.append(section(f"Against {first.name}", table))
-    return Group(*groups)
+        tables.append((f"Against {first.name}", table))
+    return tables
+
+
+def _tables(entries: Sequence[Entry], console: Console) -> Group:
+    """All runs in one table where there is room, else as rows, else some at a time beside the first."""
+
+    def has_room(table: Columns) -> bool:
+        return table.least_width(console) <= console.width
+
+    if has_room(_in_columns(entries)):
+        return _side_by_side(entries)
+    rows = _in_rows(entries)
+    if all(has_room(table) for _, table in rows):
+        return Group(*(section(title, table) for title, table in rows))
+    first, *others = entries
+    chunks = [others[:1]]
+    for one in others[1:]:
+        if has_room(_in_columns([first, *chunks[-1], one])):
+            chunks[-1].append(one)
+        else:
+            chunks.append([one])
+    tables = [_side_by_side([first, *chunk]) for chunk in chunks]
+    return Group(tables[0], *(part for table in tables[1:] for part in ("", table)))
 
 
 def _table(*heads: str) -> Columns:
-    return Columns([Column(head, is_prose=place > 0, style="" if place else "dim") for place, head in enumerate(heads)])
+    first, *others = heads
+    return Columns([Column(first, style="dim"), *(Column(head, is_prose=True, least=LEAST_COLUMN) for head in others)])
 
 
 def same_time(found: Sequence[SameTime], first: Entry) -> Group:
@@ -244,13 +269,12 @@ def legend(entries: Sequence[Entry]) -> list[Text]:
 
 def print_comparison(console: Console, entries: Sequence[Entry], found: Sequence[SameTime] = ()) -> None:
     """The whole comparison."""
-    has_room = _in_columns(entries).least_width(console) <= console.width
-    console.print(_side_by_side(entries) if has_room else _one_below_another(entries))
+    console.print(_tables(entries, console))
     if found:
         console.print(same_time(found, entries[0]))
     console.print()
     for text in legend(entries):
-        console.print(text)
+        console.print(prose(text.plain, style="dim"))
     for one in entries:
         bought = [price for price in one.result.job.prices if price.key in PRICE]
         if bought:
