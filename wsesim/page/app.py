@@ -30,11 +30,10 @@ from wsesim.page.security import Guard
 from wsesim.page.service import Compared, Service, problems_of, status_of
 from wsesim.page.state import GoalState, RunState
 from wsesim.page.work import render
-from wsesim.report.charts import render as charts
 from wsesim.report.html.environment import style
 
 STATIC = Path(__file__).with_name("static")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 LOOK_S = 0.1
 """Between two looks whether a browser still waits. [s]"""
 CLIENT_GONE = 499
@@ -60,8 +59,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         starting = asyncio.ensure_future(service.start())
         yield
         service.stop()
-        with contextlib.suppress(WsesimError, asyncio.CancelledError):
-            await starting
+        starting.cancel()
 
     routes = [
         *(Route("/", page.run), Route("/comparison", page.comparison), Route("/plan", page.plan)),
@@ -69,7 +67,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
         *(Route("/scaling.svg", page.scaling), Route("/health", page.health)),
         *(Route("/api/run", page.api_run), Route("/api/gpus", page.api_gpus), Route("/api/plan", page.api_plan)),
-        *(Route("/style.css", _style), Route("/pictures.js", _pictures)),
+        *(Route("/style.css", _style), Route("/pictures.js", page.pictures)),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     guards = [Middleware(Guard)]
@@ -187,6 +185,10 @@ class _Page:
         """JSON of the plan."""
         return JSONResponse(await self._made(request, work.plan_json, GoalState))
 
+    async def pictures(self, _: Request) -> Response:
+        """What draws pictures."""
+        return Response(await self.service.pictures(), media_type="text/javascript", headers=FOR_EVER)
+
     async def health(self, _: Request) -> Response:
         """Whether the page answers, and how many wait."""
         waiting = self.service.quick.num_waiting + self.service.slow.num_waiting
@@ -244,8 +246,3 @@ def _look() -> str:
 
 async def _style(_: Request) -> Response:
     return Response(_look(), media_type="text/css", headers=FOR_EVER)
-
-
-async def _pictures(_: Request) -> Response:
-    text = await asyncio.to_thread(charts.javascript)
-    return Response(text, media_type="text/javascript", headers=FOR_EVER)

@@ -73,7 +73,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ctrl-C, or the end of the session."""
-        threading.Thread(target=self.service.stop).start()
+        self.service.stop()
         super().handle_exit(sig, frame)
 
 

@@ -124,6 +124,11 @@ class Service:
         found: str = await self.answers.get(("plan", state), lambda: self.slow.run(limits.PLAN_S, work.plan, state))
         return found
 
+    async def pictures(self) -> str:
+        """The script that draws pictures."""
+        found: str = await self.answers.get("pictures", lambda: self.make(work.pictures))
+        return found
+
     async def make(self, job: Any, *arguments: Any) -> Any:
         """A file, a picture or JSON, which is not remembered."""
         return await self.slow.run(limits.FILE_S, job, *arguments)

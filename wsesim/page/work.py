@@ -23,7 +23,7 @@ from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
 from wsesim.page.tables import compared, planned
 from wsesim.planning import goals
 from wsesim.report.charts import scaling as scaling_chart
-from wsesim.report.charts.render import drawn
+from wsesim.report.charts.render import drawn, javascript
 from wsesim.report.charts.theme import ThemeName
 from wsesim.report.goals import as_dict
 from wsesim.report.html import answer, sections
@@ -139,6 +139,11 @@ def comparison(wafers: Entry, others: Entry) -> str:
 def plan(state: GoalState) -> str:
     """What meets a goal."""
     return render("planned.html", planned=planned(goals.answer(goal_of(state), GOAL_FILE), state))
+
+
+def pictures() -> str:
+    """The script that draws pictures; it is slow the first time that it is made on a machine."""
+    return javascript()
 
 
 def scaling_picture(state: RunState, theme: ThemeName) -> bytes:

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -50,8 +51,8 @@ def _work(pipe: Connection) -> None:
     """Do one job after the other, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
     _limit_memory()
-    pipe.send(None)
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, OSError):
+        pipe.send(None)
         while True:
             job, arguments, limit_s = pipe.recv()
             if hasattr(signal, "setitimer"):
@@ -119,14 +120,53 @@ class Worker:
             return found
         raise found
 
+    def kill(self) -> None:
+        """End the process, whatever it does; whoever waits for it notices."""
+        with contextlib.suppress(OSError):
+            if self.process is not None and self.process.pid is not None:
+                self.process.kill()
+
     def stop(self) -> None:
-        """End the process, whatever it does."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.join()
+        """End the process and clear up after it."""
+        self.kill()
+        self.process.join()
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
+
+
+def _be_deaf() -> None:
+    """Processes that are started from this thread do not hear Ctrl-C, not even before they could ignore it."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # its start would open this thread's ears again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
+    """What a call returns, from a thread for which nothing waits when the program ends."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Any] = loop.create_future()
+
+    def tell(found: Any, error: BaseException | None) -> None:
+        if outcome.cancelled():
+            return
+        if error is None:
+            outcome.set_result(found)
+        else:
+            outcome.set_exception(error)
+
+    def work() -> None:
+        found, failed = None, None
+        try:
+            _be_deaf()
+            found = call()
+        except BaseException as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(tell, found, failed)
+
+    threading.Thread(target=work, daemon=True).start()
+    return outcome
 
 
 class Workers:
@@ -148,7 +188,6 @@ class Workers:
         self._all = [Worker(context) for _ in range(number)]
         self._idle = list(self._all)
         self._turns = asyncio.Semaphore(number)
-        self._threads = ThreadPoolExecutor(number, thread_name_prefix="worker")
         self._most_waiting, self._waiting = most_waiting, 0
         self.is_stopped = False
 
@@ -167,7 +206,20 @@ class Workers:
         Exception
             What it raised.
         """
-        if self._waiting >= self._most_waiting or self.is_stopped:
+        await self._turn()
+        if self.is_stopped:
+            raise TooBusy("the server ends")
+        worker = self._idle.pop()
+        call = _in_thread(lambda: worker.call(job, arguments, limit_s))
+        call.add_done_callback(lambda done: self._free(worker, done))  # also where nobody waits for it any longer
+        return await asyncio.shield(call)
+
+    async def _turn(self) -> None:
+        """Wait for a worker that is free."""
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        if self._waiting >= self._most_waiting:
             raise TooBusy(f"{self._waiting} requests wait already; try again in a moment")
         self._waiting += 1
         try:
@@ -176,10 +228,6 @@ class Workers:
             raise TooBusy(f"no worker was free within {LONGEST_WAIT_S:g} s; try again in a moment") from None
         finally:
             self._waiting -= 1
-        worker = self._idle.pop()
-        call = asyncio.get_running_loop().run_in_executor(self._threads, worker.call, job, arguments, limit_s)
-        call.add_done_callback(lambda done: self._free(worker, done))  # also where nobody waits for it any longer
-        return await asyncio.shield(call)
 
     def _free(self, worker: Worker, done: asyncio.Future[Any]) -> None:
         if not done.cancelled():
@@ -191,5 +239,4 @@ class Workers:
         """End all processes at once."""
         self.is_stopped = True
         for worker in self._all:
-            worker.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            worker.kill()

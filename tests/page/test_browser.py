@@ -1,0 +1,128 @@
+"""The page in a real browser: load, move, share, err and recover."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from tests.browser import errors, overflow_px, show_at, wait_for_pictures
+from wsesim.page.app import application
+from wsesim.page.run_file import run_of
+from wsesim.page.server import bound
+from wsesim.page.service import Service
+from wsesim.page.state import RunState
+from wsesim.report.html.answer import tiles
+from wsesim.results import simulate
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+PATIENCE_S = 30.0
+QUERY = "model=cerebras-gpt-111m&cluster=cs2&systems=4&batch=120&num_gpus=16"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the page is served for the tests of this file."""
+    listening = bound("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(application(Service(1)), log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def until(driver: Chrome, seen: Callable[[], bool]) -> None:
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    waiting = WebDriverWait(driver, PATIENCE_S, 0.01, ignored_exceptions=[StaleElementReferenceException])
+    waiting.until(lambda _: seen())
+
+
+def text_of(driver: Chrome, selector: str) -> str:
+    found: str = driver.execute_script(f"return (document.querySelector({selector!r}) || {{}}).textContent || ''")
+    return found
+
+
+def throughput(systems: int) -> str:
+    state = RunState(model="cerebras-gpt-111m", cluster="cs2", systems=str(systems), batch="120")
+    return tiles(simulate(run_of(state)))[0].value
+
+
+def test_loads_moves_and_shares(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    show_at(browser, 1280)
+    browser.get(f"{address}/?{QUERY}")
+    until(browser, lambda: throughput(4) in text_of(browser, "#answer"))
+    wait_for_pictures(browser)
+    until(browser, lambda: "A100 SXM 40 GB" in text_of(browser, "#comparison"))
+    assert not errors(browser)
+
+    slider = browser.find_element(By.ID, "slider")
+    wanted = [throughput(systems) for systems in (5, 6)]
+    started_s = time.perf_counter()
+    slider.send_keys(Keys.ARROW_RIGHT)
+    until(browser, lambda: wanted[0] in text_of(browser, "#answer"))
+    print(f"\nan answer after a key: {1e3 * (time.perf_counter() - started_s):.0f} ms")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    until(browser, lambda: wanted[1] in text_of(browser, "#answer"))
+    assert browser.find_element(By.ID, "systems").get_attribute("value") == "6"
+    assert wanted[1] in text_of(browser, "#said")
+    assert browser.switch_to.active_element == slider, "the control keeps the focus"
+    until(browser, lambda: "systems=6" in browser.current_url)
+    wait_for_pictures(browser)
+    assert not errors(browser)
+
+    shared = browser.current_url
+    browser.get("about:blank")
+    browser.get(shared)
+    until(browser, lambda: wanted[1] in text_of(browser, "#answer"))
+    assert browser.find_element(By.ID, "slider").get_attribute("value") == "6"
+
+
+def test_nonsense_is_answered_and_mended(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(f"{address}/?{QUERY}&gpus=none")
+    field = browser.find_element(By.ID, "sequence_length")
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("nonsense")
+    until(browser, lambda: "cannot be simulated" in text_of(browser, "#answer"))
+    assert "'nonsense' is not a number" in text_of(browser, "#problem-sequence_length")
+    assert field.get_attribute("aria-invalid") == "true"
+    errors(browser)  # the browser tells of the status 400
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("2048")
+    until(browser, lambda: throughput(4) in text_of(browser, "#answer"))
+    assert text_of(browser, "#problem-sequence_length") == ""
+    assert field.get_attribute("aria-invalid") is None
+
+
+def test_a_goal_is_planned(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+
+    browser.get(f"{address}/plan?model=cerebras-gpt-111m&deadline=1+h&candidates=andromeda")
+    browser.find_element(By.CSS_SELECTOR, "#form button").click()
+    until(browser, lambda: "It can be met" in text_of(browser, "#answer"))
+    assert "answer=yes" in browser.current_url
+    browser.refresh()
+    assert "It can be met" in text_of(browser, "#answer")
+    assert not errors(browser)
+
+
+@pytest.mark.parametrize("width", [320, 360, 800, 1280])
+def test_nothing_is_wider_than_the_window(browser: Chrome, address: str, width: int) -> None:
+    show_at(browser, width, is_dark=width == 360)
+    for path in (f"/?{QUERY}", f"/?{QUERY}&settings={'x' * 200}", "/plan"):
+        browser.get(address + path)
+        assert overflow_px(browser) <= 0

@@ -1,0 +1,176 @@
+"""No input hangs or exhausts the page: jobs are cut off, turned away, given up, and forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from starlette.testclient import TestClient
+
+from wsesim.errors import DoesNotFit, InputError
+from wsesim.page import limits
+from wsesim.page.cache import Answers
+from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.state import RunState
+from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, Workers
+from wsesim.schedules.checks import check
+
+LONG = "cluster.simulation.chunks_per_layer=250\nmodel.num_layers=70"
+"""Some seconds of simulation."""
+
+
+def with_workers(use: Any, number: int = 1, most_waiting: int = 4) -> Any:
+    """Run a coroutine with workers of its own."""
+
+    async def whole() -> Any:
+        workers = Workers(number, most_waiting)
+        try:
+            return await use(workers)
+        finally:
+            workers.stop()
+
+    return asyncio.run(whole())
+
+
+def test_a_job_that_takes_too_long_is_stopped_and_the_next_one_is_done() -> None:
+    async def use(workers: Workers) -> int:
+        before = await workers.run(20.0, os.getpid)
+        with pytest.raises(TookTooLong, match=r"not done within 0\.3 s"):
+            await workers.run(0.3, time.sleep, 60)
+        after = await workers.run(20.0, os.getpid)
+        assert before != after
+        with pytest.raises(ProcessLookupError):
+            os.kill(before, 0)
+        return after
+
+    assert with_workers(use) > 0
+
+
+def test_a_process_that_dies_is_replaced() -> None:
+    async def use(workers: Workers) -> int:
+        with pytest.raises(WorkerDied):
+            await workers.run(20.0, os._exit, 3)
+        return int(await workers.run(20.0, abs, -4))
+
+    assert with_workers(use) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_a_job_that_takes_too_much_memory_is_refused() -> None:
+    async def use(workers: Workers) -> int:
+        with pytest.raises(WorkerDied, match="GiB of memory"):
+            await workers.run(20.0, bytearray, limits.MOST_MEMORY_BYTES + 2**28)
+        return int(await workers.run(20.0, abs, -4))
+
+    assert with_workers(use) == 4
+
+
+def test_errors_of_the_program_come_without_a_trace() -> None:
+    async def use(workers: Workers) -> str:
+        with pytest.raises(RuntimeError) as error:
+            await workers.run(20.0, int, "x")
+        return str(error.value)
+
+    assert with_workers(use).startswith("ValueError: invalid literal")
+
+
+def test_who_waits_too_long_in_a_line_is_turned_away() -> None:
+    async def use(workers: Workers) -> list[Any]:
+        jobs: list[Coroutine[Any, Any, Any]] = [workers.run(20.0, time.sleep, 0.3) for _ in range(7)]
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    turned_away = [one for one in with_workers(use, 1, 4) if isinstance(one, TooBusy)]
+    assert len(turned_away) == 7 - 1 - 4
+
+
+def test_who_no_longer_waits_leaves_the_line() -> None:
+    async def use(workers: Workers) -> float:
+        await workers.run(20.0, abs, 1)
+        started_s = time.perf_counter()
+        first = asyncio.ensure_future(workers.run(20.0, time.sleep, 0.3))
+        gone = [asyncio.ensure_future(workers.run(20.0, time.sleep, 5)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for one in gone:
+            one.cancel()
+        await asyncio.gather(first, workers.run(20.0, abs, 1))
+        return time.perf_counter() - started_s
+
+    assert with_workers(use) < 4.0
+
+
+def test_one_answer_for_all_who_ask_at_the_same_time() -> None:
+    made: list[int] = []
+
+    async def make() -> str:
+        made.append(1)
+        await asyncio.sleep(0.01)
+        return "x"
+
+    async def use() -> list[str]:
+        answers = Answers()
+        found = await asyncio.gather(*(answers.get("key", make) for _ in range(5)))
+        return [*found, await answers.get("key", make)]
+
+    assert asyncio.run(use()) == ["x"] * 6
+    assert len(made) == 1
+
+
+def test_errors_are_not_remembered_and_memory_is_bounded() -> None:
+    async def fail() -> str:
+        raise DoesNotFit("no")
+
+    async def use() -> int:
+        answers = Answers(most_bytes=10_000)
+        for _ in range(2):
+            with pytest.raises(DoesNotFit):
+                await answers.get("key", fail)
+        for number in range(100):
+            await answers.get(number, lambda: asyncio.sleep(0, "x" * 1000))
+        return answers.num_bytes
+
+    assert asyncio.run(use()) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "cluster.simulation.chunks_per_layer=256\nmodel.num_layers=300",
+        "cluster.system.wafer.weight_buffer_bytes=2 kB\ncluster.system.wafer.gradient_buffer_bytes=2 kB\nmodel.num_layers=1",
+        "cluster.exceptions=[" + ", ".join(f"{{systems=[{one}], speed=0.{one}1}}" for one in range(1, 9)) + "]\n"
+        "cluster.simulation.chunks_per_layer=99",
+    ],
+)
+def test_runs_that_would_take_long_are_refused_before_they_run(settings: str) -> None:
+    started_s = time.perf_counter()
+    run = run_of(RunState(settings=settings))
+    with pytest.raises((DoesNotFit, InputError)):  # noqa: PT012
+        check(run)
+        limits.check_work(run)
+    assert time.perf_counter() - started_s < 2.0
+
+
+def test_more_gpus_than_a_page_searches_are_refused() -> None:
+    run = gpu_run_of(RunState(num_gpus="16384"))
+    limits.check_work(run)
+    with pytest.raises(DoesNotFit, match="searches plans for up to"):
+        limits.check_work(run.on_gpus(limits.MOST_GPUS + 8))
+
+
+def test_what_takes_too_long_is_cut_off_and_the_page_goes_on(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get("/?gpus=none&model=cerebras-gpt-111m&cluster=cs2&batch=8")
+    monkeypatch.setattr(limits, "RUN_S", 0.5)
+    started_s = time.perf_counter()
+    answer = client.get(f"/?{urlencode({'settings': LONG, 'gpus': 'none'})}")
+    assert time.perf_counter() - started_s < 5.0
+    assert answer.status_code == 422
+    assert "not done within 0.5 s" in answer.text
+    monkeypatch.undo()
+    assert client.get("/?gpus=none&model=cerebras-gpt-111m&cluster=cs2&batch=9").status_code == 200

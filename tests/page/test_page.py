@@ -1,0 +1,225 @@
+"""What the page answers: the numbers of `wsesim run`, its messages, files, and headers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from wsesim.config.loader import load_any
+from wsesim.page import limits
+from wsesim.page.app import STATIC
+from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.state import RunState
+from wsesim.planning import goals
+from wsesim.report.html.answer import tiles
+from wsesim.report.json import result_dict
+from wsesim.results import simulate
+
+SMALL = "model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120"
+PART = {"hx-request": "true"}
+HTMX_SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+"""Of dist/htmx.min.js in the package htmx.org 2.0.11."""
+
+
+def small(**fields: str) -> RunState:
+    return RunState(**({"model": "cerebras-gpt-111m", "cluster": "cs2", "systems": "2", "batch": "120"} | fields))  # type: ignore[arg-type]
+
+
+def without_how(data: dict[str, Any]) -> dict[str, Any]:
+    """JSON of a run without the engine and the time that it took."""
+    return {key: value for key, value in data.items() if key not in ("simulator", "breakdown_s")}
+
+
+def test_numbers_are_those_of_the_command_line(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}").text
+    for tile in tiles(simulate(run_of(small()))):
+        assert tile.value in text
+
+
+def test_json_is_the_contract(client: TestClient) -> None:
+    told = client.get(f"/api/run?{SMALL}").json()
+    by_simpy = result_dict(simulate(run_of(small())))
+    assert without_how(told) == without_how(by_simpy)
+    assert told["breakdown_s"] == pytest.approx(by_simpy["breakdown_s"], rel=1e-9)
+    gpus = client.get(f"/api/gpus?{SMALL}&num_gpus=16").json()
+    assert gpus["step_time_s"] == simulate(gpu_run_of(small(num_gpus="16"))).step_time_s
+
+
+@pytest.mark.parametrize("name", ["run.toml", "gpus.toml"])
+def test_a_file_that_is_taken_away_gives_the_same_numbers(client: TestClient, name: str, tmp_path: Path) -> None:
+    answer = client.get(f"/{name}?{SMALL}&num_gpus=16&settings=training.max_gradient_norm%3D0")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+    file = tmp_path / name
+    file.write_text(answer.text, encoding="utf-8")
+    state = small(num_gpus="16", settings="training.max_gradient_norm=0")
+    shown = run_of(state) if name == "run.toml" else gpu_run_of(state)
+    assert simulate(load_any(file)).step_time_s == simulate(shown).step_time_s
+
+
+def test_the_report_holds_both_runs(client: TestClient) -> None:
+    answer = client.get(f"/report.html?{SMALL}&gpus=neox_cluster&num_gpus=16")
+    assert answer.status_code == 200
+    assert "attachment" in answer.headers["content-disposition"]
+    assert "Cerebras-GPT 111M on CS-2 cluster" in answer.text
+    assert "wsesim report run.toml gpus.toml" in answer.text
+
+
+def test_a_link_needs_no_javascript(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}&num_gpus=16").text
+    assert re.search(r'<input id="systems"[^>]*value="2"', text)
+    assert '<option value="cerebras-gpt-111m" selected>' in text
+    assert "tokens/s per device" in text, "the comparison is there at once"
+    assert "aria-busy" not in text
+    picture = re.search(r'<noscript>.*?src="([^"]+)"', text)
+    assert picture is not None
+    drawn = client.get(picture[1].replace("&amp;", "&"))
+    assert drawn.headers["content-type"].startswith("image/svg+xml")
+
+
+def test_the_form_gets_the_answer_alone_and_its_address(client: TestClient) -> None:
+    answer = client.get(f"/?{SMALL}&gpus=none", headers=PART)
+    assert "<html" not in answer.text
+    assert answer.headers["hx-replace-url"] == "/?model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120&gpus=none"
+    assert 'id="said"' in answer.text
+    assert "Against GPUs" not in answer.text
+
+
+def test_what_a_name_holds_is_text(client: TestClient) -> None:
+    for query in ("model=<script>alert(1)</script>", "settings=<b>=%22><i>", 'cluster="><img src=x>'):
+        text = client.get(f"/?{query}").text
+        assert "<script>alert" not in text
+        assert "<b>=" not in text
+        assert "<img src=x>" not in text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("systems=abc", 400, "cluster.num_systems"),
+        ("sequence_length=0", 400, "training.sequence_length is 0; it must be more than 0"),
+        ("systems=17", 422, "17 systems are more than the fabric of Andromeda takes, 16"),
+        ("settings=cluster.swarmx.fan_outt%3D3", 400, "did you mean fan_out?"),
+        ("cluster=../../etc/passwd", 400, "is not in the catalogue"),
+        ("model=megatron-1t&batch=1", 422, "MemoryX"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, PART])
+def test_a_refused_run_is_answered(
+    client: TestClient, query: str, status: int, said: str, headers: dict[str, str]
+) -> None:
+    answer = client.get(f"/?{query}", headers=headers)
+    assert answer.status_code == status
+    assert said in answer.text.replace("&#39;", "'")
+    assert "Traceback" not in answer.text
+    assert ("<form" in answer.text) == (not headers), "the page stays usable"
+    told = client.get(f"/api/run?{query}")
+    assert (told.status_code, said in told.json()["error"]) == (status, True)
+
+
+def test_a_comparison_that_cannot_be_made_leaves_the_answer(client: TestClient) -> None:
+    answer = client.get(f"/?{SMALL}&num_gpus=7000000")
+    assert answer.status_code == 200
+    assert "gpus.toml" in answer.text
+    assert re.search(r'id="problem-num_gpus">[^<]+', answer.text)
+
+
+def test_a_goal_is_planned(client: TestClient) -> None:
+    query = "answer=yes&model=cerebras-gpt-111m&deadline=1+h&candidates=andromeda"
+    answer = client.get(f"/plan?{query}")
+    assert answer.status_code == 200
+    assert "It can be met." in answer.text
+    link = re.search(r'href="(/\?[^"]+systems=[^"]+)"', answer.text)
+    assert link is not None
+    assert client.get(link[1].replace("&amp;", "&") + "&gpus=none").status_code == 200
+    told = client.get(f"/api/plan?{query}").json()
+    file = client.get(f"/goal.toml?{query}").text
+    goal = goals.goal_from_table(tomllib.loads(file), "goal.toml")
+    assert told["smallest"][0]["num_devices"] == goals.answer(goal).smallest[0].num_devices
+
+
+def test_a_goal_that_cannot_be_met_is_an_answer(client: TestClient) -> None:
+    answer = client.get("/plan?answer=yes&deadline=1+s&model=cerebras-gpt-111m&candidates=andromeda")
+    assert answer.status_code == 200
+    assert "would do: a deadline of" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("deadline=soon", "goal.limits.deadline_s"),
+        ("candidates=", "choose one cluster"),
+        ("target_loss=-1", "target_loss"),
+    ],
+)
+def test_a_refused_goal_is_answered(client: TestClient, query: str, said: str) -> None:
+    answer = client.get(f"/plan?answer=yes&{query}")
+    assert answer.status_code == 400
+    assert said in answer.text
+    assert "<form" in answer.text
+
+
+def test_a_goal_is_not_planned_before_it_was_sent(client: TestClient) -> None:
+    assert "Every size of every cluster" in client.get("/plan").text
+
+
+def test_every_answer_says_what_browsers_may_do(client: TestClient) -> None:
+    for path in ("/", "/plan", "/nothing", "/api/run?systems=x", "/static/page.js", "/style.css", f"/?{'x' * 9000}"):
+        headers = client.get(path).headers
+        assert "script-src 'self';" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_no_script_stands_in_the_page(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}").text + client.get("/plan").text
+    scripts = re.findall(r"<script([^>]*)>", text)
+    assert all("src=" in one or 'type="application/json"' in one for one in scripts)
+    assert not re.search(r"\son[a-z]+=", text)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 400),
+        ({"host": "localhost:8765"}, 200),
+        ({"host": "127.0.0.1:1"}, 200),
+        ({"host": "[::1]:8765"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 200),
+    ],
+)
+def test_who_may_ask(client: TestClient, headers: dict[str, str], status: int) -> None:
+    assert client.get("/health", headers=headers).status_code == status
+
+
+def test_what_is_refused_before_it_is_read(client: TestClient) -> None:
+    assert client.post("/").status_code == 405
+    assert client.get(f"/?settings={'x' * limits.LONGEST_QUERY}").status_code == 414
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.get("/static/%2e%2e/app.py").status_code == 404
+    assert client.get("/nothing").status_code == 404
+
+
+def test_ten_at_once_get_their_own_answers(client: TestClient) -> None:
+    batches = range(10, 130, 12)
+    queries = [f"/api/run?{SMALL}".replace("batch=120", f"batch={batch}") for batch in batches]
+    with ThreadPoolExecutor(10) as threads:
+        told = [answer.json()["step_time_s"] for answer in threads.map(client.get, queries)]
+    assert told == [simulate(run_of(small(batch=str(batch)))).step_time_s for batch in batches]
+
+
+def test_health(client: TestClient) -> None:
+    assert client.get("/health").json()["status"] == "ok"
+
+
+def test_htmx_is_what_was_published() -> None:
+    file = next(STATIC.glob("htmx-2.0.11.min.js"))
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == HTMX_SHA256
+    assert "Zero-Clause BSD" in (STATIC / "htmx-LICENSE.txt").read_text(encoding="utf-8")
