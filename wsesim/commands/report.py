@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import Settings
+from wsesim.commands.common import AsJson, Settings, print_json
 
 
 class FormatName(StrEnum):
@@ -47,21 +47,27 @@ def report(
         list[str] | None, typer.Option("--x", metavar="KEY", help="Varied key that becomes an axis; two at most.")
     ] = None,
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Column of the sweep that is drawn.")] = "",
+    json: AsJson = False,
 ) -> None:
     """A report as one HTML file that works offline, or one picture for a paper; of runs, or of a sweep."""
     from wsesim.report import write_report
+    from wsesim.units import show
 
-    write_report.of(
-        write_report.Wanted(
-            out=out,
-            kind=kind and kind.value,
-            picture=picture,
-            runs=tuple(runs or ()),
-            settings=tuple(settings or ()),
-            gpu_cluster=gpu_cluster,
-            ledger=ledger,
-            sweep=sweep,
-            axes=tuple(x or ()),
-            metric=y,
-        )
+    wanted = write_report.Wanted(
+        out=out,
+        kind=kind and kind.value,
+        picture=picture,
+        runs=tuple(runs or ()),
+        settings=tuple(settings or ()),
+        gpu_cluster=gpu_cluster,
+        ledger=ledger,
+        sweep=sweep,
+        axes=tuple(x or ()),
+        metric=y,
     )
+    size_bytes = write_report.of(wanted)
+    if json:
+        print_json({"out": str(out), "format": wanted.format, "size_bytes": size_bytes})
+    else:
+        where = "; open it in a browser" if wanted.format == write_report.HTML else ""
+        typer.echo(f"{out}: {show(size_bytes, 'bytes')}{where}")

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from wsesim.report.charts import sweep
 from wsesim.report.charts.render import Picture
 from wsesim.report.html.answer import Answer
 from wsesim.report.html.content import DataTable, Figure, Section, Tile
 from wsesim.report.html_report import Made, document
 from wsesim.report.parts import Fact
-from wsesim.report.sweep_study import METRICS, Metric, SweepStudy, metric_of, settings_words, shown, value_words
+from wsesim.report.sweep_study import (
+    METRICS,
+    Metric,
+    SweepStudy,
+    metric_of,
+    settings_words,
+    short_names,
+    shown,
+    value_words,
+)
 
 MOST_ROWS = 1000
 """Points that the table holds; the file of the sweep has all. [-]"""
 MOST_REASONS = 20
+MOST_TILES = 6
 
 
 def sweep_report(study: SweepStudy, command: str) -> str:
@@ -26,24 +39,22 @@ def sweep_report(study: SweepStudy, command: str) -> str:
 
 def picture(study: SweepStudy, metric: Metric) -> Picture:
     """A metric over one or two keys."""
-    from wsesim.report.charts import sweep
-
     return sweep.chart(study.drawn, study.axes, metric.key)
 
 
 def _answer(study: SweepStudy) -> Answer:
     first = study.metrics[0]
-    wanted = [one for one in METRICS.values() if one.is_more_better is not None and one.key in study.columns]
     tiles = [
         Tile(f"best {one.words}", shown(one.key, best[one.key]), settings_words(best, study.varied))
-        for one in wanted[:6]
+        for one in study.wishes[:MOST_TILES]
         for best in [study.best(one)]
     ]
     best = study.best(first)
     most = "least" if first.is_more_better is False else "most"
     words = f"The {most} {first.words}, {shown(first.key, best[first.key])}, is at {settings_words(best, study.varied)}"
     points = f"{len(study.points):,} points, {len(study.answered):,} with an answer"
-    facts = [Fact("points", points), *(Fact(key, _values(study, key)) for key in study.varied)]
+    names = short_names(study.varied)
+    facts = [Fact("points", points), *(Fact(name, _values(study, key)) for key, name in names.items())]
     return Answer("", "", tuple(tiles), words, tuple(facts), ())
 
 
@@ -55,13 +66,14 @@ def _values(study: SweepStudy, key: str) -> str:
 def _pictures(study: SweepStudy) -> Section:
     lead = f"Over {' and '.join(study.axes)}."
     if study.held:
-        lead += f" Other keys are held where the best point has them: {settings_words(study.held, study.held)}."
+        lead += f" Other keys are held where the best point has them: {settings_words(study.held, tuple(study.held))}."
     figures = [
         Figure(
             f"sweep-{one.key}", f"{one.words[:1].upper()}{one.words[1:]}", picture(study, one), (_table(study, one),)
         )
         for one in study.metrics
     ]
+    figures[1:] = [replace(one, picture=replace(one.picture, notes=())) for one in figures[1:]]  # they say the same
     return Section("pictures", "How it varies", lead, figures=tuple(figures))
 
 
@@ -77,18 +89,17 @@ def _table(study: SweepStudy, metric: Metric) -> DataTable:
 
 
 def _best(study: SweepStudy) -> Section:
-    wanted = [one for one in METRICS.values() if one.is_more_better is not None and one.key in study.columns]
-    keys = [one.key for one in wanted]
+    keys = [one.key for one in study.wishes]
     rows = [
         (
             f"{'most' if one.is_more_better else 'least'} {one.words}",
             settings_words(best, study.varied),
             *(shown(key, best.get(key)) for key in keys),
         )
-        for one in wanted
+        for one in study.wishes
         for best in [study.best(one)]
     ]
-    columns = ("wanted", "settings", *(one.words for one in wanted))
+    columns = ("wanted", "settings", *(one.words for one in study.wishes))
     table = DataTable("The best point for each wish", columns, tuple(rows), frozenset(range(2, len(columns))))
     return Section("best", "Best points", tables=(table,))
 

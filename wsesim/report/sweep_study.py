@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,8 +21,8 @@ class Metric(NamedTuple):
 
     Attributes
     ----------
-    best
-        `max` or `min`, whichever is wanted; None where neither is.
+    is_more_better
+        None where neither more nor less is wanted.
     """
 
     key: str
@@ -71,6 +71,8 @@ def shown(key: str, value: Any) -> str:
         return f"{value:.1%}"
     if key == "tokens_per_s":
         return f"{value:,.0f} tokens/s" if value >= 1000 else f"{value:.4g} tokens/s"
+    if key == "predicted_loss":
+        return f"{value:.3f}"
     if key == "samples_per_s":
         return f"{value:,.4g} samples/s"
     if key == "energy_j":
@@ -85,7 +87,7 @@ class SweepStudy:
     Attributes
     ----------
     name
-        Of the file they come from.
+        Of what they come from.
     asked_axes, asked_metric
         By the command line; empty where it is silent.
     """
@@ -139,6 +141,12 @@ class SweepStudy:
         return tuple(metric_of(key) for key in FIRST if key in self.columns) or (metric_of(self.columns[0]),)
 
     @cached_property
+    def wishes(self) -> tuple[Metric, ...]:
+        """Metrics of which some point has more, or less, than others, and is better for it."""
+        known = [one for one in METRICS.values() if one.is_more_better is not None and one.key in self.columns]
+        return tuple(one for one in known if len({row.get(one.key) for row in self.answered}) > 1)
+
+    @cached_property
     def held(self) -> dict[str, Any]:
         """Keys that vary but are no axes, and the values at which the points are drawn: those of the best point."""
         best = self.best(self.metrics[0])
@@ -146,8 +154,8 @@ class SweepStudy:
 
     @cached_property
     def drawn(self) -> list[Row]:
-        """Points in the picture."""
-        return [row for row in self.answered if all(row[key] == value for key, value in self.held.items())]
+        """Points in the picture, also those without an answer."""
+        return [row for row in self.points if all(row[key] == value for key, value in self.held.items())]
 
     def best(self, metric: Metric) -> Row:
         """The point with the most, or the least, of a metric; the first of equal ones."""
@@ -164,15 +172,27 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def settings_words(row: Row, keys: Iterable[str]) -> str:
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The last part of each key, where no other ends alike.
+
+    Examples
+    --------
+    >>> short_names(["cluster.num_systems", "model.name", "cluster.name"])
+    {'cluster.num_systems': 'num_systems', 'model.name': 'model.name', 'cluster.name': 'cluster.name'}
+    """
+    ends = Counter(key.rsplit(".", 1)[-1] for key in keys)
+    return {key: end if ends[end := key.rsplit(".", 1)[-1]] == 1 else key for key in keys}
+
+
+def settings_words(row: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Settings of a point in one line.
 
     Examples
     --------
     >>> settings_words({"cluster.num_systems": 12}, ["cluster.num_systems"])
-    'cluster.num_systems 12'
+    'num_systems 12'
     """
-    return ", ".join(f"{key} {value_words(key, row[key])}" for key in keys)
+    return ", ".join(f"{name} {value_words(key, row[key])}" for key, name in short_names(keys).items())
 
 
 def value_words(key: str, value: Any) -> str:

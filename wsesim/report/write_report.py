@@ -66,8 +66,13 @@ class Wanted:
         return shlex.join([*words, "--out", self.out.name])
 
 
-def of(wanted: Wanted) -> None:
+def of(wanted: Wanted) -> int:
     """Make a report or a picture, and write it.
+
+    Returns
+    -------
+    int
+        Its size. [bytes]
 
     Raises
     ------
@@ -79,6 +84,7 @@ def of(wanted: Wanted) -> None:
         made = _of_runs(wanted, tell) if wanted.ledger is None else _of_sweep(wanted, wanted.ledger, tell)
     with whole(wanted.out) as file:
         file.write(made)
+    return len(made)
 
 
 def check(wanted: Wanted) -> None:
@@ -123,9 +129,11 @@ def _check_picture(wanted: Wanted) -> None:
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
     from wsesim.report.html_report import run_report, run_texts
     from wsesim.report.pictures import picture_of
-    from wsesim.report.study import Study
+    from wsesim.report.study import NO_GPUS, Study, gpu_run
     from wsesim.results import simulate
 
+    if wanted.gpu_cluster not in ("", NO_GPUS):
+        gpu_run(wanted.gpu_cluster)
     loaded = [load_any(word, wanted.settings) for word in wanted.runs]
     found = []
     for run in loaded:
