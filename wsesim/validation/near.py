@@ -93,7 +93,7 @@ def near(run: Run | GPURun, number: int = NEAREST) -> tuple[Comparison, ...]:
     >>> nearest = near(load("andromeda_13b"), 2)
     >>> [one.device for one in nearest]
     ['CS-2', 'CS-2']
-    >>> "12 systems, measured on 1" in nearest[0].differs
+    >>> "12 systems, measured on 2" in nearest[0].differs
     True
     """
     own = _place_of(run)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wsesim.units import UNITS, show
+
+LOGARITHMIC_FROM = 20.0
+"""Largest over smallest number from which an axis is logarithmic. [-]"""
+WITH_PREFIX = "format(datum.value, '~s')"
+"""Labels of an axis of plain numbers: 200k, 3M."""
+PLAIN = "format(datum.value, ',~g')"
+"""Labels of an axis whose unit has a prefix already."""
 
 
 class Scale(NamedTuple):
@@ -62,3 +70,15 @@ def log_ticks(low: float, high: float, most: int = 9) -> tuple[float, ...]:
         if len(within) <= most:
             return within
     return within[:: math.ceil(len(within) / most)]
+
+
+def is_far_apart(values: Iterable[float]) -> bool:
+    """Whether positive numbers spread so far that only a logarithmic axis shows all of them.
+
+    Examples
+    --------
+    >>> is_far_apart([1, 16]), is_far_apart([1, 192]), is_far_apart([0, 192])
+    (False, True, False)
+    """
+    known = list(values)
+    return bool(known) and min(known) > 0 and max(known) / min(known) >= LOGARITHMIC_FROM

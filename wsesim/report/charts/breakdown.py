@@ -117,4 +117,4 @@ def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> al
             opacity=alt.condition(f"datum.width * width > {LABEL_PX}", alt.value(1), alt.value(0)),
         )
     )
-    return alt.layer(bars, labels, heads(runs)).properties(height=alt.Step(STEP_PX))
+    return alt.layer(bars, labels, heads(runs)).properties(height=len(runs) * STEP_PX)

@@ -7,17 +7,17 @@ function theme() {
   return document.documentElement.dataset.theme || (dark.matches ? "dark" : "light");
 }
 
-// Vega-Lite cannot make several views as wide as their container, so they are given a width here.
+// Vega-Lite measures its container only once, and cannot fit several views into it, so all are given a width here.
 function fitted(spec, width) {
-  if (!spec.vconcat) return spec;
+  if (!spec.vconcat) return { ...spec, width };
   const inside = Math.max(120, width - ((spec.usermeta || {}).beside_px || 0));
   return { ...spec, vconcat: spec.vconcat.map((view) => ({ ...view, width: inside })) };
 }
 
 // A legend does not break its lines by itself.
-function configured(width) {
+function configured(spec, width) {
   const config = CONFIGS[theme()];
-  const columns = Math.max(1, Math.floor(width / LEGEND_ENTRY_PX));
+  const columns = Math.max(1, Math.floor(width / ((spec.usermeta || {}).entry_px || LEGEND_ENTRY_PX)));
   return { ...config, legend: { ...config.legend, columns, labelLimit: width - 60 } };
 }
 
@@ -31,7 +31,8 @@ async function drawOne(box) {
   const options = {
     actions: false,
     ast: true,
-    config: configured(width),
+    logLevel: 1,
+    config: configured(spec, width),
     mode: "vega-lite",
     renderer: (spec.usermeta || {}).renderer || "svg",
     tooltip: { theme: theme() === "dark" ? "dark" : "light" },
@@ -55,7 +56,7 @@ function makeMovable(box, canvas, view, shape) {
   const show = (from, to) => {
     const length = Math.min(last - first, Math.max((last - first) / 5000, to - from));
     const start = Math.min(last - length, Math.max(first, from));
-    view.signal("shownFrom", start).signal("shownTo", start + length).runAsync();
+    view.signal("movedFrom", start).signal("movedTo", start + length).runAsync();
   };
   const zoom = (factor, share) => {
     const [from, to] = now();
@@ -78,6 +79,7 @@ function makeMovable(box, canvas, view, shape) {
     const place = canvas.getBoundingClientRect();
     return { share: (event.clientX - place.left - view.origin()[0]) / width, up: place.bottom - event.clientY };
   };
+  view.addSignalListener("brush", () => view.signal("movedFrom", false).signal("movedTo", false).runAsync());
   let held = null;
   canvas.tabIndex = 0;
   canvas.style.touchAction = "pan-y";
@@ -106,6 +108,7 @@ function makeMovable(box, canvas, view, shape) {
     const hint = document.createElement("p");
     hint.className = "picture-hint";
     hint.textContent = HINT;
+    hint.style.cssText = "margin:0.25em 0 0;font-size:0.85em";
     canvas.after(hint);
   }
 }

@@ -115,4 +115,4 @@ def _template(rows: tuple[str, ...], present: tuple[str, ...]) -> alt.TopLevelMi
         .mark_bar(style="frame")
         .encode(x=alt.datum(0), x2=alt.datum(100), y=band(rows))
     )
-    return alt.layer(room, held, heads(rows)).properties(height=alt.Step(STEP_PX))
+    return alt.layer(room, held, heads(rows)).properties(height=len(rows) * STEP_PX)

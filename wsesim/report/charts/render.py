@@ -112,7 +112,8 @@ def spec(picture: Picture, theme: ThemeName = "light", width: Width = "container
     factor = PAPER_SIZE if theme == "paper" else 1.0
     width_px = WIDTHS_PX.get(str(width), width)
     shape = _resized(picture.template, width_px, factor)
-    legend = legend_of(SCREEN_WIDTH_PX if width_px == "container" else float(width_px), factor)
+    entry_px = picture.template.get("usermeta", {}).get("entry_px", LEGEND_ENTRY_PX) * factor
+    legend = legend_of(SCREEN_WIDTH_PX if width_px == "container" else float(width_px), entry_px)
     return {
         **shape,
         "description": picture.description,
@@ -121,9 +122,14 @@ def spec(picture: Picture, theme: ThemeName = "light", width: Width = "container
     }
 
 
-def legend_of(width_px: float, factor: float = 1.0) -> dict[str, float]:
+def legend_of(width_px: float, entry_px: float = LEGEND_ENTRY_PX) -> dict[str, float]:
     """Entries of a legend that stand beside one another, and how wide each may be: it does not break lines by itself."""
-    return {"columns": max(1, int(width_px / (LEGEND_ENTRY_PX * factor))), "labelLimit": width_px - 60.0 * factor}
+    return {"columns": max(1, int(width_px / entry_px)), "labelLimit": width_px - LEGEND_ENTRY_PX / 2}
+
+
+def entry_px(words: Iterable[str]) -> float:
+    """Width that the longest of some words needs in a legend on a screen; a template's `usermeta` may state it. [px]"""
+    return max((40.0 + 7.2 * len(word) for word in words), default=LEGEND_ENTRY_PX)
 
 
 def _resized(shape: Mapping[str, Any], width: Any, factor: float) -> dict[str, Any]:

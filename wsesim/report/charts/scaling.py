@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsesim.report.charts.axes import log_ticks
+from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.scaling import Curve, Point, Scaling
@@ -101,11 +101,11 @@ def _template(
     import altair as alt
 
     logarithmic = alt.Scale(type="log", nice=False, padding=12)
-    x = alt.X("devices:Q", title=devices, scale=logarithmic, axis=alt.Axis(format="~s", values=list(numbers)))
+    x = alt.X("devices:Q", title=devices, scale=logarithmic, axis=alt.Axis(labelExpr=WITH_PREFIX, values=list(numbers)))
     if field == "efficiency":
         y = alt.Y("efficiency:Q", title="tokens/s per device, over those of the fewest [%]", scale=alt.Scale(zero=True))
     else:
-        axis = alt.Axis(format="~s", values=list(rates))
+        axis = alt.Axis(labelExpr=WITH_PREFIX, values=list(rates))
         y = alt.Y("tokens_per_s:Q", title="throughput [tokens/s]", scale=logarithmic, axis=axis)
     colour = alt.Color(
         "series:N",

@@ -36,9 +36,6 @@ CATEGORY_COLOURS = {
 SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7C62FF", "#56B4E9", "#857F93")
 """Runs, sets or values side by side: after Okabe and Ito 2008."""
 
-SEQUENTIAL = "viridis"
-"""Scheme of a heat map."""
-
 
 @dataclass(frozen=True)
 class Theme:

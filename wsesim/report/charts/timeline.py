@@ -32,6 +32,8 @@ STEP_PX, STRIP_PX, BESIDE_PX = 36, 54, 30.0
 PASSES = {"forward": "forward", "backward": "backward", "recompute": "backward"}
 SHADES = {"backward": 1.0, "forward": 0.68, "other": 0.85, "wait": 0.3}
 """How strong a span is drawn. [-]"""
+PALEST = 0.25
+"""How strong a rectangle is drawn, over a span, that consists of gaps. [-]"""
 
 
 @dataclass(slots=True)
@@ -179,7 +181,7 @@ def _place(box: Box, scale: Scale, start_s: float, end_s: float) -> dict[str, An
         "start": float(f"{max(box.start_s, start_s) / scale.size:.8g}"),
         "end": float(f"{min(box.end_s, end_s) / scale.size:.8g}"),
         "category": category,
-        "strength": round(SHADES[shade] * box.busy, 3),
+        "strength": round(SHADES[shade] * (PALEST + (1.0 - PALEST) * box.busy), 3),
     }
 
 
@@ -228,8 +230,13 @@ def _template(
     import altair as alt
 
     brush = alt.selection_interval(name="brush", encodings=["x"], mark=alt.BrushConfig(fillOpacity=0, strokeOpacity=0))
-    low = alt.param(name="shownFrom", expr=f"brush.start ? brush.start[0] : {extent[0]!r}")
-    high = alt.param(name="shownTo", expr=f"brush.start ? brush.start[1] : {extent[1]!r}")
+    moved = [alt.param(name="movedFrom", value=False), alt.param(name="movedTo", value=False)]
+    shown = [
+        alt.param(
+            name=name, expr=f"isNumber({by_hand}) ? {by_hand} : brush.start ? brush.start[{end}] : {extent[end]!r}"
+        )
+        for end, (name, by_hand) in enumerate((("shownFrom", "movedFrom"), ("shownTo", "movedTo")))
+    ]
     colour = alt.Color(
         "category:N",
         sort=list(present),
@@ -279,6 +286,6 @@ def _template(
     lower = alt.layer(detail, ends, heads(tracks)).properties(height=len(tracks) * STEP_PX)
     return (
         alt.vconcat(alt.layer(strip, window), lower, spacing=8)
-        .add_params(low, high)
+        .add_params(*moved, *shown)
         .properties(usermeta={"beside_px": BESIDE_PX, "renderer": "canvas", "timeline": list(extent)})
     )

@@ -102,4 +102,4 @@ def _panel(names: tuple[str, ...], name: str, title: str) -> alt.LayerChart | al
     line = ranges.mark_rule(style="range").encode(x="low:Q", x2="high:Q", y=y)
     ends = [ranges.mark_tick(style="range", size=10).encode(x=f"{end}:Q", y=y) for end in ("low", "high")]
     names_above = heads(names).properties(data=alt.NamedData(f"{name} heads"))
-    return alt.layer(bars, line, *ends, names_above).properties(height=alt.Step(STEP_PX))
+    return alt.layer(bars, line, *ends, names_above).properties(height=len(names) * STEP_PX)

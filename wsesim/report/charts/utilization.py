@@ -57,4 +57,4 @@ def _template(rows: tuple[str, ...], runs: tuple[str, ...]) -> alt.TopLevelMixin
             tooltip=alt.Tooltip("head:N", title="busy"),
         )
     )
-    return alt.layer(bars, heads(rows)).properties(height=alt.Step(STEP_PX))
+    return alt.layer(bars, heads(rows)).properties(height=len(rows) * STEP_PX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsesim.report.charts.axes import log_ticks
+from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.validation.near import Comparison
@@ -54,7 +54,7 @@ def _template(sets: tuple[str, ...], ticks: tuple[float, ...]) -> alt.TopLevelMi
     import altair as alt
 
     logarithmic = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(format="~s", values=list(ticks))
+    axis = alt.Axis(labelExpr=WITH_PREFIX, values=list(ticks))
     x = alt.X("measured:Q", title="measured throughput [tokens/s]", scale=logarithmic, axis=axis)
     y = alt.Y("predicted:Q", title="predicted throughput [tokens/s]", scale=logarithmic, axis=axis)
     line = alt.Chart(alt.NamedData("line"))
