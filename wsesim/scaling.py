@@ -130,7 +130,10 @@ class Scaling:
 
 
 def scaling(
-    result: Result | GPUResult, gpu: GPURun | None = None, kinds: Sequence[Kind] = ("weak", "strong")
+    result: Result | GPUResult,
+    gpu: GPURun | None = None,
+    kinds: Sequence[Kind] = ("weak", "strong"),
+    strong_batch: int | None = None,
 ) -> Scaling:
     """Simulate a run on other numbers of devices.
 
@@ -142,6 +145,8 @@ def scaling(
         A GPU run whose cluster is shown beside; model, sequences and batch are those of `result`.
     kinds
         Curves of a wafer-scale run that are wanted.
+    strong_batch
+        Global batch of its strong curve, where that of the run was made to divide among its systems. [-]
 
     Returns
     -------
@@ -161,7 +166,7 @@ def scaling(
     if isinstance(run, GPURun):
         curves, device, most = _of_gpus(run), "GPUs", run.cluster.max_gpus
     else:
-        curves, device, most = _of_wafers(run, kinds), "CS systems", run.cluster.max_systems
+        curves, device, most = _of_wafers(run, kinds, strong_batch), "CS systems", run.cluster.max_systems
     own = _own(result, curves[0])
     found = [_with(curve, own) if isinstance(run, Run) and not run.cluster.exceptions else curve for curve in curves]
     if gpu is not None:
@@ -193,13 +198,13 @@ def on_gpus_of(gpu: GPURun, run: Run | GPURun) -> GPURun:
     return replace(gpu, model=run.model, training=training).with_auto_plan()
 
 
-def _of_wafers(run: Run, kinds: Sequence[Kind]) -> tuple[Curve, ...]:
+def _of_wafers(run: Run, kinds: Sequence[Kind], strong_batch: int | None) -> tuple[Curve, ...]:
     """Curves of a wafer-scale run; none depends on the number of its systems alone, so they are remembered."""
     batch = run.training.global_batch_size
     share = batch // run.cluster.num_systems
     simulated = {
         "weak": lambda: _weak(_Content(run.on(1, share))),
-        "strong": lambda: _strong(_Content(run.on(1, batch))),
+        "strong": lambda: _strong(_Content(run.on(1, strong_batch or batch))),
     }
     return tuple(simulated[kind]() for kind in kinds)
 
