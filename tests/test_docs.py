@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -118,12 +119,36 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_line(checkout: Path, line: str) -> str:
-    words = shlex.split(line, comments=True)
-    assert words[0] == "wsesim", f"a line of an sh block is neither a wsesim command nor one of {PIP_LINES}: {line}"
-    done = python(checkout, "-m", *words)
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+COMMANDS_IN_ONE_PROCESS = """
+import contextlib, io, json, sys
+from wsesim.cli import main
+
+def ran(words):
+    sys.argv = words
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(shown):
+            main()
+    except SystemExit as end:
+        return end.code or 0, shown.getvalue()
+    return 0, shown.getvalue()
+
+print(json.dumps([ran(words) for words in json.loads(sys.argv[1])]))
+"""
+"""Starting Python takes longer than most examples, so those of a page share one process."""
+
+
+def run_lines(checkout: Path, lines: list[str]) -> dict[str, str]:
+    """Standard output of some commands, one after the other."""
+    words = [shlex.split(line, comments=True) for line in lines]
+    for line, one in zip(lines, words, strict=True):
+        assert one[0] == "wsesim", f"a line of an sh block is neither a wsesim command nor one of {PIP_LINES}: {line}"
+    done = python(checkout, "-c", COMMANDS_IN_ONE_PROCESS, json.dumps(words))
+    assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
+    answers = json.loads(done.stdout)
+    for line, (code, shown) in zip(lines, answers, strict=True):
+        assert code == 0, f"{line}\n{shown}\n{done.stderr}"
+    return {line: shown for line, (_, shown) in zip(lines, answers, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +161,7 @@ def outputs(checkout: Path) -> dict[str, str]:
                 first_page.setdefault(part, page)
 
     def run_page(page: str) -> dict[str, str]:
-        return {part: run_line(checkout, part) for part, place in first_page.items() if place == page}
+        return run_lines(checkout, [part for part, place in first_page.items() if place == page])
 
     with ThreadPoolExecutor() as pool:
         return {part: shown for page in pool.map(run_page, PAGES) for part, shown in page.items()}
