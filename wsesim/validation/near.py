@@ -219,3 +219,16 @@ def _gpu_prediction(key: str) -> Comparison | None:
     rates = row.tokens / row.iteration_s, row.tokens / predicted_s
     device, model = _gpu_of(row.cluster), str(row.model["name"])
     return Comparison(row.id, row.set, row.use, row.source, model, device, row.num_gpus, *rates)
+
+
+def never_fitted(*, gpus: bool) -> tuple[Comparison, ...]:
+    """Every published throughput of one kind of cluster that no number was fitted to.
+
+    Examples
+    --------
+    >>> {one.use for one in never_fitted(gpus=False)}
+    {'validation'}
+    """
+    rows, predict_row = (_gpu_rows(), _gpu_prediction) if gpus else (_wafer_rows(), _wafer_prediction)
+    found = (predict_row(key) for key, row in rows.items() if row.use == "validation")
+    return tuple(one for one in found if one is not None)

@@ -33,10 +33,10 @@ def chart(results: Sequence[Result | GPUResult], *, as_share: bool = False) -> P
     """Draw the breakdown of one run or of several, in time or as shares of each step."""
     scale = Scale(0.01, "%") if as_share else scale_of(max(one.step_time_s for one in results), "s")
     parts, totals = rows(results, scale, as_share=as_share)
-    present = tuple(name for name in ORDER if any(row["category"] == name for row in parts))
+    present = [name for name in ORDER if any(row["category"] == name for row in parts)]
     title = scale.title("share of the step" if as_share else "time of one step")
-    made = _template(present, tuple(str(row["row"]) for row in totals), title)
-    return Picture(made, {"parts": parts, "heads": totals}, _described(results))
+    made = _template(len(totals), title)
+    return Picture(made, {"parts": parts, "heads": totals}, _described(results), params={"present": present})
 
 
 def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool = False) -> tuple[list[Row], list[Row]]:
@@ -44,7 +44,7 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
     longest = 1.0 if as_share else max(one.step_time_s for one in results)
     parts: list[Row] = []
     totals: list[Row] = []
-    for name, result in zip(unique(one.name for one in results), results, strict=True):
+    for row, (name, result) in enumerate(zip(unique(one.name for one in results), results, strict=True)):
         start, whole = 0.0, result.step_time_s if as_share else 1.0
         for category in ORDER:
             value_s = result.breakdown_s.get(category, 0.0)
@@ -52,7 +52,8 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
                 share, length = value_s / result.step_time_s, value_s / whole
                 parts.append(
                     {
-                        "row": name,
+                        "row": row,
+                        "run": name,
                         "category": category,
                         "start": start / scale.size,
                         "end": (start + length) / scale.size,
@@ -65,7 +66,7 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
                     }
                 )
                 start += length
-        totals.append({"row": name, "head": f"{show(result.step_time_s, 's')} · {name}"})
+        totals.append({"row": row, "head": f"{show(result.step_time_s, 's')} · {name}"})
     return parts, totals
 
 
@@ -79,10 +80,10 @@ def _described(results: Sequence[Result | GPUResult]) -> str:
 
 
 @template
-def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> alt.TopLevelMixin:
+def _template(num_runs: int, title: str) -> alt.TopLevelMixin:
     import altair as alt
 
-    y = band(runs)
+    y, present = band(), alt.param(name="present", value=list(ORDER))
     bars = (
         alt.Chart(alt.NamedData("parts"))
         .mark_bar()
@@ -92,12 +93,11 @@ def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> al
             y=y,
             color=alt.Color(
                 "category:N",
-                sort=list(present),
-                scale=alt.Scale(domain=list(present), range=[CATEGORY_COLOURS[name] for name in present]),
-                legend=alt.Legend(title=None),
+                scale=alt.Scale(domain=list(ORDER), range=list(CATEGORY_COLOURS.values())),
+                legend=alt.Legend(title=None, values={"expr": present.name}),
             ),
             tooltip=[
-                alt.Tooltip("row:N", title="run"),
+                alt.Tooltip("run:N", title="run"),
                 alt.Tooltip("category:N", title="part"),
                 alt.Tooltip("meaning:N", title="which is"),
                 alt.Tooltip("time:N", title="time"),
@@ -117,4 +117,4 @@ def _template(present: tuple[str, ...], runs: tuple[str, ...], title: str) -> al
             opacity=alt.condition(f"datum.width * width > {LABEL_PX}", alt.value(1), alt.value(0)),
         )
     )
-    return alt.layer(bars, labels, heads(runs)).properties(height=len(runs) * STEP_PX)
+    return alt.layer(bars, labels, heads()).add_params(present).properties(height=num_runs * STEP_PX)

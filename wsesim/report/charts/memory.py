@@ -66,53 +66,51 @@ def chart(results: Sequence[Result | GPUResult]) -> Picture:
     over: list[Row] = []
     for name, result in zip(unique(one.name for one in results), results, strict=True):
         for place in places(result):
-            row = f"{name}: {place.name}" if len(results) > 1 else place.name
-            bars += _bars(row, place)
+            words = f"{name}: {place.name}" if len(results) > 1 else place.name
+            bars += _bars(len(over), words, place)
             used = sum(place.held_bytes.values())
             share = used / place.capacity_bytes
             said = f"{show(used, 'bytes')} of {show(place.capacity_bytes, 'bytes')} ({share:.1%})"
-            over.append({"row": row, "head": f"{said} · {row}"})
-    present = tuple(name for name in COLOURS if any(bar["what"] == name for bar in bars))
-    made = _template(tuple(str(row["row"]) for row in over), present)
-    return Picture(made, {"bars": bars, "heads": over}, "Memory. " + "; ".join(str(row["head"]) for row in over))
+            over.append({"row": len(over), "head": f"{said} · {words}"})
+    present = [name for name in COLOURS if any(bar["what"] == name for bar in bars)]
+    described = "Memory. " + "; ".join(str(row["head"]) for row in over)
+    return Picture(_template(len(over)), {"bars": bars, "heads": over}, described, params={"present": present})
 
 
-def _bars(row: str, place: Place) -> list[Row]:
+def _bars(row: int, words: str, place: Place) -> list[Row]:
     """Parts of what is held, one after another."""
     found: list[Row] = []
     start = 0.0
     for what, held_bytes in place.held_bytes.items():
         end = start + 100.0 * held_bytes / place.capacity_bytes
-        found.append({"row": row, "what": what, "start": start, "end": end, "held": show(held_bytes, "bytes")})
+        found.append(
+            {"row": row, "place": words, "what": what, "start": start, "end": end, "held": show(held_bytes, "bytes")}
+        )
         start = end
     return found
 
 
 @template
-def _template(rows: tuple[str, ...], present: tuple[str, ...]) -> alt.TopLevelMixin:
+def _template(num_rows: int) -> alt.TopLevelMixin:
     import altair as alt
 
+    present = alt.param(name="present", value=list(COLOURS))
     colour = alt.Color(
         "what:N",
-        sort=list(present),
-        scale=alt.Scale(domain=list(present), range=[COLOURS[name] for name in present]),
-        legend=alt.Legend(title=None),
+        scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
+        legend=alt.Legend(title=None, values={"expr": present.name}),
     )
     bars = alt.Chart(alt.NamedData("bars"))
     held = bars.mark_bar().encode(
         x=alt.X("start:Q", title="used, share of the capacity [%]", scale=alt.Scale(domain=[0, 100])),
         x2="end:Q",
-        y=band(rows),
+        y=band(),
         color=colour,
         tooltip=[
-            alt.Tooltip("row:N", title="place"),
+            alt.Tooltip("place:N", title="place"),
             alt.Tooltip("what:N", title="holds"),
             alt.Tooltip("held:N", title="size"),
         ],
     )
-    room = (
-        alt.Chart(alt.NamedData("heads"))
-        .mark_bar(style="frame")
-        .encode(x=alt.datum(0), x2=alt.datum(100), y=band(rows))
-    )
-    return alt.layer(room, held, heads(rows)).properties(height=len(rows) * STEP_PX)
+    room = alt.Chart(alt.NamedData("heads")).mark_bar(style="frame").encode(x=alt.datum(0), x2=alt.datum(100), y=band())
+    return alt.layer(room, held, heads()).add_params(present).properties(height=num_rows * STEP_PX)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from html import escape
 from pathlib import Path
@@ -58,12 +58,15 @@ class Picture:
         What the picture says, for those who do not see it.
     notes
         What it leaves out or draws together; belongs below the picture.
+    params
+        Values of the template's parameters of the same name, such as the ticks of an axis.
     """
 
     template: Mapping[str, Any]
     datasets: Mapping[str, Sequence[Row]]
     description: str
     notes: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Vega-Lite in the light theme."""
@@ -114,6 +117,11 @@ def spec(picture: Picture, theme: ThemeName = "light", width: Width = "container
     shape = _resized(picture.template, width_px, factor)
     entry_px = picture.template.get("usermeta", {}).get("entry_px", LEGEND_ENTRY_PX) * factor
     legend = legend_of(SCREEN_WIDTH_PX if width_px == "container" else float(width_px), entry_px)
+    if picture.params:
+        shape["params"] = [
+            {**one, "value": picture.params[one["name"]]} if one["name"] in picture.params else one
+            for one in shape["params"]
+        ]
     return {
         **shape,
         "description": picture.description,

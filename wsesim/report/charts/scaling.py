@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 WORDS = {"weak": "weak: same batch per device", "strong": "strong: same global batch"}
 WIDE, THIN = 4.5, 1.6
 """The weak line lies under the strong one, and is seen on both sides of it. [px]"""
+TICKS = ("devices", "tokens_per_s")
+"""Parameters that hold the ticks of the axes."""
 HEIGHT_PX = 280
 
 
@@ -71,10 +73,11 @@ def _picture(scaling: Scaling, field: str, quantity: str) -> Picture:
     beside = any(curve.kind == "gpu" for curve in scaling.curves)
     word = f"{scaling.device} or GPUs" if beside and scaling.device != "GPUs" else scaling.device
     points = rows(scaling)
-    ticks = [_ticks([*points, *ideal(scaling)], key) for key in ("devices", "tokens_per_s")]
-    made = _template(tuple(series_of(curve) for curve in scaling.curves), f"number of {word} [-]", field, *ticks)
-    own = {**_row("this run", scaling.own), "label": f"this run: {scaling.own.num_devices:,}"}
-    return Picture(made, {"points": points, "ideal": ideal(scaling), "own": [own]}, _described(scaling, quantity))
+    params = {key: _ticks([*points, *ideal(scaling)], key) for key in TICKS}
+    made = _template(tuple(series_of(curve) for curve in scaling.curves), f"number of {word} [-]", field)
+    own: Row = {**_row("this run", scaling.own), "label": f"this run: {scaling.own.num_devices:,}"}
+    datasets: dict[str, list[Row]] = {"points": points, "ideal": ideal(scaling), "own": [own]}
+    return Picture(made, datasets, _described(scaling, quantity), params=params)
 
 
 def _ticks(points: Sequence[Row], key: str) -> tuple[float, ...]:
@@ -95,17 +98,18 @@ def _described(scaling: Scaling, quantity: str) -> str:
 
 
 @template
-def _template(
-    series: tuple[str, ...], devices: str, field: str, numbers: tuple[float, ...], rates: tuple[float, ...]
-) -> alt.TopLevelMixin:
+def _template(series: tuple[str, ...], devices: str, field: str) -> alt.TopLevelMixin:
     import altair as alt
 
+    ticks = [alt.param(name=name, value=[]) for name in TICKS]
     logarithmic = alt.Scale(type="log", nice=False, padding=12)
-    x = alt.X("devices:Q", title=devices, scale=logarithmic, axis=alt.Axis(labelExpr=WITH_PREFIX, values=list(numbers)))
+    x = alt.X(
+        "devices:Q", title=devices, scale=logarithmic, axis=alt.Axis(labelExpr=WITH_PREFIX, values={"expr": "devices"})
+    )
     if field == "efficiency":
         y = alt.Y("efficiency:Q", title="tokens/s per device, over those of the fewest [%]", scale=alt.Scale(zero=True))
     else:
-        axis = alt.Axis(labelExpr=WITH_PREFIX, values=list(rates))
+        axis = alt.Axis(labelExpr=WITH_PREFIX, values={"expr": "tokens_per_s"})
         y = alt.Y("tokens_per_s:Q", title="throughput [tokens/s]", scale=logarithmic, axis=axis)
     colour = alt.Color(
         "series:N",
@@ -138,4 +142,4 @@ def _template(
         align={"expr": f"{is_right} ? 'right' : 'left'"},
         dx={"expr": f"{is_right} ? -8 : 8"},
     ).encode(x=x, y=y, text="label:N")
-    return alt.layer(straight, lines, points, ring, label).properties(height=HEIGHT_PX)
+    return alt.layer(straight, lines, points, ring, label).add_params(*ticks).properties(height=HEIGHT_PX)

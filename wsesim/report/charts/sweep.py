@@ -178,11 +178,13 @@ def _lines(
 
 def _bars(across: Axis, title: str, points: list[dict[str, Any]], missing: list[dict[str, Any]], said: str) -> Picture:
     answers = {one["x words"]: one["words"] for one in points}
-    above = [{"row": name, "head": f"{answers.get(name, 'no answer')} · {name}"} for name in across.values]
-    bars = [{**one, "row": one["x words"]} for one in points]
+    above = [
+        {"row": row, "head": f"{answers.get(name, 'no answer')} · {name}"} for row, name in enumerate(across.values)
+    ]
+    bars = [{**one, "row": across.values.index(one["x words"])} for one in points]
     values = [one["value"] for one in points]
     high = log_ticks(min(values) / 2.0, max(values)) if is_far_apart(values) else ()
-    made = _bar_template(across.values, across.title, title, high)
+    made = _bar_template(len(across.values), across.title, title, high)
     return Picture(made, {"points": bars, "heads": above}, said, _notes(missing))
 
 
@@ -281,7 +283,7 @@ def _line_template(
 
 
 @template
-def _bar_template(values: tuple[str, ...], across: str, title: str, ticks: tuple[float, ...]) -> alt.TopLevelMixin:
+def _bar_template(num_rows: int, across: str, title: str, ticks: tuple[float, ...]) -> alt.TopLevelMixin:
     """Bars, or points on a logarithmic axis, which has no zero for a bar to begin at."""
     import altair as alt
 
@@ -291,11 +293,11 @@ def _bar_template(values: tuple[str, ...], across: str, title: str, ticks: tuple
     marks = data.mark_point(size=110, opacity=1) if ticks else data.mark_bar()
     drawn = marks.encode(
         x=alt.X("value:Q", title=title, scale=scale, axis=axis),
-        y=band(values),
+        y=band(),
         color=alt.value(SERIES_COLOURS[0]),
         tooltip=[alt.Tooltip("x words:N", title=across), alt.Tooltip("words:N", title=title)],
     )
-    return alt.layer(drawn, heads(values)).properties(height=len(values) * STEP_PX)
+    return alt.layer(drawn, heads()).properties(height=num_rows * STEP_PX)
 
 
 @template
@@ -308,7 +310,7 @@ def _heat_template(
 ) -> alt.TopLevelMixin:
     import altair as alt
 
-    plain = {"domain": False, "ticks": False, "grid": False, "labelLimit": 160}
+    plain: dict[str, Any] = {"domain": False, "ticks": False, "grid": False, "labelLimit": 160}
     angle = -30 if max(map(len, across[1])) > LONG_LABEL else 0
     x = alt.X("x words:O", title=across[0], sort=list(across[1]), axis=alt.Axis(labelAngle=angle, **plain))
     y = alt.Y("series:O", title=down[0], sort=list(down[1]), axis=alt.Axis(**plain))

@@ -6,14 +6,15 @@ together, and the picture says so. `wsesim trace` has every one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from wsesim.report.charts.axes import Scale, scale_of
 from wsesim.report.charts.heads import band, heads
-from wsesim.report.charts.render import Picture, template
+from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import CATEGORY_COLOURS
 from wsesim.timeline import Event, Timeline, Track
 from wsesim.units import show
@@ -101,13 +102,14 @@ def chart(timeline: Timeline) -> Picture:
     scale = scale_of(end_s - start_s, "s")
     notes = (*_notes(timeline, tracks, len(events), boxes, finest_s), *timeline.notes)
     present = tuple(name for name in CATEGORY_COLOURS if any(box.kind[0] == name for box in boxes))
-    made = _template(
-        tuple(track.key for track in tracks), present, (start_s / scale.size, end_s / scale.size), scale.title("time")
-    )
-    datasets = {
-        "boxes": [_place(box, scale, start_s, end_s) | _words(box) for box in boxes],
-        "small": [_place(box, scale, start_s, end_s) for box in small],
-        "heads": [{"row": track.key, "head": track.name} for track in tracks],
+    made = _template(len(tracks), present, (start_s / scale.size, end_s / scale.size), scale.title("time"))
+    rows = {track.key: row for row, track in enumerate(tracks)}
+    place = partial(_place, rows=rows, scale=scale, start_s=start_s, end_s=end_s)
+    datasets: dict[str, list[Row]] = {
+        "boxes": [place(box) | _words(box) for box in boxes],
+        "small": [place(box) for box in small],
+        "heads": [{"row": row, "head": track.name} for row, track in enumerate(tracks)],
+        "window": [{}],
         "steps": [{"at": step.end_s / scale.size} for step in timeline.steps],
     }
     steps = f"{len(timeline.steps)} steps" if len(timeline.steps) > 1 else "a step"
@@ -173,11 +175,11 @@ def _joined(boxes: Iterable[Box], longest_s: float, *, mixed: bool) -> list[Box]
     return found
 
 
-def _place(box: Box, scale: Scale, start_s: float, end_s: float) -> dict[str, Any]:
+def _place(box: Box, rows: Mapping[str, int], scale: Scale, start_s: float, end_s: float) -> dict[str, Any]:
     """Where a rectangle is, cut at the ends of the steps shown, and how strong; one with gaps is paler."""
     category, shade = box.kind
     return {
-        "row": box.first.track,
+        "row": rows[box.first.track],
         "start": float(f"{max(box.start_s, start_s) / scale.size:.8g}"),
         "end": float(f"{min(box.end_s, end_s) / scale.size:.8g}"),
         "category": category,
@@ -224,9 +226,7 @@ def _notes(
 
 
 @template
-def _template(
-    tracks: tuple[str, ...], present: tuple[str, ...], extent: tuple[float, float], title: str
-) -> alt.TopLevelMixin:
+def _template(num_tracks: int, present: tuple[str, ...], extent: tuple[float, float], title: str) -> alt.TopLevelMixin:
     import altair as alt
 
     brush = alt.selection_interval(name="brush", encodings=["x"], mark=alt.BrushConfig(fillOpacity=0, strokeOpacity=0))
@@ -249,14 +249,14 @@ def _template(
         .encode(
             x=alt.X("start:Q", title=None, scale=alt.Scale(domain=list(extent), nice=False), axis=None),
             x2="end:Q",
-            y=alt.Y("row:N", sort=list(tracks), axis=None),
+            y=alt.Y("row:O", axis=None),
             color=colour,
             opacity=alt.Opacity("strength:Q", scale=None),
         )
         .add_params(brush)
     )
     window = (
-        alt.Chart(alt.InlineData(values=[{}]))
+        alt.Chart(alt.NamedData("window"))
         .transform_calculate(start="shownFrom", end="shownTo")
         .mark_rect(style="window")
         .encode(x="start:Q", x2="end:Q")
@@ -271,7 +271,7 @@ def _template(
                 scale=alt.Scale(domain=[{"expr": "shownFrom"}, {"expr": "shownTo"}], nice=False, zero=False),
             ),
             x2="end:Q",
-            y=band(tracks),
+            y=band(),
             color=colour,
             opacity=alt.Opacity("strength:Q", scale=None),
             tooltip=[
@@ -283,7 +283,7 @@ def _template(
         )
     )
     ends = alt.Chart(alt.NamedData("steps")).mark_rule(style="ideal", clip=True).encode(x="at:Q")
-    lower = alt.layer(detail, ends, heads(tracks)).properties(height=len(tracks) * STEP_PX)
+    lower = alt.layer(detail, ends, heads()).properties(height=num_tracks * STEP_PX)
     return (
         alt.vconcat(alt.layer(strip, window), lower, spacing=8)
         .add_params(*moved, *shown)

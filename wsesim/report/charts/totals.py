@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wsesim.metrics.training import Range
 from wsesim.report.charts.axes import Scale, scale_of
-from wsesim.report.charts.heads import STEP_PX, band, heads
+from wsesim.report.charts.heads import STEP_PX, band, heads, series_scale
 from wsesim.report.charts.render import Picture, Row, template, unique
-from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.report.parts import show_energy, show_range
 
 if TYPE_CHECKING:
@@ -56,50 +55,50 @@ def chart(results: Sequence[Result | GPUResult]) -> Picture:
         words = [quantity.words(value) for value in quantity.values]
         datasets[quantity.name] = rows(names, quantity, scale)
         datasets[f"{quantity.name} heads"] = [
-            {"row": name, "head": f"{text} · {name}"} for name, text in zip(names, words, strict=True)
+            {"row": row, "head": f"{text} · {name}"} for row, (name, text) in enumerate(zip(names, words, strict=True))
         ]
         panels.append((quantity.name, scale.title(quantity.name)))
         said.append(f"{quantity.name}: " + ", ".join(f"{name} {text}" for name, text in zip(names, words, strict=True)))
-    return Picture(_template(tuple(names), tuple(panels)), datasets, "; ".join(said))
+    return Picture(_template(len(names), tuple(panels)), datasets, "; ".join(said))
 
 
 def rows(names: Sequence[str], quantity: Quantity, scale: Scale) -> list[Row]:
     """One row for each run that has the number."""
     return [
         {
-            "row": name,
+            "row": row,
+            "run": name,
             "value": value.value / scale.size,
             "low": value.low / scale.size,
             "high": value.high / scale.size,
             "words": quantity.words(value),
         }
-        for name, value in zip(names, quantity.values, strict=True)
+        for row, (name, value) in enumerate(zip(names, quantity.values, strict=True))
         if value is not None
     ]
 
 
 @template
-def _template(names: tuple[str, ...], panels: tuple[tuple[str, str], ...]) -> alt.TopLevelMixin:
+def _template(num_runs: int, panels: tuple[tuple[str, str], ...]) -> alt.TopLevelMixin:
     import altair as alt
 
-    drawn = [_panel(names, name, title) for name, title in panels]
+    drawn = [_panel(num_runs, name, title) for name, title in panels]
     return alt.vconcat(*drawn, spacing=14).properties(usermeta={"beside_px": BESIDE_PX})
 
 
-def _panel(names: tuple[str, ...], name: str, title: str) -> alt.LayerChart | alt.FacetChart:
+def _panel(num_runs: int, name: str, title: str) -> alt.LayerChart | alt.FacetChart:
     import altair as alt
 
     data = alt.Chart(alt.NamedData(name))
-    y = band(names)
-    colours = [SERIES_COLOURS[place % len(SERIES_COLOURS)] for place in range(len(names))]
+    y = band()
     bars = data.mark_bar().encode(
         x=alt.X("value:Q", title=title, scale=alt.Scale(zero=True)),
         y=y,
-        color=alt.Color("row:N", sort=list(names), scale=alt.Scale(domain=list(names), range=colours), legend=None),
-        tooltip=[alt.Tooltip("row:N", title="run"), alt.Tooltip("words:N", title=name)],
+        color=alt.Color("row:N", scale=series_scale(num_runs), legend=None),
+        tooltip=[alt.Tooltip("run:N", title="run"), alt.Tooltip("words:N", title=name)],
     )
     ranges = data.transform_filter("datum.high > datum.low")
     line = ranges.mark_rule(style="range").encode(x="low:Q", x2="high:Q", y=y)
     ends = [ranges.mark_tick(style="range", size=10).encode(x=f"{end}:Q", y=y) for end in ("low", "high")]
-    names_above = heads(names).properties(data=alt.NamedData(f"{name} heads"))
-    return alt.layer(bars, line, *ends, names_above).properties(height=len(names) * STEP_PX)
+    names_above = heads().properties(data=alt.NamedData(f"{name} heads"))
+    return alt.layer(bars, line, *ends, names_above).properties(height=num_runs * STEP_PX)

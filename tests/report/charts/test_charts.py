@@ -1,0 +1,142 @@
+"""Do pictures show the numbers of the results, and does every axis say its quantity and unit?"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import pytest
+
+import wsesim
+from tests.report.charts.drawn import result, titles
+from wsesim.errors import InputError
+from wsesim.gpu_results import GPUResult
+from wsesim.report.charts import breakdown, memory, scaling, sweep, timeline, totals, utilization, validation
+from wsesim.report.charts.axes import scale_of
+from wsesim.report.charts.render import Picture, spec
+from wsesim.results import Result
+from wsesim.scaling import scaling as scaling_of
+from wsesim.timeline import timeline_of
+from wsesim.validation.near import Comparison
+
+WITH_UNIT = re.compile(r" \[[^\]]+\]$")
+NAMES = ("cerebras_gpt_111m", "straggler_13b", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100")
+
+
+@pytest.fixture(scope="module")
+def results() -> list[Result | GPUResult]:
+    return [result(name) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def pictures(results: list[Result | GPUResult]) -> dict[str, Picture]:
+    swept = wsesim.sweep("cerebras_gpt_111m", {"cluster.num_systems": "1,2,7", "model.num_layers": "4,8"}, workers=1)
+    points = [Comparison("row", "set", "validation", "source", "m", "CS-2", 1, rate, 1.1 * rate) for rate in (1e4, 1e5)]
+    curves = scaling_of(results[0])
+    return {
+        "breakdown": breakdown.chart(results),
+        "shares": breakdown.chart(results, as_share=True),
+        "utilization": utilization.chart(results),
+        "memory": memory.chart(results),
+        "totals": totals.chart(results),
+        "scaling": scaling.chart(curves),
+        "efficiency": scaling.efficiency(curves),
+        "validation": validation.chart(points),
+        "timeline": timeline.chart(timeline_of(results[0])),
+        "sweep": sweep.chart(swept.rows, swept.keys, "tokens_per_s"),
+    }
+
+
+def test_every_axis_names_quantity_and_unit(pictures: dict[str, Picture]) -> None:
+    for name, picture in pictures.items():
+        found = titles(spec(picture))
+        assert found, name
+        assert all(WITH_UNIT.search(title) for title in found), (name, found)
+
+
+def test_every_dataset_of_a_template_is_there(pictures: dict[str, Picture]) -> None:
+    for name, picture in pictures.items():
+        wanted = set(re.findall(r"'data': \{'name': '([^']+)'\}", str(spec(picture))))
+        assert wanted == set(picture.datasets), name
+
+
+def test_every_picture_says_in_words_what_it_shows(pictures: dict[str, Picture]) -> None:
+    assert all(len(picture.description) > 20 for picture in pictures.values())
+
+
+@pytest.mark.parametrize("as_share", [False, True])
+def test_parts_of_the_breakdown_follow_one_another_and_add_up(
+    results: list[Result | GPUResult], *, as_share: bool
+) -> None:
+    picture = breakdown.chart(results, as_share=as_share)
+    scale = scale_of(max(one.step_time_s for one in results), "s")
+    ends: dict[str, float] = defaultdict(float)
+    for part in picture.datasets["parts"]:
+        assert part["start"] == pytest.approx(ends[part["row"]], abs=1e-9)
+        ends[part["row"]] = part["end"]
+    wanted = [100.0 if as_share else one.step_time_s / scale.size for one in results]
+    assert list(ends.values()) == pytest.approx(wanted)
+
+
+def test_bars_are_the_numbers_of_the_results(results: list[Result | GPUResult]) -> None:
+    busy = {row["part"]: row["busy"] / 100 for row in utilization.rows(results[:1])}
+    assert busy == pytest.approx(results[0].utilization)
+    for one in results:
+        for place in memory.places(one):
+            assert 0 < sum(place.held_bytes.values()) <= place.capacity_bytes
+    gpu = next(one for one in results if isinstance(one, GPUResult))
+    assert sum(memory.places(gpu)[0].held_bytes.values()) == pytest.approx(gpu.memory["gpu_bytes"])
+
+
+def test_totals_have_the_ranges_of_the_job(results: list[Result | GPUResult]) -> None:
+    time, energy, cost = totals.quantities(results)
+    assert [one.value for one in time.values if one] == [one.job.time_s for one in results]
+    assert [one.low for one in energy.values if one] == [one.job.energy_j.low for one in results]
+    assert list(cost.values) == [one.job.cost_usd for one in results]
+    without = next(place for place, value in enumerate(cost.values) if value is None)
+    assert "no price" in totals.chart(results[without : without + 1]).description
+
+
+def test_the_own_run_is_marked_in_its_curves() -> None:
+    found = scaling_of(result("cerebras_gpt_111m", "cluster.num_systems=4"))
+    picture = scaling.chart(found)
+    assert picture.datasets["own"][0]["devices"] == 4
+    assert {row["tokens_per_s"] for row in picture.datasets["points"]} >= {found.own.tokens_per_s}
+
+
+def test_equal_names_are_told_apart(results: list[Result | GPUResult]) -> None:
+    twice = breakdown.chart([results[0], results[0]])
+    assert len({row["run"] for row in twice.datasets["parts"]}) == 2
+
+
+def test_points_of_a_sweep_without_an_answer_are_shown(pictures: dict[str, Picture]) -> None:
+    missing = pictures["sweep"].datasets["missing"]
+    assert {row["x"] for row in missing} == {7.0}
+    assert "4" not in {row["x"] for row in missing}
+    assert "does not divide" in pictures["sweep"].notes[0]
+
+
+SWEPT = [
+    ({"cluster.system.wafer.io_bytes_per_s": ["0.5 Tb/s", "1 Tb/s"]}, "GB/s"),
+    ({"cluster.num_systems": [1, 2]}, "-"),
+]
+
+
+@pytest.mark.parametrize(("values", "unit"), SWEPT)
+def test_quantities_become_numbers_of_an_axis(values: dict[str, list[object]], unit: str) -> None:
+    (key, found), *_ = values.items()
+    axis = sweep.axis_of(key, [{key: value} for value in found])
+    assert axis.title == f"{key} [{unit}]"
+    assert list(axis.numbers.values()) == pytest.approx([62.5, 125.0] if unit == "GB/s" else [1, 2])
+
+
+def test_names_and_mixtures_become_bars() -> None:
+    rows = [{"k": one, "status": "ok", "time_s": 2.0} for one in ("a", 1, True)]
+    assert sweep.axis_of("k", rows).numbers == {}
+    picture = sweep.chart(rows, ["k"], "time_s")
+    assert [row["value"] for row in picture.datasets["points"]] == [2.0, 2.0, 2.0]
+
+
+def test_more_keys_than_axes_are_refused() -> None:
+    with pytest.raises(InputError, match="choose one or two"):
+        sweep.chart([], ["a", "b", "c"], "time_s")
