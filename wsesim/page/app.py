@@ -100,6 +100,7 @@ class _Page:
             values |= {"message": str(error), "problems": problems_of(error)}
             status = status_of(error)
         values |= {"state": state, "query": state.query(), "address": f"/?{state.query()}".rstrip("?")}
+        values["is_file"] = status == 422  # well-formed, but too much for the machine or for the page
         return self._shown("run", request, values | {"controls": controls(state, most)}, status)
 
     async def comparison(self, request: Request) -> Response:

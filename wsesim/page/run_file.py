@@ -103,6 +103,12 @@ def gpu_table(state: RunState) -> Table:
     return _checked(merge(table, shared), GPU_FILE)
 
 
+def wanted_batch(state: RunState) -> int | None:
+    """The batch as it was typed, if it is a number of sequences. [-]"""
+    batch = _value("batch", state.batch)
+    return batch if _is_count(batch) else None
+
+
 def _training(state: RunState) -> Table:
     keys = [key for key in FIELDS if key.startswith("training.") and key != "training.global_batch_size"]
     return {key.removeprefix("training."): _value(key, getattr(state, FIELDS[key])) for key in keys}

@@ -55,7 +55,9 @@ class Planned:
     front
         What nothing beats in time, cost and energy.
     said
-        What binds, and what the next better choice is.
+        What binds, what is doubtful, and what the next better choice is.
+    basis
+        What the numbers rest on, and what they leave out.
     """
 
     is_met: bool
@@ -64,6 +66,7 @@ class Planned:
     front: DataTable
     said: tuple[str, ...]
     refused: tuple[str, ...]
+    basis: tuple[str, ...]
 
 
 def planned(result: Answer, state: GoalState) -> Planned:
@@ -91,6 +94,7 @@ def planned(result: Answer, state: GoalState) -> Planned:
         ),
         said=tuple(_said(result)),
         refused=refused,
+        basis=tuple(goals.basis(result)),
     )
 
 
@@ -146,4 +150,4 @@ def _said(result: Answer) -> list[str]:
     ]
     if result.cheapest is not None and (better := next_better(result, result.cheapest)):
         found.append(f"next better than the cheapest: {better}")
-    return found
+    return found + goals.doubts(result)
