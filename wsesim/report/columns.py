@@ -25,6 +25,10 @@ WHOLE = re.compile(r"(?<=\d) (?=[\w%])|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`w
 """Blanks that hold a number and its unit, the ends of a range, or a command together."""
 HELD_BLANK = "\ue000"
 """Stands for a blank at which no line ends, while lines are broken."""
+HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
+"""Between two words, after which prose may be broken."""
+SOFT_BREAK = "\x1f"
+"""A blank without width, while lines are broken."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Columns:
     def add_row(self, *cells: RenderableType, below: str = "") -> None:
         """Add a row; `below` is a text that belongs to it and has lines of its own."""
         shown = [
-            Text(cell, style=one.style) if isinstance(cell, str) else cell
+            Text(_breakable(cell) if one.is_prose else cell, style=one.style) if isinstance(cell, str) else cell
             for cell, one in zip(cells, self.columns, strict=True)
         ]
         self.rows.append(([_held(cell) for cell in shown], below))
@@ -146,7 +150,7 @@ class Columns:
     def _rest(self, cells: Sequence[RenderableType], number: int) -> Text | None:
         """What finds no room beside the row: texts after their heads, bars not at all."""
         rest = Text("  ").join(
-            Text.assemble((f"{one.head} " if one.head else "", "dim"), cell)
+            Text.assemble((f"{one.head}{HELD_BLANK}" if one.head else "", "dim"), cell)
             for one, cell in zip(self.columns[number:], cells[number:], strict=True)
             if isinstance(cell, Text) and cell.plain
         )
@@ -158,6 +162,10 @@ def prose(text: str, style: str = "") -> Columns:
     found = Columns([Column(is_prose=True, style=style)])
     found.add_row(text)
     return found
+
+
+def _breakable(text: str) -> str:
+    return HYPHEN.sub(f"-{SOFT_BREAK}", text)
 
 
 def _held(cell: RenderableType) -> RenderableType:
@@ -177,9 +185,9 @@ def _indented(console: Console, options: ConsoleOptions, text: RenderableType) -
 
 def _without_blanks(line: list[Segment]) -> Iterator[Segment]:
     """A line with its held blanks, and without those at its end."""
-    while line and not line[-1].text.strip():
+    while line and not line[-1].text.strip():  # a soft break is a blank, too
         line.pop()
     for place, segment in enumerate(line, start=1):
-        text = segment.text.replace(HELD_BLANK, " ")
+        text = segment.text.replace(HELD_BLANK, " ").replace(SOFT_BREAK, "")
         yield Segment(text.rstrip() if place == len(line) else text, segment.style)
     yield Segment.line()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from wsesim.answers import status_of
 from wsesim.config import catalogue
 from wsesim.config.loader import origins_of
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.report.columns import prose
 from wsesim.report.parts import plain_table
 from wsesim.units import parse_quantity, show, unit_of_field
 
@@ -79,19 +79,24 @@ def as_dicts(rows: Sequence[ExplainedNumber]) -> list[dict[str, Any]]:
 
 def _shown(row: ExplainedNumber) -> str:
     unit = unit_of_field(row.key)
-    text = show(row.value, unit) if isinstance(row.value, int | float) else str(row.value)
-    bounds = row.range_si
-    return f"{text} ({show(bounds[0], unit)} to {show(bounds[1], unit)})" if bounds else text
+    return show(row.value, unit) if isinstance(row.value, int | float) else str(row.value)
+
+
+def _below(row: ExplainedNumber) -> str:
+    """Its range, and what is to be said of it."""
+    unit, bounds = unit_of_field(row.key), row.range_si
+    words = [f"{show(bounds[0], unit)} to {show(bounds[1], unit)}"] if bounds else []
+    return "; ".join([*words, *([row.origin.note] if row.origin.note else [])])
 
 
 def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:
     """Numbers by key, then the sources they name."""
-    table = plain_table("number", "~value", "status", "~source")
+    table = plain_table("number", "value", "status", "~source")
     for row in rows:
-        table.add_row(row.key, _shown(row), status_of(row.origin), row.origin.source, below=row.origin.note)
+        table.add_row(row.key, _shown(row), status_of(row.origin), row.origin.source, below=_below(row))
     console.print(table, "")
     sources = catalogue.sources()
     for key in sorted({key for row in rows for key in row.origin.source.split(", ")}):
         if key in sources:
             one = sources[key]
-            console.print(Text(f"{key}: {one.title}, {one.date}. {one.url}", style="dim"), soft_wrap=True)
+            console.print(prose(f"{key}: {one.title}, {one.date}. {one.url}", style="dim"))

@@ -76,19 +76,18 @@ def plan_words(row: GPUMeasurement) -> str:
 
 def row_table(predictions: Sequence[Prediction]) -> Columns:
     """Every row."""
-    table = plain_table("row", "use", "model", "plan", "|GPUs", "|batch", "|measured s", "|predicted s", "|error")
+    table = plain_table("row", "~model", "plan", "|GPUs", "|batch", "|measured", "|predicted", "|error")
     for one in predictions:
         row = one.measurement
         table.add_row(
             row.id,
-            row.use[:5],
             str(row.model["name"]),
             plan_words(row),
             str(row.num_gpus),
             str(row.training["global_batch_size"]),
             seconds(row.iteration_s),
             seconds(one.predicted_s),
-            signed(one.error),
+            signed(one.error) + ("*" if row.use == "calibration" else " "),
         )
     return table
 
@@ -126,6 +125,7 @@ def set_table(summaries: Sequence[SetStatistics]) -> Columns:
     return table
 
 
+ROWS_NOTE = "a step, in s; plan: GPUs of the tensor, pipeline and data-parallel groups; * fitted, and so no proof"
 NOTE = (
     f"rank: Spearman's, of times; order: share of pairs measured more than {APART:.0%} apart that are predicted in that "
     "order; one HFU: MAPE of the line on which every GPU computes at one rate, fitted on the same rows; better: whether "
@@ -136,7 +136,7 @@ NOTE = (
 def print_report(console: Console, predictions: Sequence[Prediction], *, rows: bool) -> None:
     """Rows and sets."""
     if rows:
-        console.print(row_table(predictions), "")
+        console.print(row_table(predictions), prose(ROWS_NOTE, style="dim"), "")
     console.print(set_table(per_set(predictions)), prose(NOTE, style="dim"))
     refused = [one.message for one in predictions if one.predicted_s is None]
     for message in refused[:MOST_REFUSALS]:

@@ -78,21 +78,23 @@ def gather(what: str | None, calibration: str | None = None) -> Gathered:
     return Gathered(predictions, losses, gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ())
 
 
+FITTED = "*"
+FITTED_WORDS = f"{FITTED} fitted, and so no proof"
+
+
 def row_table(predictions: Sequence[Prediction]) -> Columns:
-    """Every row."""
-    table = plain_table("row", "use", "model", "|on", "|batch", "|release", "|measured", "|predicted", "|error")
+    """Every row; errors of what was fitted have a mark."""
+    table = plain_table("row", "~model", "on", "|batch", "|measured", "|predicted", "|error")
     for one in predictions:
         row = one.measurement
         table.add_row(
             row.id,
-            row.use[:5],
             str(row.model["name"]),
-            f"{row.num_systems} {row.system}",
+            f"{row.num_systems} {row.system} {row.software_release or ''}".rstrip(),
             str(row.global_batch_size),
-            row.software_release or "",
             f"{row.value:,.5g}",
             f"{one.predicted:,.5g}",
-            f"{one.error:+.1%}",
+            f"{one.error:+.1%}{FITTED if row.use == 'calibration' else ' '}",
         )
     return table
 
@@ -129,7 +131,7 @@ def print_report(console: Console, found: Gathered, *, rows: bool | None = None)
     """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
     predictions, losses, gpus = found
     if predictions and rows is not False:
-        console.print(row_table(predictions), "")
+        console.print(row_table(predictions), prose(f"on systems, release; {FITTED_WORDS}", style="dim"), "")
     if predictions:
         note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
         console.print(set_table(summarize(predictions)), prose(note, style="dim"))
