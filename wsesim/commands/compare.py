@@ -13,7 +13,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN...",
+            metavar="RUN",
             help="Run files or names of catalogue runs, wafer-scale or GPU; the others are compared with the first.",
         ),
     ],

@@ -10,7 +10,7 @@ from wsesim.commands.common import AsJson, console, print_json
 
 
 def plan(
-    goal: Annotated[str | None, typer.Argument(metavar="[GOAL]", help="Goal file; or say it with the options.")] = None,
+    goal: Annotated[str | None, typer.Argument(metavar="GOAL", help="Goal file; or say it with the options.")] = None,
     model: Annotated[str | None, typer.Option(help="Model of the catalogue that is to be trained.")] = None,
     target_loss: Annotated[
         float | None, typer.Option(help="Loss to reach, by a scaling law, instead of a model.")
