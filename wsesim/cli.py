@@ -91,8 +91,21 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     """One message on standard error; text from files can neither flood nor control the terminal."""
     lines = ("".join(sign if sign.isprintable() else "?" for sign in line) for line in message.split("\n"))
     cut = (line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "..." for line in lines)
-    typer.echo("error: " + "\n".join(cut), err=True)
+    typer.echo(_wrapped("error: " + "\n".join(cut)), err=True)
     sys.exit(exit_code)
+
+
+def _wrapped(text: str) -> str:
+    """Words and numbers stay whole on a terminal; elsewhere lines are as long as they are."""
+    if not sys.stderr.isatty():
+        return text
+    import shutil
+    import textwrap
+
+    wrap = textwrap.TextWrapper(
+        shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )
+    return "\n".join(wrap.fill(line) for line in text.split("\n"))
 
 
 def _ignore_output() -> None:

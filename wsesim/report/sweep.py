@@ -92,7 +92,7 @@ def summary_dict(result: SweepResult, out: Path, ledger: Path | None) -> dict[st
 def print_summary(result: SweepResult, out: Path) -> None:
     """What became of the points, on standard error."""
     ok, points, without = result.count("ok"), len(result), _messages(result)
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=not sys.stderr.isatty())
     known = points - result.num_evaluated
     was = f" ({known:,} were in the ledger or repeat others)" if known > 0 else ""
     console.print(f"{out}: {points:,} points{was}, {ok:,} with an answer, {len(without):,} without")
@@ -135,10 +135,10 @@ def ledger_dict(path: Path) -> dict[str, Any]:
 def print_ledger(console: Console, path: Path) -> None:
     """One line for each sweep."""
     found = ledger_dict(path)
-    table = plain_table("sweep", "run", "varies", "|points", "|finished", "|ok", "version", "used")
+    table = plain_table("sweep", "run", "varies", "|finished", "|ok", "version", "used")
     for one in found["sweeps"]:
         varies = "\n".join(f"{key} ({len(values):,})" for key, values in one["vary"].items())
-        counts = (f"{one[name]:,}" for name in ("points", "finished", "ok"))
+        counts = f"{one['finished']:,} of {one['points']:,}", f"{one['ok']:,}"
         table.add_row(one["sweep"], one["run"], varies, *counts, one["version"], one["used"][:16].replace("T", " "))
     console.print(table)
     console.print(f"{found['rows']:,} rows in {path}")
