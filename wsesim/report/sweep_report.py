@@ -32,9 +32,8 @@ def sweep_report(study: SweepStudy, command: str) -> str:
     parts = [_pictures(study), _best(study), _points(study)]
     if study.reasons():
         parts.append(_without(study))
-    return document(
-        f"Sweep of {', '.join(study.varied) or study.name}", parts, Made(command), answers=[_answer(study)], lead=""
-    )
+    names = " and ".join(short_names(study.varied).values()) or study.name
+    return document(f"Sweep over {names}", parts, Made(command), answers=[_answer(study)], lead="")
 
 
 def picture(study: SweepStudy, metric: Metric) -> Picture:
