@@ -13,7 +13,8 @@ from tests.test_cli import answer, call
 from wsesim.comparison import COMPARED, Entry, entry
 from wsesim.gpu_results import simulate_gpu_run
 from wsesim.metrics.training import power_w
-from wsesim.report.compare import FIGURES, gather, print_comparison
+from wsesim.planning.side_by_side import Comparison
+from wsesim.report.compare import FIGURES, print_comparison
 from wsesim.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
 
 WAFER, GPU, NEOX = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100"
@@ -21,12 +22,14 @@ WAFER, GPU, NEOX = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu", "gpt_neox_20b_9
 
 @pytest.fixture(scope="module")
 def entries() -> list[Entry]:
-    return gather([WAFER, GPU, NEOX])
+    return list(wsesim.compare(WAFER, GPU, NEOX).entries)
 
 
 def printed(entries: list[Entry], width: int) -> str:
     file = io.StringIO()
-    print_comparison(Console(file=file, width=width, color_system=None, emoji=False, markup=False), entries)
+    print_comparison(
+        Console(file=file, width=width, color_system=None, emoji=False, markup=False), Comparison(tuple(entries))
+    )
     return file.getvalue()
 
 

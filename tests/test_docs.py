@@ -18,17 +18,14 @@ import pytest
 
 import wsesim
 from wsesim.cli import app
-from wsesim.comparison import as_dict
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
 from wsesim.gpu_ranking import best_plans
 from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
 from wsesim.metrics.breakdown import CATEGORIES
 from wsesim.planning.lifetime import lifetime
-from wsesim.report import configuration_page, portfolio, validation
-from wsesim.report.compare import gather, same_time_dicts
+from wsesim.report import configuration_page, validation
 from wsesim.report.json import result_dict
-from wsesim.same_time import gpus_for
 from wsesim.validation.measurements import COLUMNS
 from wsesim.validation.predict import summarize
 
@@ -277,16 +274,15 @@ def test_every_key_of_the_json_is_in_the_glossary() -> None:
 
 def test_every_key_of_the_json_of_gpu_runs_and_comparisons_is_in_the_glossary() -> None:
     plans = best_plans(wsesim.load("cerebras_gpt_111m_gpu"), 2)
-    entries = gather(["cerebras_gpt_111m", "cerebras_gpt_111m_gpu"])
-    searched = same_time_dicts([gpus_for(plans[0].run, 1e9)])
-    found = set(keys([result_dict(plans[0], plans=plans), as_dict(entries), searched]))
+    compared = wsesim.compare("cerebras_gpt_111m", "cerebras_gpt_111m_gpu", same_time=True)
+    found = set(keys([result_dict(plans[0], plans=plans), compared.to_dict()]))
     assert found <= glossary_words(), found - glossary_words()
 
 
 def test_every_key_of_lifetimes_and_portfolios_is_in_the_glossary() -> None:
     life = lifetime(wsesim.load("andromeda_13b"), step_time_s=7.0, replications=2).to_dict()
-    read, found = portfolio.gather(ROOT / "docs/examples/portfolio.toml", "first-come", None, None, backfill=True)
-    keys_found = set(keys(life)) | set(keys(portfolio.as_dict(read, found)))
+    shared = wsesim.portfolio(ROOT / "docs/examples/portfolio.toml")
+    keys_found = set(keys(life)) | set(keys(shared.to_dict()))
     assert keys_found <= glossary_words(), keys_found - glossary_words()
 
 

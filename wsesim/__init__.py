@@ -15,18 +15,26 @@ if TYPE_CHECKING:
     from wsesim.config.loader import any_from_table as from_table
     from wsesim.config.loader import load_any as load
     from wsesim.planning.lifetime import Lifetime, lifetime
+    from wsesim.planning.plan import plan
+    from wsesim.planning.shared_cluster import SharedCluster, portfolio
+    from wsesim.planning.side_by_side import Comparison, compare
     from wsesim.planning.sweep import SweepResult, sweep
     from wsesim.results import Result, simulate, simulate_many
 
 __all__ = [
+    "Comparison",
     "GPURun",
     "Lifetime",
     "Result",
     "Run",
+    "SharedCluster",
     "SweepResult",
+    "compare",
     "from_table",
     "lifetime",
     "load",
+    "plan",
+    "portfolio",
     "simulate",
     "simulate_many",
     "sweep",
@@ -40,6 +48,11 @@ _HOMES = {
     "load": ("wsesim.config.loader", "load_any"),
     "Lifetime": ("wsesim.planning.lifetime", "Lifetime"),
     "lifetime": ("wsesim.planning.lifetime", "lifetime"),
+    "Comparison": ("wsesim.planning.side_by_side", "Comparison"),
+    "compare": ("wsesim.planning.side_by_side", "compare"),
+    "plan": ("wsesim.planning.plan", "plan"),
+    "SharedCluster": ("wsesim.planning.shared_cluster", "SharedCluster"),
+    "portfolio": ("wsesim.planning.shared_cluster", "portfolio"),
     "Result": ("wsesim.results", "Result"),
     "simulate": ("wsesim.results", "simulate"),
     "simulate_many": ("wsesim.results", "simulate_many"),

@@ -25,7 +25,7 @@ from wsesim.planning.goals import (
     what_would_have_to_give,
 )
 from wsesim.planning.scaling_laws import optimal_parameters, recipes, shape_of
-from wsesim.report.goals import as_dict, basis, doubts
+from wsesim.report.goals import basis, doubts
 from wsesim.results import simulate
 from wsesim.units import show
 from wsesim.workload.transformer import parameter_count
@@ -158,7 +158,7 @@ def test_what_the_end_of_a_range_would_miss_is_said() -> None:
 def test_the_answer_says_which_prices_it_used_and_from_when() -> None:
     result = answer(goal_from_table(SMALL, "here"))
     assert "a system 1.56 MUSD (derived, 2023-07)" in basis(result)[0]
-    assert as_dict(result)["prices"]["Andromeda"][0]["date"] == "2023-07"
+    assert result.to_dict()["prices"]["Andromeda"][0]["date"] == "2023-07"
 
 
 def test_files_of_a_goal_lie_beside_it(tmp_path: Path) -> None:

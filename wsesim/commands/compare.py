@@ -26,12 +26,12 @@ def compare(
     ] = False,
 ) -> None:
     """Runs side by side, wafer-scale and GPU: throughput, time, energy, cost, memory, parallelism."""
-    from wsesim import comparison
-    from wsesim.report import compare as report
+    from wsesim.planning.side_by_side import compare as put_side_by_side
 
-    entries = report.gather(runs)
-    found = report.searches(entries) if same_time else []
+    compared = put_side_by_side(*runs, same_time=same_time)
     if json:
-        print_json(comparison.as_dict(entries) | ({"same_time": report.same_time_dicts(found)} if same_time else {}))
-    else:
-        report.print_comparison(console(), entries, found)
+        print_json(compared.to_dict())
+        return
+    from wsesim.report.compare import print_comparison
+
+    print_comparison(console(), compared)

@@ -26,20 +26,27 @@ def plan(
     json: AsJson = False,
 ) -> None:
     """Which clusters, and how large, meet a goal: the smallest, the cheapest, the fastest, and what binds."""
-    from pathlib import Path
-
-    from wsesim.planning import goals
-    from wsesim.report import goals as report
+    from wsesim.planning.plan import plan as search
     from wsesim.report.progress import bar
 
-    named = {"model": model and {"name": model}, "target_loss": target_loss, "law": law}
-    limits = {"deadline_s": deadline, "budget_usd": budget, "power_w": power}
-    wanted = goals.goal_of(goal, named, limits, tokens, cluster or ())
     with bar("planning") as advance:
-        result = goals.answer(wanted, goal or "options", advance, Path(goal).parent if goal else None)
+        found = search(
+            goal,
+            model=model,
+            target_loss=target_loss,
+            law=law,
+            tokens=tokens,
+            deadline=deadline,
+            budget=budget,
+            power=power,
+            clusters=cluster or (),
+            progress=advance,
+        )
     if json:
-        print_json(report.as_dict(result))
+        print_json(found.to_dict())
     else:
-        report.print_answer(console(), result)
-    if not result.is_met:
+        from wsesim.report.goals import print_answer
+
+        print_answer(console(), found)
+    if not found.is_met:
         raise typer.Exit(1)

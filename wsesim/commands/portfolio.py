@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from wsesim.commands.common import AsJson, console, print_json
-from wsesim.errors import InputError
 
 
 class PolicyName(StrEnum):
@@ -39,13 +38,12 @@ def portfolio(
     json: AsJson = False,
 ) -> None:
     """Jobs that share a cluster: who runs when, deadlines, how many systems they need; exit code 1 past a deadline."""
+    from wsesim.planning.shared_cluster import portfolio as simulate
     from wsesim.report import portfolio as report
 
-    if by is not None and systems is not None:
-        raise InputError("--by searches the number of systems, and --systems sets it; drop one of the two")
-    read, found = report.gather(file, policy.value, systems, by, backfill=backfill)
+    found = simulate(file, policy.value, num_systems=systems, by=by, backfill=backfill)
     if json:
-        print_json(report.as_dict(read, found))
+        print_json(found.to_dict())
     else:
-        report.print_portfolio(console(), read, found)
-    report.check(found)
+        report.print_portfolio(console(), found.portfolio, found.schedule)
+    report.check(found.schedule)

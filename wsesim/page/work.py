@@ -25,7 +25,6 @@ from wsesim.planning import goals
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts.render import drawn, javascript
 from wsesim.report.charts.theme import ThemeName
-from wsesim.report.goals import as_dict
 from wsesim.report.html import answer, sections
 from wsesim.report.html.content import Figure, Section
 from wsesim.report.html.environment import environment
@@ -179,7 +178,7 @@ def gpu_json(state: RunState) -> dict[str, Any]:
 
 def plan_json(state: GoalState) -> dict[str, Any]:
     """The JSON of ``wsesim plan --json``."""
-    return as_dict(goals.answer(goal_of(state), GOAL_FILE))
+    return goals.answer(goal_of(state), GOAL_FILE).to_dict()
 
 
 def run_file(state: RunState) -> str:

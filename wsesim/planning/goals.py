@@ -18,7 +18,7 @@ from wsesim.config import catalogue
 from wsesim.config.goal import CandidateSpec, GoalSpec
 from wsesim.config.loader import GPURun, Run
 from wsesim.errors import ConfigError
-from wsesim.metrics.training import Price, Range, job, power_w, prices
+from wsesim.metrics.training import Price, Range, job, power_w, prices, wanted_tokens
 from wsesim.planning.candidates import (
     SEQUENCE_LENGTH,
     base_of,
@@ -29,7 +29,8 @@ from wsesim.planning.candidates import (
     sizes,
     wafer_steps,
 )
-from wsesim.planning.scaling_laws import Recipe, recipes, with_model
+from wsesim.planning.scaling_laws import LAWS, Recipe, recipes, with_model
+from wsesim.shown import ShowsItself
 from wsesim.validation.coverage import is_outside
 
 PRICES_OF_COST = (
@@ -100,9 +101,32 @@ class Option:
         """What its cost rests on."""
         return tuple(one for one in prices(self.run) if one.key.endswith(PRICES_OF_COST))
 
+    def to_dict(self) -> dict[str, Any]:
+        """One cluster of one size, in SI units."""
+        cost = self.cost_usd
+        return {
+            "cluster": self.cluster,
+            "num_devices": self.num_devices,
+            "model": self.run.model.name,
+            "global_batch_size": self.run.training.global_batch_size,
+            "step_time_s": self.step_time_s,
+            "time_s": self.time_s.value,
+            "time_s_range": [self.time_s.low, self.time_s.high],
+            "cost_usd": None if cost is None else cost.value,
+            "cost_usd_range": None if cost is None else [cost.low, cost.high],
+            "energy_j": self.energy_j.value,
+            "energy_j_range": [self.energy_j.low, self.energy_j.high],
+            "power_w": self.power_w,
+            "parameters": None if self.recipe is None else self.recipe.parameters,
+            "tokens": wanted_tokens(self.run),
+            "fails": self.fails,
+            "may_fail": list(self.may_fail),
+            "is_extrapolated": self.is_extrapolated,
+        }
 
-@dataclass(frozen=True)
-class Answer:
+
+@dataclass(frozen=True, repr=False)
+class Answer(ShowsItself):
     """What meets a goal.
 
     Attributes
@@ -142,6 +166,28 @@ class Answer:
         below = [one for one in (next_smaller(self, one) for one in self.smallest) if one is not None]
         unmet = [] if self.is_met else [one for _, one in relaxed(self)]
         return (*chosen, *self.smallest, *below, *self.front, *self.by_recipe, *unmet)
+
+    def __repr__(self) -> str:
+        best = self.cheapest or self.fastest
+        met = "not met" if best is None else f"met, for example by {best.num_devices:,} on {best.cluster}"
+        return f"<Answer {self.goal.name}: {met}; {len(self.options)} tried>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract of ``wsesim plan --json``: SI units."""
+        return {
+            "name": self.goal.name,
+            "is_met": self.is_met,
+            "fastest": None if self.fastest is None else self.fastest.to_dict(),
+            "cheapest": None if self.cheapest is None else self.cheapest.to_dict(),
+            "smallest": [one.to_dict() | {"binds": what_binds(self, one)} for one in self.smallest],
+            "front": [one.to_dict() for one in self.front],
+            "by_recipe": [one.to_dict() for one in self.by_recipe],
+            "prices": {one.cluster: [vars(price) for price in one.prices] for one in self.options},
+            "law": None if self.goal.target_loss is None else LAWS[self.goal.law],
+            "would_do": [] if self.is_met else what_would_have_to_give(self),
+            "refused": self.refused,
+            "num_options": len(self.options),
+        }
 
 
 @dataclass

@@ -36,6 +36,7 @@ from wsesim.metrics.training import (
     price_usd_per_s,
     prices,
 )
+from wsesim.shown import ShowsItself
 from wsesim.units import show
 from wsesim.workload.transformer import parameter_count
 
@@ -454,14 +455,18 @@ def _is_as_good(times_s: Sequence[float], best_s: Sequence[float]) -> bool:
     return mean(longer_s) <= STANDARD_ERRORS * statistics.stdev(longer_s) / math.sqrt(len(longer_s))
 
 
-@dataclass(frozen=True)
-class Lifetime:
+@dataclass(frozen=True, repr=False)
+class Lifetime(ShowsItself):
     """What `wsesim lifetime` prints; SI units. Means are over the replications."""
 
     run: Run | GPURun
     timeline: Timeline
     replications: tuple[Replication, ...] = field(repr=False)
     seed: int
+
+    def __repr__(self) -> str:
+        mean = f"{show(self.calendar_s['mean'], 's')} on average, goodput {self.goodput:.1%}"
+        return f"<Lifetime {self.run.name}: {mean}, {len(self.replications):,} replications>"
 
     @cached_property
     def calendar_s(self) -> dict[str, float]:

@@ -29,6 +29,7 @@ from wsesim.planning.executors import Here, check_executor, dask_executor, local
 from wsesim.planning.ledger import Ledger
 from wsesim.planning.values import values_of
 from wsesim.planning.workers import Outcome, evaluate
+from wsesim.shown import ShowsItself
 
 if TYPE_CHECKING:
     import pandas
@@ -63,8 +64,8 @@ Progress = Callable[[int, int, str], None]
 """Told how many points are finished, how many there are, and what is going on."""
 
 
-@dataclass(frozen=True)
-class SweepResult:
+@dataclass(frozen=True, repr=False)
+class SweepResult(ShowsItself):
     """All points of a sweep, in the order of the cross product; the last key varies fastest.
 
     Attributes
@@ -86,6 +87,9 @@ class SweepResult:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<SweepResult of {', '.join(self.keys)}: {len(self):,} points, {self.count('ok'):,} with an answer>"
 
     @property
     def columns(self) -> list[str]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console, Group
 from rich.text import Text
 
-from wsesim.comparison import PRICE, Entry, Figure, entry, memory_is_uncertain, notes, ratios
-from wsesim.config.loader import GPURun, load_any
-from wsesim.errors import InputError
+from wsesim.comparison import PRICE, Entry, Figure, memory_is_uncertain, notes, ratios
 from wsesim.metrics.training import Range
 from wsesim.report import parts
 from wsesim.report.columns import Column, Columns, prose
 from wsesim.report.parts import section
-from wsesim.results import simulate
-from wsesim.same_time import SameTime, gpus_for
+from wsesim.same_time import SameTime
+from wsesim.planning.side_by_side import Comparison
 from wsesim.units import show
 
 LEAST_COLUMN = 10
@@ -27,47 +24,6 @@ LEGEND = {
     EXTRAPOLATED: "beyond what has been measured, and so is all that follows from it; `wsesim run` says in what",
     UNKNOWN: "not known",
 }
-
-
-def gather(words: Sequence[str]) -> list[Entry]:
-    """Read and simulate the runs of a comparison; all are read before the first is simulated."""
-    if len(words) < 2:
-        named = words[0] if words else "RUN"
-        raise InputError(
-            f"compare needs two runs or more, and {len(words)} is named; add another, "
-            f"for example: wsesim compare {named} gpt3_13b_256xa100 (`wsesim list runs` shows all)"
-        )
-    return [entry(simulate(run)) for run in [load_any(word) for word in words]]
-
-
-def searches(entries: Sequence[Entry]) -> list[SameTime]:
-    """For each GPU run but the first: how many of its GPUs take as long as the first run."""
-    wanted_s = entries[0].result.job.time_s
-    runs = [one.result.run for one in entries[1:]]
-    found = [gpus_for(run, wanted_s) for run in runs if isinstance(run, GPURun)]
-    if not found:
-        raise InputError(
-            "--same-time asks how many GPUs take as long as the first run, but no other run is on GPUs; "
-            "add one, or leave --same-time out"
-        )
-    return found
-
-
-def same_time_dicts(found: Sequence[SameTime]) -> list[dict[str, Any]]:
-    """The searches as JSON."""
-    return [
-        {
-            "name": one.run.name,
-            "wanted_s": one.wanted_s,
-            "is_reached": one.is_reached,
-            "num_tried": one.num_tried,
-            "num_devices": None if one.result is None else one.result.num_devices,
-            "step_time_s": None if one.result is None else one.result.step_time_s,
-            "time_to_train_s": None if one.result is None else one.result.job.time_s,
-            "parallelism": None if one.result is None else one.result.plan,
-        }
-        for one in found
-    ]
 
 
 def _figures_shown(value: float) -> str:
@@ -236,12 +192,13 @@ def _table(*heads: str) -> Columns:
 
 def same_time(found: Sequence[SameTime], first: Entry) -> Group:
     """How many GPUs take as long as the first run."""
-    lines = [prose(_same_time_words(one)) for one in found]
+    lines = [prose(same_time_words(one)) for one in found]
     wanted = show(first.result.job.time_s, "s")
     return section(f"GPUs for the same time to train, {wanted}", Group(*lines))
 
 
-def _same_time_words(one: SameTime) -> str:
+def same_time_words(one: SameTime) -> str:
+    """The answer of a search, in words."""
     result = one.result
     if result is None:
         return f"{one.run.name}: no number of GPUs of {one.run.cluster.name} holds the model"
@@ -267,8 +224,9 @@ def legend(entries: Sequence[Entry]) -> list[Text]:
     return [Text(f"{mark} {LEGEND[mark]}", style="dim") for mark, is_used in marks.items() if is_used]
 
 
-def print_comparison(console: Console, entries: Sequence[Entry], found: Sequence[SameTime] = ()) -> None:
+def print_comparison(console: Console, compared: Comparison) -> None:
     """The whole comparison."""
+    entries, found = compared.entries, compared.same_time
     console.print(_tables(entries, console))
     if found:
         console.print(same_time(found, entries[0]))

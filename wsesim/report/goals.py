@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 
@@ -188,50 +187,3 @@ def _print_unmet(console: Console, result: Answer) -> None:
 def _print_refused(console: Console, result: Answer) -> None:
     for name, why in result.refused.items():
         console.print(prose(f"{name}: cannot run at all: {why}", style="yellow"))
-
-
-def as_dict(result: Answer) -> dict[str, Any]:
-    """The answer in SI units."""
-    fastest, cheapest = result.fastest, result.cheapest
-    return {
-        "name": result.goal.name,
-        "is_met": result.is_met,
-        "fastest": None if fastest is None else option_dict(fastest),
-        "cheapest": None if cheapest is None else option_dict(cheapest),
-        "smallest": [option_dict(one) | {"binds": what_binds(result, one)} for one in result.smallest],
-        "front": [option_dict(one) for one in result.front],
-        "by_recipe": [option_dict(one) for one in result.by_recipe],
-        "prices": {one.cluster: [vars(price) for price in one.prices] for one in result.options},
-        "law": None if result.goal.target_loss is None else LAWS[result.goal.law],
-        "would_do": [] if result.is_met else what_would_have_to_give(result),
-        "refused": result.refused,
-        "num_options": len(result.options),
-    }
-
-
-def option_dict(option: Option) -> dict[str, Any]:
-    """One cluster of one size."""
-
-    def bounds(value: Range) -> list[float]:
-        return [value.low, value.high]
-
-    cost = option.cost_usd
-    return {
-        "cluster": option.cluster,
-        "num_devices": option.num_devices,
-        "model": option.run.model.name,
-        "global_batch_size": option.run.training.global_batch_size,
-        "step_time_s": option.step_time_s,
-        "time_s": option.time_s.value,
-        "time_s_range": bounds(option.time_s),
-        "cost_usd": None if cost is None else cost.value,
-        "cost_usd_range": None if cost is None else bounds(cost),
-        "energy_j": option.energy_j.value,
-        "energy_j_range": bounds(option.energy_j),
-        "power_w": option.power_w,
-        "parameters": None if option.recipe is None else option.recipe.parameters,
-        "tokens": wanted_tokens(option.run),
-        "fails": option.fails,
-        "may_fail": list(option.may_fail),
-        "is_extrapolated": option.is_extrapolated,
-    }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console, Group
 from rich.text import Text
 
-from wsesim.errors import AnswerIsNo, InputError
-from wsesim.planning.portfolio import Placement, Portfolio, Schedule, moment_shown, read, seconds_after
+from wsesim.errors import AnswerIsNo
+from wsesim.planning.portfolio import Placement, Portfolio, Schedule, moment_shown
 from wsesim.report.columns import prose
 from wsesim.report.parts import Fact, facts_grid, plain_table, plural, section
 from wsesim.units import show
@@ -17,19 +15,6 @@ LEAST_CHART, MOST_CHART = 24, 72
 LONGEST_NAME = 24
 SIGNS, PLAIN_SIGNS = ("█", "░", "┆"), ("#", "-", "|")
 """Runs, waits, deadline."""
-
-
-def gather(
-    path: Path, policy: str, num_systems: int | None, by: str | None, *, backfill: bool
-) -> tuple[Portfolio, Schedule]:
-    """Read a portfolio and simulate it; with `by`, on the fewest systems that do until then."""
-    portfolio = read(path, num_systems)
-    if by is None:
-        return portfolio, portfolio.run(policy, backfill=backfill)  # type: ignore[arg-type]
-    by_s = seconds_after(by, portfolio.start, "--by")
-    if by_s <= 0.0:
-        raise InputError(f"--by {by}: that is when the portfolio starts; give it time")
-    return portfolio, portfolio.fewest_systems(by_s, policy, backfill=backfill)  # type: ignore[arg-type]
 
 
 def check(found: Schedule) -> None:
@@ -45,12 +30,6 @@ def check(found: Schedule) -> None:
         raise AnswerIsNo(
             f"{plural(len(found.missed), 'deadline')} missed: {late}; try another --policy, or more --systems"
         )
-
-
-def as_dict(portfolio: Portfolio, found: Schedule) -> dict[str, object]:
-    """For programs."""
-    start = None if portfolio.start is None else portfolio.start.isoformat()
-    return {"name": portfolio.name, "cluster": portfolio.cluster, "start": start} | found.to_dict()
 
 
 def _short(name: str) -> str:
