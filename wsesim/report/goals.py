@@ -96,11 +96,8 @@ def print_answer(console: Console, result: Answer) -> None:
         if option is not None:
             table.add_row(words, *cells(option), *recipe_cells(option))
     console.print(table)
-    for option in result.smallest:
-        if reason := what_binds(result, option):
-            console.print(prose(f"{option.cluster}: {option.num_devices} is the least, {reason}"))
-    if result.cheapest is not None and (better := next_better(result, result.cheapest)):
-        console.print(prose(f"next better than the cheapest: {better}"))
+    for text in said(result):
+        console.print(prose(text))
     for text in doubts(result):
         console.print(prose(text, style="yellow"))
     _print_recipes(console, result)
@@ -143,6 +140,25 @@ def trained_text(result: Answer) -> str:
     return f"{one.run.model.name} on {wanted_tokens(one.run):.4g} tokens" if one else ""
 
 
+def said(result: Answer) -> list[str]:
+    """What binds, and what the next better choice is; what would have to give where nothing meets it."""
+    if not result.is_met:
+        return [f"would do: {text}" for text in what_would_have_to_give(result)]
+    found = [
+        f"{one.cluster}: {one.num_devices} is the least, {reason}"
+        for one in result.smallest
+        if (reason := what_binds(result, one))
+    ]
+    if result.cheapest is not None and (better := next_better(result, result.cheapest)):
+        found.append(f"next better than the cheapest: {better}")
+    return found
+
+
+def refused(result: Answer) -> list[str]:
+    """What cannot run, and why."""
+    return [f"{name}: cannot run at all: {why}" for name, why in result.refused.items()]
+
+
 def doubts(result: Answer) -> list[str]:
     """Limits that what is named may not keep, and laws that are stretched."""
     named = [one for one in (result.fastest, result.cheapest, *result.smallest) if one is not None]
@@ -179,11 +195,11 @@ def spread(front: Sequence[Option]) -> list[Option]:
 
 def _print_unmet(console: Console, result: Answer) -> None:
     console.print(prose("Nothing that may be used meets it.", style="bold red"))
-    for text in what_would_have_to_give(result):
-        console.print(prose(f"would do: {text}"))
+    for text in said(result):
+        console.print(prose(text))
     _print_refused(console, result)
 
 
 def _print_refused(console: Console, result: Answer) -> None:
-    for name, why in result.refused.items():
-        console.print(prose(f"{name}: cannot run at all: {why}", style="yellow"))
+    for text in refused(result):
+        console.print(prose(text, style="yellow"))

@@ -5,36 +5,72 @@ Without styles, as on code hosts that drop them, lists and tables remain.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from functools import cache
 
 from wsesim.gpu_results import GPUResult
+from wsesim.planning.goals import Answer
+from wsesim.planning.lifetime import Lifetime
+from wsesim.planning.shared_cluster import SharedCluster
+from wsesim.planning.side_by_side import Comparison
+from wsesim.planning.sweep import SweepResult
+from wsesim.report import compare
 from wsesim.report.html import sections
 from wsesim.report.html.answer import answer
-from wsesim.report.html.content import Block
+from wsesim.report.html.comparison import comparison
+from wsesim.report.html.content import Block, Sheet
 from wsesim.report.html.environment import render, style
+from wsesim.report.notebook_plans import of_goal, of_lifetime, of_shared_cluster, of_sweep
+from wsesim.report.parts import Fact
 from wsesim.results import Result
 from wsesim.shown import ShowsItself
 from wsesim.units import show
 
 
 def html(shown: ShowsItself) -> str:
-    """A fragment that stands for itself.
+    """A fragment that stands for itself."""
+    return render("notebook.html", sheet=sheet(shown), style=look())
+
+
+def sheet(shown: ShowsItself) -> Sheet:
+    """What a notebook shows of an answer.
 
     Raises
     ------
     TypeError
-        There is no such page.
+        Nothing is known of such an answer.
     """
-    if isinstance(shown, Result | GPUResult):
-        return _fragment(shown.name, answer=answer(shown), blocks=[_breakdown(shown)])
-    raise TypeError(f"no page shows a {type(shown).__name__}")
+    match shown:
+        case Result() | GPUResult():
+            return _of_run(shown)
+        case Comparison():
+            return _of_comparison(shown)
+        case SweepResult():
+            return of_sweep(shown)
+        case Lifetime():
+            return of_lifetime(shown)
+        case Answer():
+            return of_goal(shown)
+        case SharedCluster():
+            return of_shared_cluster(shown)
+    raise TypeError(f"no notebook shows a {type(shown).__name__}")
 
 
-def _fragment(title: str, **parts: Any) -> str:
-    values = {"answer": None, "blocks": ()} | parts
-    return render("notebook.html", title=title, styles=(style("notebook.css"), f".wsesim {{\n{style()}}}"), **values)
-
-
-def _breakdown(result: Result | GPUResult) -> Block:
+def _of_run(result: Result | GPUResult) -> Sheet:
     caption = f"Where the {show(result.step_time_s, 's')} of a step go"
-    return Block(bars=tuple(sections.breakdown_bars(result)), caption=caption)
+    bars = Block(bars=tuple(sections.breakdown_bars(result)), caption=caption)
+    return Sheet(result.name, answer=answer(result), blocks=(bars,))
+
+
+def _of_comparison(compared: Comparison) -> Sheet:
+    section = comparison(compared.results)
+    found = tuple(Fact("the same time", compare.same_time_words(one)) for one in compared.same_time)
+    title = f"{compared.entries[0].name} and {', '.join(one.name for one in compared.entries[1:])}"
+    return Sheet(title, tables=section.tables, facts=found, notes=section.notes)
+
+
+@cache
+def look() -> str:
+    """Styles that hold inside the fragment alone, without what only whole pages need."""
+    whole_page = re.compile(r"@media print \{.*\n\}\n", re.DOTALL)
+    return style("notebook.css") + ".wsesim {\n" + whole_page.sub("", style()) + "}\n"

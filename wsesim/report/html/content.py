@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsesim.report.charts.render import Picture
 from wsesim.report.parts import Fact
+
+if TYPE_CHECKING:
+    from wsesim.report.html.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,24 @@ class Section:
     title: str
     lead: str = ""
     figures: tuple[Figure, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    tables: tuple[DataTable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a notebook shows of one answer.
+
+    Attributes
+    ----------
+    answer
+        Of a run.
+    """
+
+    title: str
+    answer: Answer | None = None
+    facts: tuple[Fact, ...] = ()
     blocks: tuple[Block, ...] = ()
     tables: tuple[DataTable, ...] = ()
     notes: tuple[str, ...] = ()
