@@ -41,8 +41,8 @@ METRICS = {
         Metric("predicted_loss", "predicted loss", False),
         Metric("mfu", "MFU", True),
         Metric("hfu", "HFU", None),
-        Metric("samples_per_s", "samples per second", True),
-        Metric("model_flop_per_s", "model FLOP per second", True),
+        Metric("samples_per_s", "samples per second", None),
+        Metric("model_flop_per_s", "model FLOP per second", None),
     )
 }
 """In the order of the terminal; any other column of numbers can be drawn, too."""

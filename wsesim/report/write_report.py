@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsesim.config.loader import load_any
+from wsesim.config.loader import GPURun, load_any
 from wsesim.errors import InputError, did_you_mean
 from wsesim.report.charts.render import drawn
 from wsesim.report.files import check_out, whole
@@ -138,7 +138,7 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
     found = []
     for run in loaded:
         tell(run.name)
-        found.append(simulate(run))
+        found.append(simulate(run, engine="simpy" if isinstance(run, GPURun) else "recurrence"))
     study = Study(tuple(found), wanted.gpu_cluster)
     if wanted.format == HTML:
         return run_report(study, wanted.command, run_texts(wanted.runs), tell).encode()

@@ -50,6 +50,16 @@ class Link(NamedTuple):
 Cell = str | Link | tuple[Link, ...]
 
 
+LONG = 40
+"""Letters from which a cell is long. [-]"""
+
+
+def _letters(cell: Cell) -> int:
+    if isinstance(cell, str):
+        return len(cell)
+    return len(cell.text) if isinstance(cell, Link) else sum(len(one.text) for one in cell)
+
+
 @dataclass(frozen=True)
 class DataTable:
     """A table with a caption; the first column names the row.
@@ -64,6 +74,12 @@ class DataTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     numbers: frozenset[int] = frozenset()
+
+    @property
+    def wordy(self) -> frozenset[int]:
+        """Places of columns with long texts; a table with some becomes cards where there is little room. [-]"""
+        rest = range(1, len(self.columns))
+        return frozenset(place for place in rest if any(_letters(row[place]) > LONG for row in self.rows))
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ SCALING = (
     "the dashed line is that of devices which lose nothing to one another."
 )
 TIMELINE = (
-    "What each part of the machine does during a step in the steady state. Drag over the strip above the picture to look "
-    "at a stretch of it; double-click there to see all. `wsesim trace` writes every span for Perfetto."
+    "What each part of the machine does during a step in the steady state. `wsesim trace` writes every span of it for "
+    "Perfetto."
 )
 VALIDATION = (
     "What was measured elsewhere, and what this simulator says to it. Rows used for calibration were fitted, and prove "
