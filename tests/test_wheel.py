@@ -70,5 +70,10 @@ def test_a_run_file_elsewhere_uses_catalogue_names(installed: Path, tmp_path: Pa
     assert json.loads(wsesim(installed, tmp_path, "run", "mine.toml", "--json"))["num_devices"] == 2
 
 
+def test_templates_are_there_for_reports(installed: Path, tmp_path: Path) -> None:
+    wsesim(installed, tmp_path, "report", "cerebras_gpt_111m", "--gpu-cluster", "none", "--out", "report.html")
+    assert "</html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_measurements_are_there_for_validation(installed: Path, tmp_path: Path) -> None:
     assert "micro-batch" in wsesim(installed, tmp_path, "validate", "micro-batch")
