@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.segment import Segment
@@ -21,7 +22,7 @@ MOST_PROSE = 100
 INDENT = 4
 """Of what stands below a row for want of room beside it. [-]"""
 UNBOUNDED = 10_000
-WHOLE = re.compile(r"(?<=\d) (?=[\w%])|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`wsesim) (?=\w+`)")
+WHOLE = re.compile(r"(?<=\d) (?=[^\W\d]|%)|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`wsesim) (?=\w+`)")
 """Blanks that hold a number and its unit, the ends of a range, or a command together."""
 HELD_BLANK = "\ue000"
 """Stands for a blank at which no line ends, while lines are broken."""
@@ -112,7 +113,7 @@ class Columns:
         for width in least:
             if widths and sum(widths) + width + gap * len(widths) > room:
                 break
-            widths.append(width)
+            widths.append(min(width, room))
         for _ in range(room - sum(widths) - gap * (len(widths) - 1)):
             short = [place for place, width in enumerate(widths) if width < measured[place][1]]
             if not short:
@@ -139,7 +140,7 @@ class Columns:
         drawn = []
         for cell, width, one in zip(cells, layout.widths, self.columns, strict=False):
             beside = options.update(width=width, justify="right" if one.is_right else "left", overflow="fold")
-            drawn.append(console.render_lines(cell, beside))
+            drawn.append(console.render_lines(_fitting(cell, width), beside))
         between = Segment(" " * layout.gap)
         for place in range(max(map(len, drawn))):
             line: list[Segment] = []
@@ -177,9 +178,18 @@ def _held(cell: RenderableType) -> RenderableType:
     return held
 
 
+def _fitting(cell: RenderableType, width: int) -> RenderableType:
+    """A text that lets its blanks go where what they hold together is longer than a line."""
+    if not isinstance(cell, Text) or all(cell_len(word) <= width for word in cell.plain.split()):
+        return cell
+    free = cell.copy()
+    free.plain = cell.plain.replace(HELD_BLANK, " ")
+    return free
+
+
 def _indented(console: Console, options: ConsoleOptions, text: RenderableType) -> Iterator[Segment]:
     width = max(1, min(MOST_PROSE, options.max_width - INDENT))
-    for line in console.render_lines(text, options.update(width=width, overflow="fold")):
+    for line in console.render_lines(_fitting(text, width), options.update(width=width, overflow="fold")):
         yield from _without_blanks([Segment(" " * INDENT), *line])
 
 

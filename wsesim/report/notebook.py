@@ -26,6 +26,9 @@ from wsesim.results import Result
 from wsesim.shown import ShowsItself
 from wsesim.units import show
 
+STRONGER = ".wsesim.wsesim.wsesim"
+"""Named three times, so that the notebook's own styles do not win."""
+
 
 def html(shown: ShowsItself) -> str:
     """A fragment that stands for itself."""
@@ -73,4 +76,4 @@ def _of_comparison(compared: Comparison) -> Sheet:
 def look() -> str:
     """Styles that hold inside the fragment alone, without what only whole pages need."""
     whole_page = re.compile(r"@media print \{.*\n\}\n", re.DOTALL)
-    return style("notebook.css") + ".wsesim {\n" + whole_page.sub("", style()) + "}\n"
+    return style("notebook.css") + f"{STRONGER} {{\n" + whole_page.sub("", style()) + "}\n"
