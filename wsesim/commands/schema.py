@@ -7,23 +7,26 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import console, print_json
+from wsesim.commands.common import AsJson, console, print_json
 
 
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="Kind of file; without it, all kinds are named.")
+        str | None, typer.Argument(metavar="KIND", help="Kind of file; without it, all kinds are named.")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Write to this file; without KIND, all schemas into this folder."),
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """JSON Schema of configuration files, for editors: keys, units, limits, meanings."""
     from wsesim.config import json_schema
     from wsesim.report import schemas as report
 
-    if kind is None and out is None:
+    if kind is None and out is None and json:
+        print_json(report.as_dict())
+    elif kind is None and out is None:
         report.print_kinds(console())
     elif out is None:
         print_json(json_schema.schema(str(kind)))

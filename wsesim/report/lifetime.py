@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from rich.console import Console, Group
-from rich.text import Text
 
 from wsesim.config.loader import GPURun
 from wsesim.metrics.training import prices
@@ -132,7 +131,7 @@ def money(life: Lifetime) -> list[Fact]:
 
 def print_lifetime(console: Console, life: Lifetime) -> None:
     """The whole report."""
-    console.print(Text(life.run.name, style="bold"), facts_grid(headline(life)))
+    console.print(prose(life.run.name, style="bold"), facts_grid(headline(life)))
     console.print(section("Where the time goes, on average", causes(life)))
     console.print(section("Failures", facts_grid(failures(life))))
     console.print(section("Checkpoints", checkpoints(life)))

@@ -66,7 +66,7 @@ def bar_table(least: int) -> Columns:
 
 def section(title: str, body: RenderableType) -> Group:
     """A part of the page under its title."""
-    return Group(Text(f"\n{title}", style="bold"), body)
+    return Group("", prose(title, style="bold"), body)
 
 
 def show_range(value: Range, unit: str) -> str:

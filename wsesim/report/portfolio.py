@@ -111,6 +111,6 @@ def chart(found: Schedule, room: int, *, ascii_only: bool = False) -> Group:
 
 def print_portfolio(console: Console, portfolio: Portfolio, found: Schedule) -> None:
     """The whole report."""
-    console.print(Text(portfolio.name, style="bold"), facts_grid(headline(portfolio, found)))
+    console.print(prose(portfolio.name, style="bold"), facts_grid(headline(portfolio, found)))
     console.print(jobs(portfolio, found))
     console.print(chart(found, console.width, ascii_only=console.options.ascii_only))

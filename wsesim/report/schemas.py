@@ -7,21 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from wsesim.config.json_schema import KINDS, schema
 from wsesim.errors import InputError
 from wsesim.report import files
+from wsesim.report.columns import Column, Columns, prose
 
 
 def print_kinds(console: Console) -> None:
     """Every kind of file, and what it describes."""
-    table = Table.grid(padding=(0, 2))
-    for kind, (text, _) in KINDS.items():
-        table.add_row(kind, Text(text, style="dim"))
-    console.print(Text("kinds of files", style="bold"), table, "")
-    console.print(Text("`wsesim schema KIND` prints a schema, `wsesim schema --out FOLDER` writes all", style="dim"))
+    table = Columns([Column(), Column(is_prose=True, style="dim")])
+    for kind, text in as_dict().items():
+        table.add_row(kind, text)
+    console.print(prose("kinds of files", style="bold"), table, "")
+    console.print(prose("`wsesim schema KIND` prints a schema, `wsesim schema --out FOLDER` writes all", style="dim"))
+
+
+def as_dict() -> dict[str, str]:
+    """Every kind of file, and what it describes."""
+    return {kind: text for kind, (text, _) in KINDS.items()}
 
 
 def write(kind: str | None, out: Path) -> Iterator[Path]:

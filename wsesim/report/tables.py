@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
-from rich.text import Text
 
 from wsesim.metrics.utilization import layer_times_s
 from wsesim.report import facts, parts
@@ -30,7 +29,7 @@ def headline(result: Result | GPUResult) -> Group:
     lines = facts.headline(result)
     answers = sum(fact.is_key for fact in lines) + 1  # after what it runs on
     lines.insert(answers, _time_to_train(result))
-    return Group(Text(result.name, style="bold"), facts_grid(lines))
+    return Group(prose(result.name, style="bold"), facts_grid(lines))
 
 
 def _time_to_train(result: Result | GPUResult) -> Fact:

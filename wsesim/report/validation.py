@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console, Group
-from rich.text import Text
+from rich.console import Console
 
 from wsesim.config.loader import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
 from wsesim.report import gpu_validation
 from wsesim.report.columns import Columns, prose
-from wsesim.report.parts import plain_table
+from wsesim.report.parts import plain_table, section
 from wsesim.validation import losses as loss_laws
 from wsesim.validation.gpu_predict import Prediction as GPUPrediction
 from wsesim.validation.losses import LossPrediction, predict_losses
@@ -136,11 +135,11 @@ def print_report(console: Console, found: Gathered, *, rows: bool | None = None)
         note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
         console.print(set_table(summarize(predictions)), prose(note, style="dim"))
     if losses:
-        title = f"\nPile loss by the Cerebras-GPT law, tolerance {loss_laws.TOLERANCE} nats/token"
-        console.print(Group(Text(title, style="bold"), loss_table(losses)))
+        title = f"Pile loss by the Cerebras-GPT law, tolerance {loss_laws.TOLERANCE} nats/token"
+        console.print(section(title, loss_table(losses)))
     if gpus:
         if predictions:
-            console.print(Text("\nGPU clusters, time of a step", style="bold"))
+            console.print("", prose("GPU clusters, time of a step", style="bold"))
         is_one_set = len({one.measurement.set for one in gpus}) == 1
         gpu_validation.print_report(console, gpus, rows=is_one_set if rows is None else rows)
 
