@@ -268,7 +268,7 @@ def glossary_words() -> set[str]:
 
 def test_every_key_of_the_json_is_in_the_glossary() -> None:
     result = wsesim.simulate(wsesim.load("andromeda_13b"))
-    found = set(keys(result_dict(result, layers=True, links=True)))
+    found = set(keys(result_dict(result, layers=True, links=True, scaling=True, measured=True)))
     assert found <= glossary_words(), found - glossary_words()
 
 

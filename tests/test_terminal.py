@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_cli import ESCAPE, TABLE, answer, call, process
+from tests.test_docs import glossary_words
 
 termios = pytest.importorskip("termios")
 import fcntl  # noqa: E402
@@ -83,6 +84,8 @@ def test_every_command_that_answers_has_json(tmp_path: Path, monkeypatch: pytest
     assert traced["events"] > 0
     assert traced["size_bytes"] == Path("t.json").stat().st_size
     assert "run" in answer("schema", "--json").json
+    told = {key for one in (swept, exported, fitted, traced) for key in one}
+    assert told <= glossary_words(), told - glossary_words()
 
 
 def test_a_sweep_without_any_answer_tells_so_after_its_json(tmp_path: Path) -> None:
