@@ -19,6 +19,8 @@ from wsesim.report.study import Study
 
 Tell = Callable[[str], None]
 """Told what is being worked on."""
+MOST_IN_TITLE = 2
+"""Names that the title holds; more are counted. [-]"""
 PARTS: dict[str, Callable[[Study], Section]] = {
     "timeline": figures.timeline,
     "breakdown": figures.breakdown,
@@ -86,9 +88,9 @@ def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tel
         parts.append(part(study))
     made = Made(command, files, tuple(f"{one.name}: {facts.made_by(one)}." for one in results))
     tell("pictures")
-    title = " and ".join(dict.fromkeys(one.name for one in results))
-    words = lead(results) if len(results) > 1 else ""
-    return document(title, parts, made, answers=answers, lead=words)
+    names = list(dict.fromkeys(one.name for one in results))
+    title = " and ".join(names) if len(names) <= MOST_IN_TITLE else f"{names[0]} and {len(names) - 1} others"
+    return document(title, parts, made, answers=answers, lead=lead(results))
 
 
 def document(title: str, parts: Sequence[Section], made: Made, **values: object) -> str:

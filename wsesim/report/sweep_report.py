@@ -33,7 +33,7 @@ def sweep_report(study: SweepStudy, command: str) -> str:
     if study.reasons():
         parts.append(_without(study))
     names = " and ".join(short_names(study.varied).values()) or study.name
-    return document(f"Sweep over {names}", parts, Made(command), answers=[_answer(study)], lead="")
+    return document(f"Sweep over {names}", parts, Made(command), answers=[_answer(study)], lead=())
 
 
 def picture(study: SweepStudy, metric: Metric) -> Picture:

@@ -14,15 +14,15 @@ TOLD = ("tokens_per_s", "time_to_train_s", "cost_usd", "energy_j")
 """Ratios that the first sentence tells."""
 
 
-def lead(results: Sequence[Answered]) -> str:
-    """The comparison in a sentence, without its full stop."""
+def lead(results: Sequence[Answered]) -> tuple[str, ...]:
+    """The comparison in a sentence for each run but the first, without full stops."""
     first, *others = [entry(one) for one in results]
     told = []
     for one in others:
         known = ratios(one, first)
         words = [f"{compare.label(key)} {_ratio(one, first, key)}" for key in TOLD if key in known]
-        told.append(f"{one.name}: {', '.join(words)}")
-    return f"Against {first.name}, {'; '.join(told)}"
+        told.append(f"{one.name} against {first.name}: {', '.join(words)}")
+    return tuple(told)
 
 
 def _ratio(one: Entry, first: Entry, key: str) -> str:
