@@ -6,24 +6,25 @@ the Python names from their docstrings, and the pages that lie at the root of th
 
 from __future__ import annotations
 
+import posixpath
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
+import pictures
 import typer
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 import wsesim
 from wsesim.cli import app
 from wsesim.report import commands_page
 
+ROOT = Path(__file__).resolve().parent.parent
 AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+"""Pages that lie at the root of the repository, and their names in the site."""
 PYTHON = """\
 # Python
 
@@ -31,6 +32,23 @@ Every public name of `wsesim`. Lengths of time are in seconds, amounts in bytes,
 unit, and the keys of `to_dict()` are in the [glossary](glossary.md#result-and-json).
 
 """
+
+PICTURES = {
+    "validation.md": {
+        "## By set": (
+            "validation-wafer-scale",
+            "Wafer-scale systems: every rate that no number was fitted to. The line is no error, the band 10 %.",
+        ),
+        "### GPU sets": (
+            "validation-gpus",
+            "GPU clusters: every step that no number was fitted to, as tokens per second. The line is no error, the band 10 %.",
+        ),
+    },
+    "performance.md": {
+        "## Measured": ("performance-engines", "One run on both engines, from the table below. Shorter is better."),
+    },
+}
+"""Pictures by page and by the heading that they stand under."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -40,13 +58,26 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     texts |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in AT_THE_ROOT.items()}
     for name, text in texts.items():
         files.append(File.generated(config, name, content=text))
+    for name, made in pictures.files().items():
+        files.append(File.generated(config, name, content=made))
     icon = ROOT / "wsesim/page/static/icon.svg"
     files.append(File.generated(config, "assets/icon.svg", abs_src_path=str(icon)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Links as the site has them."""
-    if page.file.src_uri in AT_THE_ROOT.values():
-        return re.sub(r"\]\(docs/", "](", markdown)
-    return re.sub(r"\]\(\.\./([\w.-]+\.md)", lambda link: f"]({AT_THE_ROOT.get(link[1], 'index.md')}", markdown)
+    """Pictures, and links as the site has them."""
+    for heading, (name, caption) in PICTURES.get(page.file.src_uri, {}).items():
+        if f"\n{heading}\n" not in markdown:
+            raise PluginError(f"{page.file.src_uri} has no heading {heading!r} for the picture {name}")
+        markdown = markdown.replace(f"\n{heading}\n", f"\n{heading}\n{pictures.shown(name, caption)}", 1)
+    return re.sub(r"\]\(([\w./-]+\.md)", lambda link: f"]({_in_the_site(link[1], page.file.src_uri)}", markdown)
+
+
+def _in_the_site(link: str, page: str) -> str:
+    """A link between files of the repository, as one between pages of the site."""
+    at_the_root = {name: path for path, name in AT_THE_ROOT.items()}
+    here = posixpath.dirname(at_the_root.get(page, f"docs/{page}"))
+    target = posixpath.normpath(posixpath.join(here, link))
+    there = {"README.md": "index.md", **AT_THE_ROOT}.get(target, target.removeprefix("docs/"))
+    return posixpath.relpath(there, posixpath.dirname(page) or ".")

@@ -24,7 +24,7 @@ WORST = 5
 """Rows of each set that are shown. [-]"""
 
 INTRODUCTION = """\
-# GPU clusters
+## GPU clusters
 
 Published training steps on clusters of GPUs (`benchmarks/published/gpus.csv`), each simulated in the configuration in
 which it was measured. Error is (predicted - measured) / measured, on the **time** of a step: negative where wsesim is
@@ -33,7 +33,7 @@ of one. Sets are never pooled, and nothing was fitted to a validation row.
 """
 
 ABOUT_FIT = """\
-## What was fitted on what
+### What was fitted on what
 
 Six numbers, all on A100, by `wsesim calibrate --gpu`: three of collectives on 18 all-reduces inside a node, three of
 kernels on the 8 steps of Korthikanti et al. 2022, table 5 (weight 1), and the 10 times of single blocks of their table 4
@@ -44,7 +44,7 @@ bound by memory. The other constants are assumed; the last table of this part sh
 """
 
 MISSING = """\
-## Which mechanisms are missing
+### Which mechanisms are missing
 
 wsesim is too fast on average on {fast} of {sets} validation sets. It has no
 
@@ -80,7 +80,7 @@ def _of(predictions: Sequence[Prediction], name: str) -> list[Prediction]:
 def _sets(summaries: Sequence[SetStatistics]) -> str:
     rows = [[*cells(one), "yes" if one.passes else "**no**"] for one in summaries]
     note = NOTE.replace("tol.:", "tolerance:")
-    return f"## GPU sets\n\n{markdown_table([*HEADER, 'kept'], rows)}\n\n{note[0].upper()}{note[1:]}.\n"
+    return f"### GPU sets\n\n{markdown_table([*HEADER, 'kept'], rows)}\n\n{note[0].upper()}{note[1:]}.\n"
 
 
 def _subset(words: str, rows: Sequence[Prediction]) -> list[str]:
@@ -155,7 +155,7 @@ def _ranks(predictions: Sequence[Prediction], summaries: Sequence[SetStatistics]
         f"{spread:.1%} within a group: the order inside is noise. Pairs that are more than\n2 % apart are all in order "
         "(column `order` above).\n"
     )
-    return f"## Order\n\n{text}\n" + markdown_table(["set", "rows", "n", "MAPE", "rank"], rows) + "\n"
+    return f"### Order\n\n{text}\n" + markdown_table(["set", "rows", "n", "MAPE", "rank"], rows) + "\n"
 
 
 def _constants() -> str:
@@ -178,7 +178,7 @@ def _residuals(found: Iterable[Residual]) -> str:
         for one in found
     ]
     header = ["row", "kind", "use", "measured", "closed form", "error"]
-    return "### Residuals\n\n" + markdown_table(header, rows) + "\n"
+    return "#### Residuals\n\n" + markdown_table(header, rows) + "\n"
 
 
 def _memory_share(row: GPUMeasurement) -> float:
@@ -226,7 +226,7 @@ def _worst(predictions: Sequence[Prediction]) -> str:
         "state it. Memory: what\nthe plan needs of that of a GPU, by wsesim. Note: what the table of measurements says "
         "about the row.\n"
     )
-    return f"## Worst rows\n\n{text}\n" + markdown_table(header, rows) + "\n"
+    return f"### Worst rows\n\n{text}\n" + markdown_table(header, rows) + "\n"
 
 
 def _sensitivity(found: Sensitivities, predictions: Sequence[Prediction]) -> str:
@@ -249,7 +249,7 @@ def _sensitivity(found: Sensitivities, predictions: Sequence[Prediction]) -> str
         "by this table.\n"
     )
     return (
-        f"## What hangs on the assumed constants\n\n{text}\n"
+        f"### What hangs on the assumed constants\n\n{text}\n"
         + markdown_table(["constant", "range", *sets], rows)
         + "\n"
     )
@@ -258,7 +258,7 @@ def _sensitivity(found: Sensitivities, predictions: Sequence[Prediction]) -> str
 def _sources(rows: Iterable[GPUMeasurement]) -> str:
     keys, known = sorted({row.source for row in rows if row.source}), catalogue.sources()
     lines = [f"- `{key}`: {known[key].title}, {known[key].date}. <{known[key].url}>" for key in keys]
-    return "## Sources of the GPU rows\n\n" + "\n".join(lines) + "\n"
+    return "### Sources of the GPU rows\n\n" + "\n".join(lines) + "\n"
 
 
 def part(predictions: Sequence[Prediction]) -> str:
