@@ -9,11 +9,11 @@ from rich.text import Text
 
 from wsesim.comparison import PRICE, Entry, Figure, memory_is_uncertain, notes, ratios
 from wsesim.metrics.training import Range
+from wsesim.planning.side_by_side import Comparison
 from wsesim.report import parts
 from wsesim.report.columns import Column, Columns, prose
 from wsesim.report.parts import section
 from wsesim.same_time import SameTime
-from wsesim.planning.side_by_side import Comparison
 from wsesim.units import show
 
 LEAST_COLUMN = 10
