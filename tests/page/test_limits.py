@@ -17,6 +17,7 @@ from wsesim.errors import DoesNotFit, InputError
 from wsesim.page import limits
 from wsesim.page.cache import Answers
 from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.size import check_work
 from wsesim.page.state import RunState
 from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, Workers
 from wsesim.schedules.checks import check
@@ -151,15 +152,15 @@ def test_runs_that_would_take_long_are_refused_before_they_run(settings: str) ->
     run = run_of(RunState(settings=settings))
     with pytest.raises((DoesNotFit, InputError)):  # noqa: PT012
         check(run)
-        limits.check_work(run)
+        check_work(run)
     assert time.perf_counter() - started_s < 2.0
 
 
 def test_more_gpus_than_a_page_searches_are_refused() -> None:
     run = gpu_run_of(RunState(num_gpus="16384"))
-    limits.check_work(run)
+    check_work(run)
     with pytest.raises(DoesNotFit, match="searches plans for up to"):
-        limits.check_work(run.on_gpus(limits.MOST_GPUS + 8))
+        check_work(run.on_gpus(limits.MOST_GPUS + 8))
 
 
 def test_what_takes_too_long_is_cut_off_and_the_page_goes_on(

@@ -15,6 +15,9 @@ def serve(
     is_to_be_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = False,
 ) -> None:
     """Start a local page: move the system count, and see speed, time, cost and the GPU comparison change."""
+    from wsesim.page import workers
+
+    workers.begin()
     from wsesim.page import server
 
     server.serve(host, port, is_to_be_opened=is_to_be_opened)

@@ -13,7 +13,7 @@ from wsesim.config.layering import NAMED, Table, leaves, merge
 from wsesim.config.loader import GPURun, Run, any_from_table, parse_setting
 from wsesim.config.provenance import unwrap
 from wsesim.errors import ConfigError
-from wsesim.page.limits import check_settings
+from wsesim.page.size import check_settings
 from wsesim.page.state import NO_GPUS, OF_ALL, RunState
 
 RUN_FILE, GPU_FILE = "run.toml", "gpus.toml"

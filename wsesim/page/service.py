@@ -68,7 +68,8 @@ class Service:
 
     async def start(self) -> None:
         """Start a process of each kind before it is needed."""
-        await asyncio.gather(*(pool.run(limits.RUN_S, work.ready) for pool in (self.quick, self.slow)))
+        quick = self.quick.run(limits.GPU_S, work.get_ready)
+        await asyncio.gather(quick, self.slow.run(limits.GPU_S, work.get_ready_for_gpus))
 
     def stop(self) -> None:
         """End all processes, whatever they do."""

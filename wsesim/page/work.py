@@ -17,8 +17,8 @@ from wsesim.config.loader import GPURun, Run
 from wsesim.gpu_results import GPUResult, simulate_gpu_run
 from wsesim.page.clusters import clusters
 from wsesim.page.goal import GOAL_FILE, goal_of, goal_table
-from wsesim.page.limits import check_work
 from wsesim.page.run_file import GPU_FILE, RUN_FILE, gpu_run_of, gpu_table, run_of, wafer_table, wanted_batch
+from wsesim.page.size import check_work
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
 from wsesim.page.tables import compared, planned
 from wsesim.planning import goals
@@ -73,10 +73,15 @@ class Main:
     entry: Entry
 
 
-def ready() -> bool:
-    """Read what every answer needs."""
+def get_ready() -> None:
+    """Answer once, so that what every answer needs is there when somebody asks."""
     clusters()
-    return True
+    main(RunState())
+
+
+def get_ready_for_gpus() -> None:
+    """The same for comparisons."""
+    gpus(RunState())
 
 
 @lru_cache(maxsize=RESULTS_KEPT)

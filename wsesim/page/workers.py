@@ -12,7 +12,8 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
-from multiprocessing import resource_tracker
+from functools import cache
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -25,6 +26,27 @@ START_S = 30.0
 """A process that has not started by then never will. [s]"""
 
 Job = Callable[..., Any]
+
+
+@cache
+def _context() -> Any:
+    """How processes are started: as copies of a small server that has imported what they need, where there are such."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["wsesim.page.work", "altair"])
+    return context
+
+
+def begin() -> None:
+    """Let that server start to import while this process still does."""
+    if _context().get_start_method() == "forkserver":
+
+        def start() -> None:
+            _be_deaf()
+            forkserver.ensure_running()
+
+        threading.Thread(target=start, daemon=True).start()
 
 
 class TooBusy(WsesimError):
@@ -181,10 +203,7 @@ class Workers:
     """
 
     def __init__(self, number: int, most_waiting: int = MOST_WAITING) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            context.set_forkserver_preload(["wsesim.page.work"])
+        context = _context()
         self._all = [Worker(context) for _ in range(number)]
         self._idle = list(self._all)
         self._turns = asyncio.Semaphore(number)

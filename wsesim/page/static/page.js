@@ -84,6 +84,9 @@ document.addEventListener("DOMContentLoaded", () => {
     openAgain();
     settle();
   });
+  document.body.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id === "answer" && field("elapsed")) field("answer").scrollIntoView({ block: "nearest" });
+  });
   document.body.addEventListener("htmx:sendError", () => {
     const answer = field("answer");
     answer.classList.add("lost");
