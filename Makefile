@@ -1,4 +1,4 @@
-# Needs an environment with '.[test]' installed.
+# Needs an environment with '.[test,docs]' installed.
 .PHONY: check
 check:
 	pytest
@@ -6,3 +6,4 @@ check:
 	ruff format --check .
 	mypy
 	lint-imports
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -1,6 +1,6 @@
-"""Pictures of everything that is shown in a browser: `python -m tests.screenshots FOLDER`.
+"""Pictures of everything that is shown in a browser: `python -m tests.screenshots FOLDER [PAGE.html...]`.
 
-Reports at four widths, light and dark, at their top and as a whole, and as they are printed.
+Reports, or the pages that are named, at four widths, light and dark, at their top and as a whole, and as they are printed.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ def look_at(driver: Chrome, address: str, folder: Path, name: str) -> None:
     print_pdf(driver, folder / f"{name}.pdf")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, pages: list[Path]) -> None:
     """Make all pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as driver:
-        for page in reports(folder):
+        for page in pages or reports(folder):
             look_at(driver, page.resolve().as_uri(), folder, page.stem)
 
 
 if __name__ == "__main__":
     reason = why_not()
-    if reason or len(sys.argv) != 2:
+    if reason or len(sys.argv) < 2:
         sys.exit(reason or __doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), [Path(word) for word in sys.argv[2:]])

@@ -35,7 +35,7 @@ INTRODUCTION = """\
 
 Every key of every file, with what it takes, its default and its meaning. This page is written by
 `python -m wsesim.report.configuration_page docs/configuration.md` from the code that reads the files; a test holds it to be
-current. The same as JSON Schema, for editors: `wsesim schema`.
+current. The same as JSON Schema, for editors: `wsesim schema` ([how to](how-to/editors.md)).
 
 All files are [TOML](https://toml.io). A key that is not on this page is refused, with the nearest known key. Any key of a run
 can be set on the command line: `--set cluster.num_systems=64`. A default "needed" is asked of a file that stands alone; a

@@ -1,0 +1,48 @@
+"""Every command, argument and option is in the reference of commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+
+from wsesim.cli import app
+from wsesim.report.commands_page import commands, page, section
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def test_every_command_has_a_section() -> None:
+    text = page(typer.main.get_command(app))
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert {f"wsesim {name}" for name in names} <= set(COMMANDS)
+    assert {"wsesim ledger list", "wsesim ledger export", "wsesim ledger clean"} <= set(COMMANDS)
+    assert all(f"\n## {name}\n" in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_and_argument_has_a_row_with_its_help(name: str) -> None:
+    command: Any = COMMANDS[name]
+    text = section(name, command)
+    for parameter in command.params:
+        row = next(
+            line for line in text.splitlines() if line.startswith("| `") and names_of(parameter) & words_of(line)
+        )
+        assert row.count(" | ") == 1
+        assert row.split(" | ")[1].strip(" |")
+
+
+def names_of(parameter: Any) -> set[str]:
+    if parameter.param_type_name == "option":
+        return {name.lower() for name in parameter.opts}
+    return {word.lower() for word in (parameter.metavar or parameter.name).strip("[]").split()}
+
+
+def words_of(row: str) -> set[str]:
+    return {word.strip("`,[]").lower() for word in row.split(" | ")[0].split()}
+
+
+def test_usage_says_what_can_be_left_out() -> None:
+    assert "wsesim run RUN [OPTIONS]" in section("wsesim run", COMMANDS["wsesim run"])
+    assert "wsesim list [KIND] [OPTIONS]" in section("wsesim list", COMMANDS["wsesim list"])
