@@ -154,7 +154,7 @@ def example_of(unit: str) -> str:
         "bytes/s": '"1.2 Tb/s"',
         "FLOP/s": '"7.5 PFLOP/s"',
         "Hz": '"1.1 GHz"',
-        "s": '"20 us" or "30 days"',
+        "s": '"1.5 h"',
         "W": '"23 kW"',
         "J": '"5 MWh"',
         "USD": '"1.5 MUSD"',
