@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -107,3 +109,17 @@ def test_clean(tmp_path: Path) -> None:
             ledger.clean(sweep="zzz")
         assert ledger.clean(sweep="s1") == 2
         assert ledger.entries() == []
+
+
+def test_several_may_make_the_same_ledger_at_once(tmp_path: Path) -> None:
+    """Each sees a new file, or a whole one; never one that another is in the middle of making."""
+
+    def make(place: Path, together: Barrier) -> None:
+        together.wait()
+        Ledger(place).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(25):
+            together = Barrier(4)
+            for made in [pool.submit(make, tmp_path / f"{number}.ledger", together) for _ in range(4)]:
+                made.result()
