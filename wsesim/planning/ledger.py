@@ -157,12 +157,10 @@ class Ledger:
     def _open(self) -> None:
         db = self._db
         db.execute("BEGIN")  # one view of the file, which another process may be making
-        try:
-            (name,) = db.execute("PRAGMA application_id").fetchone()
-            (layout,) = db.execute("PRAGMA user_version").fetchone()
-            is_new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        finally:
-            db.execute("COMMIT")
+        (name,) = db.execute("PRAGMA application_id").fetchone()
+        (layout,) = db.execute("PRAGMA user_version").fetchone()
+        is_new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        db.execute("COMMIT")
         if not is_new and name != APPLICATION_ID:
             raise self._is_no_ledger()
         if not is_new and layout != LAYOUT:
