@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wsesim.comparison import Entry, notes
 from wsesim.config.loader import Run
 from wsesim.page.state import OF_ALL, GoalState, RunState
-from wsesim.planning.goals import Answer, Option, next_better, what_binds, what_would_have_to_give
+from wsesim.planning.goals import Answer, Option
 from wsesim.report import compare, goals
 from wsesim.report.html.content import Cell, DataTable, Link
 
@@ -92,7 +92,7 @@ def planned(result: Answer, state: GoalState) -> Planned:
             tuple(front),
             frozenset(number - 1 for number in numbers),
         ),
-        said=tuple(_said(result)),
+        said=(*goals.said(result), *(goals.doubts(result) if result.is_met else ())),
         refused=refused,
         basis=tuple(goals.basis(result)),
     )
@@ -138,16 +138,3 @@ def _head(result: Answer) -> str:
     words = "cheapest" if result.cheapest else "fastest"
     where, time, cost, *_ = goals.cells(best)
     return f"It can be met. The {words} is {where}: {time}, {cost}."
-
-
-def _said(result: Answer) -> list[str]:
-    if not result.is_met:
-        return [f"would do: a {text}" for text in what_would_have_to_give(result)]
-    found = [
-        f"{one.cluster}: {one.num_devices} is the least, {reason}"
-        for one in result.smallest
-        if (reason := what_binds(result, one))
-    ]
-    if result.cheapest is not None and (better := next_better(result, result.cheapest)):
-        found.append(f"next better than the cheapest: {better}")
-    return found + goals.doubts(result)
