@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 import wsesim
 from wsesim.config import catalogue
 from wsesim.config.cluster import ClusterSpec
-from wsesim.config.loader import Run, load_any, load_any_cluster
+from wsesim.config.entries import load_any_cluster
+from wsesim.config.loader import load_any
+from wsesim.config.run import Run
 
 Table = dict[str, Any]
 

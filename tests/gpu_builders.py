@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tests.builders import laid_over
-from wsesim.config.loader import GPURun, any_from_table
+from wsesim.config.loader import any_from_table
 from wsesim.config.parallelism import ParallelismSpec
+from wsesim.config.run import GPURun
 from wsesim.schedules.gpu_plans import candidates
 from wsesim.schedules.gpu_times import Plans
 from wsesim.validation.gpu_measurements import GPUMeasurement, published

@@ -10,9 +10,7 @@ import pytest
 from tests.builders import wafer_clusters, wafer_runs
 from wsesim.answers import status_of
 from wsesim.config import catalogue
-from wsesim.config.loader import (
-    load,
-    load_any,
+from wsesim.config.entries import (
     load_any_cluster,
     load_cluster,
     load_gpu,
@@ -20,9 +18,10 @@ from wsesim.config.loader import (
     load_model,
     load_system,
     origins_of,
-    release_key,
 )
+from wsesim.config.loader import load, load_any
 from wsesim.config.provenance import STATUSES, Origin
+from wsesim.config.release import release_key
 from wsesim.report.explain import gather
 from wsesim.simulation import run_schedule
 from wsesim.units import parse_quantity, unit_of_field

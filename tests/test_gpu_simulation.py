@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.builders import between
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.gpu_simulation import GPUSimulation, shape_of, simulate_gpu, simulate_plan
 from wsesim.schedules.gpu_closed_form import step_time_s

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wsesim
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.results import Result
 from wsesim.scaling import Curve, Scaling, counts, gpu_counts, on_gpus_of, scaling
 from wsesim.schedules.gpu_search import estimate_s, rank

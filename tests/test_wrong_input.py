@@ -816,8 +816,8 @@ NAMES = [
         "there is no such file",
         "check the path",
     ),
-    wrong_run("extends a list", 'extends = ["a"]\n' + RUN, f"{HERE}extends is ['a']", "name one run"),
-    wrong_run("extends nothing", 'extends = ""\n' + RUN, f"{HERE}extends is ''", "name one run"),
+    wrong_run("extends a list", 'extends = ["a"]\n' + RUN, f"{HERE}extends is ['a']", "name one file"),
+    wrong_run("extends nothing", 'extends = ""\n' + RUN, f"{HERE}extends is ''", "name one file"),
     wrong_run("extends itself", 'extends = "run.toml"\n' + RUN, f"{HERE}extends goes in a circle", "break it"),
     wrong_run(
         "extends in a circle",

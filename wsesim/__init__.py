@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wsesim.config.loader import GPURun, Run
     from wsesim.config.loader import any_from_table as from_table
     from wsesim.config.loader import load_any as load
+    from wsesim.config.run import GPURun, Run
     from wsesim.planning.lifetime import Lifetime, lifetime
     from wsesim.planning.plan import plan
     from wsesim.planning.shared_cluster import SharedCluster, portfolio

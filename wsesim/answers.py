@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from wsesim import __version__
-from wsesim.config.loader import GPURun, Run
 from wsesim.config.provenance import Origin, status_of
+from wsesim.config.run import GPURun, Run
 from wsesim.metrics.training import Job, Range, job
 from wsesim.shown import ShowsItself
 from wsesim.units import parse_quantity, show, unit_of_field

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsesim.answers import job_dict, status_of
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.metrics.training import HOUR_S, Range, power_w, price_usd_per_s
 from wsesim.results import Result
 from wsesim.validation.coverage import outside_of_measurements

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.gpu_results import CATEGORIES, GPUResult
 from wsesim.gpu_simulation import simulate_best
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wsesim.answers import Assumption, RunResult, assumptions_of
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.gpu_simulation import GPUSimulation, simulate_gpu, simulate_plan
 from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_search import describe

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.program import Numbers

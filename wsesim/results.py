@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from wsesim.answers import Assumption, RunResult, assumptions_of
-from wsesim.config.loader import GPURun, Run, release_key
+from wsesim.config.release import release_key
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError
 from wsesim.metrics import throughput
 from wsesim.metrics.bottleneck import bottleneck, levers

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.gpu_results import GPUResult, simulate_gpu_run
 from wsesim.metrics.training import job

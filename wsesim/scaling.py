@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.results import Result
 from wsesim.schedules.checks import check

@@ -21,7 +21,8 @@ from rich.table import Table
 
 from benchmarks.speed.cases import CASES, GPU_CASES
 from wsesim.config.cluster import ExceptionSpec
-from wsesim.config.loader import Run, load
+from wsesim.config.loader import load
+from wsesim.config.run import Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.gpu_simulation import simulate_plan

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wsesim.config.loader import GPURun, Run, load, load_any
+from wsesim.config.loader import load, load_any
+from wsesim.config.run import GPURun, Run
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,7 @@ import pytest
 import wsesim
 from tests.builders import laid_over
 from wsesim.config import catalogue
-from wsesim.config.layering import Table
-from wsesim.config.loader import (
-    GPURun,
-    Run,
-    any_from_table,
-    from_table,
-    load,
-    load_any,
+from wsesim.config.entries import (
     load_any_cluster,
     load_cluster,
     load_gpu,
@@ -26,7 +19,10 @@ from wsesim.config.loader import (
     load_gpu_cluster,
     origins_of,
 )
+from wsesim.config.layering import Table
+from wsesim.config.loader import any_from_table, from_table, load, load_any
 from wsesim.config.parallelism import ParallelismSpec
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, InputError, UnknownNameError
 from wsesim.units import parse_quantity, unit_of_field
 

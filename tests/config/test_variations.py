@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import between
-from wsesim.config.loader import GPURun, Run, load_any, parse_setting
+from wsesim.config.loader import load_any
+from wsesim.config.run import GPURun, Run
+from wsesim.config.settings import parse_setting
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import ConfigError, InputError
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import between
+from wsesim.config.entries import load_gpu_cluster
 from wsesim.config.gpu import GPUClusterSpec
-from wsesim.config.loader import load_gpu_cluster
 from wsesim.hardware.collectives import (
     all_gather_time_s,
     all_reduce_time_s,

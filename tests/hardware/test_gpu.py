@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsesim.config.entries import load_gpu
 from wsesim.config.gpu import GPUSpec
-from wsesim.config.loader import load_gpu
 from wsesim.hardware.gpu import (
     batched_gemm_time_s,
     elementwise_time_s,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.builders import between, tiny_run
-from wsesim.config.loader import load_model
+from wsesim.config.entries import load_model
 from wsesim.metrics.loss import chinchilla_loss, pile_loss, vendor_training_flop
 from wsesim.metrics.training import TOKENS_PER_PARAMETER
 from wsesim.workload.transformer import model_flop_per_sequence, parameter_count

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsesim.config.loader import Run, load
+from wsesim.config.loader import load
+from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.metrics.loss import chinchilla_loss, pile_loss
 from wsesim.metrics.training import Range, job

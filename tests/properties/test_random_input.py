@@ -21,8 +21,10 @@ from rich.console import Console
 from tests.builders import TINY, Table, between, laid_over
 from tests.test_cli import call
 from wsesim.config.cluster import ClusterSpec, ExceptionSpec
-from wsesim.config.loader import Run, from_table, load, parse_setting
+from wsesim.config.loader import from_table, load
 from wsesim.config.model import ModelSpec
+from wsesim.config.run import Run
+from wsesim.config.settings import parse_setting
 from wsesim.config.spec import options_of
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import WsesimError

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from wsesim.config.loader import load_system
+from wsesim.config.entries import load_system
 from wsesim.config.system import CalibrationSpec
 from wsesim.validation.calibrate import FEWEST_ROWS, OUTLIER_SCALE, RATE_KEYS, as_toml, fit, fit_lane_width
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published

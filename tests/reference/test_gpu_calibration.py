@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsesim.config.loader import load_any, load_gpu_calibration, origins_of
+from wsesim.config.entries import load_gpu_calibration, origins_of
+from wsesim.config.loader import load_any
 from wsesim.validation.gpu_calibrate import (
     COLLECTIVE_KEYS,
     KERNEL_KEYS,

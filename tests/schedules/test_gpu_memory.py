@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of, with_parallelism
-from wsesim.config.loader import GPURun, any_from_table
+from wsesim.config.loader import any_from_table
+from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.gpu_simulation import simulate_gpu
 from wsesim.schedules.gpu_memory import activation_bytes_of_gpu, block_activation_bytes, in_flight, memory_of

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gpu_builders import ROWS, gpu_run, one
-from wsesim.config.loader import GPURun, any_from_table
+from wsesim.config.loader import any_from_table
 from wsesim.config.parallelism import ParallelismSpec
+from wsesim.config.run import GPURun
 from wsesim.gpu_simulation import simulate_gpu
 from wsesim.schedules.gpu_plans import candidates
 from wsesim.schedules.gpu_search import rank

@@ -13,7 +13,7 @@ import wsesim
 from tests.builders import Table, small_tables, tiny_run
 from tests.gpu_builders import gpu_run
 from tests.timeline.checker import check_format, written
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.errors import InputError

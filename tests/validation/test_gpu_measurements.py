@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wsesim.config import catalogue
-from wsesim.config.loader import load_model
+from wsesim.config.entries import load_model
 from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
 from wsesim.validation.gpu_measurements import COLUMNS, GPUMeasurement, published, read_table, run_table

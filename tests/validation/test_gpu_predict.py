@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from wsesim.config.loader import GPURun, load_gpu_calibration
+from wsesim.config.entries import load_gpu_calibration
+from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.validation.gpu_measurements import GPUMeasurement, published
 from wsesim.validation.gpu_predict import (

@@ -12,7 +12,7 @@ from wsesim.commands.common import AsJson, RunArgument, Settings, console, print
 from wsesim.errors import InputError
 
 if TYPE_CHECKING:
-    from wsesim.config.loader import GPURun
+    from wsesim.config.run import GPURun
     from wsesim.gpu_results import GPUResult
     from wsesim.results import Result
 
@@ -49,7 +49,8 @@ def run(
     ] = None,
 ) -> None:
     """Simulate one run: throughput, where the time goes, memory, scaling, time to train."""
-    from wsesim.config.loader import GPURun, load_any
+    from wsesim.config.loader import load_any
+    from wsesim.config.run import GPURun
 
     loaded = load_any(run, settings or ())
     plans: Sequence[GPUResult] = ()

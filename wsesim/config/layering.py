@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -141,21 +142,35 @@ def existing(word: str, folder: Path, where: str) -> Path:
     return path
 
 
-def layered(kind: str, path: Path, depth: int = 0) -> Layered:
+Finder = Callable[[str, Path, str], Path]
+"""Takes a word, the folder of the file that it stands in, and the place of its key for messages; gives the file it names."""
+
+
+def layered(kind: str, path: Path) -> Layered:
     """A file laid over what it `extends`."""
+    return extending(path, partial(resolve, kind))
+
+
+def extending(path: Path, find: Finder, depth: int = 0) -> Layered:
+    """A file laid over those that it extends one after another."""
     if depth > DEEPEST_EXTENDS:
         raise ConfigError(
             f"{catalogue.shown(path)}: extends goes in a circle, or more than {DEEPEST_EXTENDS} files deep; break it"
         )
     own = read(path)
-    below = own.plain.pop("extends", None)
-    if below is None:
-        return own
-    if not isinstance(below, str):
-        raise ConfigError(
-            f"{catalogue.shown(path)}: extends is {catalogue.value_shown(below)}; name one file or catalogue entry"
-        )
-    return own.over(layered(kind, resolve(kind, below, path.parent, f"{catalogue.shown(path)}: extends"), depth + 1))
+    below = extended(path, own, find)
+    return own if below is None else own.without("extends").over(extending(below, find, depth + 1))
+
+
+def extended(path: Path, own: Layered, find: Finder) -> Path | None:
+    """The file that another one lies over, if any."""
+    word = own.plain.get("extends")
+    if word is None:
+        return None
+    where = f"{catalogue.shown(path)}: extends"
+    if not isinstance(word, str) or not word:
+        raise ConfigError(f"{where} is {catalogue.value_shown(word)}; name one file or catalogue entry")
+    return find(word, path.parent, where)
 
 
 def nested(table: Layered, key: str, kind: str, folder: Path, prefix: str) -> Layered:

@@ -22,9 +22,12 @@ from pydantic.fields import FieldInfo
 from wsesim.config.layering import Layered, Table, layer
 from wsesim.config.loader import _GPU_PARTS as GPU_PARTS
 from wsesim.config.loader import _WAFER_PARTS as WAFER_PARTS
-from wsesim.config.loader import GPURun, Parts, Run, Setting, layered_run, parse_setting, parts_of
+from wsesim.config.loader import Parts, parts_of
 from wsesim.config.problems import OF_THE_OTHER_KIND
 from wsesim.config.provenance import Origin, unwrap
+from wsesim.config.run import GPURun, Run
+from wsesim.config.run_files import layered_run
+from wsesim.config.settings import Setting, parse_setting
 from wsesim.config.spec import Spec, numeric_fields, options_of
 from wsesim.errors import ConfigError, InputError, did_you_mean
 from wsesim.units import parse_quantity, unit_of_field

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wsesim.config.cluster import ClusterSpec
-from wsesim.config.loader import Run
+from wsesim.config.run import Run
 from wsesim.metrics.breakdown import CATEGORIES
 
 

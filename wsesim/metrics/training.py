@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from wsesim.config.catalogue import sources
 from wsesim.config.gpu import GPUClusterSpec
-from wsesim.config.loader import GPURun, Run
 from wsesim.config.provenance import Origin, status_of
+from wsesim.config.run import GPURun, Run
 from wsesim.metrics.loss import chinchilla_loss, pile_loss, vendor_training_flop
 from wsesim.workload.transformer import parameter_count
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from wsesim.config import catalogue
 from wsesim.config.cluster import ClusterSpec
-from wsesim.config.loader import load_any_cluster
+from wsesim.config.entries import load_any_cluster
 
 
 @dataclass(frozen=True)

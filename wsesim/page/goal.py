@@ -7,7 +7,7 @@ from typing import Any
 from wsesim.config import catalogue
 from wsesim.config.goal import GoalSpec
 from wsesim.config.layering import Table
-from wsesim.config.loader import parse_setting
+from wsesim.config.settings import parse_setting
 from wsesim.errors import ConfigError, InputError
 from wsesim.page.limits import MOST_CANDIDATES
 from wsesim.page.state import GoalState

@@ -10,8 +10,10 @@ from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.layering import NAMED, Table, leaves, merge
-from wsesim.config.loader import GPURun, Run, any_from_table, parse_setting
+from wsesim.config.loader import any_from_table
 from wsesim.config.provenance import unwrap
+from wsesim.config.run import GPURun, Run
+from wsesim.config.settings import parse_setting, settings_table
 from wsesim.errors import ConfigError
 from wsesim.page.size import check_settings
 from wsesim.page.state import NO_GPUS, OF_ALL, RunState
@@ -141,13 +143,7 @@ def _others(state: RunState) -> Table:
     """The lines of other keys as one table; names come first, so that overrides of what they name stay."""
     lines = state.settings.splitlines()
     check_settings(lines)
-    parsed = [parse_setting(line) for line in lines]
-    table: Table = {}
-    for parts, value in sorted(parsed, key=lambda setting: len(setting[0])):
-        inner: Any = value
-        for part in reversed(parts):
-            inner = {part: inner}
-        table = merge(table, inner)
+    table = settings_table(map(parse_setting, lines))
     taken = sorted(leaves(table) & GPU_FIELDS.keys())
     if taken:
         raise ConfigError(f"other keys: {taken[0]} has a control of its own; set it there, and drop it here")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import DoesNotFit, InputError
 from wsesim.page import limits
 from wsesim.workload.transformer import layers

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wsesim.comparison import Entry, notes
-from wsesim.config.loader import Run
+from wsesim.config.run import Run
 from wsesim.page.state import OF_ALL, GoalState, RunState
 from wsesim.planning.goals import Answer, Option
 from wsesim.report import compare, goals

@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from wsesim.comparison import Entry, entry
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.gpu_results import GPUResult, simulate_gpu_run
 from wsesim.page.clusters import clusters
 from wsesim.page.goal import GOAL_FILE, goal_of, goal_table

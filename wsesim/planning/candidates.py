@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wsesim.config.goal import CandidateSpec, GoalSpec
-from wsesim.config.loader import GPURun, Run, any_from_table
+from wsesim.config.loader import any_from_table
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.planning.scaling_laws import Recipe, batch_tokens
 from wsesim.schedules.checks import check

@@ -16,7 +16,7 @@ from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.goal import CandidateSpec, GoalSpec
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError
 from wsesim.metrics.training import Price, Range, job, power_w, prices, wanted_tokens
 from wsesim.planning.candidates import (

@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 import simpy
 
 from wsesim.answers import Assumption, assumptions_of, with_bounds
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.errors import AnswerIsNo
 from wsesim.metrics.training import (

@@ -24,9 +24,10 @@ import simpy
 from pydantic import ValidationError
 
 from wsesim.config import catalogue
-from wsesim.config.loader import GPURun, Run, any_from_table, load_any
+from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.problems import describe
+from wsesim.config.run import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.errors import AnswerIsNo, ConfigError, DoesNotFit, UnknownNameError
 from wsesim.planning.lifetime import lifetime

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsesim.comparison import Entry, as_dict, entry
-from wsesim.config.loader import GPURun, Run, load_any
+from wsesim.config.loader import load_any
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import InputError
 from wsesim.planning.table import need
 from wsesim.results import Result, simulate

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsesim import __version__
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError
 from wsesim.planning import table

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any
 
 from wsesim.config.catalogue import value_shown
-from wsesim.config.loader import parse_setting
+from wsesim.config.settings import parse_setting
 from wsesim.errors import InputError
 
 MOST_POINTS = 1_000_000

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from wsesim import __version__
-from wsesim.config.loader import GPURun, Run
+from wsesim.config.run import GPURun, Run
 from wsesim.config.variations import Variations
 from wsesim.errors import InputError, WsesimError
 from wsesim.gpu_results import GPUResult, simulate_gpu_run

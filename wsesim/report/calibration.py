@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from wsesim.config.loader import Run, load, load_system
+from wsesim.config.entries import load_system
+from wsesim.config.loader import load
+from wsesim.config.run import Run
 from wsesim.errors import InputError, MeasurementError
 from wsesim.report.columns import prose
 from wsesim.report.parts import plain_table

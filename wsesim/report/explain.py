@@ -10,7 +10,7 @@ from rich.console import Console
 
 from wsesim.answers import status_of
 from wsesim.config import catalogue
-from wsesim.config.loader import origins_of
+from wsesim.config.entries import origins_of
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
 from wsesim.report.columns import prose

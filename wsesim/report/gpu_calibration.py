@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from wsesim.config.loader import load_gpu_calibration, origins_of
+from wsesim.config.entries import load_gpu_calibration, origins_of
 from wsesim.errors import InputError
 from wsesim.report.columns import Columns, prose
 from wsesim.report.parts import plain_table

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from wsesim.config import catalogue
-from wsesim.config.loader import load_gpu_calibration
+from wsesim.config.entries import load_gpu_calibration
 from wsesim.report.columns import Columns, prose
 from wsesim.report.parts import plain_table
 from wsesim.report.progress import bar

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from wsesim.config import catalogue
-from wsesim.config.loader import load_gpu_calibration, origins_of
+from wsesim.config.entries import load_gpu_calibration, origins_of
 from wsesim.report.gpu_validation import HEADER, NOTE, cells, plan_words, seconds, signed
 from wsesim.report.markdown import markdown_table
 from wsesim.schedules.gpu_memory import memory_of

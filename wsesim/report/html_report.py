@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wsesim import __version__
 from wsesim.config import catalogue
-from wsesim.config.loader import run_files
+from wsesim.config.run_files import run_files
 from wsesim.report import facts
 from wsesim.report.charts.render import javascript
 from wsesim.report.html import figures, sections

@@ -6,7 +6,7 @@ import math
 
 from rich.console import Console, Group
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.metrics.training import prices
 from wsesim.planning.lifetime import CAUSES, Lifetime
 from wsesim.report import parts

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from wsesim.config.loader import GPURun, Run, any_from_table
+from wsesim.config.loader import any_from_table
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError
 from wsesim.results import Result
 from wsesim.scaling import Scaling, scaling

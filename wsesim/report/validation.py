@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from wsesim.config.loader import load_calibration
+from wsesim.config.entries import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
 from wsesim.report import gpu_validation
 from wsesim.report.columns import Columns, prose

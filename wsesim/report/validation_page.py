@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsesim.config import catalogue
-from wsesim.config.loader import load_system
+from wsesim.config.entries import load_system
 from wsesim.config.system import CalibrationSpec
 from wsesim.report import gpu_validation, gpu_validation_part
 from wsesim.report.markdown import markdown_table

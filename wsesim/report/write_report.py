@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsesim.config.loader import GPURun, load_any
+from wsesim.config.loader import load_any
+from wsesim.config.run import GPURun
 from wsesim.errors import InputError, did_you_mean
 from wsesim.report.charts.render import drawn
 from wsesim.report.files import check_out, whole

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TypeVar
 
-from wsesim.config.loader import GPURun, Run, release_key
+from wsesim.config.release import release_key
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.hardware import memoryx
 from wsesim.hardware.swarmx import check_size, exceptional_links

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.schedules.checks import nearest_multiples, positions, refuse
 from wsesim.schedules.gpu_plans import layers_to_deal

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.schedules.gpu_times import Plans, Times
 
 Array = Any

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.schedules.gpu_times import (
     BYTES_16BIT,
     BYTES_32BIT,

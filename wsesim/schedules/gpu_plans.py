@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.schedules.gpu_times import RECOMPUTE, Plans
 from wsesim.schedules.plan import divisors
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.loader import GPURun
+from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.schedules.gpu_checks import check, explain_no_plan
 from wsesim.schedules.gpu_closed_form import step_time_s

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsesim.config.gpu import GPUClusterSpec, GPUSpec
-from wsesim.config.loader import GPURun
 from wsesim.config.model import ModelSpec
+from wsesim.config.run import GPURun
 from wsesim.hardware import gpu as device
 from wsesim.hardware.collectives import (
     all_gather_time_s,

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from wsesim.config.cluster import ClusterSpec
-from wsesim.config.loader import Run, release_key
+from wsesim.config.release import release_key
+from wsesim.config.run import Run
 from wsesim.config.system import CalibrationSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.hardware import memoryx, wafer

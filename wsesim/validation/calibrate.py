@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from wsesim.config.loader import release_key
 from wsesim.config.provenance import Origin
+from wsesim.config.release import release_key
 from wsesim.config.system import CalibrationSpec
 from wsesim.errors import MeasurementError
 from wsesim.schedules.plan import pick_release

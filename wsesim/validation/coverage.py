@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from wsesim.config.loader import GPURun, Run, load_model
+from wsesim.config.entries import load_model
+from wsesim.config.run import GPURun, Run
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from wsesim.config.entries import load_gpu_cluster
 from wsesim.config.gpu import GPUCalibrationSpec
-from wsesim.config.loader import load_gpu_cluster
 from wsesim.config.provenance import Origin
 from wsesim.errors import MeasurementError
 from wsesim.hardware.collectives import all_reduce_time_s, group_of

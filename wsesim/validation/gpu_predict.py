@@ -11,7 +11,8 @@ from multiprocessing import get_context
 from typing import Any
 
 from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec
-from wsesim.config.loader import GPURun, any_from_table
+from wsesim.config.loader import any_from_table
+from wsesim.config.run import GPURun
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.gpu_simulation import simulate_gpu
 from wsesim.validation.gpu_measurements import GPUMeasurement, run_table

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from wsesim.config.entries import origins_of
 from wsesim.config.gpu import GPUSpec
-from wsesim.config.loader import GPURun, origins_of
+from wsesim.config.run import GPURun
 from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_plans import candidates
 from wsesim.schedules.gpu_search import rank

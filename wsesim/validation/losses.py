@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsesim.config import catalogue
-from wsesim.config.loader import load_model
+from wsesim.config.entries import load_model
 from wsesim.metrics.loss import pile_loss
 
 TOLERANCE = 0.08

@@ -158,7 +158,7 @@ def _named_model(label: str, hidden_size: int | None) -> str | None:
 
 def _known_model(label: str, hidden_size: int | None, num_layers: int | None) -> str | None:
     """Catalogue name of a model as papers write it, if its shape is the stated one; None where the shape has to do."""
-    from wsesim.config.loader import load_model
+    from wsesim.config.entries import load_model
 
     def fits(name: str) -> bool:
         model = load_model(name)
@@ -175,7 +175,7 @@ def _known_model(label: str, hidden_size: int | None, num_layers: int | None) ->
 
 
 def _other_shape(name: str, hidden_size: int | None, num_layers: int | None, place: str) -> MeasurementError:
-    from wsesim.config.loader import load_model
+    from wsesim.config.entries import load_model
 
     model = load_model(name)
     return MeasurementError(
@@ -223,7 +223,7 @@ def model_table(
 
 
 def _release(row: Row) -> str | None:
-    from wsesim.config.loader import release_key
+    from wsesim.config.release import release_key
 
     stated = row.text("software_release")
     if stated:

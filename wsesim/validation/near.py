@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from wsesim.config.loader import GPURun, Run, load_gpu_cluster, load_model
+from wsesim.config.entries import load_gpu_cluster, load_model
+from wsesim.config.run import GPURun, Run
 from wsesim.errors import AnswerIsNo, InputError
 from wsesim.validation import gpu_measurements, gpu_predict, measurements, predict
 from wsesim.validation.gpu_measurements import GPUMeasurement

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from wsesim.config.loader import Run, from_table
+from wsesim.config.loader import from_table
+from wsesim.config.run import Run
 from wsesim.config.system import CalibrationSpec
 from wsesim.errors import DoesNotFit
 from wsesim.schedules.plan import lanes_of

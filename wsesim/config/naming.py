@@ -1,0 +1,112 @@
+"""Tables of a run over what they name: entries of the catalogue, .toml files, and models of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wsesim.config import catalogue
+from wsesim.config.layering import NAMED, Layered, Table, existing, layer, layered, nested, put, resolve, sub
+from wsesim.errors import ConfigError
+
+_MACHINES = ("system", "gpu")
+"""Keys of a cluster that name what it is built of, and so its kind."""
+_WHOLE = ({"system", "memoryx", "swarmx"}, {"gpu", "gpus_per_node"})
+"""A cluster table with all keys of one of these describes a cluster of its own where the catalogue does not know its name."""
+_SHAPE = frozenset({"num_layers", "hidden_size", "num_attention_heads", "vocab_size"})
+"""A table with one of these describes a model of its own where the catalogue does not know its name."""
+
+
+def machine_table(table: Layered, folder: Path, prefix: str = "") -> Layered:
+    """A system or GPU file with its calibration in place."""
+    return nested(table, "calibration", "calibrations", folder, prefix)
+
+
+def _with_machine(base: Layered, own: Layered, folder: Path, key: str) -> Layered:
+    """A cluster table whose `system` or `gpu` is a whole table; a name in `own` picks another one."""
+    named = own.plain.get(key)
+    if isinstance(named, str):
+        places = {key: own.place_of(key, "")}
+        base = Layered(base.plain | {key: named}, base.origins, base.places | places)
+    base = nested(base, key, NAMED[key], folder, "cluster.")
+    if not isinstance(base.plain.get(key), dict):
+        return base
+    return put(base, key, machine_table(sub(base, key), folder, f"cluster.{key}."))
+
+
+def _own_machine(own: Layered, folder: Path, key: str) -> Layered:
+    """What a run file says of its `system` or `gpu` itself; a mere name went into the table below."""
+    machine = own.plain.get(key)
+    if isinstance(machine, str):
+        return own.without(key)
+    if isinstance(machine, dict) and ("extends" in machine or isinstance(machine.get("calibration"), str)):
+        filled = nested(own, key, NAMED[key], folder, "cluster.")
+        return put(filled, key, machine_table(sub(filled, key), folder, f"cluster.{key}."))
+    return own
+
+
+def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
+    """The ``[cluster]`` table laid over the catalogue entry it names."""
+    name = own.plain.get("name")
+    base = Layered({})
+    known = catalogue.names("clusters")
+    where = f"{own.place_of('name', place)}: cluster.name"
+    if name is None:
+        raise ConfigError(f"{place}: cluster.name is missing; name one of {', '.join(known)}")
+    if not isinstance(name, str):
+        raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write one of {', '.join(known)} in quotes")
+    if name in known or not any(keys <= own.plain.keys() for keys in _WHOLE):
+        base = layered("clusters", resolve("clusters", name, folder, where))
+        own = own.without("name")
+    for key in _MACHINES:
+        base = _with_machine(base, own, folder, key)
+        own = _own_machine(own, folder, key)
+    table = own.over(base)
+    if table.plain.keys() >= set(_MACHINES):
+        raise ConfigError(
+            f"{table.place_of('gpu', place)}: cluster.gpu stands beside cluster.system, and a cluster is built of one "
+            "of them; drop the other, or name a cluster of the kind that you want"
+        )
+    return table
+
+
+def _import_model(path: Path, where: str) -> tuple[Table, Table]:
+    """Model and training fields of a foreign file."""
+    from wsesim.config.huggingface import read_huggingface
+    from wsesim.config.modelzoo import read_modelzoo
+
+    if path.suffix == ".json":
+        return read_huggingface(path), {}
+    if path.suffix in (".yaml", ".yml"):
+        return read_modelzoo(path)
+    raise ConfigError(
+        f"{where} is {catalogue.shown(path)!r}, which ends in {path.suffix or 'nothing'}; "
+        "give a Hugging Face config.json or a Model Zoo params.yaml"
+    )
+
+
+def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layered, Layered]:
+    if not isinstance(word, str):
+        raise ConfigError(f"{where} is {catalogue.value_shown(word)}; write the path of a file")
+    path = existing(word, folder, where)
+    model, training = _import_model(path, where)
+    read = {"status": "user", "source": path.name}
+    base = layer({"name": path.parent.name + "/" + path.name, **model, **read}, catalogue.shown(path))
+    given = layer({**training, **read}, catalogue.shown(path))
+    return own.without("path").over(base), given
+
+
+def model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Layered]:
+    """The ``[model]`` table laid over what it names, and training fields that came with it."""
+    nothing = Layered({})
+    if "path" in own.plain:
+        return _imported(own, own.plain["path"], folder, f"{own.place_of('path', place)}: model.path")
+    name = own.plain.get("name")
+    where = f"{own.place_of('name', place)}: model.name"
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write a name in quotes")
+    has_shape = not _SHAPE.isdisjoint(own.plain)
+    if name is not None and (name in catalogue.names("models") or name.endswith(".toml") or not has_shape):
+        base = layered("models", resolve("models", name, folder, where))
+        return own.without("name").over(base), nothing
+    return own, nothing
