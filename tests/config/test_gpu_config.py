@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import wsesim
+from tests import builders
 from tests.builders import laid_over
 from wsesim.config import catalogue
 from wsesim.config.entries import (
@@ -27,18 +28,7 @@ from wsesim.errors import ConfigError, InputError, UnknownNameError
 from wsesim.units import parse_quantity, unit_of_field
 
 DATA = Path(__file__).parent / "data"
-TINY: Table = {
-    "model": {
-        "name": "tiny",
-        "num_layers": 2,
-        "hidden_size": 256,
-        "num_attention_heads": 4,
-        "vocab_size": 1000,
-        "max_position_embeddings": 128,
-    },
-    "training": {"sequence_length": 128, "global_batch_size": 16},
-    "cluster": {"name": "dgx_a100_80gb"},
-}
+TINY: Table = builders.TINY | {"cluster": {"name": "dgx_a100_80gb"}}
 OWN_CLUSTER: Table = {
     "name": "ours",
     "gpu": "h100_80gb",

@@ -11,6 +11,7 @@ from wsesim.config.entries import load_system
 from wsesim.config.system import CalibrationSpec
 from wsesim.report import gpu_validation, gpu_validation_part
 from wsesim.report.markdown import markdown_table
+from wsesim.report.validation import set_cells
 from wsesim.units import show, unit_of_field
 from wsesim.validation.calibrate import FEWEST_ROWS, RATE_KEYS
 from wsesim.validation.gpu_predict import Prediction as GPUPrediction
@@ -70,20 +71,7 @@ wsesim gives the published law as it is and corrects nothing per model. Toleranc
 
 
 def _sets(predictions: Sequence[Prediction]) -> str:
-    rows = [
-        [
-            one.name,
-            one.use,
-            str(one.n),
-            f"{one.mape:.1%}",
-            f"{one.bias:+.1%}",
-            f"{one.median:.1%}",
-            f"{one.worst:.1%}",
-            f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}",
-            "yes" if one.passes else "**no**",
-        ]
-        for one in summarize(predictions)
-    ]
+    rows = [[*set_cells(one), "yes" if one.passes else "**no**"] for one in summarize(predictions)]
     header = ["set", "use", "n", "MAPE", "bias", "median", "worst", "tolerance", "kept"]
     return "## By set\n\n" + markdown_table(header, rows) + "\n"
 
