@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 from hypothesis import given, settings
@@ -14,23 +15,17 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import tiny_run
 from wsesim.errors import AnswerIsNo, ConfigError
-from wsesim.planning.lifetime import (
-    CAUSES,
-    Lifetime,
-    Timeline,
+from wsesim.planning.checkpoint_intervals import (
     daly_interval_s,
-    lifetime,
-    mean,
-    replicate,
-    simulate_life,
     simulated_optimum,
     steps_between,
-    timeline_of,
     with_interval,
     young_interval_s,
 )
+from wsesim.planning.life import CAUSES, JobTimeline, replicate, simulate_life
+from wsesim.planning.lifetime import Lifetime, lifetime, timeline_of
 
-PLAIN = Timeline(
+PLAIN = JobTimeline(
     steps=100,
     step_time_s=2.0,
     compile_s=60.0,
@@ -81,7 +76,7 @@ def test_without_failures_the_parts_are_the_exact_sum() -> None:
 
 @pytest.mark.parametrize(("steps", "every", "checkpoints"), [(100, 20, 5), (101, 20, 6), (99, 20, 5), (5, None, 1)])
 def test_the_end_of_a_job_is_saved(steps: int, every: int | None, checkpoints: int) -> None:
-    line = Timeline(steps=steps, step_time_s=1.0, checkpoint_steps=every, checkpoint_s=3.0)
+    line = JobTimeline(steps=steps, step_time_s=1.0, checkpoint_steps=every, checkpoint_s=3.0)
     assert simulate_life(line, random.Random(0)).calendar_s == steps + 3.0 * checkpoints
 
 
@@ -143,7 +138,7 @@ def test_a_job_that_shrinks_goes_on_more_slowly_until_a_checkpoint_after_the_rep
     # Four systems, ten steps of 3 s to a checkpoint. One fails 5 s after the start; restart of 10 s, then steps
     # take 4 s. It is back 100 s after the failure; 90 s after the restart that is within the third interval, which
     # ends 3 x (40 + 1) s after the restart. A restart with four, then 70 steps of 3 s and seven checkpoints.
-    line = Timeline(
+    line = JobTimeline(
         steps=100,
         step_time_s=3.0,
         units=4,
@@ -165,7 +160,7 @@ def test_the_last_system_has_to_be_repaired_even_where_the_job_shrinks() -> None
 
 
 def test_failures_that_never_let_it_through_are_the_answer_no() -> None:
-    line = Timeline(steps=100, step_time_s=10.0, unit_rate_per_s=1.0, restart_s=10.0, spares=1)
+    line = JobTimeline(steps=100, step_time_s=10.0, unit_rate_per_s=1.0, restart_s=10.0, spares=1)
     with pytest.raises(AnswerIsNo, match=r"fails every 1.00 s.*a restart 10.0 s.*shorten job.checkpoint_interval_s"):
         simulate_life(line, random.Random(0))
 
@@ -174,9 +169,9 @@ def test_failures_that_never_let_it_through_are_the_answer_no() -> None:
 
 
 @st.composite
-def timelines(draw: st.DrawFn) -> Timeline:
+def timelines(draw: st.DrawFn) -> JobTimeline:
     """Jobs of some hundred steps with up to about twenty failures."""
-    return Timeline(
+    return JobTimeline(
         steps=draw(st.integers(50, 400)),
         step_time_s=draw(st.floats(0.5, 4.0)),
         units=draw(st.integers(1, 6)),
@@ -197,7 +192,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
 
 @given(line=timelines(), seed=st.integers(0, 1000))
 @settings(max_examples=150, deadline=None)
-def test_parts_add_up_and_the_work_is_done(line: Timeline, seed: int) -> None:
+def test_parts_add_up_and_the_work_is_done(line: JobTimeline, seed: int) -> None:
     one = simulate_life(line, random.Random(seed))
     assert math.fsum(one.spent_s.values()) == pytest.approx(one.calendar_s, rel=1e-9)
     assert one.spent_s["compute"] == pytest.approx(line.work_s, rel=1e-9)
@@ -210,7 +205,7 @@ def test_parts_add_up_and_the_work_is_done(line: Timeline, seed: int) -> None:
 
 @given(line=timelines(), seed=st.integers(0, 1000))
 @settings(max_examples=25, deadline=None)
-def test_the_same_seed_gives_the_same_lives(line: Timeline, seed: int) -> None:
+def test_the_same_seed_gives_the_same_lives(line: JobTimeline, seed: int) -> None:
     assert replicate(line, 3, seed) == replicate(line, 3, seed)
     if line.rate_per_s * line.work_s > 3.0:
         assert replicate(line, 3, seed) != replicate(line, 3, seed + 1)
@@ -218,7 +213,7 @@ def test_the_same_seed_gives_the_same_lives(line: Timeline, seed: int) -> None:
 
 @given(line=timelines(), factor=st.floats(2.0, 5.0), seed=st.integers(0, 1000))
 @settings(max_examples=25, deadline=None)
-def test_more_failures_are_no_better_on_average(line: Timeline, factor: float, seed: int) -> None:
+def test_more_failures_are_no_better_on_average(line: JobTimeline, factor: float, seed: int) -> None:
     """On the same chance; single lives may be luckier, and 30 of them leave less than 5 % of chance."""
     line = replace(
         line,
@@ -229,13 +224,13 @@ def test_more_failures_are_no_better_on_average(line: Timeline, factor: float, s
     worse = replace(
         line, unit_rate_per_s=factor * line.unit_rate_per_s, fabric_rate_per_s=factor * line.fabric_rate_per_s
     )
-    few, many = (mean([one.calendar_s for one in replicate(one_line, 30, seed)]) for one_line in (line, worse))
+    few, many = (fmean([one.calendar_s for one in replicate(one_line, 30, seed)]) for one_line in (line, worse))
     assert many >= few * 0.95
 
 
 @given(line=timelines(), elapsed_share=st.floats(0.0, 1.0), slowness=st.floats(1.0, 3.0))
 @settings(max_examples=100, deadline=None)
-def test_what_is_saved_is_the_last_checkpoint_before(line: Timeline, elapsed_share: float, slowness: float) -> None:
+def test_what_is_saved_is_the_last_checkpoint_before(line: JobTimeline, elapsed_share: float, slowness: float) -> None:
     elapsed_s = elapsed_share * line.time_to_s(0, line.steps, slowness)
     every = line.checkpoint_steps or line.steps
     saved = line.saved_after(0, elapsed_s, slowness)
@@ -262,7 +257,7 @@ def test_dalys_formula_is_the_simulated_optimum(checkpoint_s: float) -> None:
     The optimum is flat, so that the simulated interval scatters by some 10 % with 40 replications of 100 failures;
     the time at Daly's interval is within 0.3 % of the best.
     """
-    line = Timeline(
+    line = JobTimeline(
         steps=1_000_000, step_time_s=1.0, unit_rate_per_s=1e-4, checkpoint_s=checkpoint_s, restart_s=60.0, spares=1000
     )
     daly_s = daly_interval_s(checkpoint_s, 1e4)
@@ -276,7 +271,7 @@ def test_dalys_formula_is_the_simulated_optimum(checkpoint_s: float) -> None:
 def test_expected_time_is_dalys_closed_form() -> None:
     """Daly's complete solution: T = M e^(R/M) (e^((tau + C)/M) - 1) T_s / tau; 300 lives of 20 failures scatter by 1 %."""
     mtbf_s, restart_s, checkpoint_s, tau_s, work_s = 5000.0, 100.0, 50.0, 500.0, 100_000.0
-    line = Timeline(
+    line = JobTimeline(
         steps=100_000,
         step_time_s=1.0,
         unit_rate_per_s=1.0 / mtbf_s,
@@ -287,7 +282,7 @@ def test_expected_time_is_dalys_closed_form() -> None:
     )
     growth = math.expm1((tau_s + checkpoint_s) / mtbf_s)
     expected_s = mtbf_s * math.exp(restart_s / mtbf_s) * growth * work_s / tau_s
-    simulated_s = mean([one.calendar_s for one in replicate(line, 300, seed=3)])
+    simulated_s = fmean([one.calendar_s for one in replicate(line, 300, seed=3)])
     assert simulated_s == pytest.approx(expected_s, rel=0.01)
 
 

@@ -8,7 +8,8 @@ from rich.console import Console, Group
 
 from wsesim.config.run import GPURun
 from wsesim.metrics.training import prices
-from wsesim.planning.lifetime import CAUSES, Lifetime
+from wsesim.planning.life import CAUSES
+from wsesim.planning.lifetime import Lifetime
 from wsesim.report import parts
 from wsesim.report.bars import ShareBar
 from wsesim.report.charts.theme import SERIES_COLOURS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from wsesim.planning.goals import Answer, Option
-from wsesim.planning.lifetime import CAUSES, Lifetime
+from wsesim.planning.life import CAUSES
+from wsesim.planning.lifetime import Lifetime
 from wsesim.planning.shared_cluster import SharedCluster
 from wsesim.planning.sweep import SweepResult
 from wsesim.report import goals, lifetime, portfolio
