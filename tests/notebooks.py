@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import re
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def shown(value: Any) -> dict[str, Any]:
     return data
 
 
-def run(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run a cell; what it prints, and the value of its last expression."""
+def run(source: str, names: dict[str, Any], number: int) -> list[dict[str, Any]]:
+    """Run the cell of this number; what it prints, and the value of its last expression."""
     tree = ast.parse(source)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     printed, value = io.StringIO(), None
@@ -58,7 +59,8 @@ def run(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
     if printed.getvalue():
         outputs.append({"name": "stdout", "output_type": "stream", "text": lines(printed.getvalue())})
     if value is not None:
-        outputs.append({"data": shown(value), "metadata": {}, "output_type": "display_data"})
+        result = {"data": shown(value), "execution_count": number, "metadata": {}, "output_type": "execute_result"}
+        outputs.append(result)
     return outputs
 
 
@@ -71,11 +73,13 @@ def notebook(path: Path) -> dict[str, Any]:
     """An example as a notebook with its outputs; runs in its folder."""
     names: dict[str, Any] = {"__name__": "__main__"}
     found = []
+    executed = count(1)
     with contextlib.chdir(path.parent):
         for number, (kind, source) in enumerate(cells(path.read_text(encoding="utf-8"))):
             cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": lines(source)}
             if kind == "code":
-                cell |= {"execution_count": None, "outputs": run(source, names)}
+                place = next(executed)
+                cell |= {"execution_count": place, "outputs": run(source, names, place)}
             found.append(cell)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}

@@ -117,6 +117,11 @@ def test_different_jobs_are_compared_with_a_note() -> None:
     assert "different" not in notes
 
 
+def test_large_models_are_told_in_plain_numbers() -> None:
+    notes = " ".join(wsesim.compare(WAFER, "gpt_1t_cs2_192").to_dict()["notes"])
+    assert "(1,008 billion parameters)" in notes
+
+
 @pytest.mark.parametrize(
     ("words", "code", "texts"),
     [

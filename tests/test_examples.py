@@ -28,10 +28,12 @@ def test_the_notebook_is_what_the_example_gives(source: Path) -> None:
     """`python -m tests.notebooks` writes them again."""
     kept = source.with_suffix(".ipynb").read_text(encoding="utf-8")
     assert as_text(source) == kept
+    cells = [cell for cell in json.loads(kept)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     shown = "".join(
         "".join(text)
-        for cell in json.loads(kept)["cells"]
-        for output in cell.get("outputs", ())
+        for cell in cells
+        for output in cell["outputs"]
         for text in output.get("data", {"text": output.get("text")}).values()
     )
     for words in SHOWN[source.stem]:

@@ -189,7 +189,7 @@ def _models(entries: Sequence[Entry]) -> list[str]:
     for one in entries:
         run = one.result.run
         number = parameter_count(run.model, run.training.sequence_length)
-        words.append(f"{run.model.name} ({number / 1e9:.3g} billion parameters)")
+        words.append(f"{run.model.name} ({number / 1e9:,.4g} billion parameters)")
     return [f"the runs train different models: {', '.join(dict.fromkeys(words))}"]
 
 

@@ -151,7 +151,7 @@ def _compared(own: _Place, other: _Place, predicted: Comparison, devices: str) -
 
 
 def _billions(place: _Place) -> str:
-    return f"{place.parameters / 1e9:.2g}" if place.parameters < 1e11 else f"{place.parameters / 1e9:.0f}"
+    return f"{place.parameters / 1e9:.2g}" if place.parameters < 1e11 else f"{place.parameters / 1e9:,.0f}"
 
 
 def _parameters(model: dict[str, Any], sequence_length: int) -> float:
