@@ -18,6 +18,7 @@ import pytest
 
 import wsesim
 from wsesim.cli import app
+from wsesim.commands.examples import EXAMPLES
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
 from wsesim.gpu_ranking import best_plans
@@ -38,6 +39,12 @@ PIP_LINES = [
 FOREIGN = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
 """Files that examples take for granted, and their stand-ins in tests/config/data."""
 
+GOALS: tuple[dict[str, Any], ...] = (
+    {"model": "cerebras-gpt-111m", "deadline": "7 d"},
+    {"model": "gpt3-175b", "deadline": "1 d"},
+    {"target_loss": 2.6, "budget": "1 MUSD"},
+)
+"""Goals that can and cannot be met, and one that takes a scaling law."""
 WRITTEN = re.compile(r" --out (\S+)")
 """What a command of an example writes."""
 QUIET = (
@@ -168,6 +175,12 @@ def test_every_command_in_the_docs_runs(outputs: dict[str, str]) -> None:
     assert all(shown for command, shown in outputs.items() if not command.startswith(QUIET))
 
 
+def test_the_examples_of_the_help_are_commands_of_the_docs() -> None:
+    shown = {part for _, line in commands() for part in line.split(" && ")} | {"wsesim serve"}
+    examples = {line for lines in EXAMPLES.values() for line in lines}
+    assert examples <= shown, examples - shown
+
+
 def test_installation_is_exactly_these_two_lines() -> None:
     assert {line for _, line in commands() if "pip" in line} == set(PIP_LINES)
     alone = [block.text for block in blocks("README.md", "sh") if "pip" in block.text]
@@ -284,6 +297,13 @@ def test_every_key_of_lifetimes_and_portfolios_is_in_the_glossary() -> None:
     shared = wsesim.portfolio(ROOT / "docs/examples/portfolio.toml")
     keys_found = set(keys(life)) | set(keys(shared.to_dict()))
     assert keys_found <= glossary_words(), keys_found - glossary_words()
+
+
+def test_every_key_of_plans_and_validations_is_in_the_glossary() -> None:
+    answers = [wsesim.plan(**goal, clusters=["andromeda"]).to_dict() for goal in GOALS]
+    told = [*answers, *(validation.as_dict(validation.gather(name)) for name in ("usc-gpt", "published-runs"))]
+    found = {key for one in told for key in keys({**one, "prices": [*one.get("prices", {}).values()]})}
+    assert found <= glossary_words(), found - glossary_words()
 
 
 def test_every_part_of_the_breakdown_is_in_the_glossary() -> None:

@@ -105,3 +105,15 @@ def test_scaling_and_measurements_as_json() -> None:
         one["error"] == one["predicted_tokens_per_s"] / one["measured_tokens_per_s"] - 1 for one in data["measured"]
     )
     json.dumps(data, allow_nan=False)
+
+
+def test_the_help_is_whole_at_80_columns() -> None:
+    shown = on_terminal(80, "--help")
+    assert "..." not in shown.replace("[ARGS]...", "")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "--json " in on_terminal(80, "run", "--help")
+
+
+def test_schemas_that_are_written_are_told_as_json(tmp_path: Path) -> None:
+    told = answer("schema", "--out", tmp_path / "schemas", "--json").json
+    assert {Path(name) for name in told["written"]} == set((tmp_path / "schemas").iterdir())

@@ -16,6 +16,7 @@ from wsesim import __version__
 from wsesim.commands.calibrate import calibrate
 from wsesim.commands.catalogue import explain, list_
 from wsesim.commands.compare import compare
+from wsesim.commands.examples import epilog, summary
 from wsesim.commands.ledger import ledger_app
 from wsesim.commands.lifetime import lifetime
 from wsesim.commands.plan import plan
@@ -35,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None,
+    rich_markup_mode=None,
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
@@ -55,7 +56,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 """In the order of the help."""
 for _name, _command in _COMMANDS.items():
-    app.command(name=_name)(_command)
+    app.command(name=_name, short_help=summary(_command), epilog=epilog(_name))(_command)
 app.add_typer(ledger_app, name="ledger")
 LONGEST_LINE = 2000
 RARE_COLLECTIONS = 20_000

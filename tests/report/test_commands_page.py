@@ -33,6 +33,15 @@ def test_every_option_and_argument_has_a_row_with_its_help(name: str) -> None:
         assert row.split(" | ")[1].strip(" |")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_of_itself(name: str) -> None:
+    examples = section(name, COMMANDS[name]).split("Example")[1]
+    lines = examples.split("```console\n")[1].split("\n```")[0].splitlines()
+    assert lines
+    assert all(line.startswith(name) for line in lines)
+    assert max(map(len, lines)) <= 76, "the help indents them by four"
+
+
 def names_of(parameter: Any) -> set[str]:
     if parameter.param_type_name == "option":
         return {name.lower() for name in parameter.opts}

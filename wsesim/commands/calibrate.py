@@ -18,13 +18,17 @@ def calibrate(
             help="CSV table, or a log of the vendor's software with --run. Default: the shipped table.",
         ),
     ] = None,
-    system: Annotated[str, typer.Option(help="System generation to fit: a catalogue name or a .toml file.")] = "cs2",
-    run: Annotated[str | None, typer.Option(help="Run file that a log file was measured with.")] = None,
+    system: Annotated[
+        str, typer.Option(metavar="NAME", help="System generation to fit: a catalogue name or a .toml file.")
+    ] = "cs2",
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Run file that a log file was measured with.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the calibration here; a run uses it with cluster.system.calibration.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the calibration here; a run uses it with cluster.system.calibration."),
     ] = None,
     source: Annotated[
-        str, typer.Option(help="Source to name in the file: a key of sources.toml, or your own words.")
+        str,
+        typer.Option(metavar="TEXT", help="Source to name in the file: a key of sources.toml, or your own words."),
     ] = "",
     gpu: Annotated[
         bool,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.examples import epilog, summary
 
 ledger_app = typer.Typer(help="Sweeps that a ledger holds: list, export, clean.", no_args_is_help=True)
 
@@ -17,7 +19,6 @@ SweepName = Annotated[
 ]
 
 
-@ledger_app.command(name="list")
 def ledger_list(ledger: LedgerArgument, json: AsJson = False) -> None:
     """The sweeps of a ledger, and how far each is."""
     from wsesim.report import sweep as report
@@ -28,7 +29,6 @@ def ledger_list(ledger: LedgerArgument, json: AsJson = False) -> None:
         report.print_ledger(console(), ledger)
 
 
-@ledger_app.command(name="export")
 def ledger_export(
     ledger: LedgerArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Table to write: .csv, or .parquet.")],
@@ -45,7 +45,6 @@ def ledger_export(
         typer.echo(f"{out}: {rows:,} points", err=True)
 
 
-@ledger_app.command(name="clean")
 def ledger_clean(
     ledger: LedgerArgument,
     failures: Annotated[bool, typer.Option("--failures", help="Points without an answer, to run them again.")] = False,
@@ -61,3 +60,9 @@ def ledger_clean(
         print_json({"ledger": str(ledger), "removed": removed})
     else:
         typer.echo(f"{ledger}: {removed:,} points removed", err=True)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"list": ledger_list, "export": ledger_export, "clean": ledger_clean}
+"""In the order of the help."""
+for _name, _command in _COMMANDS.items():
+    ledger_app.command(name=_name, short_help=summary(_command), epilog=epilog(f"ledger {_name}"))(_command)

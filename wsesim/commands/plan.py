@@ -11,17 +11,23 @@ from wsesim.commands.common import AsJson, console, print_json
 
 def plan(
     goal: Annotated[str | None, typer.Argument(metavar="GOAL", help="Goal file; or say it with the options.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model of the catalogue that is to be trained.")] = None,
-    target_loss: Annotated[
-        float | None, typer.Option(help="Loss to reach, by a scaling law, instead of a model.")
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model of the catalogue that is to be trained.")
     ] = None,
-    law: Annotated[str | None, typer.Option(help="chinchilla (default) or cerebras-gpt.")] = None,
-    tokens: Annotated[str | None, typer.Option(help='Training tokens, or "chinchilla": 20 per parameter.')] = None,
-    deadline: Annotated[str | None, typer.Option(help='Time to train at most, for example "30 d".')] = None,
-    budget: Annotated[str | None, typer.Option(help="Cost at most, in USD.")] = None,
-    power: Annotated[str | None, typer.Option(help='Power at most, for example "500 kW".')] = None,
+    target_loss: Annotated[
+        float | None, typer.Option(metavar="LOSS", help="Loss to reach, by a scaling law, instead of a model.")
+    ] = None,
+    law: Annotated[str | None, typer.Option(metavar="LAW", help="chinchilla (default) or cerebras-gpt.")] = None,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="COUNT", help='Training tokens, or "chinchilla": 20 per parameter.')
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="TIME", help='Time to train at most, for example "30 d".')
+    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="USD", help="Cost at most, in USD.")] = None,
+    power: Annotated[str | None, typer.Option(metavar="POWER", help='Power at most, for example "500 kW".')] = None,
     cluster: Annotated[
-        list[str] | None, typer.Option(help="Cluster that may be used, wafer-scale or GPU. Repeatable.")
+        list[str] | None, typer.Option(metavar="NAME", help="Cluster that may be used, wafer-scale or GPU. Repeatable.")
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -34,7 +34,10 @@ def report(
         FormatName | None, typer.Option("--format", help="html, or one picture as svg, png or pdf; by --out.")
     ] = None,
     picture: Annotated[
-        str, typer.Option(metavar="NAME", help="breakdown, scaling, timeline, memory, utilization, totals, validation.")
+        str,
+        typer.Option(
+            metavar="NAME", help="breakdown, scaling, efficiency, timeline, memory, utilization, totals or validation."
+        ),
     ] = "",
     ledger: Annotated[
         Path | None,

@@ -30,6 +30,8 @@ def schema(
         report.print_kinds(console())
     elif out is None:
         print_json(json_schema.schema(str(kind)))
+    elif json:
+        print_json({"written": [str(path) for path in report.write(kind, out)]})
     else:
         for path in report.write(kind, out):
             typer.echo(f"written to {path}", err=True)

@@ -9,9 +9,9 @@ import typer
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen at; other than loopback, others can reach it.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen at; other than loopback, others can reach it.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes one that is free.")] = 8765,
     is_to_be_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = False,
 ) -> None:
     """Start a local page: move the system count, and see speed, time, cost and the GPU comparison change."""

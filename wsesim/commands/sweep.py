@@ -24,7 +24,10 @@ def sweep(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Table of all points: .csv, or .parquet.")],
     settings: Settings = None,
     executor: Annotated[
-        str, typer.Option(help="local processes, dask (a local cluster), or dask://HOST:PORT of a scheduler.")
+        str,
+        typer.Option(
+            metavar="NAME", help="local processes, dask (a local cluster), or dask://HOST:PORT of a scheduler."
+        ),
     ] = "local",
     workers: Annotated[int | None, typer.Option(metavar="N", help="Processes; all cores when left out.")] = None,
     ledger: Annotated[

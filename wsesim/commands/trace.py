@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, print_json
+from wsesim.commands.common import AsJson, RunArgument, Settings, console, print_json
 
 MOST_STEPS = 100
 """That `--steps` shows. [-]"""
@@ -29,6 +29,7 @@ def trace(
     """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
     from wsesim.config.loader import load_any
     from wsesim.report import chrome_trace
+    from wsesim.report.columns import prose
     from wsesim.report.files import check_out
     from wsesim.report.parts import plural
     from wsesim.report.progress import bar
@@ -50,10 +51,13 @@ def trace(
         sizes = {"size_bytes": size_bytes, "duration_s": duration_s}
         print_json({"out": str(out), **sizes, **numbers, "notes": list(timeline.notes)})
         return
-    typer.echo(
-        f"{out}: {show(size_bytes, 'bytes')}, {plural(numbers['events'], 'event')} on "
-        f"{plural(numbers['tracks'], 'track')}, {plural(numbers['steps'], 'step')} of {show(duration_s, 's')}; "
-        "open it at https://ui.perfetto.dev"
+    shown = console()
+    shown.print(
+        prose(
+            f"{out}: {show(size_bytes, 'bytes')}, {plural(numbers['events'], 'event')} on "
+            f"{plural(numbers['tracks'], 'track')}, {plural(numbers['steps'], 'step')} of {show(duration_s, 's')}; "
+            "open it at https://ui.perfetto.dev"
+        )
     )
     for note in timeline.notes:
-        typer.echo(f"  {note}")
+        shown.print(prose(f"note: {note}"))

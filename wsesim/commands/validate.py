@@ -26,7 +26,8 @@ def validate(
     calibration: Annotated[
         str | None,
         typer.Option(
-            help="Predict with this calibration: a catalogue name or a .toml file. Without SET, of wafer-scale systems."
+            metavar="NAME",
+            help="Predict with this calibration: a catalogue name or a .toml file. Without SET, of wafer-scale systems.",
         ),
     ] = None,
     json: AsJson = False,

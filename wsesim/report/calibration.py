@@ -156,6 +156,4 @@ def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> Non
     if out is None:
         console.print(Text(f"\n{text}"), soft_wrap=True)
     else:
-        console.print(
-            Text(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"'), soft_wrap=True
-        )
+        console.print(prose(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"'))

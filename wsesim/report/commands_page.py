@@ -46,7 +46,15 @@ def section(name: str, command: Any) -> str:
     for kind, rows in records.items():
         if rows:
             parts.append(markdown_table([kind, "meaning"], [[f"`{_name(word)}`", _text(text)] for word, text in rows]))
+    if command.epilog:
+        parts.append(_examples(command.epilog))
     return "\n\n".join(parts) + "\n"
+
+
+def _examples(epilog: str) -> str:
+    """The end of the help, whose lines are indented below a title."""
+    _, title, *lines = epilog.splitlines()
+    return "\n".join([title, "", "```console", *map(str.strip, lines), "```"])
 
 
 def _name(word: str) -> str:

@@ -80,6 +80,4 @@ def print_fit(console: Console, fit: GPUFit, text: str, out: Path | None) -> Non
     if out is None:
         console.print(Text(f"\n{text}"), soft_wrap=True)
     else:
-        console.print(
-            Text(f'written to {out}; a GPU run uses it with --set cluster.gpu.calibration="{out}"'), soft_wrap=True
-        )
+        console.print(prose(f'written to {out}; a GPU run uses it with --set cluster.gpu.calibration="{out}"'))
