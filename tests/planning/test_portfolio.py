@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 
 from tests.test_cli import answer, call
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
-from wsesim.planning.portfolio import (
-    Policy,
-    Schedule,
-    Task,
-    fewest_systems,
-    from_table,
-    schedule,
-    seconds_after,
-)
+from wsesim.planning.job_queue import Policy, Schedule, Task, fewest_systems, schedule
+from wsesim.planning.moments import seconds_after
+from wsesim.planning.portfolio import from_table
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "portfolio.toml"
 POLICIES: tuple[Policy, ...] = ("first-come", "priority", "deadline")

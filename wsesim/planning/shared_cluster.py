@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from wsesim.errors import InputError
-from wsesim.planning.portfolio import Policy, Portfolio, Schedule, read, seconds_after
+from wsesim.planning.job_queue import Policy, Schedule
+from wsesim.planning.moments import seconds_after
+from wsesim.planning.portfolio import Portfolio, read
 from wsesim.shown import ShowsItself
 from wsesim.units import show
 

@@ -6,7 +6,9 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from wsesim.errors import AnswerIsNo
-from wsesim.planning.portfolio import Placement, Portfolio, Schedule, moment_shown
+from wsesim.planning.job_queue import Placement, Schedule
+from wsesim.planning.moments import moment_shown
+from wsesim.planning.portfolio import Portfolio
 from wsesim.report.columns import prose
 from wsesim.report.parts import Fact, facts_grid, plain_table, plural, section
 from wsesim.units import show
