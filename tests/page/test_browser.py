@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
+from wsesim.config.loader import load
 from wsesim.page.app import application
 from wsesim.page.run_file import run_of
 from wsesim.page.server import bound
@@ -87,6 +88,45 @@ def test_loads_moves_and_shares(browser: Chrome, address: str) -> None:
     browser.get(shared)
     until(browser, lambda: wanted[1] in text_of(browser, "#answer"))
     assert browser.find_element(By.ID, "slider").get_attribute("value") == "6"
+
+
+def test_back_undoes_a_change(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.select import Select
+
+    def shows(systems: int, precision: str) -> None:
+        until(browser, lambda: throughput(systems) in text_of(browser, "#answer"))
+        until(browser, lambda: browser.execute_script("return document.readyState") == "complete")
+        values = [
+            browser.find_element(By.ID, name).get_attribute("value") for name in ("systems", "slider", "precision")
+        ]
+        assert values == [str(systems), str(systems), precision]
+        assert ("precision=float16" in browser.current_url) == (precision == "float16")
+        assert f"on {systems} × cs2" in browser.title
+
+    browser.get(f"{address}/?{QUERY}&gpus=none")
+    browser.find_element(By.ID, "slider").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    until(browser, lambda: "systems=6" in browser.current_url)
+    Select(browser.find_element(By.ID, "precision")).select_by_value("float16")
+    until(browser, lambda: "precision=float16" in browser.current_url)
+    shows(6, "float16")
+    for step, systems, precision in (("back", 6, "cbfloat16"), ("back", 4, "cbfloat16"), ("forward", 6, "cbfloat16")):
+        getattr(browser, step)()
+        shows(systems, precision)
+    browser.get(f"{address}/plan")
+    browser.back()
+    shows(6, "cbfloat16")
+
+
+def test_a_ready_run_is_a_click_away(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+
+    browser.get(f"{address}/?{QUERY}&gpus=none")
+    browser.find_element(By.CSS_SELECTOR, ".ready summary").click()
+    browser.find_element(By.LINK_TEXT, "Cerebras-GPT 111M as trained").click()
+    until(browser, lambda: "software_release" in str(browser.find_element(By.ID, "settings").get_attribute("value")))
+    assert tiles(simulate(load("cerebras_gpt_111m")))[0].value in text_of(browser, "#answer")
 
 
 def test_nonsense_is_answered_and_mended(browser: Chrome, address: str) -> None:

@@ -86,9 +86,35 @@ def test_a_link_needs_no_javascript(client: TestClient) -> None:
 def test_the_form_gets_the_answer_alone_and_its_address(client: TestClient) -> None:
     answer = client.get(f"/?{SMALL}&gpus=none", headers=PART)
     assert "<html" not in answer.text
-    assert answer.headers["hx-replace-url"] == "/?model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120&gpus=none"
+    assert answer.headers["hx-push-url"] == "/?model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120&gpus=none"
     assert 'id="said"' in answer.text
     assert "Against GPUs" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("system=3", "&#39;system&#39; is not a known key; did you mean systems?"),
+        ("systems=3&systems=4", "systems stands there 2 times"),
+        ("zzz=1", "it has model, cluster"),
+    ],
+)
+def test_no_key_of_the_address_is_passed_over(client: TestClient, query: str, said: str) -> None:
+    for path in ("/", "/comparison", "/run.toml", "/api/run", "/scaling.svg", "/runs/andromeda_13b"):
+        answer = client.get(f"{path}?{query}", follow_redirects=False)
+        assert answer.status_code == 400
+        assert said.replace("&#39;", "'") in answer.text.replace("&#39;", "'")
+    assert client.get("/plan?sistems=3").status_code == client.get("/api/plan?deadline=1&deadline=2").status_code == 400
+
+
+def test_a_ready_run_leads_to_its_state(client: TestClient) -> None:
+    answer = client.get("/runs/straggler_13b?systems=8", follow_redirects=False)
+    assert answer.status_code == 303
+    assert "systems=8&" in answer.headers["location"]
+    assert "speed+%3D+0.8" in answer.headers["location"]
+    missing = client.get("/runs/andromeda_13")
+    assert missing.status_code == 404
+    assert "did you mean andromeda_13b?" in missing.text
 
 
 def test_what_a_name_holds_is_text(client: TestClient) -> None:

@@ -158,6 +158,20 @@ def test_gpus_do_not_depend_on_the_number_of_systems_where_the_batch_is_one_of_a
     assert tables[0] == tables[1] == tables[2]
 
 
+def test_gpus_have_keys_of_their_own() -> None:
+    state = RunState(
+        settings="gpus.cluster.price_usd_per_gpu_hour=2\ngpus.training.global_batch_size=1000", gpus="selene"
+    )
+    assert gpu_table(state)["cluster"]["price_usd_per_gpu_hour"] == 2
+    assert gpu_table(state)["training"]["global_batch_size"] == 1000
+    assert "gpus" not in wafer_table(state)
+
+
+def test_a_run_of_steps_has_no_tokens() -> None:
+    state = RunState(tokens="", settings="training.steps=1000")
+    assert run_of(state).training.steps == gpu_run_of(state).training.steps == 1000
+
+
 WRONG = {
     "systems": ["abc", "", "0", "-3", "1.5", "17", "1e99", "9" * 5000],
     "batch": ["", "x", "0", "-1", "1e30", "0.5"],
@@ -167,7 +181,17 @@ WRONG = {
     "weight_sparsity": ["1", "2", "-0.1", "half"],
     "model": ["cerebras-gpt-13", "", "../x"],
     "cluster": ["nowhere", "", "selene"],
-    "settings": ["a", "=3", "model.num_layerss=3", "cluster.num_systems=3", "x" * 400, "\n".join(["job.seed=1"] * 60)],
+    "settings": [
+        "training=1",
+        "gpus=1",
+        "gpus.cluster.name=selene",
+        "a",
+        "=3",
+        "model.num_layerss=3",
+        "cluster.num_systems=3",
+        "x" * 400,
+        "\n".join(["job.seed=1"] * 60),
+    ],
 }
 
 

@@ -96,6 +96,17 @@ def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layere
     return own.without("path").over(base), given
 
 
+def names_model(name: str, table: Table) -> bool:
+    """Whether the name in a ``[model]`` table is that of something to be read, not what a shape of its own is called.
+
+    Examples
+    --------
+    >>> names_model("gpt2", {}), names_model("mine", {"num_layers": 4, "hidden_size": 64})
+    (True, False)
+    """
+    return name in catalogue.names("models") or name.endswith(".toml") or _SHAPE.isdisjoint(table)
+
+
 def model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Layered]:
     """The ``[model]`` table laid over what it names, and training fields that came with it."""
     nothing = Layered({})
@@ -105,8 +116,7 @@ def model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Layere
     where = f"{own.place_of('name', place)}: model.name"
     if name is not None and not isinstance(name, str):
         raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write a name in quotes")
-    has_shape = not _SHAPE.isdisjoint(own.plain)
-    if name is not None and (name in catalogue.names("models") or name.endswith(".toml") or not has_shape):
+    if name is not None and names_model(name, own.plain):
         base = layered("models", resolve("models", name, folder, where))
         return own.without("name").over(base), nothing
     return own, nothing

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -25,10 +25,11 @@ from wsesim.page import limits, work
 from wsesim.page.form import controls, goal_controls
 from wsesim.page.goal import GOAL_FIELDS, GOAL_FILE
 from wsesim.page.problems import beside
+from wsesim.page.ready import ready_runs, ready_state
 from wsesim.page.run_file import GPU_FILE, RUN_FILE
 from wsesim.page.security import Guard
 from wsesim.page.service import Compared, Service, problems_of, status_of
-from wsesim.page.state import GoalState, RunState
+from wsesim.page.state import GoalState, RunState, State, WrongAddress, check_keys
 from wsesim.page.work import render
 from wsesim.report.html.environment import style
 
@@ -63,6 +64,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
 
     routes = [
         *(Route("/", page.run), Route("/comparison", page.comparison), Route("/plan", page.plan)),
+        Route("/runs/{name}", page.ready_run),
         *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
         *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
         *(Route("/scaling.svg", page.scaling), Route("/health", page.health)),
@@ -85,11 +87,13 @@ class _Page:
 
     async def run(self, request: Request) -> Response:
         """The form of a run and its answer; for the form itself the answer alone."""
-        state = RunState.of(request.query_params.multi_items())
+        pairs = request.query_params.multi_items()
+        state = RunState.of(pairs)
         is_part = "hx-request" in request.headers
         values: dict[str, Any] = {"main": None, "compared": Compared(), "message": "", "problems": {}}
         status, most = 200, None
         try:
+            check_keys(RunState, pairs)
             answered = await _while_somebody_waits(request, self.service.answered(state, is_patient=not is_part))
             if answered is None:
                 return Response(status_code=CLIENT_GONE)
@@ -98,14 +102,27 @@ class _Page:
             most = main.most
         except WsesimError as error:
             values |= {"message": str(error), "problems": problems_of(error)}
+            values["is_of_address"] = isinstance(error, WrongAddress)
             status = status_of(error)
         values |= {"state": state, "query": state.query(), "address": f"/?{state.query()}".rstrip("?")}
         values["is_file"] = status == 422  # well-formed, but too much for the machine or for the page
-        return self._shown("run", request, values | {"controls": controls(state, most)}, status)
+        values |= {"controls": controls(state, most), "ready": ready_runs()}
+        return self._shown("run", request, values, status)
+
+    async def ready_run(self, request: Request) -> Response:
+        """To the state of a run of the catalogue, with what the address changes of it."""
+        pairs = request.query_params.multi_items()
+        check_keys(RunState, pairs)
+        try:
+            known = ready_state(request.path_params["name"])
+        except WsesimError as error:
+            raise HTTPException(404, str(error)) from None
+        state = RunState.of([*vars(known).items(), *pairs])
+        return RedirectResponse(f"/?{state.query()}".rstrip("?"), 303)
 
     async def comparison(self, request: Request) -> Response:
         """The comparison alone, for an answer that did not wait for it."""
-        state = RunState.of(request.query_params.multi_items())
+        state = _asked(request, RunState)
         found = await _while_somebody_waits(request, self.service.compared(state, is_patient=True))
         if found is None:
             return Response(status_code=CLIENT_GONE)
@@ -113,12 +130,13 @@ class _Page:
 
     async def plan(self, request: Request) -> Response:
         """The form of a goal, and its answer once the form was sent."""
-        state = GoalState.of(request.query_params.multi_items())
-        is_asked = "answer" in request.query_params
+        pairs = request.query_params.multi_items()
+        state, is_asked = GoalState.of(pairs), "answer" in request.query_params
         query = "&".join(part for part in (state.query(), "answer=yes" if is_asked else "") if part)
         values: dict[str, Any] = {"planned": "", "message": "", "problems": {}, "is_asked": is_asked}
         status = 200
         try:
+            check_keys(GoalState, pairs)
             if is_asked:
                 values["planned"] = await _while_somebody_waits(request, self.service.plan(state))
                 if values["planned"] is None:
@@ -134,7 +152,7 @@ class _Page:
         is_part = "hx-request" in request.headers
         headers = {"vary": "hx-request"}
         if is_part:
-            headers["hx-replace-url"] = values["address"]
+            headers["hx-push-url"] = values["address"]
         if status == 503:
             headers["retry-after"] = str(limits.RETRY_S)
         template = f"{name}_answer.html" if is_part else f"{name}_page.html"
@@ -160,19 +178,17 @@ class _Page:
     async def scaling(self, request: Request) -> Response:
         """The scaling curve, for browsers without JavaScript."""
         theme = "dark" if request.query_params.get("theme") == "dark" else "light"
-        state = RunState.of(request.query_params.multi_items())
+        state = _asked(request, RunState, ("theme",))
         picture = await self.service.make(work.scaling_picture, state, theme)
         return Response(picture, media_type="image/svg+xml")
 
-    async def _file(
-        self, request: Request, job: Any, kind: type[RunState] | type[GoalState], name: str, media_type: str
-    ) -> Response:
+    async def _file(self, request: Request, job: Any, kind: type[State], name: str, media_type: str) -> Response:
         made = await self._made(request, job, kind)
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(made, media_type=media_type, headers=headers)
 
-    async def _made(self, request: Request, job: Any, kind: type[RunState] | type[GoalState]) -> Any:
-        return await self.service.make(job, kind.of(request.query_params.multi_items()))
+    async def _made(self, request: Request, job: Any, kind: type[State]) -> Any:
+        return await self.service.make(job, _asked(request, kind))
 
     async def api_run(self, request: Request) -> Response:
         """JSON of the run."""
@@ -194,6 +210,13 @@ class _Page:
         """Whether the page answers, and how many wait."""
         waiting = self.service.quick.num_waiting + self.service.slow.num_waiting
         return JSONResponse({"status": "ok", "version": __version__, "waiting": waiting})
+
+
+def _asked(request: Request, kind: type[State], others: tuple[str, ...] = ()) -> State:
+    """The state in the address of a request that shows no controls."""
+    pairs = request.query_params.multi_items()
+    check_keys(kind, pairs, others)
+    return kind.of(pairs)
 
 
 async def _while_somebody_waits(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:

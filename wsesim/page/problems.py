@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 
 _PLACE = re.compile(r"^(?P<file>[a-z]+\.toml): (?P<key>[A-Za-z_][\w.]*)")
+_TABLES = ("training", "cluster", "job", "parallelism")
+"""Keys of a run file that a message names alone where they are no tables."""
 OTHER_KEYS = "settings"
 OF_OTHER_KEYS = ("other keys:", "--set ")
 
@@ -31,9 +33,8 @@ def beside(message: str, fields: Mapping[str, str], otherwise: str = "") -> dict
     for line in message.splitlines():
         match = _PLACE.match(line)
         key = match["key"].rstrip(".") if match else ""
-        control = (
-            OTHER_KEYS if line.startswith(OF_OTHER_KEYS) else _control(key, fields, otherwise) or _named(line, fields)
-        )
+        is_other = line.startswith(OF_OTHER_KEYS)
+        control = OTHER_KEYS if is_other else _control(key, fields, otherwise) or _named(line, fields)
         if control:
             found.setdefault(control, []).append(line[match.end("file") + 2 :] if match else line)
     return {control: "\n".join(lines) for control, lines in found.items()}
@@ -50,4 +51,4 @@ def _control(key: str, fields: Mapping[str, str], otherwise: str) -> str:
         start = ".".join(key.split(".")[:length])
         if start in fields:
             return fields[start]
-    return otherwise if "." in key else ""
+    return otherwise if "." in key or key in _TABLES else ""

@@ -6,11 +6,12 @@ A form must not read files: every name in it has to be one of the catalogue.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from wsesim.config import catalogue
 from wsesim.config.layering import NAMED, Table, leaves, merge
 from wsesim.config.loader import any_from_table
+from wsesim.config.naming import names_model
 from wsesim.config.provenance import unwrap
 from wsesim.config.run import GPURun, Run
 from wsesim.config.settings import parse_setting, settings_table
@@ -20,11 +21,12 @@ from wsesim.page.state import NO_GPUS, OF_ALL, RunState
 
 RUN_FILE, GPU_FILE = "run.toml", "gpus.toml"
 """Names of the files that are taken away; messages name them, as `wsesim run` does."""
+_BATCH = "training.global_batch_size"
 FIELDS = {
     "model.name": "model",
     "cluster.name": "cluster",
     "cluster.num_systems": "systems",
-    "training.global_batch_size": "batch",
+    _BATCH: "batch",
     "training.sequence_length": "sequence_length",
     "training.tokens": "tokens",
     "training.precision": "precision",
@@ -34,6 +36,11 @@ FIELDS = {
 GPU_FIELDS = FIELDS | {"cluster.name": "gpus", "cluster.num_gpus": "num_gpus"}
 ONLY_ON_WAFERS = ("weight_sparsity", "activations", "micro_batch_size")
 """Keys of ``[training]`` that the same job on GPUs does without."""
+_KINDS = ("GPU cluster", "a wafer-scale one", "cs2")
+_KINDS_OF_GPUS = ("wafer-scale cluster", "one of GPUs", "dgx_h100")
+"""What a cluster of the wrong kind is, what is needed, and an example."""
+
+RunT = TypeVar("RunT", Run, GPURun)
 
 
 def run_of(state: RunState) -> Run:
@@ -44,13 +51,7 @@ def run_of(state: RunState) -> Run:
     wsesim.errors.InputError
         As `wsesim.load_any` of the file.
     """
-    run = any_from_table(wafer_table(state), place=RUN_FILE)
-    if isinstance(run, GPURun):
-        raise ConfigError(
-            f"{RUN_FILE}: cluster.name is {state.cluster!r}, a GPU cluster, where a wafer-scale one is needed; "
-            "name one of those, for example cs2"
-        )
-    return run
+    return _of_kind(any_from_table(wafer_table(state), place=RUN_FILE), Run, state.cluster)
 
 
 def gpu_run_of(state: RunState) -> GPURun:
@@ -61,18 +62,26 @@ def gpu_run_of(state: RunState) -> GPURun:
     wsesim.errors.InputError
         As `wsesim.load_any` of the file.
     """
-    run = any_from_table(gpu_table(state), place=GPU_FILE)
-    if isinstance(run, Run):
-        raise ConfigError(
-            f"{GPU_FILE}: cluster.name is {state.gpus!r}, a wafer-scale cluster, where one of GPUs is needed; "
-            "name one of those, for example dgx_h100"
-        )
-    return run
+    return _of_kind(any_from_table(gpu_table(state), place=GPU_FILE), GPURun, state.gpus)
+
+
+def _of_kind(run: Run | GPURun, kind: type[RunT], cluster: str) -> RunT:
+    """The run, if its cluster is of the kind that its control offers."""
+    if isinstance(run, kind):
+        return run
+    found, wanted, example = _KINDS if kind is Run else _KINDS_OF_GPUS
+    raise ConfigError(
+        f"{run.place}: cluster.name is {cluster!r}, a {found}, where {wanted} is needed; name one of those, for example {example}"
+    )
 
 
 def wafer_table(state: RunState) -> Table:
     """The run file of a state; the controls' keys, then every other one."""
-    others = _others(state)
+    others, of_gpus = _others(state)
+    if of_gpus and state.gpus == NO_GPUS:
+        raise ConfigError(
+            f"other keys: gpus.{min(leaves(of_gpus))} is for GPUs, and none are compared; choose a GPU cluster, or drop it"
+        )
     if "parallelism" in others and state.gpus != NO_GPUS:
         others.pop("parallelism")  # of the comparison's GPUs
     batch, systems = _value("batch", state.batch), _value("systems", state.systems)
@@ -85,24 +94,28 @@ def wafer_table(state: RunState) -> Table:
 
 
 def gpu_table(state: RunState) -> Table:
-    """The run file of the GPUs: the same model, tokens and batch."""
-    others = _others(state)
-    training: Table = merge(_training(state), others.get("training", {}))
-    kept = {key: value for key, value in training.items() if key not in ONLY_ON_WAFERS}
-    if kept["precision"] == "cbfloat16":
-        kept["precision"] = "bfloat16"
+    """The run file of the GPUs: the same model, tokens and batch, then the other keys that are for GPUs."""
+    others, of_gpus = _others(state)
     batch, systems, gpus = (
         _value(key, text)
         for key, text in (("batch", state.batch), ("systems", state.systems), ("num_gpus", state.num_gpus))
     )
     wanted = batch if state.batch_of == OF_ALL else _global_batch(batch, systems, state.batch_of)
-    table = {
+    table: Table = {
         "model": {"name": state.model},
-        "training": kept | {"global_batch_size": _spread_evenly(wanted, gpus)},
+        "training": _training(state) | {"global_batch_size": _spread_evenly(wanted, gpus)},
         "cluster": {"name": state.gpus, "num_gpus": gpus},
     }
-    shared = {key: value for key, value in others.items() if key in ("model", "parallelism", "job")}
-    return _checked(merge(table, shared), GPU_FILE)
+    table = merge(table, {key: value for key, value in others.items() if key != "cluster"})
+    if isinstance(table["training"], dict):
+        table["training"] = _on_gpus(table["training"])
+    return _checked(merge(table, of_gpus), GPU_FILE)
+
+
+def _on_gpus(training: Table) -> Table:
+    """A ``[training]`` table of wafers as GPUs take it."""
+    kept = {key: value for key, value in training.items() if key not in ONLY_ON_WAFERS}
+    return kept | {"precision": "bfloat16"} if kept["precision"] == "cbfloat16" else kept
 
 
 def wanted_batch(state: RunState) -> int | None:
@@ -112,8 +125,10 @@ def wanted_batch(state: RunState) -> int | None:
 
 
 def _training(state: RunState) -> Table:
-    keys = [key for key in FIELDS if key.startswith("training.") and key != "training.global_batch_size"]
-    return {key.removeprefix("training."): _value(key, getattr(state, FIELDS[key])) for key in keys}
+    """The ``[training]`` keys that have a control; without tokens it is the other keys that say how long."""
+    keys = [key for key in FIELDS if key.startswith("training.") and key != _BATCH]
+    texts = {key.removeprefix("training."): getattr(state, FIELDS[key]) for key in keys}
+    return {key: _value(key, text) for key, text in texts.items() if text or key != "tokens"}
 
 
 def _value(key: str, text: str) -> Any:
@@ -139,21 +154,26 @@ def _spread_evenly(batch: Any, devices: Any) -> Any:
     return max(1, round(batch / devices)) * devices
 
 
-def _others(state: RunState) -> Table:
-    """The lines of other keys as one table; names come first, so that overrides of what they name stay."""
+def _others(state: RunState) -> tuple[Table, Table]:
+    """The lines of other keys as a table, and those of the GPUs alone."""
     lines = state.settings.splitlines()
     check_settings(lines)
     table = settings_table(map(parse_setting, lines))
-    taken = sorted(leaves(table) & GPU_FIELDS.keys())
+    of_gpus = table.pop("gpus", {})
+    if not isinstance(of_gpus, dict):
+        raise ConfigError("other keys: gpus is no key; write for example gpus.cluster.price_usd_per_gpu_hour=2")
+    taken = sorted([*leaves(table) & GPU_FIELDS.keys(), *leaves(of_gpus) & GPU_FIELDS.keys() - {_BATCH}])
     if taken:
         raise ConfigError(f"other keys: {taken[0]} has a control of its own; set it there, and drop it here")
-    return table
+    return table, of_gpus
 
 
 def _checked(table: Table, place: str) -> Table:
     """The table, if it names nothing but entries of the catalogue; nothing is read to find out."""
     plain, _ = unwrap(table, place)  # a name may stand in a table with its source
     for parent, key, value in _names(plain):
+        if (parent, key) == (("model",), "name") and isinstance(value, str) and not names_model(value, plain["model"]):
+            continue  # what a model of its own is called
         kind = _kind(parent, key)
         where = f"{place}: {'.'.join((*parent, key))}"
         if kind is None or not isinstance(value, str):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Self, TypeVar
 from urllib.parse import urlencode
+
+from wsesim.config.catalogue import value_shown
+from wsesim.errors import ConfigError, did_you_mean
 
 PER_SYSTEM, OF_ALL = "system", "all"
 """What the batch is counted over."""
@@ -13,6 +17,15 @@ NO_GPUS = "none"
 """In place of a GPU cluster: no comparison."""
 
 Pairs = Iterable[tuple[str, str]]
+_PLACE = "the page's address"
+_MANY = "candidates"
+"""The one key that may stand there more than once."""
+MOST_PROBLEMS = 5
+"""Lines of one message. [-]"""
+
+
+class WrongAddress(ConfigError):
+    """The address has keys that the page does not know."""
 
 
 def _tidy(text: str) -> str:
@@ -58,10 +71,9 @@ class RunState:
 
     @classmethod
     def of(cls, pairs: Pairs) -> Self:
-        """Read a query; keys that are not there have their defaults, and others are passed over."""
+        """Read a query; keys that are not there have their defaults, and others are passed over (see `check_keys`)."""
         given = dict(pairs)
-        texts = {name: _tidy(given[name]) for name in _names(cls) if name in given and name != "settings"}
-        return cls(**texts, settings=_lines(given.get("settings", "")))
+        return cls(**_texts(cls, given, "settings"), settings=_lines(given.get("settings", "")))
 
     def query(self) -> str:
         """The shortest query that reads as this state."""
@@ -101,25 +113,72 @@ class GoalState:
     def of(cls, pairs: Pairs) -> Self:
         """Read a query, in which each candidate has a pair of its own."""
         pairs = list(pairs)
-        given = dict(pairs)
-        texts = {name: _tidy(given[name]) for name in _names(cls) if name in given and name != "candidates"}
-        named = dict.fromkeys(_tidy(value) for key, value in pairs if key == "candidates")
+        named = dict.fromkeys(_tidy(value) for key, value in pairs if key == _MANY)
         chosen = tuple(name for name in named if name) if named else cls.candidates
-        return cls(**texts, candidates=chosen)
+        return cls(**_texts(cls, dict(pairs), _MANY), candidates=chosen)
 
     def query(self) -> str:
         """The shortest query that reads as this state; without candidates it says so."""
         found = _differences(self)
-        if "candidates" in found:
-            found["candidates"] = self.candidates or ("",)
+        if _MANY in found:
+            found[_MANY] = self.candidates or ("",)
         return urlencode(found, doseq=True)
 
 
 State = TypeVar("State", RunState, GoalState)
+_BESIDE: dict[type[RunState | GoalState], tuple[str, ...]] = {RunState: (), GoalState: ("answer",)}
+"""Keys of the address of a page that are no controls: whether the form was sent."""
 
 
 def _names(kind: type[RunState | GoalState]) -> list[str]:
     return [field.name for field in fields(kind)]
+
+
+def _texts(kind: type[RunState | GoalState], given: Mapping[str, str], apart: str) -> dict[str, str]:
+    """What a query says of every field but one, each on one line."""
+    return {name: _tidy(given[name]) for name in _names(kind) if name in given and name != apart}
+
+
+def check_keys(kind: type[RunState | GoalState], pairs: Pairs, others: Iterable[str] = ()) -> None:
+    """Refuse what would be passed over: keys of an address that no control has, and second values of one that has.
+
+    Parameters
+    ----------
+    kind
+        Whose controls are asked.
+    others
+        Keys that the address may have beside those of the page.
+
+    Raises
+    ------
+    WrongAddress
+        With all that is wrong.
+
+    Examples
+    --------
+    >>> check_keys(RunState, [("system", "3")])
+    Traceback (most recent call last):
+        ...
+    wsesim.page.state.WrongAddress: the page's address: 'system' is not a known key; did you mean systems?
+    """
+    known = (*_names(kind), *_BESIDE[kind], *others)
+    counts = Counter(key for key, _ in pairs)
+    problems = [
+        f"{_PLACE}: {value_shown(key)} is not a known key{did_you_mean(key, known) or _all_of(known)}"
+        for key in counts
+        if key not in known
+    ]
+    problems += [
+        f"{_PLACE}: {key} stands there {number} times; keep one of them"
+        for key, number in counts.items()
+        if number > 1 and key in known and key != _MANY
+    ]
+    if problems:
+        raise WrongAddress("\n".join(problems[:MOST_PROBLEMS]))
+
+
+def _all_of(known: Iterable[str]) -> str:
+    return f"; it has {', '.join(known)}"
 
 
 def _differences(state: RunState | GoalState) -> dict[str, object]:

@@ -52,6 +52,27 @@ function openAgain() {
   });
 }
 
+// A change is an entry of the history; moves of one control that follow each other closely are one change.
+const PAUSE_MS = 1000;
+let changing = null;
+let settledAt = 0;
+let isNewEntry = true;
+
+function noteMove(event) {
+  const isAfterPause = settledAt && Date.now() - settledAt > PAUSE_MS;
+  if (event.target !== changing || isAfterPause) isNewEntry = true;
+  changing = event.target;
+  settledAt = event.type === "change" ? Date.now() : 0;
+}
+
+function chooseEntry(event) {
+  const { history } = event.detail;
+  if (!history.type) return;
+  const isSame = history.path === window.location.pathname + window.location.search;
+  if (isSame || !isNewEntry) history.type = "replace";
+  if (!isSame) isNewEntry = false;
+}
+
 let started = 0;
 let ticking = 0;
 
@@ -73,6 +94,9 @@ document.addEventListener("DOMContentLoaded", () => {
   pairSlider();
   settle();
   field("pictures").addEventListener("load", settle); // they take longer than all else
+  document.addEventListener("input", noteMove);
+  document.addEventListener("change", noteMove);
+  document.body.addEventListener("htmx:beforeHistoryUpdate", chooseEntry);
   document.addEventListener("toggle", rememberOpen, true);
   document.body.addEventListener("htmx:beforeRequest", begin);
   document.body.addEventListener("htmx:afterRequest", () => clearInterval(ticking));

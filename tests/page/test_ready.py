@@ -1,0 +1,29 @@
+"""Runs of the catalogue as states: the page shows what the command line shows of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wsesim.config import catalogue
+from wsesim.config.loader import load_any
+from wsesim.config.run import GPURun
+from wsesim.page.ready import ready_runs, ready_state
+from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.size import check_work
+
+
+def test_all_runs_of_the_catalogue_are_offered() -> None:
+    assert {one.name for one in ready_runs()} == set(catalogue.names("runs"))
+
+
+@pytest.mark.parametrize("name", catalogue.names("runs"))
+def test_a_ready_run_is_that_of_the_command_line(name: str) -> None:
+    known, state = load_any(name), ready_state(name)
+    shown, beside = run_of(state), gpu_run_of(state)
+    own = beside if isinstance(known, GPURun) else shown
+    assert replace(own, name="", place="", origins={}) == replace(known, name="", place="", origins={})
+    assert shown.model == beside.model
+    for run in (shown, beside):
+        check_work(run)
