@@ -1,7 +1,7 @@
 """What mkdocs adds to the site when it builds it: pages and pictures that code writes, so that they are never old.
 
 A page that reads well on a code host is a file of this folder. The pages made here would not: the commands from their help,
-the Python names from their docstrings, and the pages that lie at the root of the repository.
+the Python names from their docstrings, the notebooks, and the pages that lie at the root of the repository.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import notebooks
 import pictures
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -55,6 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made here."""
     python = PYTHON + "\n".join(f"::: wsesim.{name}\n" for name in wsesim.__all__)
     texts = {"commands.md": commands_page.page(typer.main.get_command(app)), "python.md": python}
+    texts |= notebooks.pages()
     texts |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in AT_THE_ROOT.items()}
     for name, text in texts.items():
         files.append(File.generated(config, name, content=text))
@@ -71,13 +73,15 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         if f"\n{heading}\n" not in markdown:
             raise PluginError(f"{page.file.src_uri} has no heading {heading!r} for the picture {name}")
         markdown = markdown.replace(f"\n{heading}\n", f"\n{heading}\n{pictures.shown(name, caption)}", 1)
-    return re.sub(r"\]\(([\w./-]+\.md)", lambda link: f"]({_in_the_site(link[1], page.file.src_uri)}", markdown)
+    return re.sub(
+        r"\]\(([\w./-]+\.(?:md|ipynb))(?=[)#])", lambda link: f"]({_in_the_site(link[1], page.file.src_uri)}", markdown
+    )
 
 
 def _in_the_site(link: str, page: str) -> str:
     """A link between files of the repository, as one between pages of the site."""
     at_the_root = {name: path for path, name in AT_THE_ROOT.items()}
     here = posixpath.dirname(at_the_root.get(page, f"docs/{page}"))
-    target = posixpath.normpath(posixpath.join(here, link))
+    target = posixpath.normpath(posixpath.join(here, link)).replace(".ipynb", ".md")
     there = {"README.md": "index.md", **AT_THE_ROOT}.get(target, target.removeprefix("docs/"))
     return posixpath.relpath(there, posixpath.dirname(page) or ".")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from tests.notebooks import FOLDER, as_text, sources
+from tests.notebooks import FOLDER, as_text, cells, sources
 
 SHOWN = {
     "scale_a_job": ["304,603 tokens/s", "16 systems:   406,137 tokens/s, 100.0% of linear", "one slow system"],
@@ -28,14 +29,32 @@ def test_the_notebook_is_what_the_example_gives(source: Path) -> None:
     """`python -m tests.notebooks` writes them again."""
     kept = source.with_suffix(".ipynb").read_text(encoding="utf-8")
     assert as_text(source) == kept
-    cells = [cell for cell in json.loads(kept)["cells"] if cell["cell_type"] == "code"]
-    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    ran = [cell for cell in json.loads(kept)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in ran] == list(range(1, len(ran) + 1))
     shown = "".join(
         "".join(text)
-        for cell in cells
+        for cell in ran
         for output in cell["outputs"]
         for text in output.get("data", {"text": output.get("text")}).values()
     )
     for words in SHOWN[source.stem]:
         assert words in shown
     assert not re.search(r"(?<![\w.:/])/(home|root|tmp|usr|work|Users)/", kept)
+
+
+def test_every_notebook_is_a_page_of_the_site() -> None:
+    docs = FOLDER.parent
+    pages = runpy.run_path(str(docs / "notebooks.py"))["pages"]()
+    site = (docs.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    for source in sources():
+        page = pages[f"examples/{source.stem}.md"]
+        assert f": examples/{source.stem}.md\n" in site
+        assert page.startswith("# ")
+        assert f'href="{source.stem}.ipynb"' in page
+        for kind, cell in cells(source.read_text(encoding="utf-8")):
+            assert kind == "markdown" or f"```python\n{cell}\n```" in page
+        for words in SHOWN[source.stem]:
+            assert words in page
+    answers = re.findall(r'^<div class="wsesim">.*?^</div>$', "".join(pages.values()), re.MULTILINE | re.DOTALL)
+    assert answers
+    assert all("\n\n" not in answer for answer in answers), "Markdown would end the HTML there"
