@@ -14,14 +14,18 @@ from wsesim.schedules.gpu_checks import check, explain_no_plan
 from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_memory import memory_of
 from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_times import RECOMPUTE, Plans, Times, times_of
+from wsesim.schedules.gpu_step_time import at_least_s
+from wsesim.schedules.gpu_step_time import step_time_s as simulated_s
+from wsesim.schedules.gpu_times import RECOMPUTE, Plans, times_of
 from wsesim.units import show
 
 Array = Any
-SIMULATED = 8
-"""Plans that are simulated at most before the fastest is chosen; the closed form ranks them. [-]"""
+COMPARED = 8
+"""Plans that are compared job by job at most before the fastest is chosen; the closed form ranks them. [-]"""
 CLOSE = 0.03
-"""Plans whose estimates are farther from the best are not simulated: the closed form is nearer than that. [-]"""
+"""Plans whose estimates are farther from the best are not compared: the closed form is nearer than that. [-]"""
+ROUNDING = 1e-9
+"""Step times count as equal within this share; the simulation then decides. [-]"""
 BLOCK = 20_000
 """Plans that are worked out at a time, so that arrays stay in the cache. [-]"""
 
@@ -46,18 +50,19 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The plan that is taken, and those that lost.
+    """The plans that are taken.
 
     Attributes
     ----------
-    simulated_s
-        Simulated step times of the plans that were compared, in the order of `ranked`. [s]
+    plans
+        Of one place each, in the order in which the closed form ranks them. More than were asked for only where
+        they differ by no more than rounding.
+    num_plans
+        All that divide evenly. [-]
     """
 
-    plan: Plans
+    plans: tuple[Plans, ...]
     num_plans: int
-    ranked: Ranked
-    simulated_s: tuple[float, ...]
 
 
 def rank(run: GPURun) -> Ranked:
@@ -160,8 +165,8 @@ def describe(plans: Plans, place: int) -> str:
     return ", ".join([*said, f'activation_recompute = "{RECOMPUTE[int(plans.recompute[place])]}"'])
 
 
-def choose(run: GPURun, simulate: Callable[[Plans, Times], float], top: int = 1) -> Chosen:
-    """The plan to take: that of the file, or the fastest of the best few, simulated.
+def choose(run: GPURun, number: int = 1) -> Chosen:
+    """The plan to take: that of the file, or the fastest of the best few.
 
     Raises
     ------
@@ -171,12 +176,19 @@ def choose(run: GPURun, simulate: Callable[[Plans, Times], float], top: int = 1)
     check(run)
     ranked = rank(run)
     close = int(np.count_nonzero(ranked.estimates_s <= (1.0 + CLOSE) * ranked.estimates_s[0]))
-    few = min(len(ranked.estimates_s), max(min(SIMULATED, close), top))
-    if ranked.num_plans == 1:
-        return Chosen(ranked.plans, 1, ranked, ())
-    simulated = []
-    for place in range(few):
-        plan = ranked.plans.only(slice(place, place + 1))
-        simulated.append(simulate(plan, times_of(run, plan)))
-    best = int(np.argmin(simulated))
-    return Chosen(ranked.plans.only(slice(best, best + 1)), ranked.num_plans, ranked, tuple(simulated))
+    few = min(len(ranked.estimates_s), max(min(COMPARED, close), number))
+    plans = tuple(ranked.plans.only(slice(place, place + 1)) for place in range(few))
+    return Chosen(plans if ranked.num_plans == 1 else _fastest(run, plans, number), ranked.num_plans)
+
+
+def _fastest(run: GPURun, plans: tuple[Plans, ...], number: int) -> tuple[Plans, ...]:
+    """The fastest of some plans; those that cannot be among them are not worked out."""
+    times = [times_of(run, plan) for plan in plans]
+    least_s = [at_least_s(run, *both) for both in zip(plans, times, strict=True)]
+    found: dict[int, float] = {}
+    limit_s = np.inf
+    for place in sorted(range(len(plans)), key=lambda place: least_s[place]):
+        if least_s[place] <= limit_s:
+            found[place] = simulated_s(run, plans[place], times[place])
+            limit_s = (1.0 + ROUNDING) * sorted(found.values())[number - 1] if len(found) >= number else np.inf
+    return tuple(plans[place] for place in sorted(found) if found[place] <= limit_s)

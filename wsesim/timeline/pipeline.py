@@ -16,8 +16,9 @@ import numpy as np
 
 from wsesim.engine.trace import Span
 from wsesim.gpu_results import GPUResult
-from wsesim.gpu_simulation import Rounds, blocks_of_chunks, pass_shares, shape_of
+from wsesim.gpu_simulation import Rounds, pass_shares
 from wsesim.schedules.gpu_memory import kept_bytes_per_block
+from wsesim.schedules.gpu_program import blocks_of_chunks, shape_of
 from wsesim.schedules.gpu_times import messages_of, pass_flop
 from wsesim.schedules.pipeline import PIECES_AHEAD
 from wsesim.timeline.counters import Moved, fill, rate
