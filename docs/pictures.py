@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from wsesim.report.charts import validation
-from wsesim.report.charts.render import Picture, drawn, template
+from wsesim.report.charts.render import Picture, Row, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.validation.near import never_fitted
+from wsesim.validation.near import Comparison, never_fitted
 
 WIDTH_PX = 640
 AXIS_PX = 150
 """Room for names of cases, also in fonts that are wider than the one the picture is laid out with."""
+GOLDEN = 0.618034
+"""Multiples of it, without their whole part, are spread evenly, and are the same each time. [-]"""
 PERFORMANCE = Path(__file__).resolve().parent / "performance.md"
 _CASE = re.compile(r"^\| ([^|]+) \| [\d,]+ \| ([\d.]+) ms \| [\d.]+ x \| ([\d.]+) ms \|$", re.MULTILINE)
 """A row of the first table: its name, and the times on both engines. [ms]"""
@@ -25,7 +30,7 @@ def pictures() -> dict[str, Picture]:
     """Every picture by its name."""
     return {
         "validation-wafer-scale": validation.chart(never_fitted(gpus=False)),
-        "validation-gpus": validation.chart(never_fitted(gpus=True)),
+        "validation-gpus": _errors(never_fitted(gpus=True)),
         "performance-engines": _engines(),
     }
 
@@ -45,6 +50,46 @@ def shown(name: str, caption: str) -> str:
     said = pictures()[name].description
     images = (f"![{said}](pictures/{name}-{theme}.svg#only-{theme})" for theme in ("light", "dark"))
     return f"\n{' '.join(images)}\n\n*{caption}*\n"
+
+
+def _errors(compared: Sequence[Comparison]) -> Picture:
+    """Errors of many steps by set, each a point; on their time, as docs/validation.md has them."""
+    points: list[Row] = []
+    medians: dict[str, float] = {}
+    for name, rows in groupby(sorted(compared, key=lambda one: one.set), key=lambda one: one.set):
+        errors = [one.measured_tokens_per_s / one.predicted_tokens_per_s - 1.0 for one in rows]
+        title = f"{name} ({len(errors)})"
+        medians[title] = median(errors)
+        points += [{"set": title, "error": error, "place": n * GOLDEN % 1.0} for n, error in enumerate(errors)]
+    sets = sorted(medians, key=lambda name: abs(medians[name]))
+    said = ", ".join(f"{name} {medians[name]:+.1%}" for name in sets)
+    datasets: dict[str, list[Row]] = {
+        "points": points,
+        "medians": [{"set": name, "error": medians[name]} for name in sets],
+        "band": [{"low": -validation.BAND, "high": validation.BAND, "none": 0.0}],
+    }
+    return Picture(
+        _strips(tuple(sets)), datasets, f"Errors of the predicted time of a step, median of each set: {said}"
+    )
+
+
+@template
+def _strips(sets: tuple[str, ...]) -> Any:
+    import altair as alt
+
+    title = "error of the predicted time of a step [%]"
+    x = alt.X("error:Q", title=title, axis=alt.Axis(format="+.0%"))
+    y = alt.Y("set:N", sort=list(sets), title=None, axis=alt.Axis(minExtent=AXIS_PX))
+    band = alt.Chart(alt.NamedData("band"))
+    points = alt.Chart(alt.NamedData("points")).mark_circle(size=22, opacity=0.45, color=SERIES_COLOURS[0])
+    medians = alt.Chart(alt.NamedData("medians")).mark_tick(size=34, thickness=3, color=SERIES_COLOURS[1])
+    place = alt.YOffset("place:Q", scale=alt.Scale(domain=[-0.4, 1.4]))
+    return alt.layer(
+        band.mark_rect(style="band").encode(x=alt.X("low:Q", title=title), x2="high:Q"),
+        band.mark_rule(style="ideal").encode(x=alt.X("none:Q", title=title)),
+        points.encode(x=x, y=y, yOffset=place),
+        medians.encode(x=x, y=y),
+    ).properties(height=alt.Step(44))
 
 
 def _engines() -> Picture:
