@@ -55,7 +55,7 @@ def candidates(run: GPURun) -> Plans:
 
 def _layouts(run: GPURun, axes: tuple[tuple[int, ...], ...]) -> Array:
     """Tensor, pipeline, context and data sizes that multiply to the number of GPUs; shape ``(4, num_layouts)``."""
-    tensor, pipeline, context = (axis.ravel() for axis in np.meshgrid(*map(np.array, axes[:3]), indexing="ij"))
+    tensor, pipeline, context = _grid(*axes[:3])
     model_size = tensor * pipeline * context
     data = run.cluster.num_gpus // model_size
     wanted = run.parallelism.data_parallel_size
@@ -70,25 +70,23 @@ def _layouts(run: GPURun, axes: tuple[tuple[int, ...], ...]) -> Array:
 
 
 def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...]) -> Plans:
-    """All combinations with the other choices, without those that do not divide or say nothing new."""
-    grid = np.meshgrid(np.arange(layouts.shape[1]), *map(np.array, axes[3:]), indexing="ij")
-    place, expert, chunks, micro, zero, recompute, sequence = (axis.ravel() for axis in grid)
+    """All combinations with the other choices, without those that do not divide or say nothing new.
+
+    What divides the batch and the layers is found first, as few combinations do.
+    """
+    (place, expert, chunks, micro), passes = _that_divide_the_batch(run, layouts, axes[3:6])
+    kept, zero, recompute, sequence = _grid(np.arange(len(place)), *axes[6:])
+    place, expert, chunks, micro, passes = (axis[kept] for axis in (place, expert, chunks, micro, passes))
     tensor, pipeline, context, data = layouts[:, place]
-    per_copy, dealt, spec = run.training.global_batch_size // data, layers_to_deal(run), run.parallelism
-    passes = per_copy // micro
-    keeps = (dealt % (pipeline * chunks) == 0) & (per_copy % micro == 0) & (passes > 0)
-    keeps &= (chunks == 1) | ((pipeline > 1) & (passes % pipeline == 0))
-    keeps &= data % expert == 0
-    keeps &= (sequence == 0) | (tensor > 1) | (spec.sequence_parallel != "auto")
+    ranks, spec = data * context, run.parallelism
+    keeps = (sequence == 0) | (tensor > 1) | (spec.sequence_parallel != "auto")
     keeps &= (recompute != 1) | (spec.attention == "unfused") | (spec.activation_recompute != "auto")
-    alone = data * context == 1
-    keeps &= ~alone | (zero == 0) | (spec.zero_stage != "auto")
+    keeps &= (ranks > 1) | (zero == 0) | (spec.zero_stage != "auto")
     keeps &= (zero < 2) | (pipeline == 1) | (spec.zero_stage != "auto")
     if spec.sequence_parallel is True:
         keeps &= tensor > 1
     if spec.shard_group_size != "auto":
-        keeps &= data * context % spec.shard_group_size == 0
-    ranks = data * context
+        keeps &= ranks % spec.shard_group_size == 0
     shard = ranks if spec.shard_group_size == "auto" else np.full_like(ranks, spec.shard_group_size)
     found = Plans(
         tensor=tensor,
@@ -105,3 +103,20 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
         sequence_parallel=(sequence == 1) & (tensor > 1),
     )
     return found.only(keeps)
+
+
+def _that_divide_the_batch(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...]) -> tuple[Array, Array]:
+    """Layouts with experts' sizes, chunks and micro-batches that divide; and the passes of a step. [-]"""
+    place, expert, chunks, micro = grid = _grid(np.arange(layouts.shape[1]), *axes)
+    _, pipeline, _, data = layouts[:, place]
+    per_copy = run.training.global_batch_size // data
+    passes = per_copy // micro
+    keeps = (layers_to_deal(run) % (pipeline * chunks) == 0) & (per_copy % micro == 0) & (passes > 0)
+    keeps &= (chunks == 1) | ((pipeline > 1) & (passes % pipeline == 0))
+    keeps &= data % expert == 0
+    return grid[:, keeps], passes[keeps]
+
+
+def _grid(*axes: Array | tuple[int, ...]) -> Array:
+    """Every combination, the last axis first; shape ``(num_axes, num_combinations)``."""
+    return np.stack([axis.ravel() for axis in np.meshgrid(*map(np.asarray, axes), indexing="ij")])
