@@ -42,7 +42,7 @@ PICTURES = {
         ),
         "### GPU sets": (
             "validation-gpus",
-            "GPU clusters: every step that no number was fitted to; bars are medians. Left of the line is too fast; the band is 10 %.",
+            "GPU clusters: every step that no number was fitted to; bars are medians. Left of the line is too fast, the band 10 %.",
         ),
     },
     "performance.md": {
