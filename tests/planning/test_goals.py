@@ -14,17 +14,9 @@ from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.metrics.loss import chinchilla_loss, pile_loss
 from wsesim.metrics.training import Range, job
-from wsesim.planning.goals import (
-    Option,
-    answer,
-    front,
-    goal_from_table,
-    goal_of,
-    next_better,
-    next_smaller,
-    what_binds,
-    what_would_have_to_give,
-)
+from wsesim.planning.goal_files import goal_from_table, goal_of
+from wsesim.planning.goals import answer, front, next_better, next_smaller, what_binds, what_would_have_to_give
+from wsesim.planning.options import Option
 from wsesim.planning.scaling_laws import optimal_parameters, recipes, shape_of
 from wsesim.report.goals import basis, doubts
 from wsesim.results import simulate

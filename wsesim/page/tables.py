@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from wsesim.comparison import Entry, notes
 from wsesim.config.run import Run
 from wsesim.page.state import OF_ALL, GoalState, RunState
-from wsesim.planning.goals import Answer, Option
+from wsesim.planning.goals import Answer
+from wsesim.planning.options import Option
 from wsesim.report import compare, goals
 from wsesim.report.html.content import Cell, DataTable, Link
 

@@ -14,115 +14,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wsesim.config import catalogue
 from wsesim.config.goal import CandidateSpec, GoalSpec
 from wsesim.config.run import GPURun, Run
-from wsesim.errors import ConfigError
-from wsesim.metrics.training import Price, Range, job, power_w, prices, wanted_tokens
 from wsesim.planning.candidates import (
     SEQUENCE_LENGTH,
     base_of,
     gpu_steps,
-    scatter,
     size_between,
     sized,
     sizes,
     wafer_steps,
 )
+from wsesim.planning.options import UNITS, Option, limits_of, option_of, simulated
 from wsesim.planning.scaling_laws import LAWS, Recipe, recipes, with_model
 from wsesim.shown import ShowsItself
-from wsesim.validation.coverage import is_outside
-
-PRICES_OF_COST = (
-    "price_usd_per_system_hour",
-    "price_usd_per_gpu_hour",
-    "purchase_price_usd",
-    "purchase_price_usd_per_gpu",
-    "amortization_s",
-)
-"""Ends of the keys that the cost of devices rests on."""
-UNITS = {"deadline": "s", "budget": "USD", "power": "W"}
-"""Limits, and what they are in."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One cluster of one size.
-
-    Attributes
-    ----------
-    recipe
-        Model size and tokens, where a law gave them.
-    time_s, cost_usd, energy_j
-        Of the whole job, with the range that the calibration's residuals give. [s], [USD], [J]
-    power_w
-        Of all devices. [W]
-    fails
-        Limits that it does not keep, by name, and how far beyond them it is, as a share. [-]
-    may_fail
-        Limits that it keeps, but of which the end of its range is beyond.
-    is_estimate
-        Whether the step time is that of the closed form, which only ranks.
-    """
-
-    run: Run | GPURun
-    step_time_s: float
-    time_s: Range
-    cost_usd: Range | None
-    energy_j: Range
-    power_w: float
-    fails: dict[str, float]
-    recipe: Recipe | None = None
-    may_fail: tuple[str, ...] = ()
-    is_estimate: bool = False
-
-    @property
-    def num_devices(self) -> int:
-        """Systems or GPUs. [-]"""
-        return self.run.cluster.num_gpus if isinstance(self.run, GPURun) else self.run.cluster.num_systems
-
-    @property
-    def cluster(self) -> str:
-        """Name of the cluster."""
-        return self.run.cluster.name
-
-    @property
-    def meets(self) -> bool:
-        """Whether it keeps every limit."""
-        return not self.fails
-
-    @property
-    def is_extrapolated(self) -> bool:
-        """Whether it is beyond what has been measured."""
-        return is_outside(self.run)
-
-    @property
-    def prices(self) -> tuple[Price, ...]:
-        """What its cost rests on."""
-        return tuple(one for one in prices(self.run) if one.key.endswith(PRICES_OF_COST))
-
-    def to_dict(self) -> dict[str, Any]:
-        """One cluster of one size, in SI units."""
-        cost = self.cost_usd
-        return {
-            "cluster": self.cluster,
-            "num_devices": self.num_devices,
-            "model": self.run.model.name,
-            "global_batch_size": self.run.training.global_batch_size,
-            "step_time_s": self.step_time_s,
-            "time_s": self.time_s.value,
-            "time_s_range": [self.time_s.low, self.time_s.high],
-            "cost_usd": None if cost is None else cost.value,
-            "cost_usd_range": None if cost is None else [cost.low, cost.high],
-            "energy_j": self.energy_j.value,
-            "energy_j_range": [self.energy_j.low, self.energy_j.high],
-            "power_w": self.power_w,
-            "parameters": None if self.recipe is None else self.recipe.parameters,
-            "tokens": wanted_tokens(self.run),
-            "fails": self.fails,
-            "may_fail": list(self.may_fail),
-            "is_extrapolated": self.is_extrapolated,
-        }
+from wsesim.units import show
 
 
 @dataclass(frozen=True, repr=False)
@@ -285,50 +191,6 @@ def _models(goal: GoalSpec) -> list[tuple[Recipe | None, dict[str, Any]]]:
     return list(whole.values())
 
 
-def option_of(goal: GoalSpec, run: Run | GPURun, step_s: float, recipe: Recipe | None = None) -> Option:
-    """A run as an answer to a goal, with its range."""
-    work, spread, power = job(run, step_s), scatter(run), power_w(run)
-    time_s = _widened(Range(work.time_s, work.time_s, work.time_s), spread)
-    cost = None if work.cost_usd is None else _widened(work.cost_usd, spread)
-    fails, may_fail = _kept(goal, {"deadline": time_s, "budget": cost, "power": power})
-    return Option(
-        run=run,
-        step_time_s=step_s,
-        time_s=time_s,
-        cost_usd=cost,
-        energy_j=_widened(work.energy_j, spread),
-        power_w=power.value,
-        fails=fails,
-        recipe=recipe,
-        may_fail=may_fail,
-    )
-
-
-def _widened(value: Range, share: float) -> Range:
-    return Range(value.value, value.low * (1.0 - share), value.high * (1.0 + share))
-
-
-def limits_of(goal: GoalSpec) -> dict[str, float]:
-    """Limits that are set, by name. [s], [USD], [W]"""
-    limits = goal.limits
-    asked = {"deadline": limits.deadline_s, "budget": limits.budget_usd, "power": limits.power_w}
-    return {name: limit for name, limit in asked.items() if limit is not None}
-
-
-def _kept(goal: GoalSpec, found: dict[str, Range | None]) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Limits that are not kept, and those that may not be."""
-    fails, may_fail = {}, []
-    for name, limit in limits_of(goal).items():
-        value = found[name]
-        if value is None:
-            fails[name] = math.inf
-        elif value.value > limit:
-            fails[name] = value.value / limit - 1.0
-        elif value.high > limit:
-            may_fail.append(name)
-    return fails, tuple(may_fail)
-
-
 def _read(goal: GoalSpec, tried: Sequence[_Tried]) -> Answer:
     options = tuple(one for each in tried for one in each.options.values() if one is not None)
     able = [one for one in options if one.meets]
@@ -356,15 +218,6 @@ def _by_recipe(able: Sequence[Option]) -> tuple[Option, ...]:
         min((one for one in able if one.recipe == recipe), key=lambda one: (_cost(one), one.time_s.value))
         for recipe in known
     )
-
-
-def simulated(goal: GoalSpec, option: Option) -> Option:
-    """An option of a GPU cluster, simulated in place of its estimate."""
-    if not isinstance(option.run, GPURun):
-        return option
-    from wsesim.gpu_simulation import simulate_gpu
-
-    return option_of(goal, option.run, simulate_gpu(option.run).step_time_s, option.recipe)
 
 
 def _cost(option: Option) -> float:
@@ -448,66 +301,5 @@ def what_would_have_to_give(result: Answer) -> list[str]:
 
 
 def _needed(goal: GoalSpec, name: str, option: Option) -> str:
-    from wsesim.units import show
-
     limit = limits_of(goal)[name]
     return f"{name} of {show(limit * (1.0 + option.fails[name]), UNITS[name])} instead of {show(limit, UNITS[name])}"
-
-
-def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
-    """A goal, checked.
-
-    Raises
-    ------
-    ConfigError
-        With all that is wrong.
-    """
-    from pydantic import ValidationError
-
-    from wsesim.config.problems import describe
-
-    try:
-        return GoalSpec.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(describe(error, GoalSpec, "goal", place, {})) from None
-
-
-def goal_of(
-    word: str | None,
-    named: dict[str, Any],
-    limits: dict[str, Any],
-    tokens: str | None,
-    clusters: Iterable[str],
-) -> GoalSpec:
-    """A goal from a file, with what options say laid over it; or from options alone.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        With place, finding and remedy.
-    """
-    raw = {} if word is None else catalogue.read_toml(Path(word))
-    raw |= {key: value for key, value in named.items() if value is not None}
-    given = {key: value for key, value in limits.items() if value is not None}
-    raw["limits"] = {**raw.get("limits", {}), **given} if isinstance(raw.get("limits", {}), dict) else raw["limits"]
-    training = raw.get("training", {})
-    if tokens is not None and isinstance(training, dict):
-        raw["training"] = {**training, "tokens": _number_or_word(tokens)}
-    if chosen := [{"cluster": _from_here(name)} for name in clusters]:
-        raw["candidates"] = chosen
-    if "candidates" not in raw:
-        known = ", ".join(catalogue.names("clusters")[:6])
-        raise ConfigError(f"plan: no cluster is named; add --cluster NAME, for example one of {known}, or a goal file")
-    return goal_from_table(raw, "options" if word is None else catalogue.shown(Path(word)))
-
-
-def _from_here(name: str) -> str:
-    """A cluster of an option: files are meant from the working directory, not from the goal file's folder."""
-    return str(Path(name).absolute()) if name.endswith(".toml") else name
-
-
-def _number_or_word(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from wsesim.planning.goals import Answer, answer, goal_of
+from wsesim.planning.goal_files import goal_of
+from wsesim.planning.goals import Answer, answer
 
 
 def plan(

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from wsesim.config.goal import GoalSpec
 from wsesim.metrics.training import Range, wanted_tokens
-from wsesim.planning.goals import Answer, Option, next_better, what_binds, what_would_have_to_give
+from wsesim.planning.goals import Answer, next_better, what_binds, what_would_have_to_give
+from wsesim.planning.options import Option
 from wsesim.planning.scaling_laws import LAWS, beyond_law
 from wsesim.report.columns import Columns, prose
 from wsesim.report.parts import plain_table, price_words, section

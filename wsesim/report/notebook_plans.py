@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from wsesim.planning.goals import Answer, Option
+from wsesim.planning.goals import Answer
 from wsesim.planning.life import CAUSES
 from wsesim.planning.lifetime import Lifetime
+from wsesim.planning.options import Option
 from wsesim.planning.shared_cluster import SharedCluster
 from wsesim.planning.sweep import SweepResult
 from wsesim.report import goals, lifetime, portfolio
