@@ -18,6 +18,7 @@ from wsesim.page.app import STATIC
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.state import RunState
 from wsesim.planning import goals
+from wsesim.planning.goal_files import goal_from_table
 from wsesim.report.html.answer import tiles
 from wsesim.report.json import result_dict
 from wsesim.results import simulate
@@ -166,7 +167,7 @@ def test_a_goal_is_planned(client: TestClient) -> None:
     assert client.get(link[1].replace("&amp;", "&") + "&gpus=none").status_code == 200
     told = client.get(f"/api/plan?{query}").json()
     file = client.get(f"/goal.toml?{query}").text
-    goal = goals.goal_from_table(tomllib.loads(file), "goal.toml")
+    goal = goal_from_table(tomllib.loads(file), "goal.toml")
     assert told["smallest"][0]["num_devices"] == goals.answer(goal).smallest[0].num_devices
 
 
