@@ -29,10 +29,26 @@ AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.
 PYTHON = """\
 # Python
 
-Every public name of `wsesim`. Lengths of time are in seconds, amounts in bytes, energy in joules; the end of a name says its
-unit, and the keys of `to_dict()` are in the [glossary](glossary.md#result-and-json).
+Every public name of `wsesim`, and after them what lies in modules of its own. Lengths of time are in seconds, amounts in bytes,
+energy in joules; the end of a name says its unit, and the keys of `to_dict()` are in the
+[glossary](glossary.md#result-and-json).
 
 """
+
+MODULES = (
+    "gpu_results.GPUResult",
+    "planning.goals.Answer",
+    "planning.options.Option",
+    "scaling.scaling",
+    "scaling.Scaling",
+    "scaling.Curve",
+    "scaling.Point",
+    "timeline.timeline_of",
+    "timeline.Timeline",
+    "validation.near.near",
+    "validation.near.Comparison",
+)
+"""What functions above answer with, and what has no short name."""
 
 PICTURES = {
     "validation.md": {
@@ -54,7 +70,7 @@ PICTURES = {
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made here."""
-    python = PYTHON + "\n".join(f"::: wsesim.{name}\n" for name in wsesim.__all__)
+    python = PYTHON + "\n".join(f"::: wsesim.{name}\n" for name in (*wsesim.__all__, *MODULES))
     texts = {"commands.md": commands_page.page(typer.main.get_command(app)), "python.md": python}
     texts |= notebooks.pages()
     texts |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in AT_THE_ROOT.items()}

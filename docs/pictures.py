@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -15,7 +16,8 @@ from wsesim.report.charts.render import Picture, Row, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.validation.near import Comparison, never_fitted
 
-WIDTH_PX = 640
+WIDTHS_PX = {"": 640, "-narrow": 320}
+"""Of a page, and of a telephone, by the end of the file's name. [px]"""
 AXIS_PX = 150
 """Room for names of cases, also in fonts that are wider than the one the picture is laid out with."""
 GOLDEN = 0.618034
@@ -39,17 +41,22 @@ def pictures() -> dict[str, Picture]:
 def files() -> dict[str, bytes]:
     """Every picture as SVG, light and dark, by the name of its file."""
     return {
-        f"pictures/{name}-{theme}.svg": drawn(picture, "svg", theme, WIDTH_PX)
+        f"pictures/{name}-{theme}{end}.svg": drawn(picture, "svg", theme, width)
         for name, picture in pictures().items()
         for theme in ("light", "dark")
+        for end, width in WIDTHS_PX.items()
     }
 
 
 def shown(name: str, caption: str) -> str:
-    """Markdown of a picture, in the colours that the reader prefers."""
-    said = pictures()[name].description
-    images = (f"![{said}](pictures/{name}-{theme}.svg#only-{theme})" for theme in ("light", "dark"))
-    return f"\n{' '.join(images)}\n\n*{caption}*\n"
+    """Markdown of a picture, in the colours that the reader prefers and at the width of the screen."""
+    said = escape(pictures()[name].description)
+    images = (
+        f'<picture><source media="(max-width: 30em)" srcset="pictures/{name}-{theme}-narrow.svg">'
+        f'<img src="pictures/{name}-{theme}.svg#only-{theme}" alt="{said}"></picture>'
+        for theme in ("light", "dark")
+    )
+    return f"\n{''.join(images)}\n\n*{caption}*\n"
 
 
 def _errors(compared: Sequence[Comparison]) -> Picture:

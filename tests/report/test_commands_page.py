@@ -49,9 +49,14 @@ def names_of(parameter: Any) -> set[str]:
 
 
 def words_of(row: str) -> set[str]:
-    return {word.strip("`,[]").lower() for word in row.split(" | ")[0].split()}
+    return {word.strip("`,[].").lower() for word in row.split(" | ")[0].split()}
 
 
 def test_usage_says_what_can_be_left_out() -> None:
     assert "wsesim run RUN [OPTIONS]" in section("wsesim run", COMMANDS["wsesim run"])
     assert "wsesim list [KIND] [OPTIONS]" in section("wsesim list", COMMANDS["wsesim list"])
+
+
+def test_usage_says_what_may_be_repeated() -> None:
+    assert "wsesim compare RUN... [OPTIONS]" in section("wsesim compare", COMMANDS["wsesim compare"])
+    assert "wsesim report [RUN...] [OPTIONS]" in section("wsesim report", COMMANDS["wsesim report"])

@@ -24,7 +24,7 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; its ending says the format.")],
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Run files or names of catalogue runs; several stand side by side."),
+        typer.Argument(metavar="RUN", help="Run files or names of catalogue runs; several stand side by side."),
     ] = None,
     settings: Settings = None,
     gpu_cluster: Annotated[

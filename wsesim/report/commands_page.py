@@ -40,12 +40,14 @@ def section(name: str, command: Any) -> str:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None and "--help" not in parameter.opts:
-            records[parameter.param_type_name].append(record)
+            word, text = record
+            several = "..." if parameter.param_type_name == "argument" and parameter.nargs < 0 else ""
+            records[parameter.param_type_name].append((_name(word) + several, text))
     places = [_place(*record) for record in records["argument"]]
     parts = [f"## {name}", _text(command.help), f"```console\n{' '.join([name, *places])} [OPTIONS]\n```"]
     for kind, rows in records.items():
         if rows:
-            parts.append(markdown_table([kind, "meaning"], [[f"`{_name(word)}`", _text(text)] for word, text in rows]))
+            parts.append(markdown_table([kind, "meaning"], [[f"`{word}`", _text(text)] for word, text in rows]))
     if command.epilog:
         parts.append(_examples(command.epilog))
     return "\n\n".join(parts) + "\n"
@@ -64,7 +66,7 @@ def _name(word: str) -> str:
 
 def _place(word: str, text: str) -> str:
     """An argument in the usage line; in brackets where it can be left out."""
-    return _name(word) if "[required]" in text else f"[{_name(word)}]"
+    return word if "[required]" in text else f"[{word}]"
 
 
 def _text(text: str) -> str:
