@@ -84,7 +84,7 @@ def _errors(compared: Sequence[Comparison]) -> Picture:
 def _strips(sets: tuple[str, ...]) -> Any:
     import altair as alt
 
-    title = "error of the predicted time of a step [%]"
+    title = "error of the step time [%]"
     x = alt.X("error:Q", title=title, axis=alt.Axis(format="+.0%"))
     y = alt.Y("set:N", sort=list(sets), title=None, axis=alt.Axis(minExtent=AXIS_PX))
     band = alt.Chart(alt.NamedData("band"))
