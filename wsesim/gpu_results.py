@@ -290,6 +290,6 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         return {"engine": "simpy", "events": self.num_events, "plans": self.simulation.num_plans}
 
 
-def simulate_gpu_run(run: GPURun) -> GPUResult:
-    """Simulate a GPU run and answer everything about it."""
-    return GPUResult(run, simulate_gpu(run))
+def simulate_gpu_run(run: GPURun, *, lazily: bool = False) -> GPUResult:
+    """Simulate a GPU run and answer everything about it; `lazily` as `wsesim.gpu_simulation.simulate_gpu`."""
+    return GPUResult(run, simulate_gpu(run, lazily=lazily))

@@ -10,18 +10,21 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from wsesim.config.run import GPURun
 from wsesim.engine.clock import Clock
+from wsesim.engine.collector import collector_paused
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.trace import Span
 from wsesim.schedules.gpu_memory import Memory, memory_of
 from wsesim.schedules.gpu_program import numbers_of, shape_of
 from wsesim.schedules.gpu_rounds import KINDS, compared_round, lengths, pieces_of, round_s
 from wsesim.schedules.gpu_search import choose
+from wsesim.schedules.gpu_step_time import step_time_s
 from wsesim.schedules.gpu_times import Pass, Plans, Times, times_of
 from wsesim.schedules.pipeline import PipelineShape, write_program
 
@@ -45,47 +48,22 @@ class Rounds(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GPUSimulation:
-    """One step of a plan.
+class Step:
+    """One simulated step.
 
     Attributes
     ----------
-    plan, times, memory
-        Arrays of one place.
-    step_time_s, spent_s
+    time_s, spent_s
         One optimizer step, and what a GPU spends it on, on average over the stages. [s]
     trace
-        Spans of the simulated step; fewer micro-batches than the step has where `num_simulated` says so.
+        Spans of the simulated step, which has fewer micro-batches where there are `rounds`.
     simulated_step_s
         Length of the simulated step. [s]
-    num_simulated
-        Micro-batches that were simulated. [-]
+    num_events
+        SimPy events. [-]
     rounds
-        What of the trace stands for the micro-batches that were not; None where all were.
-    num_plans
-        Plans that were searched; 1 where the run file leaves no choice. [-]
-    num_events, wall_s
-        SimPy events, and seconds that this took. [-], [s]
+        What of the trace stands for the micro-batches that were not simulated; None where all were.
     """
-
-    run: GPURun
-    plan: Plans
-    times: Times
-    memory: Memory
-    step_time_s: float
-    spent_s: dict[str, float]
-    trace: tuple[Span, ...]
-    simulated_step_s: float
-    num_simulated: int
-    rounds: Rounds | None
-    num_plans: int
-    num_events: int
-    wall_s: float
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One simulated step."""
 
     time_s: float
     spent_s: dict[str, float]
@@ -95,14 +73,77 @@ class _Step:
     rounds: Rounds | None = None
 
 
-def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> _Step:
+@dataclass(frozen=True)
+class GPUSimulation:
+    """One step of a plan.
+
+    Attributes
+    ----------
+    plan, times, memory
+        Arrays of one place.
+    step_time_s
+        One optimizer step. [s]
+    num_plans
+        Plans that were searched; 1 where the run file leaves no choice. [-]
+    wall_s
+        Seconds that this took. [s]
+    known
+        The simulated step and how many of its micro-batches were simulated; where it is None, this is found out when
+        something of it is asked for.
+    """
+
+    run: GPURun
+    plan: Plans
+    times: Times
+    memory: Memory
+    step_time_s: float
+    num_plans: int
+    wall_s: float = 0.0
+    known: tuple[Step, int] | None = None
+
+    @cached_property
+    def _simulated(self) -> tuple[Step, int]:
+        return self.known or simulate_plan(self.run, self.plan, self.times)
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """What a GPU spends a step on, on average over the stages. [s]"""
+        return self._simulated[0].spent_s
+
+    @property
+    def trace(self) -> tuple[Span, ...]:
+        """Spans of the simulated step; fewer micro-batches than the step has where `num_simulated` says so."""
+        return self._simulated[0].trace
+
+    @property
+    def simulated_step_s(self) -> float:
+        """Length of the simulated step. [s]"""
+        return self._simulated[0].simulated_step_s
+
+    @property
+    def num_simulated(self) -> int:
+        """Micro-batches that were simulated. [-]"""
+        return self._simulated[1]
+
+    @property
+    def rounds(self) -> Rounds | None:
+        """What of the trace stands for the micro-batches that were not simulated; None where all were."""
+        return self._simulated[0].rounds
+
+    @property
+    def num_events(self) -> int:
+        """SimPy events. [-]"""
+        return self._simulated[0].num_events
+
+
+def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> Step:
     shape, clock = shape_of(run, plan, num_micro_batches), Clock()
     events = DiscreteEvents(clock, write_program(shape), numbers_of(run, plan, times, shape), 1)
     events.start()
     clock.run_until(events.step_done[0])
     step_s = events.step_ends_s[0][0]
     trace = tuple(span for span in events.trace if span.step == 0)
-    return _Step(step_s, spent_s(trace, times, shape, step_s), trace, step_s, clock.num_events)
+    return Step(step_s, spent_s(trace, times, shape, step_s), trace, step_s, clock.num_events)
 
 
 def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: float) -> dict[str, float]:
@@ -181,7 +222,7 @@ def _round(trace: tuple[Span, ...], shape: PipelineShape, missing: int) -> tuple
     return Rounds(missing, length_s, begins_s), inside
 
 
-def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[_Step, int]:
+def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[Step, int]:
     """One step of one plan, and how many of its micro-batches were simulated."""
     wanted, stages, num_events = int(plan.num_micro_batches[0]), int(plan.pipeline[0]), 0
     for number in lengths(run, plan):
@@ -195,27 +236,32 @@ def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[_Step, int]:
 
 
 def _with_rounds(
-    step: _Step, rounds: Rounds, inside: list[Span], times: Times, shape: PipelineShape, num_events: int
-) -> _Step:
+    step: Step, rounds: Rounds, inside: list[Span], times: Times, shape: PipelineShape, num_events: int
+) -> Step:
     """A step with more rounds, which are all alike."""
     number, round_s, _ = rounds
     one = spent_s(inside, times, shape, round_s)
     spent = {key: step.spent_s.get(key, 0.0) + number * one.get(key, 0.0) for key in {**step.spent_s, **one}}
-    return _Step(step.time_s + number * round_s, spent, step.trace, step.simulated_step_s, num_events, rounds)
+    return Step(step.time_s + number * round_s, spent, step.trace, step.simulated_step_s, num_events, rounds)
 
 
-def simulate_gpu(run: GPURun) -> GPUSimulation:
+def simulate_gpu(run: GPURun, *, lazily: bool = False) -> GPUSimulation:
     """Simulate a GPU run with its best plan; what the file leaves open is searched.
+
+    Parameters
+    ----------
+    lazily
+        Find the step time alone, which is the same up to rounding, and simulate the plan when something else is asked for.
 
     Raises
     ------
     wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
         As `wsesim.schedules.gpu_search.choose`.
     """
-    return simulate_best(run, 1)[0]
+    return simulate_best(run, 1, lazily=lazily)[0]
 
 
-def simulate_best(run: GPURun, number: int) -> list[GPUSimulation]:
+def simulate_best(run: GPURun, number: int, *, lazily: bool = False) -> list[GPUSimulation]:
     """Simulate the best plans of a run, fastest first; there may be fewer that fit.
 
     Raises
@@ -224,28 +270,16 @@ def simulate_best(run: GPURun, number: int) -> list[GPUSimulation]:
         As `wsesim.schedules.gpu_search.choose`.
     """
     started_s = time.perf_counter()
-    chosen = choose(run, number)
-    found = [_simulated(run, plan, chosen.num_plans) for plan in chosen.plans]
+    with collector_paused():
+        chosen = choose(run, number)
+        found = [_simulated(run, plan, chosen.num_plans, lazily=lazily) for plan in chosen.plans]
     wall_s = time.perf_counter() - started_s
     fastest = sorted(found, key=lambda one: one.step_time_s)[:number]
     return [replace(one, wall_s=wall_s) for one in fastest]
 
 
-def _simulated(run: GPURun, plan: Plans, num_plans: int) -> GPUSimulation:
+def _simulated(run: GPURun, plan: Plans, num_plans: int, *, lazily: bool) -> GPUSimulation:
     times = times_of(run, plan)
-    step, num_simulated = simulate_plan(run, plan, times)
-    return GPUSimulation(
-        run=run,
-        plan=plan,
-        times=times,
-        memory=memory_of(run, plan),
-        step_time_s=step.time_s,
-        spent_s=step.spent_s,
-        trace=step.trace,
-        simulated_step_s=step.simulated_step_s,
-        num_simulated=num_simulated,
-        rounds=step.rounds,
-        num_plans=num_plans,
-        num_events=step.num_events,
-        wall_s=0.0,
-    )
+    known = None if lazily else simulate_plan(run, plan, times)
+    time_s = step_time_s(run, plan, times) if known is None else known[0].time_s
+    return GPUSimulation(run, plan, times, memory_of(run, plan), time_s, num_plans, known=known)

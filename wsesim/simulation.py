@@ -6,16 +6,15 @@ max-plus recurrence, which evaluates many runs at once.
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from wsesim.config.run import Run
 from wsesim.engine.clock import Clock
+from wsesim.engine.collector import collector_paused
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.program import Program
 from wsesim.engine.trace import Span, Window
@@ -162,18 +161,6 @@ def _first_count(plan: Plan, *, skip: bool) -> int:
 def _more(count: int, plan: Plan) -> int:
     """Micro-batches to try next: all, if twice as many are not fewer. [-]"""
     return min(2 * count, MOST_MICRO_BATCHES, plan.num_micro_batches)
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Simulating makes many small containers and few cycles; to look for some would take up to a third of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def run_schedule(

@@ -90,3 +90,6 @@ def test_plans_that_are_passed_over_would_not_have_won(batch: int, num_gpus: int
     assert [(one.plan, one.step_time_s) for one in found] == best
     assert all(one.num_plans == ranked.num_plans for one in found)
     assert len(choose(run, number).plans) >= len(best)
+    lazy = simulate_best(run, number, lazily=True)
+    assert [one.step_time_s for one in lazy] == pytest.approx([one.step_time_s for one in found], rel=1e-12)
+    assert [(one.spent_s, one.trace) for one in lazy] == [(one.spent_s, one.trace) for one in found]

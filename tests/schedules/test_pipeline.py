@@ -334,7 +334,7 @@ def test_jobs_need_only_jobs_before_them(shape: PipelineShape, seconds: dict[str
     program = write_program(shape)
     numbers = numbers_of(shape, **seconds)
     for index, job in enumerate(program):
-        assert job.index == index
+        assert job.place == index
         assert job.duration is None or job.duration in numbers.per_class
         assert all(need.job < index or need.of_previous_step for need in job.needs)
 

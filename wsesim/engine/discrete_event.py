@@ -256,8 +256,8 @@ class RoleMaker:
         """All that a job, and those like it, touch."""
         events, program = self.events, self.events.program
         needs = [need for need in job.needs if not need.of_previous_step]
-        closes = job.index >= len(program.jobs)
-        heard_by, closing = program.heard_by.get(job.index, ()), program.closing_heard_by.get(job.index, ())
+        closes = job.place >= len(program.jobs)
+        heard_by, closing = program.heard_by.get(job.place, ()), program.closing_heard_by.get(job.place, ())
         return Role(
             kind=job.kind,
             duration_s=self.duration_s(job),

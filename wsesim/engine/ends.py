@@ -48,14 +48,14 @@ def lines_of(program: Program, capacities: Mapping[str, int]) -> list[Line]:
         after = [need.job for need in job.needs if not need.of_previous_step]
         if job.worker.name in worker_last:
             after.append(worker_last[job.worker.name])
-        worker_last[job.worker.name] = job.index
+        worker_last[job.worker.name] = job.place
         if job.room is not None:
             place = num_taken[job.room.buffer] - capacities[job.room.buffer]
             num_taken[job.room.buffer] += 1
             if place >= 0:
                 after.append(freed[job.room.buffer][place])
         if job.frees is not None:
-            freed[job.frees.buffer].append(job.index)
+            freed[job.frees.buffer].append(job.place)
         lines.append(Line(tuple(after), job.duration))
     return lines
 

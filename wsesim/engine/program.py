@@ -71,12 +71,13 @@ class Room(NamedTuple):
     size: Key | None = None
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One piece of work.
 
     Attributes
     ----------
+    place
+        Among all jobs of the program, by which others need it. [-]
     duration
         Name of its time; None takes no time. [s]
     latency
@@ -89,7 +90,7 @@ class Job:
         For the trace.
     """
 
-    index: int
+    place: int
     worker: Worker
     kind: str
     layer: int
@@ -235,8 +236,8 @@ class Program:
                 ticket = tickets[job.port]
                 tickets[job.port] += 1
             closed = tuple((need.cause, need.job) for need in job.needs if need.of_previous_step)
-            turns = outline.turns if job.index < len(self.jobs) else outline.closing
-            turns.append(Turn(numbers[role], job.index, job.layer, job.phase, ticket, closed))
+            turns = outline.turns if job.place < len(self.jobs) else outline.closing
+            turns.append(Turn(numbers[role], job.place, job.layer, job.phase, ticket, closed))
         return found
 
     def _role(self, job: Job) -> tuple[Any, ...]:
@@ -244,8 +245,8 @@ class Program:
         needs = tuple(
             [(self.jobs[need.job].worker.name, need.cause) for need in job.needs if not need.of_previous_step]
         )
-        heard_by = tuple([worker.name for worker in self.heard_by.get(job.index, ())])
-        closing = tuple([worker.name for worker in self.closing_heard_by.get(job.index, ())])
+        heard_by = tuple([worker.name for worker in self.heard_by.get(job.place, ())])
+        closing = tuple([worker.name for worker in self.closing_heard_by.get(job.place, ())])
         touched = (job.room, job.frees, job.port, needs, heard_by, closing)
         return (job.worker.name, job.kind, job.duration, job.latency, job.moves, *touched)
 

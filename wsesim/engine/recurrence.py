@@ -143,7 +143,7 @@ class Recurrence:
         busy: dict[str, NDArray[np.bool_]] = {}
         for name, outline in self.program.outlines.items():
             for role in outline.roles:
-                duration_s = None if role.index >= len(self.program.jobs) else self._durations[role.index]
+                duration_s = None if role.place >= len(self.program.jobs) else self._durations[role.place]
                 if duration_s is not None and duration_s.any():
                     busy[name] = busy.get(name, False) | (duration_s > 0.0)
         return busy
@@ -182,7 +182,7 @@ class Recurrence:
             done.append(MicroBatch(self.free_s[self.program.decisive.name], spent_s, ends_s))
         for job in self.program.closing:
             end_s = self.do(job, {}, explain=True)
-            self.closed[job.index] = (end_s, self.history[job.index])
+            self.closed[job.place] = (end_s, self.history[job.place])
         self.steps.append(done)
 
     def pass_over(self) -> None:
@@ -212,7 +212,7 @@ class Recurrence:
                     time_s = later(time_s, self._for(job, room_s) if folds else room_s)
             if job.port is not None and job.port in port_s:
                 time_s = later(time_s, self._for(job, port_s[job.port]) if folds else port_s[job.port])
-            duration_s = self._durations[job.index]
+            duration_s = self._durations[job.place]
             if duration_s is not None:
                 time_s = time_s + duration_s
             free_s[name] = time_s
@@ -220,7 +220,7 @@ class Recurrence:
                 port_s[job.port] = time_s
             if job.frees is not None:
                 self.buffers[job.frees.buffer].free(time_s)
-            delivered_s[job.index] = time_s if job.latency is None else time_s + self.latencies[job.latency]
+            delivered_s[job.place] = time_s if job.latency is None else time_s + self.latencies[job.latency]
 
     def do(self, job: Job, spent_s: dict[str, Times], *, explain: bool) -> Times:
         """Evaluate one job; when it ends. [s]"""
@@ -229,7 +229,7 @@ class Recurrence:
         if free_s is None:
             free_s = np.zeros((1 if shared else self.num_classes, self.num_scenarios))
         start_s, history = self.wait(job, free_s, explain=explain)
-        duration_s = self._durations[job.index]
+        duration_s = self._durations[job.place]
         end_s = start_s if duration_s is None else start_s + duration_s
         if explain and worker is self.program.decisive:
             _charge(spent_s, job, free_s, history, start_s, end_s)
@@ -238,9 +238,9 @@ class Recurrence:
             self.port_s[job.port] = end_s
         if job.frees is not None:
             self.buffers[job.frees.buffer].free(end_s)
-        self.delivered_s[job.index] = end_s if job.latency is None else end_s + self.latencies[job.latency]
+        self.delivered_s[job.place] = end_s if job.latency is None else end_s + self.latencies[job.latency]
         if explain:
-            self.history[job.index] = history
+            self.history[job.place] = history
         return end_s
 
     def wait(self, job: Job, start_s: Times, *, explain: bool) -> tuple[Times, History]:

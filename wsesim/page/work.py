@@ -5,7 +5,7 @@ Arguments and answers are plain data that travel between processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -126,15 +126,13 @@ def _scaling_section(result: Result, state: RunState) -> Section:
 
 def gpus(state: RunState) -> Entry:
     """Simulate the same job on GPUs, with the best plan."""
-    result = _gpu_result(state)
-    spans_are_many = replace(result.simulation, trace=())
-    return entry(replace(result, simulation=spans_are_many))
+    return entry(_gpu_result(state, lazily=True))
 
 
-def _gpu_result(state: RunState) -> GPUResult:
+def _gpu_result(state: RunState, *, lazily: bool = False) -> GPUResult:
     run = gpu_run_of(state)
     check_work(run)
-    return simulate_gpu_run(run)
+    return simulate_gpu_run(run, lazily=lazily)
 
 
 def comparison(wafers: Entry, others: Entry) -> str:

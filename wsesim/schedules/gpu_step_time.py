@@ -60,7 +60,7 @@ def _rounds(program: Program, shape: PipelineShape) -> list[tuple[Key, list[tupl
     jobs: dict[tuple[str, str, str, int], list[int]] = {}
     for job in program.jobs:
         if job.kind in KINDS and job.phase:
-            jobs.setdefault((job.worker.name, job.kind, job.phase, job.layer), []).append(job.index)
+            jobs.setdefault((job.worker.name, job.kind, job.phase, job.layer), []).append(job.place)
     found = []
     for (_, kind, phase, chunk), indices in jobs.items():
         places = compared_round(phase, pieces_of(kind, chunk, shape), shape)

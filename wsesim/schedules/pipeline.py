@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -349,8 +348,8 @@ class Pipeline:
         self.program.closing.append(closing)
         for index in self.first_jobs.values():
             if jobs[index].worker is not STEP:
-                needs = (*jobs[index].needs, Need(closing.index, "step", of_previous_step=True))
-                jobs[index] = replace(jobs[index], needs=needs)
+                needs = (*jobs[index].needs, Need(closing.place, "step", of_previous_step=True))
+                jobs[index] = jobs[index]._replace(needs=needs)
 
 
 @lru_cache(maxsize=16)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from wsesim.engine.collector import collector_paused
 from wsesim.gpu_results import GPUResult
 from wsesim.results import Result
-from wsesim.simulation import collector_paused
 from wsesim.timeline import pipeline, wafer_scale
 from wsesim.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
 
