@@ -21,7 +21,7 @@ from mkdocs.structure.pages import Page
 
 import wsesim
 from wsesim.cli import app
-from wsesim.report import commands_page
+from wsesim.report import catalogue_page, commands_page
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
@@ -71,7 +71,11 @@ PICTURES = {
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made here."""
     python = PYTHON + "\n".join(f"::: wsesim.{name}\n" for name in (*wsesim.__all__, *MODULES))
-    texts = {"commands.md": commands_page.page(typer.main.get_command(app)), "python.md": python}
+    texts = {
+        "commands.md": commands_page.page(typer.main.get_command(app)),
+        "python.md": python,
+        "catalogue.md": catalogue_page.page(),
+    }
     texts |= notebooks.pages()
     texts |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in AT_THE_ROOT.items()}
     for name, text in texts.items():

@@ -56,7 +56,12 @@ def gather(name: str) -> list[ExplainedNumber]:
         kinds = [kind for kind in kinds if kind != "calibrations"]
     if "clusters" in kinds:
         kinds = [kind for kind in kinds if kind not in ("systems", "gpus")]
-    return [ExplainedNumber(kind, key, origin) for kind in kinds for key, origin in origins_of(kind, name).items()]
+    return [row for kind in kinds for row in of_kind(kind, name)]
+
+
+def of_kind(kind: str, name: str) -> list[ExplainedNumber]:
+    """Numbers of one entry."""
+    return [ExplainedNumber(kind, key, origin) for key, origin in origins_of(kind, name).items()]
 
 
 def as_dicts(rows: Sequence[ExplainedNumber]) -> list[dict[str, Any]]:
@@ -77,12 +82,13 @@ def as_dicts(rows: Sequence[ExplainedNumber]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(row: ExplainedNumber) -> str:
+def shown(row: ExplainedNumber) -> str:
+    """Its value with its unit, to be read."""
     unit = unit_of_field(row.key)
     return show(row.value, unit) if isinstance(row.value, int | float) else str(row.value)
 
 
-def _below(row: ExplainedNumber) -> str:
+def below(row: ExplainedNumber) -> str:
     """Its range, and what is to be said of it."""
     unit, bounds = unit_of_field(row.key), row.range_si
     words = [f"{show(bounds[0], unit)} to {show(bounds[1], unit)}"] if bounds else []
@@ -93,7 +99,7 @@ def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:
     """Numbers by key, then the sources they name."""
     table = plain_table("number", "value", "status", "~source")
     for row in rows:
-        table.add_row(row.key, _shown(row), status_of(row.origin), row.origin.source, below=_below(row))
+        table.add_row(row.key, shown(row), status_of(row.origin), row.origin.source, below=below(row))
     console.print(table, "")
     sources = catalogue.sources()
     for key in sorted({key for row in rows for key in row.origin.source.split(", ")}):
