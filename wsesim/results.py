@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from wsesim.answers import Assumption, RunResult, assumptions_of
 from wsesim.config.release import release_key
 from wsesim.config.run import GPURun, Run
-from wsesim.errors import ConfigError
+from wsesim.errors import ConfigError, DoesNotFit, InputError
 from wsesim.metrics import throughput
-from wsesim.metrics.bottleneck import bottleneck, levers
+from wsesim.metrics.bottleneck import bottleneck, levers, possible_levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
 from wsesim.metrics.utilization import utilization
@@ -28,9 +28,16 @@ MANY_EVENTS = 30_000
 
 @dataclass(frozen=True, repr=False)
 class Result(RunResult[Run, Simulation]):
-    """What `wsesim run` prints; SI units. Everything is worked out when it is first asked for."""
+    """What `wsesim run` prints; SI units. Everything is worked out when it is first asked for.
+
+    Attributes
+    ----------
+    changed_s
+        Step times with changes of the machine, by their words, as far as they were simulated together with the run. [s]
+    """
 
     kind = "wafer_scale"
+    changed_s: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def num_devices(self) -> int:
@@ -81,8 +88,11 @@ class Result(RunResult[Run, Simulation]):
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
         chosen = levers(self.run, self.breakdown_s)
-        tried = dict(zip(chosen, self._times_s([lever.pulled(self.run) for lever in chosen]), strict=True))
-        return bottleneck(self.breakdown_s, self.step_time_s, tried)
+        if all(lever.words in self.changed_s for lever in chosen):
+            times_s = [self.changed_s[lever.words] for lever in chosen]
+        else:
+            times_s = self._times_s([lever.pulled(self.run) for lever in chosen])
+        return bottleneck(self.breakdown_s, self.step_time_s, dict(zip(chosen, times_s, strict=True)))
 
     @cached_property
     def utilization(self) -> dict[str, float]:
@@ -250,7 +260,17 @@ def simulate(run: Run | GPURun, *, engine: Engine = "simpy") -> Result | GPUResu
         if engine != "simpy":
             raise ConfigError(f"{run.place}: GPU runs are simulated on simpy only; leave the engine out")
         return simulate_gpu_run(run)
-    return Result(run, run_schedule(run, engine=engine))
+    return Result(run, run_schedule(run)) if engine == "simpy" else _with_changes(run)
+
+
+def _with_changes(run: Run) -> Result:
+    """A run by the recurrence, and with it every change that its bottleneck may ask for: in one batch they cost no more."""
+    changes = possible_levers(run)
+    try:
+        simulation, *others = run_many([run, *(lever.pulled(run) for lever in changes)])
+    except (InputError, DoesNotFit):  # of the run, or of a change that nobody may ask for
+        return Result(run, run_schedule(run, engine="recurrence"))
+    return Result(run, simulation, {lever.words: one.step_time_s for lever, one in zip(changes, others, strict=True)})
 
 
 def simulate_many(runs: Sequence[Run]) -> list[Result]:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 import wsesim
 from tests.builders import Table, small_tables, wafer_runs
+from wsesim.metrics.bottleneck import levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.utilization import utilization
+from wsesim.results import Result
 from wsesim.simulation import Simulation, run_many, run_schedule
 
 REORDERED = 1e-12
@@ -74,6 +76,17 @@ def test_runs_that_differ_only_in_their_numbers_share_one_evaluation(table: Tabl
     ]
     for run, simulation in zip(runs, run_many(runs), strict=True):
         assert_equal(run_schedule(run), simulation)
+
+
+@settings(deadline=None, max_examples=20)
+@given(small_tables())
+def test_what_would_move_the_bottleneck_is_the_same_in_one_batch_with_the_run(table: Table) -> None:
+    run = wsesim.from_table(table)
+    together = wsesim.simulate(run, engine="recurrence")
+    assert together.bottleneck == Result(run, run_schedule(run, engine="recurrence")).bottleneck
+    chosen = levers(run, together.breakdown_s)
+    alone = [run_schedule(lever.pulled(run), engine="recurrence") for lever in chosen]
+    assert [together.changed_s[lever.words] for lever in chosen] == [one.step_time_s for one in alone]
 
 
 @settings(deadline=None, max_examples=15)

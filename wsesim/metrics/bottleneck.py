@@ -98,6 +98,11 @@ def _ranked(breakdown: dict[str, float]) -> list[str]:
     return sorted((name for name in breakdown if name in LEVERS), key=lambda name: -breakdown[name])
 
 
+def possible_levers(run: Run) -> list[Lever]:
+    """Every change that `levers` may choose from, whatever takes most of the step."""
+    return [one for one in dict.fromkeys(LEVERS.values()) if one is not LEVERS["stragglers"] or run.cluster.exceptions]
+
+
 def levers(run: Run, breakdown: dict[str, float]) -> list[Lever]:
     """The two changes that are worth a try: those to what takes most of the step."""
     chosen = list(dict.fromkeys([LEVERS[name] for name in _ranked(breakdown)[:2]] + [_BANDWIDTH]))[:2]
