@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Coroutine
@@ -14,9 +15,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from wsesim.errors import DoesNotFit, InputError
-from wsesim.page import limits
+from wsesim.page import limits, work
 from wsesim.page.cache import Answers
 from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.service import Service
 from wsesim.page.size import check_work
 from wsesim.page.state import RunState
 from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, Workers
@@ -48,7 +50,7 @@ def test_a_job_that_takes_too_long_is_stopped_and_the_next_one_is_done() -> None
         assert before != after
         with pytest.raises(ProcessLookupError):
             os.kill(before, 0)
-        return after
+        return int(after)
 
     assert with_workers(use) > 0
 
@@ -60,6 +62,29 @@ def test_a_process_that_dies_is_replaced() -> None:
         return int(await workers.run(20.0, abs, -4))
 
     assert with_workers(use) == 4
+
+
+def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced() -> None:
+    async def use(workers: Workers) -> int:
+        os.kill(await workers.run(20.0, os.getpid), signal.SIGKILL)
+        return int(await workers.run(20.0, abs, -4))
+
+    assert with_workers(use) == 4
+
+
+def test_plans_leave_workers_to_all_else() -> None:
+    async def use() -> str:
+        service = Service(num_workers=1)
+        hogs = [asyncio.ensure_future(service.long.run(60.0, time.sleep, 60)) for _ in range(2)]
+        try:
+            found: str = await service.make(work.run_file, RunState())
+            return found
+        finally:
+            for hog in hogs:
+                hog.cancel()
+            service.stop()
+
+    assert "num_systems = 12" in asyncio.run(use())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")

@@ -208,8 +208,7 @@ class _Page:
 
     async def health(self, _: Request) -> Response:
         """Whether the page answers, and how many wait."""
-        waiting = self.service.quick.num_waiting + self.service.slow.num_waiting
-        return JSONResponse({"status": "ok", "version": __version__, "waiting": waiting})
+        return JSONResponse({"status": "ok", "version": __version__, "waiting": self.service.num_waiting})
 
 
 def _asked(request: Request, kind: type[State], others: tuple[str, ...] = ()) -> State:

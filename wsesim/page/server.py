@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from wsesim.errors import InputError
+from wsesim.page import workers
 from wsesim.page.app import LOOPBACK, application
 from wsesim.page.service import Service
 from wsesim.planning.executors import num_cores
@@ -108,4 +109,7 @@ def serve(host: str, port: int, *, is_to_be_opened: bool) -> None:
     print(f"wsesim is at {address} (Ctrl-C ends it)", flush=True)
     if is_to_be_opened:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    finally:
+        workers.end()

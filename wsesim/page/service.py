@@ -24,6 +24,11 @@ LINGER_S = 0.5
 """It is gone on with for so long until somebody does. [s]"""
 
 
+AT_ONCE = (work.run_file, work.gpu_file, work.goal_file, work.run_json)
+LONG = (work.report, work.plan_json)
+"""Jobs that are done as soon as runs, and those that could take every worker for minutes."""
+
+
 def status_of(error: WsesimError) -> int:
     """HTTP status of an error: try again, wrong input, or the answer is no."""
     if isinstance(error, TooBusy):
@@ -59,11 +64,12 @@ class Service:
     Parameters
     ----------
     num_workers
-        Processes that answer runs; as many again do what takes longer. [-]
+        Processes of each kind: those that answer runs, those that search plans of GPUs and draw, and those that plan
+        goals and write reports, for whose end nobody else waits. [-]
     """
 
     def __init__(self, num_workers: int) -> None:
-        self.quick, self.slow = Workers(num_workers), Workers(num_workers)
+        self.quick, self.slow, self.long = (Workers(num_workers) for _ in range(3))
         self.answers = Answers()
 
     async def start(self) -> None:
@@ -73,8 +79,13 @@ class Service:
 
     def stop(self) -> None:
         """End all processes, whatever they do."""
-        self.quick.stop()
-        self.slow.stop()
+        for workers in (self.quick, self.slow, self.long):
+            workers.stop()
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for a worker. [-]"""
+        return sum(workers.num_waiting for workers in (self.quick, self.slow, self.long))
 
     async def main(self, state: RunState) -> Main:
         """The answer of the wafer-scale run, for which the GPUs make no difference."""
@@ -122,7 +133,7 @@ class Service:
 
     async def plan(self, state: GoalState) -> str:
         """What meets a goal."""
-        found: str = await self.answers.get(("plan", state), lambda: self.slow.run(limits.PLAN_S, work.plan, state))
+        found: str = await self.answers.get(("plan", state), lambda: self.long.run(limits.PLAN_S, work.plan, state))
         return found
 
     async def pictures(self) -> str:
@@ -132,7 +143,10 @@ class Service:
 
     async def make(self, job: Any, *arguments: Any) -> Any:
         """A file, a picture or JSON, which is not remembered."""
-        return await self.slow.run(limits.FILE_S, job, *arguments)
+        if job in AT_ONCE:
+            return await self.quick.run(limits.RUN_S, job, *arguments)
+        workers = self.long if job in LONG else self.slow
+        return await workers.run(limits.FILE_S, job, *arguments)
 
 
 def problems_of(error: WsesimError) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -49,6 +50,14 @@ def begin() -> None:
         threading.Thread(target=start, daemon=True).start()
 
 
+def end() -> None:
+    """End the server that starts processes, which may still import; what it has started ends by itself."""
+    pid = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    if pid is not None:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class TooBusy(WsesimError):
     """All workers work, and enough requests wait."""
 
@@ -77,6 +86,7 @@ def _work(pipe: Connection) -> None:
         pipe.send(None)
         while True:
             job, arguments, limit_s = pipe.recv()
+            pipe.send(None)
             if hasattr(signal, "setitimer"):
                 signal.setitimer(signal.ITIMER_REAL, limit_s + GRACE_S)
             pipe.send(_outcome(job, arguments))
@@ -108,9 +118,13 @@ class Worker:
         self.context = context
         self.process: Any = None
         self.pipe: Connection | None = None
+        self.is_over = False
+        """No other process is to be started."""
 
     def start(self) -> None:
-        """Begin to start; the first job waits for the end of it."""
+        """Start, and wait until the process is there."""
+        if self.is_over:
+            raise _ends()
         ours, theirs = self.context.Pipe()
         self.process = self.context.Process(target=_work, args=(theirs,), daemon=True)
         self.process.start()
@@ -123,24 +137,38 @@ class Worker:
 
     def call(self, job: Job, arguments: tuple[Any, ...], limit_s: float) -> Any:
         """Do a job in the process; replace the process if it takes too long."""
-        if self.pipe is None or not self.process.is_alive():
-            self.start()
-        assert self.pipe is not None
         try:
-            self.pipe.send((job, arguments, limit_s))
-            if not self.pipe.poll(limit_s):
+            pipe = self._given(job, arguments, limit_s)
+            if not pipe.poll(limit_s):
                 self.stop()
                 raise TookTooLong(
                     f"not done within {limit_s:g} s, the most that this page spends on one answer; make the model, the "
                     "cluster or the number of choices smaller, or run it with `wsesim` on the command line"
                 )
-            is_done, found = self.pipe.recv()
+            is_done, found = pipe.recv()
         except (EOFError, OSError):
             self.stop()
             raise WorkerDied(_memory_words()) from None
         if is_done:
             return found
         raise found
+
+    def _given(self, job: Job, arguments: tuple[Any, ...], limit_s: float) -> Any:
+        """The pipe to the process that has taken a job: this one, or another if it died while it had nothing to do."""
+        if self.pipe is not None and self.process.is_alive():
+            try:
+                return self._taken(self.pipe, (job, arguments, limit_s))
+            except (EOFError, OSError):
+                self.stop()
+        self.start()
+        return self._taken(self.pipe, (job, arguments, limit_s))
+
+    def _taken(self, pipe: Any, order: tuple[Job, tuple[Any, ...], float]) -> Any:
+        """The pipe, once the process has said that it has the job."""
+        pipe.send(order)
+        if pipe.poll(START_S):
+            pipe.recv()
+        return pipe
 
     def kill(self) -> None:
         """End the process, whatever it does; whoever waits for it notices."""
@@ -170,7 +198,7 @@ def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
     outcome: asyncio.Future[Any] = loop.create_future()
 
     def tell(found: Any, error: BaseException | None) -> None:
-        if outcome.cancelled():
+        if outcome.done():
             return
         if error is None:
             outcome.set_result(found)
@@ -208,6 +236,7 @@ class Workers:
         self._idle = list(self._all)
         self._turns = asyncio.Semaphore(number)
         self._most_waiting, self._waiting = most_waiting, 0
+        self._calls: set[asyncio.Future[Any]] = set()
         self.is_stopped = False
 
     @property
@@ -227,9 +256,10 @@ class Workers:
         """
         await self._turn()
         if self.is_stopped:
-            raise TooBusy("the server ends")
+            raise _ends()
         worker = self._idle.pop()
         call = _in_thread(lambda: worker.call(job, arguments, limit_s))
+        self._calls.add(call)
         call.add_done_callback(lambda done: self._free(worker, done))  # also where nobody waits for it any longer
         return await asyncio.shield(call)
 
@@ -251,11 +281,25 @@ class Workers:
     def _free(self, worker: Worker, done: asyncio.Future[Any]) -> None:
         if not done.cancelled():
             done.exception()  # asyncio complains of errors that nobody looked at
+        self._calls.discard(done)
         self._idle.append(worker)
         self._turns.release()
 
     def stop(self) -> None:
-        """End all processes at once."""
+        """End all processes at once, and tell whoever waits for them."""
         self.is_stopped = True
         for worker in self._all:
+            worker.is_over = True
             worker.kill()
+        for call in self._calls:
+            with contextlib.suppress(RuntimeError):  # the loop was closed before
+                call.get_loop().call_soon_threadsafe(_give_up, call)
+
+
+def _give_up(call: asyncio.Future[Any]) -> None:
+    if not call.done():
+        call.set_exception(_ends())
+
+
+def _ends() -> TooBusy:
+    return TooBusy("the server ends")
