@@ -102,6 +102,8 @@ def _strips(sets: tuple[str, ...]) -> Any:
 def _engines() -> Picture:
     """Times of one run on both engines, as docs/performance.md has them."""
     cases = _CASE.findall(PERFORMANCE.read_text(encoding="utf-8"))
+    if not cases:
+        raise ValueError(f"{PERFORMANCE.name} has no table of cases with times on both engines; see _CASE")
     rows = [
         {"case": case, "engine": engine, "ms": float(ms)}
         for case, *times in cases

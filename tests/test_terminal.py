@@ -117,3 +117,10 @@ def test_the_help_is_whole_at_80_columns() -> None:
 def test_schemas_that_are_written_are_told_as_json(tmp_path: Path) -> None:
     told = answer("schema", "--out", tmp_path / "schemas", "--json").json
     assert {Path(name) for name in told["written"]} == set((tmp_path / "schemas").iterdir())
+
+
+def test_a_range_can_be_read_in_ascii() -> None:
+    words = ("plan", "--model", "cerebras-gpt-111m", "--deadline", "1 h", "--cluster", "andromeda")
+    shown = process(*words, PYTHONIOENCODING="ascii").stdout
+    assert "+-4 %" in shown
+    assert "?" not in shown

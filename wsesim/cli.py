@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gc
 import io
@@ -78,14 +79,22 @@ def _options(
     """Simulate training on clusters of wafer-scale systems."""
 
 
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a terminal or a file cannot show."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join("+-" if sign == "±" else "?" for sign in error.object[error.start : error.end]), error.end
+
+
 def _prepare_streams() -> None:
     """Let no character fail that the terminal cannot show, and no stream that was closed."""
+    codecs.register_error("wsesim.in_ascii", _in_ascii)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, io.StringIO())
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="wsesim.in_ascii")
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
