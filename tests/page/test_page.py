@@ -183,6 +183,8 @@ def test_a_goal_that_cannot_be_met_is_an_answer(client: TestClient) -> None:
         ("deadline=soon", "goal.limits.deadline_s"),
         ("candidates=", "choose one cluster"),
         ("target_loss=-1", "target_loss"),
+        ("sequence_length=x", "training.sequence_length"),
+        ("target_loss=2&batch=0", "training.global_batch_size"),
     ],
 )
 def test_a_refused_goal_is_answered(client: TestClient, query: str, said: str) -> None:
@@ -190,6 +192,8 @@ def test_a_refused_goal_is_answered(client: TestClient, query: str, said: str) -
     assert answer.status_code == 400
     assert said in answer.text
     assert "<form" in answer.text
+    file = client.get(f"/goal.toml?{query}")
+    assert (file.status_code, said in file.text) == (400, True), "what is taken away can be planned"
 
 
 def test_a_goal_is_not_planned_before_it_was_sent(client: TestClient) -> None:

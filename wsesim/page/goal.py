@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from wsesim.config import catalogue
@@ -11,6 +12,7 @@ from wsesim.config.settings import parse_setting
 from wsesim.errors import ConfigError, InputError
 from wsesim.page.limits import MOST_CANDIDATES
 from wsesim.page.state import GoalState
+from wsesim.planning.candidates import base_of
 from wsesim.planning.goal_files import goal_from_table
 
 GOAL_FILE = "goal.toml"
@@ -29,14 +31,16 @@ GOAL_FIELDS = {
 
 
 def goal_of(state: GoalState) -> GoalSpec:
-    """The goal of a state.
+    """The goal of a state, whose training is one that its first cluster can be asked for.
 
     Raises
     ------
     wsesim.errors.InputError
         As `wsesim plan` of the file.
     """
-    return goal_from_table(goal_table(state), GOAL_FILE)
+    goal = goal_from_table(goal_table(state), GOAL_FILE)
+    base_of(goal, goal.candidates[0], goal.model or {"name": GoalState.model}, None, GOAL_FILE, Path())
+    return goal
 
 
 def goal_table(state: GoalState) -> Table:

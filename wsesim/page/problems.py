@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 
 _PLACE = re.compile(r"^(?P<file>[a-z]+\.toml): (?P<key>[A-Za-z_][\w.]*)")
+_BEFORE_KEY = re.compile(r"^[a-z]+\.toml: (?:[a-z_]+\.(?=[a-z_]))*")
+"""The file of a line, and the tables that its key stands in."""
 _TABLES = ("training", "cluster", "job", "parallelism")
 """Keys of a run file that a message names alone where they are no tables."""
 OTHER_KEYS = "settings"
@@ -13,7 +15,7 @@ OF_OTHER_KEYS = ("other keys:", "--set ")
 
 
 def beside(message: str, fields: Mapping[str, str], otherwise: str = "") -> dict[str, str]:
-    """Lines of a message by the control that they are about.
+    """Lines of a message by the control that they are about, without the file and the table of the key.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def beside(message: str, fields: Mapping[str, str], otherwise: str = "") -> dict
     Examples
     --------
     >>> beside("run.toml: cluster.num_systems is 'x'; write a whole number", {"cluster.num_systems": "systems"})
-    {'systems': "cluster.num_systems is 'x'; write a whole number"}
+    {'systems': "num_systems is 'x'; write a whole number"}
     """
     found: dict[str, list[str]] = {}
     for line in message.splitlines():
@@ -36,7 +38,7 @@ def beside(message: str, fields: Mapping[str, str], otherwise: str = "") -> dict
         is_other = line.startswith(OF_OTHER_KEYS)
         control = OTHER_KEYS if is_other else _control(key, fields, otherwise) or _named(line, fields)
         if control:
-            found.setdefault(control, []).append(line[match.end("file") + 2 :] if match else line)
+            found.setdefault(control, []).append(line if control == OTHER_KEYS else _BEFORE_KEY.sub("", line))
     return {control: "\n".join(lines) for control, lines in found.items()}
 
 
