@@ -99,7 +99,7 @@ def test_gpu_runs_have_a_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--out", "step.txt"), "--out step.txt: ends in .txt; name a file that ends in .json or .json.gz"),
+        (("--out", "step.txt"), "--out step.txt: ends in .txt; name a file that ends in .json or .gz"),
         (("--out", "nowhere/step.json"), "--out nowhere/step.json: the folder nowhere does not exist; make it first"),
         (("--out", "folder.json"), "--out folder.json: is a folder; name a file in it"),
         (("--out", "a.json", "--layers", "0..10"), "blocks are 0..9"),

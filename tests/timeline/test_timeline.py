@@ -53,6 +53,13 @@ GPUS = {
     "zero 3": gpu_run(parallelism={"zero_stage": 3, "overlap_gradient_reduction": True}),
     "zero 3, pipeline": gpu_run(parallelism={**PIPELINED, "zero_stage": 3, "overlap_gradient_reduction": True}),
     "zero 3, one after another": gpu_run(parallelism={"zero_stage": 3, "overlap_gradient_reduction": False}),
+    "tensor and context": gpu_run(
+        parallelism={"tensor_parallel_size": 2, "context_parallel_size": 2, "pipeline_parallel_size": 2}
+    ),
+    "experts": gpu_run(
+        model={"num_experts": 4, "experts_per_token": 2},
+        parallelism={"expert_parallel_size": 4, "activation_recompute": "full"},
+    ),
 }
 
 
@@ -147,9 +154,24 @@ def check_gpu(result: GPUResult, num_steps: int) -> None:
     assert flop * result.num_devices == pytest.approx(
         result.hfu * result.step_time_s * result.peak_flop_per_s, rel=1e-9
     )
+    check_streams(result, timeline)
     check_counters(timeline)
     check_arrows(timeline)
     check_format(written(timeline))
+
+
+def check_streams(result: GPUResult, timeline: Timeline) -> None:
+    """Streams that hold up the GPUs are busy for as long as the breakdown says, and their tracks are details."""
+    streams = {"tensor": ["tensor"], "context": ["context"], "expert": ["expert"]}
+    if not result.run.parallelism.overlap_pipeline_communication:
+        streams["pipeline"] = ["forward_link", "backward_link"]
+    details = {track.key for track in timeline.tracks if track.is_detail}
+    assert {key.split(".")[0] for key in details} <= {part for parts in streams.values() for part in parts}
+    for category, parts in streams.items():
+        tracks = [track for track in details if track.split(".")[0] in parts]
+        spent = sum(sums(timeline, track, "duration_s") for track in tracks) / len(timeline.decisive)
+        assert spent == pytest.approx(result.breakdown_s.get(category, 0.0), rel=1e-9), category
+        assert all(event.num_bytes > 0.0 for event in timeline.events if event.track in tracks)
 
 
 @st.composite
@@ -197,7 +219,7 @@ def test_every_kind_of_gpu_run_is_tried() -> None:
     assert skipped.simulation.rounds is not None
     assert simulate(WAFERS["many micro-batches"]).simulation.windows[1:]
     parts = {track.key.split(".")[0] for run in GPUS.values() for track in timeline_of(simulate(run)).tracks}
-    assert parts == {"stage", "forward_link", "backward_link", "reduce", "gather"}
+    assert parts == {"stage", "forward_link", "backward_link", "reduce", "gather", "tensor", "context", "expert"}
 
 
 def test_both_engines_show_the_same() -> None:
@@ -214,7 +236,7 @@ def test_tracks_follow_what_comes_down_and_goes_up() -> None:
         "SwarmX level 1 down",
         "2 x SwarmX level 2 down",
         "4 x SwarmX level 3 down",
-        "8 x input workers",
+        "8 x input workers send",
         "8 x port in",
         "8 x wafer",
         "8 x port out",
@@ -224,6 +246,13 @@ def test_tracks_follow_what_comes_down_and_goes_up() -> None:
         "MemoryX receives",
         "optimizer",
     ]
+
+
+def test_every_track_of_a_wafer_shows_something() -> None:
+    for run in WAFERS.values():
+        timeline = timeline_of(simulate(run))
+        assert {event.track for event in timeline.events} == {track.key for track in timeline.tracks}
+    assert "input.0" in {track.key for track in timeline_of(simulate(WAFERS["slow input"])).tracks}
 
 
 def test_classes_of_systems_have_their_own_tracks() -> None:
@@ -321,4 +350,6 @@ def test_more_than_viewers_take_is_refused() -> None:
     with mock.patch("wsesim.timeline.limits.MOST_EVENTS", 100):
         for run in (WAFERS["alone"], GPUS["pipeline"]):
             with pytest.raises(InputError, match="show fewer steps or layers"):
-                timeline_of(simulate(run), num_steps=5)
+                timeline_of(simulate(run))
+        with pytest.raises(InputError, match=r"show fewer steps \(--steps\)"):
+            timeline_of(simulate(WAFERS["alone"]), num_steps=5, layers={0})

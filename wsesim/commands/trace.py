@@ -15,7 +15,7 @@ MOST_STEPS = 100
 
 def trace(
     run: RunArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .json, or .json.gz for gzip.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .json, or in .gz for gzip.")],
     steps: Annotated[
         int, typer.Option(min=1, max=MOST_STEPS, metavar="N", help="Steps in a row, in the steady state.")
     ] = 1,

@@ -26,7 +26,7 @@ from wsesim.report.files import whole
 from wsesim.report.progress import Advance
 from wsesim.timeline import Counter, Event, Timeline
 
-ENDINGS = (".json", ".json.gz")
+ENDINGS = (".json", ".gz")
 RUN = 1
 """Number of the process, and of its main thread, which has the steps. [-]"""
 EVENT, FLOW, COUNTER = range(3)
@@ -48,7 +48,7 @@ def write(timeline: Timeline, path: Path, advance: Advance) -> int:
     timeline
         From `wsesim.timeline.timeline_of`.
     path
-        Ends in ``.json`` or ``.json.gz``.
+        Ends in ``.json`` or ``.gz``.
     advance
         Told of every event, arrow and point of a counter.
 

@@ -27,6 +27,8 @@ from wsesim.workload.transformer import block_parameters, embedding_parameters, 
 Array = Any
 RECOMPUTE = ("none", "selective", "full")
 BYTES_16BIT, BYTES_32BIT = 2.0, 4.0
+SUMS_PER_BLOCK, EXCHANGES_PER_BLOCK = 2.0, 2.0
+"""All-reduces of a tensor-parallel group, and exchanges of an expert-parallel group, in one pass of a block. [-]"""
 
 
 class Plans(NamedTuple):
@@ -191,7 +193,7 @@ def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     return Pass(
         kernels_s=kernels_s,
         launch_s=launch_s,
-        tensor_s=2.0 * all_reduce_time_s(cluster, tensor, width),
+        tensor_s=SUMS_PER_BLOCK * all_reduce_time_s(cluster, tensor, width),
         context_s=_context_s(run, plans, split, backward=backward),
         expert_s=_expert_s(run, plans, width),
     )
@@ -200,19 +202,29 @@ def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
 def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
     """Keys and values go round the ring while attention works on those that are there; what that does not hide."""
     cluster, attention = run.cluster, kernels.attention_backward if backward else kernels.attention_forward
-    _, key = kernels.widths(run.model)
-    sent = 2.0 * split.tokens * key / split.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
+    sent = _key_bytes(run, plans, split, backward=backward)
     step_s = send_time_s(cluster, sent, plans.tensor * plans.context - 1)  # the ring closes from the last to the first
     hidden_s = kernels_time_s(run, attention(run.model, split), backward=backward)
     exposed_s = np.maximum(0.0, (plans.context - 1) * step_s - hidden_s)
     return np.where(plans.context > 1, exposed_s + 0.5 * cluster.gpu.calibration.collective_latency_s, 0.0)
 
 
+def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
+    """Keys and values of one block on one rank, and backward their gradients, too. [bytes]"""
+    _, key = kernels.widths(run.model)
+    return 2.0 * split.tokens * key / plans.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
+
+
 def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
     """Tokens to the GPUs of their experts, and back."""
     group = group_of(run.cluster, plans.expert, plans.tensor * plans.context)
-    routed = width_bytes * run.model.experts_per_token / plans.tensor
-    return np.where(run.model.num_experts > 1, 2.0 * all_gather_time_s(run.cluster, group, routed), 0.0)
+    exchange_s = all_gather_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes))
+    return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
+
+
+def _routed_bytes(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
+    """Tokens that one GPU sends to experts. [bytes]"""
+    return width_bytes * run.model.experts_per_token / plans.tensor
 
 
 def _recompute(run: GPURun, plans: Plans, forward: Pass) -> Pass:
@@ -382,7 +394,7 @@ def _flop(run: GPURun, plans: Plans) -> Array:
 
 
 class Messages(NamedTuple):
-    """What one GPU sends to the next stage, and the tensors of its data-parallel collectives. [bytes]
+    """What one GPU sends, and the tensors of its collectives. [bytes]
 
     Attributes
     ----------
@@ -396,6 +408,12 @@ class Messages(NamedTuple):
         Gradient of a tied embedding.
     parameter_gather
         Updated parameters.
+    tensor_forward, tensor_backward
+        Activations of one block that its tensor-parallel group sums up in a pass.
+    context_forward, context_backward
+        Keys and values of one block that go to the next rank of the ring.
+    expert_forward, expert_backward
+        Tokens of one block to their experts, and back.
     """
 
     send: Array
@@ -405,21 +423,36 @@ class Messages(NamedTuple):
     reduce_last: Array
     embedding_reduce: Array
     parameter_gather: Array
+    tensor_forward: Array
+    tensor_backward: Array
+    context_forward: Array
+    context_backward: Array
+    expert_forward: Array
+    expert_backward: Array
 
 
 def messages_of(run: GPURun, plans: Plans) -> Messages:
     """Sizes of what passes between GPUs. [bytes]"""
     shared, experts = block_parameters_of_gpu(run.model, plans)
     first, last = end_parameters_of_gpu(run, plans)
-    each = reduction_bytes(run)
+    each, split = reduction_bytes(run), split_of(run, plans)
+    width = _width_bytes(run, split)
+    tensor, expert = SUMS_PER_BLOCK * width, EXCHANGES_PER_BLOCK * _routed_bytes(run, plans, width)
+    around = plans.context - 1
     return Messages(
-        send=_width_bytes(run, split_of(run, plans)) / plans.tensor,
+        send=width / plans.tensor,
         gather=(shared + experts) * BYTES_16BIT,
         reduce=(shared + experts) * each,
         reduce_first=first * each,
         reduce_last=last * each,
         embedding_reduce=first * each,
         parameter_gather=parameters_of_gpu(run, plans) * BYTES_16BIT,
+        tensor_forward=tensor,
+        tensor_backward=tensor,
+        context_forward=around * _key_bytes(run, plans, split, backward=False),
+        context_backward=around * _key_bytes(run, plans, split, backward=True),
+        expert_forward=expert,
+        expert_backward=expert,
     )
 
 

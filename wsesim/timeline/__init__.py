@@ -36,7 +36,7 @@ def timeline_of(result: Result | GPUResult, *, num_steps: int = 1, layers: Colle
     >>> import wsesim
     >>> timeline = timeline_of(wsesim.simulate(wsesim.load("cerebras_gpt_111m")))
     >>> [track.name for track in timeline.tracks][:2]
-    ['MemoryX sends', 'input workers']
+    ['MemoryX sends', 'input workers send']
     """
     with collector_paused():
         if isinstance(result, Result):

@@ -21,3 +21,17 @@ def check_size(num_events: int) -> None:
             f"{num_events:,} events are more than viewers take, {MOST_EVENTS:,}; show fewer steps or layers "
             "(--steps, --layers)"
         )
+
+
+def check_simulated(num_jobs: int) -> None:
+    """Refuse more jobs than are kept in mind, of all layers, before some are chosen.
+
+    Raises
+    ------
+    InputError
+        With what makes fewer.
+    """
+    if num_jobs > MOST_EVENTS:
+        raise InputError(
+            f"{num_jobs:,} jobs of so many steps are more than are recorded, {MOST_EVENTS:,}; show fewer steps (--steps)"
+        )

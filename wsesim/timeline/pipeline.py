@@ -1,7 +1,7 @@
 """The timeline of a GPU run: a GPU of each stage, and its streams of communication.
 
 One GPU stands for all of its stage. What a pass is spent on is known, but not in which order, so a pass is one
-event that says how its time divides.
+event that says how its time divides, and what it waits for is shown at its end (see `wsesim.timeline.streams`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from wsesim.schedules.pipeline import PIECES_AHEAD
 from wsesim.timeline.counters import Moved, fill, rate
 from wsesim.timeline.limits import check_size
 from wsesim.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
+from wsesim.timeline.streams import IN_PASS, parts_in_pass, streams_of
 
 STREAMS = {
     "gather": "data-parallel collectives",
     "stage": "GPU",
+    **IN_PASS,
     "forward_link": "sends of activations",
     "backward_link": "sends of gradients",
     "reduce": "data-parallel reductions",
 }
 """Tracks of a stage: beginning of a part's name in the trace, and what people call it."""
 
-RATES = {**STREAMS, "stage": "sends"}
-"""Links of a stage; one that sends while nothing is computed has no track for it."""
+LINKS = ("gather", "forward_link", "backward_link", "reduce")
+"""Streams whose rate is known at every moment."""
 
 CATEGORY = {
     "forward": "kernels",
@@ -144,14 +146,19 @@ class _Drawing:
         self.spans = sorted(simulation.trace, key=lambda span: span.start_s)
         self.places = self._places()
         self.by_track: dict[str, list[int]] = defaultdict(list)
+        self.by_stream: dict[str, list[int]] = defaultdict(list)
         for index, span in enumerate(self.spans):
             self.by_track[_track(span)].append(index)
+            for stream in self._streams(span):
+                self.by_stream[stream].append(index)
 
     def timeline(self) -> Timeline:
         """All of it."""
         kept = [place for place in range(len(self.spans)) if self._is_shown(place)]
-        check_size(len(kept) * self.num_steps)
-        one = [self._event(place) for place in kept] + ([] if self.shown else list(self._ends()))
+        check_size(sum(1 + len(self._streams(self.spans[place])) for place in kept) * self.num_steps)
+        one = [self._event(place) for place in kept]
+        one += [event for place in kept for event in self._held_up(place)]
+        one += [] if self.shown else self._ends()
         numbers = {place: number for number, place in enumerate(kept)}
         links = [
             Arrow(numbers[source], numbers[target])
@@ -180,9 +187,10 @@ class _Drawing:
         many = self.result.num_devices // self.shape.num_stages
         for stage in range(self.shape.num_stages):
             for stream, words in STREAMS.items():
-                if f"{stream}.{stage}" in self.by_track:
+                key = f"{stream}.{stage}"
+                if key in self.by_track or key in self.by_stream:
                     name = f"{many:,} x {words}" if stream == "stage" and many > 1 else words
-                    yield Track(f"{stream}.{stage}", f"stage {stage}: {name}", _group(stage), many)
+                    yield Track(key, f"stage {stage}: {name}", _group(stage), many, is_detail=key in self.by_stream)
 
     def _places(self) -> list[Place]:
         """Micro-batch and blocks of every span, by counting: a part takes its jobs in the order of the schedule."""
@@ -264,6 +272,27 @@ class _Drawing:
             parts_s=shares and {part: share * duration_s for part, share in shares.items() if share > 0.0},
         )
 
+    def _streams(self, span: Span) -> list[str]:
+        """Tracks of the communication that holds up a stage during a span."""
+        if not span.part.startswith("stage."):
+            return []
+        stage = _stage(span.part)
+        if span.kind == "send":
+            return [f"{span.phase}_link.{stage}"]
+        return [f"{part}.{stage}" for part in parts_in_pass(self.shares.get(span.kind))]
+
+    def _held_up(self, index: int) -> Iterator[Event]:
+        """Events on those tracks."""
+        span = self.spans[index]
+        if self._streams(span):
+            blocks = self._num_blocks(self.places[index])
+            num_bytes = {part: blocks * self.sizes[f"{part}_{span.phase}"] for part in IN_PASS}
+            yield from streams_of(self._event(index), _stage(span.part), num_bytes)
+
+    def _num_blocks(self, place: Place) -> int:
+        """Of the model, without its ends. [-]"""
+        return place.last_layer - place.layer + 1 - (place.layer == 0) - (place.last_layer == self.last_number)
+
     def _ends(self) -> Iterator[Event]:
         """A stage that is ready waits for the others, as the next step begins for all at once."""
         last = self.shape.num_micro_batches - 1
@@ -309,13 +338,14 @@ class _Drawing:
             if self.shape.gathers_parameters:
                 room = PIECES_AHEAD * self.sizes["gather"]
                 yield fill(f"{group}: gathered parameters", group, self._again(self._gathered(stage)), room, window)
-            for stream, words in RATES.items():
+            for stream in LINKS:
                 if moved := list(self._moved(f"{stream}.{stage}")):
-                    yield rate(f"{group}: rate of {words}", group, moved, math.inf, window)
+                    yield rate(f"{group}: rate of {STREAMS[stream]}", group, moved, math.inf, window)
 
     def _moved(self, track: str) -> Iterator[Moved]:
         """What one link carries in all steps."""
-        own = [(span, self._size(span)) for span in (self.spans[index] for index in self.by_track.get(track, ()))]
+        indices = [*self.by_track.get(track, ()), *self.by_stream.get(track, ())]
+        own = [(span, self._size(span)) for span in (self.spans[index] for index in indices)]
         for step in range(self.num_steps):
             later_s = step * self.step_s
             for span, size in own:
@@ -337,8 +367,7 @@ class _Drawing:
         for index in self.by_track[f"stage.{stage}"]:
             span, place = self.spans[index], self.places[index]
             if span.kind in ("forward", "backward"):
-                ends = (place.layer == 0) + (place.last_layer == self.last_number)
-                size = each * (place.last_layer - place.layer + 1 - ends)
+                size = each * self._num_blocks(place)
                 yield (span.start_s, size) if span.kind == "forward" else (span.end_s, -size)
 
     def _gathered(self, stage: int) -> Iterator[tuple[float, float]]:
@@ -356,7 +385,10 @@ class _Drawing:
     def _notes(self) -> Iterator[str]:
         simulation = self.simulation
         yield "one GPU of each stage stands for all that do the same"
-        yield "what a pass is spent on is known, not in which order: its parts are in its details"
+        yield (
+            "what a pass is spent on is known, not in which order: its parts are in its details, and what it waits for "
+            "is drawn at its end"
+        )
         if simulation.rounds is not None:
             yield (
                 f"a step has {self.result.num_micro_batches:,} micro-batches, of which {simulation.num_simulated} are "

@@ -23,12 +23,15 @@ class Track(NamedTuple):
         Heading under which it stands together with others.
     multiplicity
         Equal machines that it stands for. [-]
+    is_detail
+        What it shows is part of what another track shows; where there is little room it is left out first.
     """
 
     key: str
     name: str
     group: str
     multiplicity: int = 1
+    is_detail: bool = False
 
 
 class Event(NamedTuple):
@@ -46,7 +49,7 @@ class Event(NamedTuple):
         Of the breakdown: what a machine does or waits for, and on a link, what passes. A pass of a GPU
         is of several, which `parts_s` tells apart.
     num_bytes
-        Over one link, or of one collective. [bytes]
+        Over one link, or of one collective; of all in a pass where a stream shows them as one. [bytes]
     flop
         Executed on one device. [FLOP]
     layer, last_layer

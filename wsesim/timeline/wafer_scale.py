@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from math import isinf
 from typing import NamedTuple
 
 from wsesim.engine.trace import Span
@@ -18,11 +19,17 @@ from wsesim.schedules.plan import BACKWARD_OVER_FORWARD
 from wsesim.schedules.weight_streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.simulation import Recording, Simulation, record
 from wsesim.timeline.counters import Moved, fill, rate
-from wsesim.timeline.limits import check_size
+from wsesim.timeline.limits import check_simulated, check_size
 from wsesim.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 
 DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
-PARTS = {"input": "input workers", "port_in": "port in", "wafer": "wafer", "port_out": "port out"}
+PARTS = {
+    "input": "input workers prepare",
+    "input_send": "input workers send",
+    "port_in": "port in",
+    "wafer": "wafer",
+    "port_out": "port out",
+}
 """Tracks of a class of systems: beginning of the key, and what people call it."""
 
 Place = tuple[int, int, int, str]
@@ -43,7 +50,7 @@ def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Time
     simulation = result.simulation
     num_jobs = len(write_program(shape_of(simulation.plan)).jobs) * simulation.num_simulated_micro_batches
     if num_steps > 1:
-        check_size(num_jobs * (simulation.num_steps + num_steps))
+        check_simulated(num_jobs * (simulation.num_steps + num_steps))
     recording = record(simulation, num_steps, (WEIGHT_ROOM, GRADIENT_ROOM))
     return _Drawing(result, recording, num_steps, layers).timeline()
 
@@ -96,6 +103,8 @@ class _Drawing:
             yield Track(f"swarmx.down.{level}", _times(nodes, f"SwarmX level {level} down"), DOWN, nodes)
         for number, kind in enumerate(self.plan.classes):
             for part, words in PARTS.items():
+                if part == "input" and isinf(kind.worker_samples_per_s):
+                    continue  # workers that are never too slow spend no time on it
                 name = _times(kind.multiplicity, words) + self._members(kind)
                 yield Track(f"{part}.{number}", name, self._group(kind), kind.multiplicity)
         for level, nodes in reversed(levels):
@@ -130,7 +139,8 @@ class _Drawing:
             tracks = ("memoryx.receive", *tree, *(f"port_out.{one}" for one in classes))
             return Kind(tracks, "transfer", "gradients", "gradients")
         if name.startswith("port_"):
-            return Kind((f"{name.rpartition('_')[0]}.{number}",), "transfer", kind, kind)
+            sender = (f"input_send.{number}",) if kind == "input" else ()
+            return Kind((*sender, f"{name.rpartition('_')[0]}.{number}"), "transfer", kind, kind)
         if kind.startswith("wait_"):
             cause = kind.removeprefix("wait_")
             return Kind((part,), "wait", cause, f"waits for {cause}")
