@@ -17,7 +17,8 @@ from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.results import Result
 from wsesim.schedules.checks import check
 from wsesim.schedules.plan import divisors
-from wsesim.simulation import run_many
+from wsesim.shown import ShowsItself
+from wsesim.simulation import step_times_s
 
 if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
@@ -94,7 +95,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(ShowsItself):
     """How a run scales.
 
     Attributes
@@ -123,6 +124,9 @@ class Scaling:
     def curve(self, kind: Kind) -> Curve | None:
         """The first curve of a kind."""
         return next((one for one in self.curves if one.kind == kind), None)
+
+    def __repr__(self) -> str:
+        return f"<Scaling {self.name}: {', '.join(one.kind for one in self.curves)} up to {self.most:,} {self.device}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The curves as JSON: SI units, times in seconds."""
@@ -246,8 +250,7 @@ def _strong(content: _Content) -> Curve:
 
 
 def _simulated(kind: Kind, runs: Sequence[Run], left_out: Iterable[LeftOut]) -> Curve:
-    times_s = [one.step_time_s for one in run_many(runs)]
-    return Curve(kind, runs[0].cluster.name if runs else "", _points(runs, times_s), _sorted(left_out))
+    return Curve(kind, runs[0].cluster.name if runs else "", _points(runs, step_times_s(runs)), _sorted(left_out))
 
 
 def _checked(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:

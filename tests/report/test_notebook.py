@@ -10,6 +10,7 @@ import pytest
 
 import wsesim
 from tests.test_cli import answer, call
+from wsesim.scaling import scaling
 from wsesim.shown import ShowsItself
 
 PORTFOLIO = Path(__file__).resolve().parents[2] / "docs/examples/portfolio.toml"
@@ -20,6 +21,10 @@ SHOWN: dict[str, tuple[Callable[[], ShowsItself], tuple[str, ...]]] = {
     "run": (lambda: wsesim.simulate(wsesim.load(WAFER)), ("time to train", "gemm", "products with weights")),
     "GPU run": (lambda: wsesim.simulate(wsesim.load(GPU)), ("kernels", "8 x A100")),
     "comparison": (lambda: wsesim.compare(WAFER, GPU, same_time=True), ("Against", "the same time", "tokens/s per kW")),
+    "scaling": (
+        lambda: scaling(wsesim.simulate(wsesim.load("andromeda_13b"))),
+        ("Weak scaling: same batch", "304,603", "does not divide"),
+    ),
     "sweep": (
         lambda: wsesim.sweep(WAFER, {"cluster.num_systems": [1, 2, 7]}, workers=1),
         ("3, 2 with an answer", "does not divide", "cluster.num_systems"),

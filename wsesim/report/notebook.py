@@ -14,15 +14,16 @@ from wsesim.planning.lifetime import Lifetime
 from wsesim.planning.shared_cluster import SharedCluster
 from wsesim.planning.side_by_side import Comparison
 from wsesim.planning.sweep import SweepResult
-from wsesim.report import compare
+from wsesim.report import compare, scaling_table
 from wsesim.report.html import sections
 from wsesim.report.html.answer import answer
 from wsesim.report.html.comparison import comparison
-from wsesim.report.html.content import Block, Sheet
+from wsesim.report.html.content import Block, DataTable, Sheet
 from wsesim.report.html.environment import render, style
 from wsesim.report.notebook_plans import of_goal, of_lifetime, of_shared_cluster, of_sweep
 from wsesim.report.parts import Fact
 from wsesim.results import Result
+from wsesim.scaling import Scaling
 from wsesim.shown import ShowsItself
 from wsesim.units import show
 
@@ -48,6 +49,8 @@ def sheet(shown: ShowsItself) -> Sheet:
             return _of_run(shown)
         case Comparison():
             return _of_comparison(shown)
+        case Scaling():
+            return _of_scaling(shown)
         case SweepResult():
             return of_sweep(shown)
         case Lifetime():
@@ -70,6 +73,21 @@ def _of_comparison(compared: Comparison) -> Sheet:
     found = tuple(Fact("the same time", compare.same_time_words(one)) for one in compared.same_time)
     title = f"{compared.entries[0].name} and {', '.join(one.name for one in compared.entries[1:])}"
     return Sheet(title, tables=section.tables, facts=found, notes=section.notes)
+
+
+def _of_scaling(found: Scaling) -> Sheet:
+    heads = scaling_table.heads(found)
+    tables = (
+        DataTable(
+            scaling_table.title(curve),
+            heads,
+            tuple(scaling_table.cells(one) for one in scaling_table.some(curve.points, found.own.num_devices)),
+            frozenset(range(1, len(heads))),
+        )
+        for curve in found.curves
+        if curve.points
+    )
+    return Sheet(f"{found.name} on other numbers of {found.device}", tables=tuple(tables), notes=found.notes)
 
 
 @cache

@@ -28,18 +28,31 @@ def curves(found: Scaling) -> list[RenderableType]:
 
 
 def _table(curve: Curve, found: Scaling) -> Group:
-    title, words = TITLES[curve.kind]
-    table = plain_table(f"|{found.device}", "|batch", "|step", "|tokens/s", "|efficiency", "")
+    table = plain_table(*(f"|{name}" for name in heads(found)), "")
     for one in some(curve.points, found.own.num_devices):
-        table.add_row(
-            f"{one.num_devices:,}",
-            f"{one.global_batch_size:,}",
-            show(one.step_time_s, "s"),
-            f"{one.tokens_per_s:,.4g}" if one.tokens_per_s < 1e3 else f"{one.tokens_per_s:,.0f}",
-            f"{one.efficiency:.1%}",
-            ShareBar(one.efficiency, SERIES_COLOURS[2]),
-        )
-    return section(f"{title}: {words}", table)
+        table.add_row(*cells(one), ShareBar(one.efficiency, SERIES_COLOURS[2]))
+    return section(title(curve), table)
+
+
+def title(curve: Curve) -> str:
+    """What a curve is, and what its points have in common."""
+    return ": ".join(TITLES[curve.kind])
+
+
+def heads(found: Scaling) -> tuple[str, ...]:
+    """What a point is told by."""
+    return (found.device, "batch", "step", "tokens/s", "efficiency")
+
+
+def cells(one: Point) -> tuple[str, ...]:
+    """A point, as its heads say."""
+    return (
+        f"{one.num_devices:,}",
+        f"{one.global_batch_size:,}",
+        show(one.step_time_s, "s"),
+        f"{one.tokens_per_s:,.4g}" if one.tokens_per_s < 1e3 else f"{one.tokens_per_s:,.0f}",
+        f"{one.efficiency:.1%}",
+    )
 
 
 def some(points: Sequence[Point], own: int) -> list[Point]:
