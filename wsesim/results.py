@@ -16,7 +16,7 @@ from wsesim.metrics.bottleneck import bottleneck, levers, possible_levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
 from wsesim.metrics.utilization import utilization
-from wsesim.simulation import Engine, Simulation, run_many, run_schedule
+from wsesim.simulation import Engine, Simulation, run_many, run_schedule, step_times_s
 from wsesim.validation.coverage import outside_of_measurements
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Result(RunResult[Run, Simulation]):
     def _times_s(self, runs: Sequence[Run]) -> list[float]:
         """Step times of runs like this one. [s]"""
         if self.simulation.engine == "recurrence" or self.num_events > MANY_EVENTS:
-            return [simulation.step_time_s for simulation in run_many(runs)]
+            return step_times_s(runs)
         return [run_schedule(run).step_time_s for run in runs]
 
     @cached_property

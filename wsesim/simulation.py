@@ -316,7 +316,20 @@ def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool
         return _run_many(runs, fold=fold, skip_micro_batches=skip_micro_batches)
 
 
-def _run_many(runs: Sequence[Run], *, fold: bool, skip_micro_batches: bool) -> list[Simulation]:
+def step_times_s(runs: Sequence[Run]) -> list[float]:
+    """Step times of many runs by the recurrence, equal to those of `run_many`, in about half its time. [s]
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        As `run_many`.
+    """
+    with collector_paused():
+        found = _run_many(runs, fold=True, skip_micro_batches=True, explain=False)
+    return [one.step_time_s for one in found]
+
+
+def _run_many(runs: Sequence[Run], *, fold: bool, skip_micro_batches: bool, explain: bool = True) -> list[Simulation]:
     started_s = time.perf_counter()
     groups: dict[tuple[int, int, int], list[_Scenario]] = {}
     programs: dict[int, Program] = {}
@@ -331,7 +344,8 @@ def _run_many(runs: Sequence[Run], *, fold: bool, skip_micro_batches: bool) -> l
     done: dict[int, Simulation] = {}
     while groups:
         (key, classes, count), scenarios = groups.popitem()
-        for one, simulation in zip(scenarios, _run_group(programs[key], scenarios, count), strict=True):
+        answers = _run_group(programs[key], scenarios, count, explain=explain)
+        for one, simulation in zip(scenarios, answers, strict=True):
             if simulation is not None:
                 done[one.place] = simulation
                 continue
@@ -346,14 +360,16 @@ def _timed(simulation: Simulation, wall_s: float) -> Simulation:
     return simulation
 
 
-def _run_group(program: Program, scenarios: Sequence[_Scenario], count: int) -> list[Simulation | None]:
+def _run_group(
+    program: Program, scenarios: Sequence[_Scenario], count: int, *, explain: bool
+) -> list[Simulation | None]:
     """Runs of one shape; None where the micro-batches do not repeat yet, and more must be simulated."""
     import numpy as np
 
     from wsesim.engine.recurrence import Recurrence
 
     numbers = numbers_of(stacked([one.plan for one in scenarios]))
-    recurrence = Recurrence(program, numbers, len(scenarios), count)
+    recurrence = Recurrence(program, numbers, len(scenarios), count, explains=explain)
     found: list[Simulation | None] = [None] * len(scenarios)
     waiting = np.ones(len(scenarios), dtype=bool)
     limit = min(one.run.cluster.simulation.max_steps for one in scenarios)

@@ -18,7 +18,7 @@ from wsesim.metrics.bottleneck import levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.utilization import utilization
 from wsesim.results import Result
-from wsesim.simulation import Simulation, run_many, run_schedule
+from wsesim.simulation import Simulation, run_many, run_schedule, step_times_s
 
 REORDERED = 1e-12
 """Relative; sums of at most 1e4 terms of one sign, each rounded to 1e-16."""
@@ -49,6 +49,7 @@ def test_many_runs_at_once_are_the_same_as_each_alone(tables: list[Table]) -> No
     runs = [wsesim.from_table(table) for table in tables]
     for run, simulation in zip(runs, run_many(runs), strict=True):
         assert_equal(run_schedule(run), simulation)
+    assert step_times_s(runs) == [run_schedule(run).step_time_s for run in runs]
 
 
 @settings(deadline=None, max_examples=15)

@@ -113,6 +113,8 @@ class Recurrence:
     ----------
     numbers
         Each is the same for all scenarios, or an array over them, shape ``(num_scenarios,)``.
+    explains
+        Whether what waits were for is added up, which takes as long again as the times themselves.
 
     Attributes
     ----------
@@ -120,8 +122,10 @@ class Recurrence:
         The micro-batches of every step.
     """
 
-    def __init__(self, program: Program, numbers: Numbers, num_scenarios: int, num_micro_batches: int) -> None:
-        self.program = program
+    def __init__(
+        self, program: Program, numbers: Numbers, num_scenarios: int, num_micro_batches: int, *, explains: bool = True
+    ) -> None:
+        self.program, self.explains = program, explains
         self.num_micro_batches = num_micro_batches
         self.num_classes, self.num_scenarios = numbers.num_classes, num_scenarios
         self.numbers = numbers
@@ -169,7 +173,7 @@ class Recurrence:
 
     def run_step(self) -> None:
         """Evaluate one more step."""
-        explain = len(self.steps) >= 2
+        explain = self.explains and len(self.steps) >= 2
         done: list[MicroBatch] = []
         for _ in range(self.num_micro_batches):
             spent_s: dict[str, Times] = {}
@@ -181,8 +185,8 @@ class Recurrence:
             ends_s = {worker: self.free_s[worker] for worker in self.working}
             done.append(MicroBatch(self.free_s[self.program.decisive.name], spent_s, ends_s))
         for job in self.program.closing:
-            end_s = self.do(job, {}, explain=True)
-            self.closed[job.place] = (end_s, self.history[job.place])
+            end_s = self.do(job, {}, explain=self.explains)
+            self.closed[job.place] = (end_s, self.history.get(job.place, []))
         self.steps.append(done)
 
     def pass_over(self) -> None:

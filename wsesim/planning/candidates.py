@@ -15,7 +15,7 @@ from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.planning.scaling_laws import Recipe, batch_tokens
 from wsesim.schedules.checks import check
-from wsesim.simulation import run_many
+from wsesim.simulation import step_times_s
 from wsesim.workload.transformer import parameter_count
 
 SEQUENCE_LENGTH = 2048
@@ -122,7 +122,7 @@ def wafer_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, 
             able.append(run)
         except (ConfigError, DoesNotFit) as error:
             why = str(error)
-    return [(one.run, one.step_time_s) for one in run_many(able)], why
+    return list(zip(able, step_times_s(able), strict=True)), why
 
 
 def gpu_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:

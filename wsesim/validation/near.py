@@ -81,7 +81,7 @@ def near(run: Run | GPURun, number: int = NEAREST) -> tuple[Comparison, ...]:
     run
         Wafer-scale or GPU; only measurements of the same kind are compared.
     number
-        How many. Each is simulated once in a process. [-]
+        How many, 1 at least. [-]
 
     Returns
     -------
@@ -101,13 +101,19 @@ def near(run: Run | GPURun, number: int = NEAREST) -> tuple[Comparison, ...]:
     rows: dict[str, _Place] = dict(_gpu_places() if isinstance(run, GPURun) else _wafer_places())
     same = {key: place for key, place in rows.items() if _generation(place.device) == _generation(own.device)}
     found = []
-    for key in sorted(same or rows, key=lambda key: _doublings(own, rows[key])):
-        predicted = _gpu_prediction(key) if isinstance(run, GPURun) else _wafer_prediction(key)
-        if predicted is not None:
-            found.append(_compared(own, rows[key], predicted, "GPUs" if isinstance(run, GPURun) else "systems"))
-        if len(found) == number:
+    ranked = sorted(same or rows, key=lambda key: _doublings(own, rows[key]))
+    for keys in (tuple(ranked[start : start + number]) for start in range(0, len(ranked), number)):
+        for key, predicted in zip(keys, _predictions(keys, gpus=isinstance(run, GPURun)), strict=True):
+            if predicted is not None:
+                found.append(_compared(own, rows[key], predicted, "GPUs" if isinstance(run, GPURun) else "systems"))
+        if len(found) >= number:
             break
-    return tuple(found)
+    return tuple(found[:number])
+
+
+def _predictions(keys: tuple[str, ...], *, gpus: bool) -> tuple[Comparison | None, ...]:
+    """What is predicted for some rows; None for those that cannot be simulated."""
+    return tuple(map(_gpu_prediction, keys)) if gpus else _wafer_predictions(keys)
 
 
 def _generation(device: str) -> str:
@@ -178,12 +184,16 @@ def _wafer_place(row: Measurement) -> _Place:
 
 
 @lru_cache(maxsize=SIMULATED)
-def _wafer_prediction(key: str) -> Comparison | None:
-    row = _wafer_rows()[key]
+def _wafer_predictions(keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
+    """Simulated in one batch; where a row is refused, each alone."""
     try:
-        value = predict.predict_all([row])[0].predicted
+        predicted = predict.predict_all([_wafer_rows()[key] for key in keys])
     except (AnswerIsNo, InputError):
-        return None
+        return (None,) if len(keys) == 1 else tuple(_wafer_predictions((key,))[0] for key in keys)
+    return tuple(_wafer_comparison(one.measurement, one.predicted) for one in predicted)
+
+
+def _wafer_comparison(row: Measurement, value: float) -> Comparison:
     tokens = row.sequence_length if row.metric == "samples_per_s" else 1
     device, model = _wafer_place(row).device, str(row.model["name"])
     return Comparison(
@@ -230,6 +240,6 @@ def never_fitted(*, gpus: bool) -> tuple[Comparison, ...]:
     >>> {one.use for one in never_fitted(gpus=False)}
     {'validation'}
     """
-    rows, predict_row = (_gpu_rows(), _gpu_prediction) if gpus else (_wafer_rows(), _wafer_prediction)
-    found = (predict_row(key) for key, row in rows.items() if row.use == "validation")
-    return tuple(one for one in found if one is not None)
+    rows = _gpu_rows() if gpus else _wafer_rows()
+    keys = tuple(key for key, row in rows.items() if row.use == "validation")
+    return tuple(one for one in _predictions(keys, gpus=gpus) if one is not None)

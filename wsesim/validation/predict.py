@@ -10,7 +10,7 @@ from wsesim.config.run import Run
 from wsesim.config.system import CalibrationSpec
 from wsesim.errors import DoesNotFit
 from wsesim.schedules.plan import lanes_of
-from wsesim.simulation import run_many
+from wsesim.simulation import step_times_s
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement
 from wsesim.validation.statistics import error_statistics
 
@@ -51,14 +51,14 @@ def predict(runs: Sequence[Run], metrics: Sequence[str]) -> list[float]:
         With the row that asks for it.
     """
     rates = [run for run, metric in zip(runs, metrics, strict=True) if metric not in LAYOUT_METRICS]
-    simulations = iter(run_many(rates))
+    times_s = iter(step_times_s(rates))
     predicted = []
     for run, metric in zip(runs, metrics, strict=True):
         if metric in LAYOUT_METRICS:
             predicted.append(_layout(run, metric))
         else:
             tokens = run.training.sequence_length if metric == "tokens_per_s" else 1
-            predicted.append(run.training.global_batch_size / next(simulations).step_time_s * tokens)
+            predicted.append(run.training.global_batch_size / next(times_s) * tokens)
     return predicted
 
 
