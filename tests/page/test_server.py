@@ -79,16 +79,20 @@ def test_a_port_in_use_is_one_message() -> None:
     )
 
 
-def test_a_host_that_is_none_is_one_message() -> None:
-    done = subprocess.run([*SERVE, "--host", "999.1.1.1"], capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ("host", "said"), [("999.1.1.1", "error: --host 999.1.1.1: cannot be listened at"), ("", "error: --host is empty")]
+)
+def test_a_host_that_is_none_is_one_message(host: str, said: str) -> None:
+    done = subprocess.run([*SERVE, "--host", host], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --host 999.1.1.1: cannot be listened at")
+    assert done.stderr.startswith(said)
 
 
 @POSIX
 def test_others_can_reach_it_only_with_a_warning() -> None:
     with serving("--host", "0.0.0.0") as (process, address):
-        wait_until_it_answers(address.replace("0.0.0.0", "127.0.0.1"))
+        assert address.startswith("http://127.0.0.1:"), "one that can be opened"
+        wait_until_it_answers(address)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
         assert said.startswith("warning: 0.0.0.0 can be reached from other machines")

@@ -19,6 +19,8 @@ from wsesim.page.service import Service
 from wsesim.planning.executors import num_cores
 
 BACKLOG = 128
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+"""Addresses that mean every one of this machine, and one of them that a browser can open."""
 FEWEST_WORKERS, MOST_WORKERS = 2, 8
 """Processes of each kind. [-]"""
 
@@ -31,6 +33,8 @@ def bound(host: str, port: int) -> socket.socket:
     InputError
         The port is in use or may not be used, or there is no such host.
     """
+    if not host:
+        raise InputError("--host is empty; use 127.0.0.1 for this machine alone, or 0.0.0.0 for all that can reach it")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
@@ -87,7 +91,7 @@ def serve(host: str, port: int, *, is_to_be_opened: bool) -> None:
         As `bound`.
     """
     listening = bound(host, port)
-    name = f"[{host}]" if ":" in host else host
+    name = ANYWHERE.get(host, f"[{host}]" if ":" in host else host)
     address = f"http://{name}:{listening.getsockname()[1]}/"
     if not is_loopback(host):
         print(
