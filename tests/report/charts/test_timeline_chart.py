@@ -70,3 +70,16 @@ def test_of_very_many_tracks_the_first_and_the_last_stay() -> None:
     shown = shown_tracks(tracks)
     assert len(shown) <= MOST_TRACKS
     assert (shown[0], shown[-1]) == (tracks[0], tracks[-1])
+
+
+def test_of_very_many_tracks_details_are_left_out_first() -> None:
+    tracks = [Track(f"{part}.{stage}", part, "", is_detail=part == "b") for stage in range(20) for part in "ab"]
+    assert {track.name for track in shown_tracks(tracks)} == {"a"}
+    assert shown_tracks(tracks[:MOST_TRACKS]) == tuple(tracks[:MOST_TRACKS])
+
+
+def test_transfers_are_outlined_so_that_short_ones_can_be_seen() -> None:
+    timeline = timeline_of(result("cerebras_gpt_111m"))
+    boxes = chart(timeline).datasets["boxes"]
+    outlined = {timeline.tracks[row["row"]].key for row in boxes if row["outline"] > 0.0}
+    assert outlined == {"memoryx.send", "input_send.0", "port_in.0", "port_out.0", "memoryx.receive"}

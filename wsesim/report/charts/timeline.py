@@ -26,15 +26,19 @@ MOST_RECTANGLES, MOST_IN_SMALL = 2500, 1000
 """Rectangles that a page draws without delay, in the picture and in the strip above it. [-]"""
 FINEST, COARSEST = 8192, 256
 """Parts of the time shown: what is shorter than one of them is drawn together, from the finest on. [-]"""
-MOST_TRACKS = 24
+MOST_TRACKS = 28
 """Rows that are drawn; of more, some are left out. [-]"""
 STEP_PX, STRIP_PX, BESIDE_PX = 36, 54, 30.0
 """Height of a row, of the strip, and labels that stand out on both sides. [px]"""
 PASSES = {"forward": "forward", "backward": "backward", "recompute": "backward"}
 SHADES = {"backward": 1.0, "forward": 0.68, "other": 0.85, "wait": 0.3}
 """How strong a span is drawn. [-]"""
-PALEST = 0.25
+PALEST = 0.5
 """How strong a rectangle is drawn, over a span, that consists of gaps. [-]"""
+OUTLINE_PX = 0.4
+"""Without it the shortest transfers could not be seen; what stands side by side with others has none."""
+SHOWN, MOVED = ("shownFrom", "shownTo"), ("movedFrom", "movedTo")
+"""Parameters: ends of the stretch of time that is drawn, and where a reader moved them to."""
 
 
 @dataclass(slots=True)
@@ -118,7 +122,9 @@ def chart(timeline: Timeline) -> Picture:
 
 
 def shown_tracks(tracks: Sequence[Track]) -> tuple[Track, ...]:
-    """All tracks; of very many, those of groups spread evenly from the first to the last."""
+    """All tracks; of very many, first without details, then those of groups spread evenly from the first to the last."""
+    if len(tracks) > MOST_TRACKS:
+        tracks = [track for track in tracks if not track.is_detail]
     groups = [list(found) for _, found in groupby(tracks, key=lambda track: track.group)]
     if len(tracks) <= MOST_TRACKS:
         return tuple(tracks)
@@ -184,6 +190,7 @@ def _place(box: Box, rows: Mapping[str, int], scale: Scale, start_s: float, end_
         "end": float(f"{min(box.end_s, end_s) / scale.size:.8g}"),
         "category": category,
         "strength": round(SHADES[shade] * (PALEST + (1.0 - PALEST) * box.busy), 3),
+        "outline": OUTLINE_PX if box.first.kind == "transfer" else 0.0,
     }
 
 
@@ -229,63 +236,83 @@ def _notes(
 def _template(num_tracks: int, present: tuple[str, ...], extent: tuple[float, float], title: str) -> alt.TopLevelMixin:
     import altair as alt
 
-    brush = alt.selection_interval(name="brush", encodings=["x"], mark=alt.BrushConfig(fillOpacity=0, strokeOpacity=0))
-    moved = [alt.param(name="movedFrom", value=False), alt.param(name="movedTo", value=False)]
-    shown = [
+    moved = [alt.param(name=name, value=False) for name in MOVED]
+    ends = alt.Chart(alt.NamedData("steps")).mark_rule(style="ideal", clip=True).encode(x="at:Q")
+    lower = alt.layer(_detail(present, title), ends, heads()).properties(height=num_tracks * STEP_PX)
+    return (
+        alt.vconcat(_strip(present, extent), lower, spacing=8)
+        .add_params(*moved, *_shown(extent))
+        .properties(usermeta={"beside_px": BESIDE_PX, "renderer": "canvas", "timeline": list(extent)})
+    )
+
+
+def _shown(extent: tuple[float, float]) -> list[alt.Parameter]:
+    """The stretch that is shown: moved by hand, else chosen in the strip, else all."""
+    import altair as alt
+
+    return [
         alt.param(
             name=name, expr=f"isNumber({by_hand}) ? {by_hand} : brush.start ? brush.start[{end}] : {extent[end]!r}"
         )
-        for end, (name, by_hand) in enumerate((("shownFrom", "movedFrom"), ("shownTo", "movedTo")))
+        for end, (name, by_hand) in enumerate(zip(SHOWN, MOVED, strict=True))
     ]
-    colour = alt.Color(
-        "category:N",
-        sort=list(present),
-        scale=alt.Scale(domain=list(present), range=[CATEGORY_COLOURS[name] for name in present]),
-        legend=alt.Legend(title=None),
-    )
-    strip = (
-        alt.Chart(alt.NamedData("small"), height=STRIP_PX)
-        .mark_rect()
+
+
+def _rectangles(data: str, present: tuple[str, ...]) -> alt.Chart:
+    """Rectangles of a dataset; those of transfers have an outline of their colour."""
+    import altair as alt
+
+    scale = alt.Scale(domain=list(present), range=[CATEGORY_COLOURS[name] for name in present])
+    found: alt.Chart = (
+        alt.Chart(alt.NamedData(data))
+        .mark_rect(clip=True)
         .encode(
-            x=alt.X("start:Q", title=None, scale=alt.Scale(domain=list(extent), nice=False), axis=None),
             x2="end:Q",
-            y=alt.Y("row:O", axis=None),
-            color=colour,
+            color=alt.Color("category:N", sort=list(present), scale=scale, legend=alt.Legend(title=None)),
+            stroke=alt.Stroke("category:N", sort=list(present), scale=scale, legend=None),
+            strokeWidth=alt.StrokeWidth("outline:Q", scale=None),
             opacity=alt.Opacity("strength:Q", scale=None),
         )
+    )
+    return found
+
+
+def _strip(present: tuple[str, ...], extent: tuple[float, float]) -> alt.LayerChart | alt.FacetChart:
+    """All of the time in small, and the window that is shown below it."""
+    import altair as alt
+
+    brush = alt.selection_interval(name="brush", encodings=["x"], mark=alt.BrushConfig(fillOpacity=0, strokeOpacity=0))
+    everything = (
+        _rectangles("small", present)
+        .encode(
+            x=alt.X("start:Q", title=None, scale=alt.Scale(domain=list(extent), nice=False), axis=None),
+            y=alt.Y("row:O", axis=None),
+        )
+        .properties(height=STRIP_PX)
         .add_params(brush)
     )
     window = (
         alt.Chart(alt.NamedData("window"))
-        .transform_calculate(start="shownFrom", end="shownTo")
+        .transform_calculate(start=SHOWN[0], end=SHOWN[1])
         .mark_rect(style="window")
         .encode(x="start:Q", x2="end:Q")
     )
-    detail = (
-        alt.Chart(alt.NamedData("boxes"))
-        .mark_rect(clip=True)
-        .encode(
-            x=alt.X(
-                "start:Q",
-                title=title,
-                scale=alt.Scale(domain=[{"expr": "shownFrom"}, {"expr": "shownTo"}], nice=False, zero=False),
-            ),
-            x2="end:Q",
-            y=band(),
-            color=colour,
-            opacity=alt.Opacity("strength:Q", scale=None),
-            tooltip=[
-                alt.Tooltip("name:N", title="what"),
-                alt.Tooltip("category:N", title="category"),
-                alt.Tooltip("time:N", title="time"),
-                alt.Tooltip("more:N", title="details"),
-            ],
-        )
+    return alt.layer(everything, window)
+
+
+def _detail(present: tuple[str, ...], title: str) -> alt.Chart:
+    """What is in the window, a row for each part."""
+    import altair as alt
+
+    domain = [{"expr": name} for name in SHOWN]
+    found: alt.Chart = _rectangles("boxes", present).encode(
+        x=alt.X("start:Q", title=title, scale=alt.Scale(domain=domain, nice=False, zero=False)),
+        y=band(),
+        tooltip=[
+            alt.Tooltip("name:N", title="what"),
+            alt.Tooltip("category:N", title="category"),
+            alt.Tooltip("time:N", title="time"),
+            alt.Tooltip("more:N", title="details"),
+        ],
     )
-    ends = alt.Chart(alt.NamedData("steps")).mark_rule(style="ideal", clip=True).encode(x="at:Q")
-    lower = alt.layer(detail, ends, heads()).properties(height=num_tracks * STEP_PX)
-    return (
-        alt.vconcat(alt.layer(strip, window), lower, spacing=8)
-        .add_params(*moved, *shown)
-        .properties(usermeta={"beside_px": BESIDE_PX, "renderer": "canvas", "timeline": list(extent)})
-    )
+    return found
