@@ -10,7 +10,8 @@ from wsesim.config.run import Run
 from wsesim.page.state import OF_ALL, GoalState, RunState
 from wsesim.planning.goals import Answer
 from wsesim.planning.options import Option
-from wsesim.report import compare, goals
+from wsesim.report import goals
+from wsesim.report.html.comparison import against, figures, legend
 from wsesim.report.html.content import Cell, DataTable, Link
 
 
@@ -31,16 +32,12 @@ class Comparison:
 
 def compared(entries: Sequence[Entry]) -> Comparison:
     """Runs as columns, and what the others are against the first."""
-    first, *others = entries
-    rows = []
-    for _, keys in compare.TOPICS:
-        for key in keys:
-            ratios = [compare.ratio_cell(one, first, key) if key in compare.WORDS else "" for one in others]
-            rows.append((compare.label(key), *(compare.cell(one, key) for one in entries), *ratios))
+    ratios = {label: cells for label, *cells in against(entries)}
+    nothing = [""] * (len(entries) - 1)
+    rows = [(label, *cells, *ratios.get(label, nothing)) for label, *cells in figures(entries)]
     names = [one.result.run.cluster.name for one in entries]
     columns = ("", *names, *(f"{name} against {names[0]}" for name in names[1:]))
-    legend = tuple(text.plain for text in compare.legend(entries))
-    return Comparison(DataTable("The same job on both", columns, tuple(rows)), legend, tuple(notes(entries)))
+    return Comparison(DataTable("The same job on both", columns, tuple(rows)), legend(entries), tuple(notes(entries)))
 
 
 @dataclass(frozen=True)

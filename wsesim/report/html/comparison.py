@@ -30,17 +30,29 @@ def _ratio(one: Entry, first: Entry, key: str) -> str:
     return f"about {words.removesuffix(compare.UNCERTAIN)}" if words.endswith(compare.UNCERTAIN) else words
 
 
+def figures(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """Rows of what each run reaches, in the order of the terminal."""
+    keys = [key for _, topic in compare.TOPICS for key in topic]
+    return [(compare.label(key), *(compare.cell(one, key) for one in entries)) for key in keys]
+
+
+def against(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """Rows of what the others reach against the first."""
+    first, *others = entries
+    return [(compare.label(key), *(compare.ratio_cell(one, first, key) for one in others)) for key in compare.WORDS]
+
+
+def legend(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """What the marks in these rows mean."""
+    return tuple(text.plain for text in compare.legend(entries))
+
+
 def comparison(results: Sequence[Answered]) -> Section:
     """The figures of each run, and their ratios to the first."""
     entries = [entry(one) for one in results]
-    first, *others = entries
     names = unique(one.name for one in entries)
-    keys = [key for _, topic in compare.TOPICS for key in topic]
-    figures = [(compare.label(key), *(compare.cell(one, key) for one in entries)) for key in keys]
-    ratios = [(compare.label(key), *(compare.ratio_cell(one, first, key) for one in others)) for key in compare.WORDS]
     tables = (
-        DataTable("Figures of each run", ("", *names), tuple(figures)),
-        DataTable(f"Against {first.name}", ("", *names[1:]), tuple(ratios)),
+        DataTable("Figures of each run", ("", *names), tuple(figures(entries))),
+        DataTable(f"Against {entries[0].name}", ("", *names[1:]), tuple(against(entries))),
     )
-    legend = tuple(text.plain for text in compare.legend(entries))
-    return Section("comparison", "Side by side", tables=tables, notes=(*notes(entries), *legend))
+    return Section("comparison", "Side by side", tables=tables, notes=(*notes(entries), *legend(entries)))
