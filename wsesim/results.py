@@ -16,14 +16,14 @@ from wsesim.metrics.bottleneck import bottleneck, levers, possible_levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
 from wsesim.metrics.utilization import utilization
-from wsesim.simulation import Engine, Simulation, run_many, run_schedule, step_times_s
+from wsesim.simulation import Engine, Simulation, run_many, run_schedule, step_time_s, step_times_s
 from wsesim.validation.coverage import outside_of_measurements
 
 if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
 
 MANY_EVENTS = 30_000
-"""A run with more events takes longer than numpy takes to import, about 0.1 s. [-]"""
+"""A run of systems that differ takes longer with more events than numpy takes to import, about 0.1 s. [-]"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,9 +124,10 @@ class Result(RunResult[Run, Simulation]):
 
     def _times_s(self, runs: Sequence[Run]) -> list[float]:
         """Step times of runs like this one. [s]"""
-        if self.simulation.engine == "recurrence" or self.num_events > MANY_EVENTS:
+        differ = len(self.simulation.plan.classes) > 1
+        if self.simulation.engine == "recurrence" or (differ and self.num_events > MANY_EVENTS):
             return step_times_s(runs)
-        return [run_schedule(run).step_time_s for run in runs]
+        return [step_time_s(run) for run in runs]
 
     @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:

@@ -16,6 +16,7 @@ from wsesim.config.run import Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.collector import collector_paused
 from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.plain import PlainEvents
 from wsesim.engine.program import Program
 from wsesim.engine.trace import Span, Window
 from wsesim.schedules.checks import check
@@ -101,7 +102,7 @@ def _equal_periods(run: Run) -> int:
     return EQUAL_PERIODS if prefetched <= EQUAL_PERIODS else prefetched + 1
 
 
-def _micro_batches_repeat(schedule: DiscreteEvents, count: int, steps: int, wanted: int) -> bool:
+def _micro_batches_repeat(schedule: DiscreteEvents | PlainEvents, count: int, steps: int, wanted: int) -> bool:
     """Whether the last micro-batches took all workers equally long, so that no buffer fills or drains.
 
     Looks at the last step but one, which every worker has ended.
@@ -122,7 +123,7 @@ def _last_two_agree(ends: Sequence[float]) -> bool:
     return _agree(ends[-1] - ends[-2], ends[-2] - ends[-3], ends[-1])
 
 
-def _steps_repeat(schedule: DiscreteEvents) -> bool:
+def _steps_repeat(schedule: DiscreteEvents | PlainEvents) -> bool:
     """Whether the last two steps took every class of systems equally long."""
     ends = schedule.step_ends_s
     return len(ends[0]) >= FEWEST_STEPS and all(_last_two_agree(end) for end in ends)
@@ -236,6 +237,41 @@ def _run_one(run: Run, *, fold: bool, num_steps: int | None, skip_micro_batches:
         num_events=num_events,
         wall_s=time.perf_counter() - started_s,
     )
+
+
+def step_time_s(run: Run) -> float:
+    """Step time of one run without a trace, equal to that of `run_schedule`; numpy need not be imported. [s]
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        As `wsesim.schedules.checks.check`.
+    """
+    check(run)
+    plan = make_plan(run)
+    if len(plan.classes) > 1:
+        return run_schedule(run).step_time_s
+    count = _first_count(plan, skip=True)
+    while True:
+        schedule = _plain_steps(run, plan, count)
+        steps = len(schedule.step_ends_s[0])
+        repeats = count == plan.num_micro_batches or _micro_batches_repeat(schedule, count, steps, _equal_periods(run))
+        if repeats or count == MOST_MICRO_BATCHES:
+            break
+        count = _more(count, plan)
+    ends, missing = (schedule.step_ends_s[0], schedule.micro_batch_ends_s[0]), plan.num_micro_batches - count
+    windows = _windows(*ends, missing, is_steady=_steps_repeat(schedule), repeats=repeats)
+    return sum(window.duration_s for window in windows)
+
+
+def _plain_steps(run: Run, plan: Plan, count: int) -> PlainEvents:
+    """Steps with `count` micro-batches each, until they repeat."""
+    schedule = PlainEvents(write_program(shape_of(plan)), numbers_of(plan), count)
+    for _ in range(run.cluster.simulation.max_steps):
+        schedule.run_step()
+        if _steps_repeat(schedule):
+            break
+    return schedule
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from wsesim.metrics.bottleneck import levers
 from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.utilization import utilization
 from wsesim.results import Result
-from wsesim.simulation import Simulation, run_many, run_schedule, step_times_s
+from wsesim.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
 
 REORDERED = 1e-12
 """Relative; sums of at most 1e4 terms of one sign, each rounded to 1e-16."""
@@ -77,6 +77,13 @@ def test_runs_that_differ_only_in_their_numbers_share_one_evaluation(table: Tabl
     ]
     for run, simulation in zip(runs, run_many(runs), strict=True):
         assert_equal(run_schedule(run), simulation)
+
+
+@settings(deadline=None, max_examples=60)
+@given(small_tables(most_micro_batches=6))
+def test_a_step_time_without_a_trace_is_that_of_the_simulation(table: Table) -> None:
+    run = wsesim.from_table(table)
+    assert step_time_s(run) == run_schedule(run).step_time_s
 
 
 @settings(deadline=None, max_examples=20)

@@ -2,8 +2,8 @@
 
 Where there is one number to a time, numpy's calls cost more than their sums: this takes less than a microsecond for each
 job. What a job has to wait for is looked up once for a program. The operations on each number are those of the other two
-engines, so the ends are equal to the last digit. Classes of machines, scenarios, later steps and the reasons of
-waits are left to `wsesim.engine.recurrence`; ports, latencies and room of different sizes, too.
+engines, so the ends are equal to the last digit. Later steps, ports, latencies and room of different sizes are left to
+`wsesim.engine.plain`; classes of machines, scenarios and the reasons of waits to `wsesim.engine.recurrence`.
 """
 
 from __future__ import annotations
