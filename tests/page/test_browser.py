@@ -124,7 +124,7 @@ def test_a_ready_run_is_a_click_away(browser: Chrome, address: str) -> None:
 
     browser.get(f"{address}/?{QUERY}&gpus=none")
     browser.find_element(By.CSS_SELECTOR, ".ready summary").click()
-    browser.find_element(By.LINK_TEXT, "Cerebras-GPT 111M as trained").click()
+    browser.find_element(By.PARTIAL_LINK_TEXT, "Cerebras-GPT 111M as trained").click()
     until(browser, lambda: "software_release" in str(browser.find_element(By.ID, "settings").get_attribute("value")))
     assert tiles(simulate(load("cerebras_gpt_111m")))[0].value in text_of(browser, "#answer")
 

@@ -16,6 +16,7 @@ from wsesim.config.loader import load_any
 from wsesim.page import limits
 from wsesim.page.app import STATIC
 from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.service import Service
 from wsesim.page.state import RunState
 from wsesim.planning import goals
 from wsesim.planning.goal_files import goal_from_table
@@ -219,6 +220,10 @@ def test_no_script_stands_in_the_page(client: TestClient) -> None:
     ("headers", "status"),
     [
         ({"host": "evil.example"}, 400),
+        ({"host": "127.0.0.1.evil.example"}, 400),
+        ({"host": "127.0.0.1@evil.example"}, 400),
+        ({"host": "[::1"}, 400),
+        ({"host": "LOCALHOST:8765"}, 200),
         ({"host": "localhost:8765"}, 200),
         ({"host": "127.0.0.1:1"}, 200),
         ({"host": "[::1]:8765"}, 200),
@@ -236,6 +241,18 @@ def test_what_is_refused_before_it_is_read(client: TestClient) -> None:
     assert client.get("/static/../app.py").status_code == 404
     assert client.get("/static/%2e%2e/app.py").status_code == 404
     assert client.get("/nothing").status_code == 404
+
+
+def test_an_error_of_the_program_is_a_page_without_a_trace(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("KeyError: 'x'")
+
+    monkeypatch.setattr(Service, "make", fail)
+    answer = client.get("/run.toml")
+    assert answer.status_code == 500
+    assert "please report it" in answer.text
+    assert "<html" in answer.text
+    assert "Traceback" not in answer.text
 
 
 def test_ten_at_once_get_their_own_answers(client: TestClient) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -34,7 +33,7 @@ from wsesim.page.work import render
 from wsesim.report.html.environment import style
 
 STATIC = Path(__file__).with_name("static")
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOOK_S = 0.1
 """Between two looks whether a browser still waits. [s]"""
 CLIENT_GONE = 499
@@ -72,9 +71,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         *(Route("/style.css", _style), Route("/pictures.js", page.pictures)),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    guards = [Middleware(Guard)]
-    if hosts is not None:
-        guards.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False))
+    guards = [Middleware(Guard, hosts=hosts)]
     handlers: dict[Any, Any] = {HTTPException: _http_error, WsesimError: _wsesim_error, Exception: _broken}
     return Starlette(routes=routes, middleware=guards, exception_handlers=handlers, lifespan=lifespan)
 
@@ -143,7 +140,9 @@ class _Page:
                     return Response(status_code=CLIENT_GONE)
         except WsesimError as error:
             values |= {"message": str(error), "problems": beside(str(error), GOAL_FIELDS)}
+            values["is_of_address"] = isinstance(error, WrongAddress)
             status = status_of(error)
+        values["is_file"] = status == 422
         values |= {"state": state, "query": state.query(), "address": f"/plan?{query}".rstrip("?")}
         return self._shown("plan", request, values | {"controls": goal_controls(state)}, status)
 
@@ -251,7 +250,8 @@ def _broken(request: Request, error: Exception) -> Response:
     text = f"this is an error of wsesim itself ({error}); please report it with the address of the page"
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": text}, 500)
-    return HTMLResponse(render("broken.html", message=text), 500)
+    template = "broken.html" if "hx-request" in request.headers else "broken_page.html"
+    return HTMLResponse(render(template, message=text, digests=_digests()), 500)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,10 +32,16 @@ HEADERS = {
 
 
 class Guard:
-    """Adds headers; refuses other methods than GET and HEAD, long addresses, and what other sites ask for."""
+    """Adds headers; refuses other methods than GET and HEAD, long addresses, and what other sites ask for.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    Parameters
+    ----------
+    hosts
+        Names under which browsers may know the page, against DNS rebinding; None is any.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] | None) -> None:
+        self.app, self.hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -49,12 +57,17 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        refused = _refused(scope)
+        refused = _refused(scope, self.hosts)
         await (refused or self.app)(scope, receive, send_with_headers)
 
 
-def _refused(scope: Scope) -> PlainTextResponse | None:
+def _refused(scope: Scope, hosts: tuple[str, ...] | None) -> PlainTextResponse | None:
     headers = Headers(scope=scope)
+    if hosts is not None and _host(headers) not in hosts:
+        return PlainTextResponse(
+            f"this page is not known by that name; open it as {hosts[0]}, or let it have any with `wsesim serve --host 0.0.0.0`",
+            400,
+        )
     if scope["method"] not in ("GET", "HEAD"):
         return PlainTextResponse("this page only answers GET", 405, {"allow": "GET, HEAD"})
     size = len(scope["query_string"])
@@ -67,3 +80,11 @@ def _refused(scope: Scope) -> PlainTextResponse | None:
     if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
         return PlainTextResponse("other sites may link to this page, but not ask it", 403)
     return None
+
+
+def _host(headers: Headers) -> str | None:
+    """The name by which a browser knows the page, without its port."""
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname
+    except ValueError:
+        return None
