@@ -103,6 +103,12 @@ def test_a_gpu_run_scales_too() -> None:
     assert found.device == "GPUs"
     assert {one.reason for one in curve(found, "strong").left_out} == {"no plan fits into the memory"}
     assert estimate_s(run.with_auto_plan().on_gpus(8)) is None
+    assert any("the best plan for as many GPUs has about" in note for note in found.notes)
+
+
+def test_a_gpu_run_with_the_best_plan_lies_on_its_curve() -> None:
+    found = scaling(wsesim.simulate(gpus("cerebras_gpt_111m_gpu")))
+    assert not any("the best plan for as many GPUs" in note for note in found.notes)
 
 
 def test_curves_are_json() -> None:

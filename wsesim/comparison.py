@@ -189,15 +189,26 @@ def _models(entries: Sequence[Entry]) -> list[str]:
     for one in entries:
         run = one.result.run
         number = parameter_count(run.model, run.training.sequence_length)
-        words.append(f"{run.model.name} ({number / 1e9:,.4g} billion parameters)")
+        words.append(f"{run.model.name} ({_billions(number)} billion parameters)")
     return [f"the runs train different models: {', '.join(dict.fromkeys(words))}"]
+
+
+def _billions(number: float) -> str:
+    """Thousand millions, in plain numbers.
+
+    Examples
+    --------
+    >>> _billions(12.853e9), _billions(1.5e13)
+    ('12.85', '15,000')
+    """
+    return f"{number / 1e9:,.4g}" if number < 1e13 else f"{number / 1e9:,.0f}"
 
 
 def _jobs(entries: Sequence[Entry]) -> list[str]:
     tokens = [one.result.job.tokens for one in entries]
     if max(tokens) <= (1.0 + SAME) * min(tokens):
         return []
-    shown = ", ".join(f"{one.result.job.tokens / 1e9:,.4g} billion ({one.name})" for one in entries)
+    shown = ", ".join(f"{_billions(one.result.job.tokens)} billion ({one.name})" for one in entries)
     return [
         f"the runs train on different numbers of tokens, so their time, energy and cost are of different jobs: {shown}"
     ]

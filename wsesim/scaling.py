@@ -27,6 +27,8 @@ Kind = Literal["weak", "strong", "gpu"]
 
 FEW = 32
 """So many numbers of devices are all simulated; of more, about as many are chosen. [-]"""
+SEEN = 0.05
+"""Share of its throughput by which a run is seen beside its curve. [-]"""
 CURVES_KEPT, ESTIMATES_KEPT = 64, 2048
 """Curves, and step times of GPU runs, that are remembered: a page asks for the same ones again and again. [-]"""
 
@@ -175,7 +177,7 @@ def scaling(
     found = [_with(curve, own) if isinstance(run, Run) and not run.cluster.exceptions else curve for curve in curves]
     if gpu is not None:
         found.append(_that_help(gpu_curve(on_gpus_of(gpu, run))))
-    return Scaling(run.name, device, own, most, tuple(found), _notes(run, found))
+    return Scaling(run.name, device, own, most, tuple(found), _notes(run, found, own))
 
 
 def counts(limit: int, number: int = FEW) -> list[int]:
@@ -385,14 +387,25 @@ def _estimate(run: GPURun) -> float | str:
     return "no plan fits into the memory" if divides else "no plan divides layers, heads and batch evenly"
 
 
-def _notes(run: Run | GPURun, curves: Sequence[Curve]) -> tuple[str, ...]:
+def _notes(run: Run | GPURun, curves: Sequence[Curve], own: Point) -> tuple[str, ...]:
     found = []
     if isinstance(run, Run) and run.cluster.exceptions:
         found.append("the curves are of identical systems, without the exceptions of the run itself")
     found += [_missing(curve) for curve in curves if curve.left_out]
     if isinstance(run, GPURun) or any(curve.kind == "gpu" for curve in curves):
         found.append("points on GPUs are estimates of the best plan by the closed form, not simulated")
+    if isinstance(run, GPURun):
+        found += _off_the_line(own, curves[0])
     return tuple(found)
+
+
+def _off_the_line(own: Point, curve: Curve) -> list[str]:
+    """Why a run does not lie on its curve, where one sees that it does not."""
+    best = next((one.tokens_per_s for one in curve.points if one.num_devices == own.num_devices), own.tokens_per_s)
+    if abs(own.tokens_per_s / best - 1.0) < SEEN:
+        return []
+    words = f"the run itself, simulated with the plan and the options of its file, has {own.tokens_per_s:,.0f} tokens/s"
+    return [f"{words}; the best plan for as many GPUs has about {best:,.0f}"]
 
 
 def _missing(curve: Curve) -> str:

@@ -127,6 +127,16 @@ def test_numbers_are_those_of_the_run(pages: dict[str, Page]) -> None:
         assert all(note in page.by_id("notes").text for note in told["notes"])
 
 
+def test_the_line_of_gpus_beside_says_what_it_rests_on(pages: dict[str, Page]) -> None:
+    assumed = pages["wafers"].by_id("assumptions").text
+    assert "Numbers of the line of DGX A100 80 GB that are not public" in assumed
+    told = wsesim.simulate(load_any(GPUS)).to_dict()["assumptions"]
+    used = {one["key"] for one in told if ".calibration." in one["key"]}
+    assert used
+    assert all(key in assumed for key in used)
+    assert "Numbers of the line" not in pages["gpus"].by_id("assumptions").text
+
+
 def test_a_source_leads_to_its_address() -> None:
     (link,) = source_cell("usc-2024")
     assert isinstance(link, Link)
@@ -247,6 +257,7 @@ def test_keys_of_a_sweep_become_axes(tmp_path: Path, swept: Path) -> None:
     assert "Over cluster.num_systems and training.weight_sparsity" in page.by_id("pictures").text
     assert "Other keys are held" in page.by_id("pictures").text
     assert "12 points, 8 with an answer" in page.all("dl", "ws-facts")[0].text
+    assert "adamw, sgd" in page.all("dl", "ws-facts")[0].text
     assert "does not divide by cluster.num_systems = 7" in page.by_id("without").text
     points = wsesim.sweep(WAFERS, {"cluster.num_systems": [2], "training.weight_sparsity": [0.5]}, workers=1)
     assert f"{points.rows[0]['tokens_per_s']:,.0f} tokens/s" in page.by_id("points").text
@@ -282,7 +293,7 @@ def test_what_no_sweep_has_is_named(tmp_path: Path, swept: Path, options: dict[s
         ("empty.csv", b"", "no table of a sweep"),
         ("header.csv", b"a,status,message\n", "no finished point"),
         ("other.csv", b"a,b\n1,2\n", "no table of a sweep"),
-        ("ragged.csv", b"a,status,message\n1\n", "cannot be read"),
+        ("ragged.csv", b"a,status,message\n1\n", "line 2 has 1 of 3 columns"),
         ("binary.csv", b"\xff\xfe\x00", "cannot be read"),
         ("binary.parquet", b"PAR1 and not", "cannot be read"),
         ("text.ledger", b"not a database at all", "no ledger of sweeps"),

@@ -74,10 +74,13 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.reader(file, strict=True)
         columns = next(lines, [])
-        return columns, [
-            {name: text if name == MESSAGE else _value(text) for name, text in zip(columns, line, strict=True)}
-            for line in lines
-        ]
+        return columns, [_row(columns, line, lines.line_num) for line in lines]
+
+
+def _row(columns: Sequence[str], cells: Sequence[str], line: int) -> Row:
+    if len(cells) != len(columns):
+        raise ValueError(f"line {line} has {len(cells)} of {len(columns)} columns")
+    return {name: text if name == MESSAGE else _value(text) for name, text in zip(columns, cells, strict=True)}
 
 
 def _value(text: str) -> Any:

@@ -29,7 +29,7 @@ PARTS: dict[str, Callable[[Study], Section]] = {
     "scaling": figures.scaling,
     "totals": figures.totals,
     "validation": figures.validation,
-    "assumptions": lambda study: sections.assumptions(study.results),
+    "assumptions": lambda study: sections.assumptions(study.results, study.beside),
     "notes": lambda study: sections.notes(study.results),
 }
 """After the answer, in this order."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wsesim.answers import Assumption, assumptions_of
 from wsesim.config.loader import any_from_table
 from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 SMALLEST_MODEL = "cerebras-gpt-111m"
 NO_GPUS = "none"
 """Instead of a GPU cluster: show none."""
+NOT_IN_A_LINE = (
+    *("num_gpus", "power_w", "power_w_per_gpu", "price_usd_per_gpu_hour", "purchase_price_usd_per_gpu"),
+    *("amortization_s", "pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"),
+    *("batched_gemm_efficiency", "flash_1_forward_share", "flash_1_backward_share", "peak_dense_32bit_flop_per_s"),
+)
+"""Numbers of a GPU cluster on which no throughput with everything left open rests."""
 CONTEMPORARIES = {"CS-2": "dgx_a100_80gb", "CS-3": "dgx_h100"}
 """GPU cluster of the same years."""
 
@@ -58,6 +65,16 @@ class Study:
 
         found = {(one.set, one.id): one for result in reversed(self.results) for one in near(result.run)}
         return tuple(sorted(found.values(), key=lambda one: one.doublings))
+
+    @cached_property
+    def beside(self) -> dict[str, tuple[Assumption, ...]]:
+        """Of each GPU cluster that is shown beside a run, and is in none: the numbers of its line that are not public."""
+        own = [one.run.cluster.name for one in self.results]
+        runs = [run for run in map(self._gpus_beside, self.results) if run is not None and run.cluster.name not in own]
+        return {
+            run.cluster.name: assumptions_of(run.origins, lambda key: key.rsplit(".", 1)[-1] not in NOT_IN_A_LINE)
+            for run in runs
+        }
 
     def _gpus_beside(self, result: Result | GPUResult) -> GPURun | None:
         """GPUs on which the scaling of a wafer-scale run is shown, too: those of another result, or of the named cluster."""

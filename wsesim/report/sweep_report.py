@@ -25,6 +25,8 @@ MOST_ROWS = 1000
 """Points that the table holds; the file of the sweep has all. [-]"""
 MOST_REASONS = 20
 MOST_TILES = 6
+MOST_VALUES = 8
+"""Values of a key that are all named. [-]"""
 
 
 def sweep_report(study: SweepStudy, command: str) -> str:
@@ -58,7 +60,10 @@ def _answer(study: SweepStudy) -> Answer:
 
 
 def _values(study: SweepStudy, key: str) -> str:
+    """Few values one by one, many numbers from the first to the last."""
     values = list(dict.fromkeys(value_words(key, row[key]) for row in study.points))
+    if len(values) <= MOST_VALUES:
+        return ", ".join(values)
     return f"{len(values):,} values, {values[0]} to {values[-1]}"
 
 

@@ -195,13 +195,27 @@ def _heat_map(
     is_logarithmic = is_far_apart(values)
     position = _position(values, is_logarithmic)
     cells: list[Row] = [
-        {**one, "label": f"{one['value']:.3g}", "ink": ink_on(_viridis(position(one["value"])))} for one in points
+        {**one, "label": label(one["value"]), "ink": ink_on(_viridis(position(one["value"])))} for one in points
     ]
     has_text = len(points) + len(missing) <= MOST_CELLS
     made = _heat_template(
         (axes[0].title, axes[0].values), (axes[1].title, axes[1].values), title, is_logarithmic, has_text
     )
     return Picture(made, {"points": cells, "missing": missing}, said, _notes(missing))
+
+
+def label(value: float) -> str:
+    """A number as it stands in a cell, as short as the axes say it.
+
+    Examples
+    --------
+    >>> label(0.997), label(14.5678), label(794_035.0), label(1_240_000.0)
+    ('0.997', '14.6', '794k', '1.24M')
+    """
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{float(f'{value / size:.3g}'):g}{prefix}"
+    return f"{value:.3g}"
 
 
 def _position(values: Sequence[float], is_logarithmic: bool) -> Any:
@@ -323,7 +337,7 @@ def _heat_template(
         "value:Q",
         title=title,
         scale=alt.Scale(type="log" if is_logarithmic else "linear", scheme="viridis"),
-        legend=alt.Legend(labelExpr="format(datum.value, '.3~g')", gradientLength=180),
+        legend=alt.Legend(labelExpr="format(datum.value, datum.value < 1000 ? '.3~g' : '.3~s')", gradientLength=180),
     )
     drawn = [
         cells.mark_rect().encode(x=x, y=y, color=colour, tooltip=[*about, alt.Tooltip("words:N", title=title)]),

@@ -262,14 +262,18 @@ def _rectangles(data: str, present: tuple[str, ...]) -> alt.Chart:
     """Rectangles of a dataset; those of transfers have an outline of their colour."""
     import altair as alt
 
-    scale = alt.Scale(domain=list(present), range=[CATEGORY_COLOURS[name] for name in present])
+    colours: dict[str, Any] = {
+        "sort": list(present),
+        "scale": alt.Scale(domain=list(present), range=[CATEGORY_COLOURS[name] for name in present]),
+        "legend": alt.Legend(title=None),
+    }
     found: alt.Chart = (
         alt.Chart(alt.NamedData(data))
         .mark_rect(clip=True)
         .encode(
             x2="end:Q",
-            color=alt.Color("category:N", sort=list(present), scale=scale, legend=alt.Legend(title=None)),
-            stroke=alt.Stroke("category:N", sort=list(present), scale=scale, legend=None),
+            color=alt.Color("category:N", **colours),
+            stroke=alt.Stroke("category:N", **colours),
             strokeWidth=alt.StrokeWidth("outline:Q", scale=None),
             opacity=alt.Opacity("strength:Q", scale=None),
         )

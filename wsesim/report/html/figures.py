@@ -19,7 +19,7 @@ from wsesim.units import show
 
 CURVES = {"weak": "weak scaling", "strong": "strong scaling", "gpu": "the same job on GPUs"}
 SCALING = (
-    "Weak scaling keeps the batch of each device, strong scaling the global batch. Both axes are logarithmic; "
+    "Weak scaling keeps the batch of each device, strong scaling the global batch. Throughput is drawn on logarithmic axes; "
     "the dashed line is that of devices which lose nothing to one another."
 )
 TIMELINE = (

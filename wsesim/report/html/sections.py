@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from wsesim.answers import Assumption
 from wsesim.config.catalogue import sources
@@ -129,30 +130,29 @@ def price_table(prices: Iterable[Price], of: str = "") -> DataTable:
     return DataTable(caption, ("number", "value", "status", "source", "from", "note"), tuple(rows))
 
 
-def assumptions(results: Sequence[Answered]) -> Section:
-    """Every number in use that is not public."""
+def assumptions(results: Sequence[Answered], beside: Mapping[str, Sequence[Assumption]] | None = None) -> Section:
+    """Every number in use that is not public, also those of clusters that are shown beside, by name."""
     used: dict[Assumption, list[str]] = {}
     for result in results:
         for one in result.assumptions:
             used.setdefault(one, []).append(result.name)
     several = len(results) > 1
-    columns = ("number", "value", "status", "source", "note", *(("used by",) if several else ()))
-    rows = [
-        (
-            one.key,
-            assumption_value(one),
-            one.status,
-            source_cell(one.source),
-            one.note,
-            *((", ".join(names),) if several else ()),
-        )
-        for one, names in used.items()
-    ]
-    found = {one.status for one in used}
+    columns = ("number", "value", "status", "source", "note")
+    used_by = ("used by",) if several else ()
+    rows = [(*_assumption(one), *((", ".join(names),) if several else ())) for one, names in used.items()]
+    others = beside or {}
+    found = {one.status for one in (*used, *chain.from_iterable(others.values()))}
     lead = "; ".join(f"{status}: {STATUSES[status]}" for status in ("calibrated", "assumed") if status in found)
-    table = DataTable("Numbers of this answer that are not public", columns, tuple(rows))
+    tables = [DataTable("Numbers of this answer that are not public", (*columns, *used_by), tuple(rows))]
+    for name, numbers in others.items():
+        caption = f"Numbers of the line of {name} that are not public"
+        tables.append(DataTable(caption, columns, tuple(map(_assumption, numbers))))
     title = "Not public: calibrated or assumed"
-    return Section("assumptions", title, f"{lead[:1].upper()}{lead[1:]}.", tables=(table,))
+    return Section("assumptions", title, f"{lead[:1].upper()}{lead[1:]}.", tables=tuple(tables))
+
+
+def _assumption(one: Assumption) -> tuple[Cell, ...]:
+    return one.key, assumption_value(one), one.status, source_cell(one.source), one.note
 
 
 def source_cell(source: str) -> Cell:
