@@ -155,4 +155,4 @@ def simulated(goal: GoalSpec, option: Option) -> Option:
         return option
     from wsesim.gpu_simulation import simulate_gpu
 
-    return option_of(goal, option.run, simulate_gpu(option.run).step_time_s, option.recipe)
+    return option_of(goal, option.run, simulate_gpu(option.run, lazily=True).step_time_s, option.recipe)

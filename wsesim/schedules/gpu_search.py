@@ -78,7 +78,7 @@ def rank(run: GPURun) -> Ranked:
     plans = candidates(run)
     if not len(plans.tensor):
         raise explain_no_plan(run)
-    needed = _by_block(lambda part: memory_of(run, part).total, plans)
+    needed = _bytes_needed(run, plans)
     ranked = _ranked(run, plans, needed)
     if not len(ranked.estimates_s):
         raise does_not_fit(run, plans, needed)
@@ -90,8 +90,13 @@ def estimate_s(run: GPURun) -> float | None:
     plans = candidates(run)
     if not len(plans.tensor):
         return None
-    ranked = _ranked(run, plans, _by_block(lambda part: memory_of(run, part).total, plans))
+    ranked = _ranked(run, plans, _bytes_needed(run, plans))
     return float(ranked.estimates_s[0]) if len(ranked.estimates_s) else None
+
+
+def _bytes_needed(run: GPURun, plans: Plans) -> Array:
+    """On the fullest GPU of each plan. [bytes]"""
+    return _by_block(lambda part: memory_of(run, part).total, plans)
 
 
 def _by_block(work_out: Callable[[Plans], Array], plans: Plans) -> Array:
@@ -127,16 +132,14 @@ def _nearest(run: GPURun) -> str:
     while freed.cluster.num_gpus <= MOST_GPUS:
         plans = candidates(freed)
         if len(plans.tensor):
-            needed = memory_of(freed, plans).total
-            if (needed <= run.cluster.gpu.memory_bytes).any():
-                times_s = step_time_s(freed, plans, times_of(freed, plans))
-                best = int(np.argmin(np.where(needed <= run.cluster.gpu.memory_bytes, times_s, np.inf)))
+            ranked = _ranked(freed, plans, _bytes_needed(freed, plans))
+            if len(ranked.estimates_s):
                 more = (
                     f"cluster.num_gpus = {freed.cluster.num_gpus} and "
                     if freed.cluster.num_gpus > run.cluster.num_gpus
                     else ""
                 )
-                return f"what fits is {more}{describe(plans, best)}"
+                return f"what fits is {more}{describe(ranked.plans, 0)}"
         freed = freed.on_gpus(2 * freed.cluster.num_gpus)
     return "no number of these GPUs holds it; take a GPU with more memory"
 
