@@ -10,9 +10,10 @@ import numpy as np
 
 from wsesim.answers import Assumption, RunResult, assumptions_of
 from wsesim.config.run import GPURun
-from wsesim.gpu_simulation import GPUSimulation, simulate_gpu, simulate_plan
+from wsesim.gpu_simulation import GPUSimulation, simulate_gpu
 from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_search import describe
+from wsesim.schedules.gpu_step_time import step_time_s as simulated_s
 from wsesim.schedules.gpu_times import RECOMPUTE, times_of
 from wsesim.workload.transformer import model_flop_per_sequence
 
@@ -214,7 +215,7 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
             data=one, num_micro_batches=plan.num_micro_batches * times_as_many, shard=np.minimum(plan.shard, ranks)
         )
         smaller = self.run.on_gpus(self.num_devices // int(plan.data[0]))
-        return simulate_plan(smaller, alone, times_of(smaller, alone))[0].time_s
+        return simulated_s(smaller, alone, times_of(smaller, alone))
 
     @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:

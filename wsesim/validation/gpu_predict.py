@@ -192,8 +192,8 @@ def predict_rows(rows: Iterable[GPUMeasurement], simulate: Simulate) -> tuple[Pr
 
 
 def simulated_s(run: GPURun) -> float:
-    """Time of one step by the event simulation. [s]"""
-    return simulate_gpu(run).step_time_s
+    """Time of one step by the event simulation, or as it finds it up to rounding. [s]"""
+    return simulate_gpu(run, lazily=True).step_time_s
 
 
 def with_calibration(run: GPURun, calibration: GPUCalibrationSpec | None) -> GPURun:
