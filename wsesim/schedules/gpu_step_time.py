@@ -37,7 +37,7 @@ def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
     wanted, stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
     durations = durations_s(run, plan, times, shape_of(run, plan, wanted))
     for number in lengths(run, plan):
-        outline = _outline(shape_of(run, plan, number))
+        outline = outline_of(shape_of(run, plan, number))
         ends = ends_s(outline.lines, durations)
         if number == wanted:
             break
@@ -49,7 +49,7 @@ def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
 
 
 @lru_cache(maxsize=16)
-def _outline(shape: PipelineShape) -> Outline:
+def outline_of(shape: PipelineShape) -> Outline:
     """Looked up once for all plans with the same jobs."""
     program = write_program(shape)
     return Outline(lines_of(program, capacities_of(shape)), _rounds(program, shape))
