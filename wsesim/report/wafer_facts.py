@@ -38,8 +38,8 @@ def headline(result: Result) -> list[Fact]:
     ]
     if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE:
         facts.append(Fact("HFU", f"{result.hfu:.1%}, executed FLOP over peak"))
-    size, count = f"{result.micro_batch_size}", result.num_micro_batches
-    passes = f"{count} x {size}" if count > 1 else size
+    size, count = f"{result.micro_batch_size:,}", result.num_micro_batches
+    passes = f"{count:,} x {size}" if count > 1 else size
     words = f"{passes} of {training.sequence_length:,} tokens; {_micro_batch_reason(result)}"
     return [*facts, Fact("batch per system", words)]
 
@@ -47,11 +47,11 @@ def headline(result: Result) -> list[Fact]:
 def _micro_batch_reason(result: Result) -> str:
     lanes = result.simulation.plan.lanes
     if result.run.training.micro_batch_size != "auto":
-        return f"as set, {lanes.max_micro_batch_size} would fit"
+        return f"as set, {lanes.max_micro_batch_size:,} would fit"
     if result.micro_batch_size < lanes.max_micro_batch_size and result.num_micro_batches == 1:
-        return f"the whole batch of a system; {lanes.max_micro_batch_size} would fit"
+        return f"the whole batch of a system; {lanes.max_micro_batch_size:,} would fit"
     why = "SRAM" if lanes.limited_by == "sram" else "tokens per micro-batch"
-    return f"at most {lanes.max_micro_batch_size} fit ({why})"
+    return f"at most {lanes.max_micro_batch_size:,} fit ({why})"
 
 
 def memory(result: Result) -> list[Fact]:
@@ -71,7 +71,7 @@ def memory(result: Result) -> list[Fact]:
         ),
         Fact(
             "wafer, used",
-            f"{share:.1%}: {result.micro_batch_size} sequences on {lanes.slots} of {lanes.width:.1f} lanes, {deep} deep",
+            f"{share:.1%}: {result.micro_batch_size:,} sequences on {lanes.slots} of {lanes.width:.1f} lanes, {deep} deep",
         ),
         Fact(
             "saved activations",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
     from wsesim.results import Result
 
-GPU_PARTS = {"gpu": "GPU computes", "communication": "GPU communicates in view", "idle": "GPU idles"}
+GPU_PARTS = {"gpu": "GPU computes", "communication": "GPU communicates, and nothing hides it", "idle": "GPU idles"}
 STEP_PX = 38
 """Height of a bar with its name. [px]"""
 
