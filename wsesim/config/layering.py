@@ -76,8 +76,18 @@ def _without_replaced(base: Table, top: Table) -> Table:
     for key, value in kept.items():
         above = top.get(key)
         if isinstance(value, dict) and isinstance(above, dict):
-            kept[key] = _without_replaced(value, above)
+            is_replaced = key == "model" and _is_another_model(value, above)
+            kept[key] = {} if is_replaced else _without_replaced(value, above)
     return kept
+
+
+def _is_another_model(base: Table, top: Table) -> bool:
+    """Whether a model is named anew, so that what stands below is of another one; a name of one's own is but a label."""
+    name = top.get("name")
+    if "path" in top:
+        return bool(top["path"] != base.get("path"))
+    is_entry = isinstance(name, str) and (name.endswith(".toml") or name in catalogue.names("models"))
+    return is_entry and ("path" in base or name != base.get("name"))
 
 
 def leaves(table: Table, prefix: str = "") -> set[str]:

@@ -90,8 +90,8 @@ SECTIONS = (
     Section(
         "[model]",
         "`name` of a catalogue entry (`wsesim list models`), or `path` of a Hugging Face `config.json` or of a Model Zoo "
-        "`params.yaml`, or all fields of a model. Fields beside `name` or `path` override it. The same keys make a file of "
-        "`cluster_configs/models/`.",
+        "`params.yaml`, or all fields of a model. Fields beside `name` or `path` override it. An option or a file that names "
+        "another model takes nothing over from the one below. The same keys make a file of `cluster_configs/models/`.",
         ModelSpec,
     ),
     Section("[training]", "", TrainingSpec),
