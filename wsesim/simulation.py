@@ -353,7 +353,7 @@ def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool
 
 
 def step_times_s(runs: Sequence[Run]) -> list[float]:
-    """Step times of many runs by the recurrence, equal to those of `run_many`, in about half its time. [s]
+    """Step times of many runs by the recurrence, equal to those of `run_many`, in three quarters of its time or less. [s]
 
     Raises
     ------

@@ -19,13 +19,15 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.cases import CASES, GPU_CASES
+from benchmarks.speed.cases import CASES, GPU_CASES, PAGE_CASES
 from wsesim.config.cluster import ExceptionSpec
 from wsesim.config.loader import load
 from wsesim.config.run import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.gpu_simulation import simulate_gpu, simulate_plan
+from wsesim.page import work
+from wsesim.page.state import RunState, changed
 from wsesim.schedules import pipeline
 from wsesim.schedules.gpu_plans import candidates
 from wsesim.schedules.gpu_search import rank
@@ -192,6 +194,22 @@ def _best_plan(run: GPURun) -> float:
     return simulate_gpu(run, lazily=True).step_time_s
 
 
+def page_answers() -> Table:
+    """What a move of the number of systems costs the page, once its curve is drawn: least and most of some moves."""
+    table = table_of("page", "moves", "answer", "GPU comparison")
+    for case in PAGE_CASES:
+        first, *states = [changed(RunState(), case.fields | {"systems": str(count)}) for count in (4, *case.systems)]
+        work.main(first)
+        answers_s = [best_s(lambda state=state: work.main(state), 1) for state in states]  # type: ignore[misc]
+        others_s = [best_s(lambda state=state: work.gpus(state), 1) for state in states]  # type: ignore[misc]
+        table.add_row(case.name, str(len(states)), _from_to(answers_s), _from_to(others_s))
+    return table
+
+
+def _from_to(times_s: list[float]) -> str:
+    return f"{show(min(times_s), 's')} to {show(max(times_s), 's')}"
+
+
 def processes() -> Table:
     """Whole processes, start-up included."""
     table = table_of("command", "whole process", "over `python -c pass`", "peak memory so far")
@@ -255,5 +273,5 @@ def _process_s(command: list[str]) -> float:
 
 if __name__ == "__main__":
     console = Console(width=110)
-    for part in (simulations, event_loop, many, all_different, gpu_pipelines, processes, sweeps):
+    for part in (simulations, event_loop, many, all_different, gpu_pipelines, page_answers, processes, sweeps):
         console.print(part(), "")

@@ -80,6 +80,36 @@ class GPUCase:
         return replace(run, parallelism=run.parallelism.model_copy(update={"context_parallel_size": "auto"}))
 
 
+@dataclass(frozen=True)
+class PageCase:
+    """A state of the page whose number of systems is moved.
+
+    Attributes
+    ----------
+    fields
+        Other than the page's first ones.
+    systems
+        Where the number of systems is let go, one after another. [-]
+    """
+
+    name: str
+    fields: dict[str, str]
+    systems: tuple[int, ...]
+
+
+PAGE_CASES = (
+    PageCase("13B, 256 A100", {}, (1, 2, 3, 5, 7, 12)),
+    PageCase(
+        "175B, 1024 A100",
+        {"model": "gpt3-175b", "cluster": "cs2_192", "gpus": "selene", "num_gpus": "1024"},
+        (12, 48, 100, 192),
+    ),
+    PageCase(
+        "1T, 3072 A100",
+        {"model": "megatron-1t", "cluster": "cs2_192", "gpus": "selene", "num_gpus": "3072"},
+        (12, 48, 100, 192),
+    ),
+)
 GPU_CASES = (
     GPUCase("20B on 96 A100", "gpt_neox_20b_96xa100", 436, 7_848),
     GPUCase("175B on 1024 A100", "gpt3_175b_1024xa100", 6_479, 74_484),

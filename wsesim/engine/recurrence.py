@@ -114,7 +114,7 @@ class Recurrence:
     numbers
         Each is the same for all scenarios, or an array over them, shape ``(num_scenarios,)``.
     explains
-        Whether what waits were for is added up, which takes as long again as the times themselves.
+        Whether what waits were for is added up, which takes a quarter of the time or more.
 
     Attributes
     ----------
