@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
     from wsesim.results import Result
 
-BESIDE_PX = 26.0
+BESIDE_PX = 44.0
 """Labels of an axis that stand out on both sides. [px]"""
 
 
