@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
@@ -20,6 +20,8 @@ WIDE, THIN = 4.5, 1.6
 TICKS = ("devices", "tokens_per_s")
 """Parameters that hold the ticks of the axes."""
 HEIGHT_PX = 280
+LABEL = 1 / 3
+"""Room that the label of the run needs, as a share of the width. [-]"""
 
 
 def chart(scaling: Scaling) -> Picture:
@@ -133,13 +135,20 @@ def _template(series: tuple[str, ...], devices: str, field: str) -> alt.TopLevel
     straight = alt.Chart(alt.NamedData("ideal")).mark_line(style="ideal").encode(x=x, y=y)
     own = alt.Chart(alt.NamedData("own"))
     ring = own.mark_point(style="own", shape="circle").encode(x=x, y=y, tooltip=about)
-    is_right = "scale('x', datum.devices) > 0.55 * width"
-    label = own.mark_text(
-        style="label",
-        fontWeight="bold",
-        baseline="top",
-        dy=8,
-        align={"expr": f"{is_right} ? 'right' : 'left'"},
-        dx={"expr": f"{is_right} ? -8 : 8"},
-    ).encode(x=x, y=y, text="label:N")
+    label = own.mark_text(style="label", fontWeight="bold", **_beside_the_curve(rises=field != "efficiency")).encode(
+        x=x, y=y, text="label:N"
+    )
     return alt.layer(straight, lines, points, ring, label).add_params(*ticks).properties(height=HEIGHT_PX)
+
+
+def _beside_the_curve(*, rises: bool) -> dict[str, Any]:
+    """Where the label of a point lies: left of and above a curve that rises, where there is room, else right and below."""
+    at = "scale('x', datum.devices)"
+    is_left = f"{at} > {LABEL if rises else 1 - LABEL} * width"
+    is_above = is_left if rises else "false"
+    return {
+        "align": {"expr": f"{is_left} ? 'right' : 'left'"},
+        "dx": {"expr": f"{is_left} ? -8 : 8"},
+        "baseline": {"expr": f"{is_above} ? 'bottom' : 'top'"},
+        "dy": {"expr": f"{is_above} ? -8 : 8"},
+    }
