@@ -103,7 +103,7 @@ def test_two_processes_work_on_one_ledger(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
-    process = start(tmp_path, "a.csv")
+    process = start(tmp_path, "a.csv", "--vary", "cluster.memoryx.egress_bytes_per_s=1e11..1e12+1e11")
     while process.poll() is None and num_rows(tmp_path / "a.csv.ledger") == 0:
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)

@@ -98,7 +98,7 @@ def main(state: RunState) -> Main:
     open_parts = [sections.breakdown([result]), _scaling_section(result, state)]
     html = render("run.html", answer=top, open_parts=open_parts, query=state.query())
     folded = [part([result]) for part in (sections.totals, sections.utilization, sections.memory, sections.assumptions)]
-    said = f"{result.num_devices} x {result.device}: " + ", ".join(
+    said = f"{result.num_devices:,} x {result.device}: " + ", ".join(
         f"{tile.name} {tile.value}" for tile in top.tiles[:3]
     )
     return Main(html, render("folded.html", sections=folded), said, result.run.cluster.max_systems, entry(result))

@@ -252,7 +252,7 @@ def what_binds(result: Answer, option: Option) -> str:
     if below is None or below.meets:
         return ""
     said = " and ".join(f"{name} by {share:.1%}" for name, share in below.fails.items() if math.isfinite(share))
-    return f"{below.num_devices} would miss the {said}" if said else ""
+    return f"{below.num_devices:,} would miss the {said}" if said else ""
 
 
 def next_better(result: Answer, option: Option) -> str:
@@ -263,9 +263,9 @@ def next_better(result: Answer, option: Option) -> str:
     other = faster[-1]
     sooner = 1.0 - other.time_s.value / option.time_s.value
     if other.cost_usd is None or option.cost_usd is None:
-        return f"{other.num_devices} on {other.cluster}: {sooner:.0%} sooner"
+        return f"{other.num_devices:,} on {other.cluster}: {sooner:.0%} sooner"
     dearer = other.cost_usd.value / option.cost_usd.value - 1.0
-    return f"{other.num_devices} on {other.cluster}: {sooner:.0%} sooner for {dearer:+.1%} cost"
+    return f"{other.num_devices:,} on {other.cluster}: {sooner:.0%} sooner for {dearer:+.1%} cost"
 
 
 def relaxed(result: Answer) -> list[tuple[tuple[str, ...], Option]]:
@@ -290,7 +290,7 @@ def what_would_have_to_give(result: Answer) -> list[str]:
     found = []
     for names, option in relaxed(result):
         needed = [_needed(result.goal, name, option) for name in names]
-        found.append(f"{' and '.join(needed)}: {option.num_devices} on {option.cluster}")
+        found.append(f"{' and '.join(needed)}: {option.num_devices:,} on {option.cluster}")
     if "budget" in limits_of(result.goal):
         unpriced = dict.fromkeys(one.cluster for one in result.options if one.cost_usd is None)
         found += [

@@ -146,7 +146,7 @@ def said(result: Answer) -> list[str]:
     if not result.is_met:
         return [f"would do: {text}" for text in what_would_have_to_give(result)]
     found = [
-        f"{one.cluster}: {one.num_devices} is the least, {reason}"
+        f"{one.cluster}: {one.num_devices:,} is the least, {reason}"
         for one in result.smallest
         if (reason := what_binds(result, one))
     ]

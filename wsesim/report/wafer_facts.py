@@ -82,7 +82,7 @@ def memory(result: Result) -> list[Fact]:
 
 def scaling(result: Result) -> list[Fact]:
     """Efficiency against one system."""
-    of_one = f"of {result.num_devices} times one system"
+    of_one = f"of {result.num_devices:,} times one system"
     return [
         Fact("weak scaling", f"{result.scaling_efficiency:.1%} {of_one}, same batch per system"),
         Fact("strong scaling", f"{result.strong_scaling_efficiency:.1%} {of_one}, same global batch"),
