@@ -14,7 +14,7 @@ from tests.gpu_builders import gpu_run, plan_of
 from wsesim.gpu_simulation import simulate_best, simulate_plan
 from wsesim.schedules import gpu_search
 from wsesim.schedules.gpu_search import choose, rank
-from wsesim.schedules.gpu_step_time import at_least_s, step_time_s
+from wsesim.schedules.gpu_step_time import Candidate, step_time_s
 from wsesim.schedules.gpu_times import times_of
 
 few = settings(deadline=None, max_examples=40)
@@ -63,7 +63,7 @@ def test_the_step_time_of_every_plan_is_that_of_the_simulation(
     times = times._replace(send_s=send_share * block_s, gather_s=gather_share * block_s)
     simulated_s = simulate_plan(run, plan, times)[0].time_s
     assert step_time_s(run, plan, times) == pytest.approx(simulated_s, rel=1e-12)
-    assert at_least_s(run, plan, times) <= simulated_s * (1.0 + gpu_search.ROUNDING)
+    assert Candidate(run, plan, times).at_least_s() <= simulated_s * (1.0 + gpu_search.ROUNDING)
 
 
 @settings(deadline=None, max_examples=15)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
-
 import numpy as np
 
 from wsesim.config.run import GPURun
 from wsesim.engine.program import Key, Numbers
-from wsesim.schedules.gpu_times import Pass, Plans, Times, reduction_time_s
+from wsesim.schedules.gpu_times import Pass, Plans, Times, end_reduce_s
 from wsesim.schedules.pipeline import PipelineShape, capacities_of
 
 
@@ -47,7 +45,6 @@ def durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) ->
     forward_s = float(np.ravel(times.forward.total_s)[0])
     backward_s = float(np.ravel(times.backward.total_s + times.recompute.total_s)[0]) + one["accumulate_s"]
     blocks = blocks_of_chunks(run, plan)
-    reduction_s = cache(partial(reduction_time_s, run, plan))  # chunks in the middle are alike
     found: dict[Key, float] = {("send_s", 0): one["send_s"], ("embedding_reduce_s", 0): one["embedding_reduce_s"]}
     for chunk, number in enumerate(blocks):
         is_first, is_last = chunk == 0, chunk == len(blocks) - 1
@@ -56,7 +53,7 @@ def durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) ->
         found |= {("forward_s", chunk): ahead_s, ("backward_s", chunk): back_s}
         pieces = shape.pieces[chunk]
         found |= {("forward_piece_s", chunk): ahead_s / pieces, ("backward_piece_s", chunk): back_s / pieces}
-        reduce_s = reduction_s(number, is_first=is_first, is_last=is_last)
+        reduce_s = number * one["reduce_s"] + end_reduce_s(run, plan, is_first=is_first, is_last=is_last)
         found |= {("reduce_s", chunk): reduce_s / pieces, ("gather_s", chunk): one["gather_s"]}
     for stage in range(shape.num_stages):
         found |= {("update_s", stage): one["update_s"], ("parameter_gather_s", stage): one["parameter_gather_s"]}

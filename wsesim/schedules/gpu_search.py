@@ -14,8 +14,7 @@ from wsesim.schedules.gpu_checks import check, explain_no_plan
 from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_memory import memory_of
 from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_step_time import at_least_s
-from wsesim.schedules.gpu_step_time import step_time_s as simulated_s
+from wsesim.schedules.gpu_step_time import Candidate
 from wsesim.schedules.gpu_times import RECOMPUTE, Plans, times_of
 from wsesim.units import show
 
@@ -180,18 +179,20 @@ def choose(run: GPURun, number: int = 1) -> Chosen:
     ranked = rank(run)
     close = int(np.count_nonzero(ranked.estimates_s <= (1.0 + CLOSE) * ranked.estimates_s[0]))
     few = min(len(ranked.estimates_s), max(min(COMPARED, close), number))
-    plans = tuple(ranked.plans.only(slice(place, place + 1)) for place in range(few))
-    return Chosen(plans if ranked.num_plans == 1 else _fastest(run, plans, number), ranked.num_plans)
+    best = ranked.plans.only(slice(0, few))
+    return Chosen((best,) if ranked.num_plans == 1 else _fastest(run, best, few, number), ranked.num_plans)
 
 
-def _fastest(run: GPURun, plans: tuple[Plans, ...], number: int) -> tuple[Plans, ...]:
+def _fastest(run: GPURun, plans: Plans, few: int, number: int) -> tuple[Plans, ...]:
     """The fastest of some plans; those that cannot be among them are not worked out."""
-    times = [times_of(run, plan) for plan in plans]
-    least_s = [at_least_s(run, *both) for both in zip(plans, times, strict=True)]
+    times = times_of(run, plans)
+    every = [plans.only(slice(place, place + 1)) for place in range(few)]
+    compared = [Candidate(run, plan, times.of(place)) for place, plan in enumerate(every)]
+    least_s = [one.at_least_s() for one in compared]
     found: dict[int, float] = {}
     limit_s = np.inf
-    for place in sorted(range(len(plans)), key=lambda place: least_s[place]):
+    for place in sorted(range(few), key=lambda place: least_s[place]):
         if least_s[place] <= limit_s:
-            found[place] = simulated_s(run, plans[place], times[place])
+            found[place] = compared[place].step_time_s()
             limit_s = (1.0 + ROUNDING) * sorted(found.values())[number - 1] if len(found) >= number else np.inf
-    return tuple(plans[place] for place in sorted(found) if found[place] <= limit_s)
+    return tuple(every[place] for place in sorted(found) if found[place] <= limit_s)

@@ -32,20 +32,58 @@ class Outline(NamedTuple):
     rounds: list[tuple[Key, list[tuple[int, int]]]]
 
 
+class Candidate:
+    """One plan of a run, and how long each of its jobs takes alone.
+
+    Attributes
+    ----------
+    durations
+        [s]
+    """
+
+    def __init__(self, run: GPURun, plan: Plans, times: Times) -> None:
+        self.run, self.plan = run, plan
+        self.num_micro_batches, self.num_stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
+        self.shape = shape_of(run, plan, self.num_micro_batches)
+        self.durations = durations_s(run, plan, times, self.shape)
+
+    def step_time_s(self) -> float:
+        """Time of one step, as `wsesim.gpu_simulation` finds it up to rounding. [s]"""
+        wanted, durations = self.num_micro_batches, self.durations
+        for number in lengths(self.run, self.plan):
+            outline = outline_of(shape_of(self.run, self.plan, number))
+            ends = ends_s(outline.lines, durations)
+            if number == wanted:
+                break
+            lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
+            length_s = round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
+            if length_s is not None:
+                return ends[-1] + (wanted - number) // self.num_stages * length_s
+        return ends[-1]
+
+    def at_least_s(self) -> float:
+        """A time that no step of the plan falls below: that of its busiest stage, from its first input on. [s]
+
+        Before it works, a micro-batch comes down to it through the stages before, and behind its last pass the gradients
+        go back up through them. Then the first stage updates its parameters.
+        """
+        number, stages, shape, durations = self.num_micro_batches, self.num_stages, self.shape, self.durations
+        send_s = durations["send_s", 0] if stages > 1 else 0.0
+        blocked_s = send_s if shape.blocking_sends else 0.0
+        way_s, longest_s = 0.0, 0.0
+        for stage in range(stages):
+            chunks = range(stage, len(shape.pieces), stages)
+            passes_s = sum(durations["forward_s", chunk] + durations["backward_s", chunk] for chunk in chunks)
+            num_sends = number * (2 * len(chunks) - (stage == 0) - (stage == stages - 1)) - (stage > 0)
+            longest_s = max(longest_s, way_s + number * passes_s + num_sends * blocked_s)
+            way_s += durations["forward_s", stage] + durations["backward_s", stage] + 2.0 * send_s
+        gather_s = durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
+        return longest_s + durations["update_s", 0] + gather_s
+
+
 def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
     """Time of one step of one plan, as `wsesim.gpu_simulation` finds it up to rounding. [s]"""
-    wanted, stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
-    durations = durations_s(run, plan, times, shape_of(run, plan, wanted))
-    for number in lengths(run, plan):
-        outline = outline_of(shape_of(run, plan, number))
-        ends = ends_s(outline.lines, durations)
-        if number == wanted:
-            break
-        lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
-        length_s = round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
-        if length_s is not None:
-            return ends[-1] + (wanted - number) // stages * length_s
-    return ends[-1]
+    return Candidate(run, plan, times).step_time_s()
 
 
 @lru_cache(maxsize=16)
@@ -68,25 +106,3 @@ def _rounds(program: Program, shape: PipelineShape) -> list[tuple[Key, list[tupl
         if name is not None and places.start >= 0 and places.stop + len(places) <= len(indices):
             found.append((name, [(indices[place], indices[place + len(places)]) for place in places]))
     return found
-
-
-def at_least_s(run: GPURun, plan: Plans, times: Times) -> float:
-    """A time that no step of the plan falls below: that of its busiest stage, from its first input on. [s]
-
-    Before it works, a micro-batch comes down to it through the stages before, and behind its last pass the gradients go
-    back up through them. Then the first stage updates its parameters.
-    """
-    number, stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
-    shape = shape_of(run, plan, number)
-    durations = durations_s(run, plan, times, shape)
-    send_s = durations["send_s", 0] if stages > 1 else 0.0
-    blocked_s = send_s if shape.blocking_sends else 0.0
-    way_s, longest_s = 0.0, 0.0
-    for stage in range(stages):
-        chunks = range(stage, len(shape.pieces), stages)
-        passes_s = sum(durations["forward_s", chunk] + durations["backward_s", chunk] for chunk in chunks)
-        num_sends = number * (2 * len(chunks) - (stage == 0) - (stage == stages - 1)) - (stage > 0)
-        longest_s = max(longest_s, way_s + number * passes_s + num_sends * blocked_s)
-        way_s += durations["forward_s", stage] + durations["backward_s", stage] + 2.0 * send_s
-    gather_s = durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
-    return longest_s + durations["update_s", 0] + gather_s

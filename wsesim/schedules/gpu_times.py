@@ -134,6 +134,18 @@ class Times(NamedTuple):
     parameter_gather_s: Array
     flop: Array
 
+    def of(self, place: int) -> Times:
+        """Those of one plan."""
+        parts = [
+            Pass(*(_at(one, place) for one in part)) if isinstance(part, Pass) else _at(part, place) for part in self
+        ]
+        return Times(*parts)
+
+
+def _at(values: Array, place: int) -> Array:
+    """A value of one plan; some are the same for all."""
+    return values[place : place + 1] if np.size(values) > 1 else values
+
 
 def split_of(run: GPURun, plans: Plans) -> Split:
     """What one GPU works on in one micro-batch."""
@@ -456,12 +468,10 @@ def messages_of(run: GPURun, plans: Plans) -> Messages:
     )
 
 
-def reduction_time_s(run: GPURun, plan: Plans, num_blocks: int, *, is_first: bool, is_last: bool) -> float:
-    """Gradients of one chunk of one plan to the data-parallel group, block by block. [s]"""
-    shared, experts = block_parameters_of_gpu(run.model, plan)
+def end_reduce_s(run: GPURun, plan: Plans, *, is_first: bool, is_last: bool) -> float:
+    """Gradients of what a chunk of one plan has beside its blocks, to the data-parallel group. [s]"""
+    if not (is_first or is_last):
+        return 0.0
     first, last = end_parameters_of_gpu(run, plan)
     ends = is_first * first + is_last * last
-    time_s = num_blocks * _reduce_s(run, plan, shared, experts)
-    if is_first or is_last:
-        time_s = time_s + _reduce_s(run, plan, ends, 0.0 * ends)
-    return float(np.ravel(time_s)[0])
+    return float(np.ravel(_reduce_s(run, plan, ends, 0.0 * ends))[0])
