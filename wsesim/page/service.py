@@ -17,7 +17,7 @@ from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, changed
 from wsesim.page.work import Main
 from wsesim.page.workers import TooBusy, Workers
 
-HURRY_S = 0.03
+HURRY_S = 0.05
 """A comparison that comes later than the answer by more than this is asked for again. [s]"""
 
 LINGER_S = 0.5
