@@ -16,7 +16,7 @@ import pytest
 from wsesim.planning.ledger import Ledger
 
 ARGUMENTS = [
-    *("-m", "wsesim", "sweep", "cerebras_gpt_111m", "--workers", "2", "--vary", "model.num_layers=1..30"),
+    *("sweep", "cerebras_gpt_111m", "--workers", "2", "--vary", "model.num_layers=1..30"),
     *("--vary", "cluster.num_systems=1..3", "--vary", "training.weight_sparsity=0.0..0.8+0.1"),
 ]
 POINTS = 30 * 3 * 9
@@ -24,7 +24,9 @@ KILLS_AT_ROWS, KILLS_AT_START = 4, 2
 
 
 def start(folder: Path, out: str, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *ARGUMENTS, "--out", out, *more]
+    """A sweep that hears interrupts also where these tests run in the background, which leaves them ignored."""
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from wsesim.cli import main; main()"
+    command = [sys.executable, "-c", program, *ARGUMENTS, "--out", out, *more]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
