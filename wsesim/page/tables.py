@@ -131,7 +131,9 @@ def _head(result: Answer) -> str:
         if nearest is None:
             return "Nothing that may be used can run it at all."
         missed = ", ".join(f"{name} by {share:.1%}" for name, share in nearest.fails.items())
-        return f"Nothing that may be used meets it. The nearest is {goals.cells(nearest)[0]}, which misses the {missed}."
+        return (
+            f"Nothing that may be used meets it. The nearest is {goals.cells(nearest)[0]}, which misses the {missed}."
+        )
     best = result.cheapest or result.fastest
     words = "cheapest" if result.cheapest else "fastest"
     where, time, cost, *_ = goals.cells(best)
