@@ -62,7 +62,10 @@ PICTURES = {
         ),
     },
     "performance.md": {
-        "## Measured": ("performance-engines", "One run on both engines, and its step time alone; from the table below."),
+        "## Measured": (
+            "performance-engines",
+            "One run on both engines, and its step time alone; from the table below.",
+        ),
     },
 }
 """Pictures by page and by the heading that they stand under."""
