@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import pytest
 
+import wsesim
 from tests.test_cli import call, failing
 from wsesim import errors
 from wsesim.errors import did_you_mean
@@ -34,6 +37,19 @@ def test_the_command_line_prints_one_message_and_no_traceback(error: type[errors
     assert outcome.code == error.exit_code
     assert outcome.err == "error: run.toml: training.tokens is -1; it must be more than 0\n"
     assert outcome.out == ""
+
+
+def test_no_assert_guards_what_a_user_gives() -> None:
+    """`python -O` leaves asserts out, and then answers in silence what should be refused."""
+    package = Path(wsesim.__file__).parent
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")}
+    asserts = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+    ]
+    assert asserts == []
 
 
 @pytest.mark.parametrize("error", EVERY)

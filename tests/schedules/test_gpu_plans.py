@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.gpu_builders import ROWS, gpu_run, one
 from wsesim.config.loader import any_from_table
 from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.run import GPURun
+from wsesim.errors import DoesNotFit
 from wsesim.gpu_simulation import simulate_gpu
+from wsesim.schedules.gpu_checks import check
 from wsesim.schedules.gpu_plans import candidates
 from wsesim.schedules.gpu_search import rank
-from wsesim.schedules.gpu_times import Plans
+from wsesim.schedules.gpu_times import RECOMPUTE, Plans
 from wsesim.validation.gpu_predict import run_of
 
 AUTO = dict.fromkeys(
@@ -87,6 +90,53 @@ def test_every_plan_multiplies_and_divides(
     assert_sound(run, candidates(run))
 
 
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    schedule=st.sampled_from(["1f1b", "gpipe"]),
+    left_open=st.sets(st.sampled_from([*OPEN, "micro_batch_size"])),
+    num_gpus=st.sampled_from([2, 8, 24]),
+    stages=st.sampled_from([1, 2, 4]),
+    batch=st.sampled_from([12, 64]),
+    layers=st.sampled_from([2, 6, 8]),
+    ends=st.booleans(),
+    at=st.integers(0, 10**6),
+)
+@example("gpipe", {"virtual_pipeline_size"}, 8, 4, 64, 8, False, 0)
+@example("gpipe", set(OPEN), 8, 4, 64, 8, False, 1)
+def test_the_search_proposes_nothing_that_the_checks_refuse(
+    schedule: str,
+    left_open: set[str],
+    num_gpus: int,
+    stages: int,
+    batch: int,
+    layers: int,
+    ends: bool,
+    at: int,
+) -> None:
+    """Any schedule, with anything left to the search: what it proposes can be written into a file, and runs as such."""
+    closed = {"tensor_parallel_size": 1, "pipeline_parallel_size": stages, "context_parallel_size": 1}
+    more = {"data_parallel_size": "auto", "expert_parallel_size": 1, "zero_stage": 1, "activation_recompute": "full"}
+    run = gpu_run(
+        model={"num_layers": layers},
+        training={"micro_batch_size": "auto" if "micro_batch_size" in left_open else 1, "global_batch_size": batch},
+        cluster={"num_gpus": num_gpus},
+        parallelism={
+            **(closed | more | dict.fromkeys(left_open - {"micro_batch_size"}, "auto")),
+            "pipeline_schedule": schedule,
+            "account_for_embedding_and_loss": ends,
+        },
+    )
+    plans = candidates(run)
+    if not len(plans.tensor):
+        return
+    for place in {at % len(plans.tensor), len(plans.tensor) - 1}:
+        proposed = _only(run, plans, place)
+        check(proposed)
+        assert rows_of(candidates(proposed)) == rows_of(plans.only(slice(place, place + 1)))
+        with contextlib.suppress(DoesNotFit):
+            assert simulate_gpu(proposed).step_time_s > 0
+
+
 GIVEN = {
     "tensor_parallel_size": ("tensor", 2),
     "pipeline_parallel_size": ("pipeline", 4),
@@ -152,7 +202,9 @@ def _only(run: GPURun, plans: Plans, place: int) -> GPURun:
         "virtual_pipeline_size": int(plans.chunks[place]),
         "zero_stage": int(plans.zero_stage[place]),
         "sequence_parallel": bool(plans.sequence_parallel[place]) if plans.tensor[place] > 1 else "auto",
-        "expert_parallel_size": 1,
+        "context_parallel_size": int(plans.context[place]),
+        "expert_parallel_size": int(plans.expert[place]),
+        "activation_recompute": RECOMPUTE[int(plans.recompute[place])],
     }
     micro = run.training.model_copy(update={"micro_batch_size": int(plans.micro_batch_size[place])})
     chosen = ParallelismSpec(**{**run.parallelism.model_dump(), **spread})

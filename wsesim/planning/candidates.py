@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from wsesim.config.goal import CandidateSpec, GoalSpec
 from wsesim.config.loader import any_from_table
@@ -115,8 +115,7 @@ def wafer_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, 
     """Step times of wafer-scale runs that can run. [s]"""
     able: list[Run] = []
     why = ""
-    for run in runs:
-        assert isinstance(run, Run)
+    for run in cast("Iterable[Run]", runs):
         try:
             check(run)
             able.append(run)
@@ -132,8 +131,7 @@ def gpu_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, fl
 
     found: list[tuple[Run | GPURun, float]] = []
     why = ""
-    for run in runs:
-        assert isinstance(run, GPURun)
+    for run in cast("Iterable[GPURun]", runs):
         try:
             check_gpu(run)
             found.append((run, float(rank(run).estimates_s[0])))

@@ -24,6 +24,11 @@ def layers_to_deal(run: GPURun) -> int:
     return run.model.num_layers + (2 if run.parallelism.account_for_embedding_and_loss else 0)
 
 
+def _chunks_offered(run: GPURun) -> tuple[int, ...]:
+    """Chunks that a stage may have; gpipe knows no interleaving. [-]"""
+    return (1,) if run.parallelism.pipeline_schedule == "gpipe" else divisors(layers_to_deal(run), MOST_CHUNKS)
+
+
 def candidates(run: GPURun) -> Plans:
     """Every plan that the run file allows and that divides evenly; none where nothing does.
 
@@ -44,7 +49,7 @@ def candidates(run: GPURun) -> Plans:
         _choices(spec.pipeline_parallel_size, divisors(dealt, num_gpus)),
         _choices(spec.context_parallel_size, divisors(run.training.sequence_length, min(64, num_gpus))),
         _choices(spec.expert_parallel_size, divisors(model.num_experts, num_gpus)),
-        _choices(spec.virtual_pipeline_size, divisors(dealt, MOST_CHUNKS)),
+        _choices(spec.virtual_pipeline_size, _chunks_offered(run)),
         _choices(run.training.micro_batch_size, divisors(batch, batch)),
         _choices(spec.zero_stage, (0, 1, 2, 3)),
         (RECOMPUTE.index(spec.activation_recompute),) if spec.activation_recompute != "auto" else (0, 1, 2),

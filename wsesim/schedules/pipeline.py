@@ -38,6 +38,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from wsesim.engine.program import Job, Key, Need, Program, Room, Worker
+from wsesim.errors import SimulationStuck
 
 Array = Any
 Schedule = Literal["1f1b", "gpipe"]
@@ -217,7 +218,8 @@ class Pipeline:
             for tasks in left:
                 while tasks and self.can_follow(tasks[0]):
                     self.compute(tasks.popleft())
-            assert len(self.program.jobs) > num_jobs, "stages wait for one another"
+            if len(self.program.jobs) == num_jobs:
+                raise SimulationStuck(f"stages wait for one another: {self.shape}")
 
     def can_follow(self, task: Task) -> bool:
         """Whether the job that delivers a task's input is written."""
@@ -354,10 +356,20 @@ class Pipeline:
 
 @lru_cache(maxsize=16)
 def write_program(shape: PipelineShape) -> Program:
-    """The program of one step; the same object for the same shape."""
-    assert len(shape.pieces) == shape.num_stages * shape.num_chunks
-    assert min(shape.pieces) > 0
-    assert shape.num_chunks == 1 or (shape.schedule == "1f1b" and shape.num_micro_batches % shape.num_stages == 0)
+    """The program of one step; the same object for the same shape.
+
+    Raises
+    ------
+    ValueError
+        A shape that no plan may have: the search proposes none, and the checks refuse what a file says.
+    """
+    is_interleaved = shape.num_chunks > 1
+    if len(shape.pieces) != shape.num_stages * shape.num_chunks or min(shape.pieces) < 1:
+        raise ValueError(
+            f"{shape.pieces} pieces are not those of {shape.num_stages} stages x {shape.num_chunks} chunks"
+        )
+    if is_interleaved and (shape.schedule != "1f1b" or shape.num_micro_batches % shape.num_stages):
+        raise ValueError(f"{shape.num_micro_batches} micro-batches cannot be interleaved: {shape}")
     return Pipeline(shape).write()
 
 

@@ -100,7 +100,8 @@ class WeightStreaming:
         self.begin()
         for visit in self.shape.visits:
             self.sweep(visit)
-        assert len(self.program.jobs) == self.num_jobs
+        if len(self.program.jobs) != self.num_jobs:
+            raise ValueError(f"{len(self.program.jobs)} jobs were written, {self.num_jobs} were counted")
         self.update()
         return self.program
 
