@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wsesim.config.spec import Spec
+
+AttentionKind = Literal["full_attention", "sliding_attention", "chunked_attention"]
+
+_OF_LATENT_ATTENTION = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+_OF_MIXTURES = (
+    *("moe_intermediate_size", "n_shared_experts", "shared_expert_intermediate_size", "shared_expert_gate"),
+    *("first_k_dense_replace", "router_bias"),
+)
 
 
 class ModelSpec(Spec):
@@ -42,6 +50,28 @@ class ModelSpec(Spec):
         Three MLP matrices instead of two.
     tie_embeddings
         Input embedding and output head share one table.
+    attention_dropout
+        Share of attention scores that training drops. [-]
+    qk_norm
+        Normalises queries and keys: "head" has one scale for all heads (Qwen3), "width" one for every element
+        (OLMo 2). `true` is "head".
+    attention_sinks
+        One learned score per head that attends to nothing (GPT-OSS).
+    sliding_window
+        Keys that a token reaches, the token among them; all when left out. [-]
+    layer_types
+        What each block attends to: "full_attention", "sliding_attention" or "chunked_attention" (only its own piece of
+        `sliding_window` tokens). A list shorter than `num_layers` repeats. All blocks slide when it is left out.
+    q_lora_rank
+        Latent attention: width that queries are compressed to; not compressed when left out. [-]
+    kv_lora_rank
+        Latent attention: width that keys and values are compressed to. [-]
+    qk_nope_head_dim
+        Latent attention: part of a head of queries and keys without a position. [-]
+    qk_rope_head_dim
+        Latent attention: part with a rotary position, which all heads of keys share. [-]
+    v_head_dim
+        Width of one head of values; `head_dim` when left out. [-]
     parallel_block
         Attention and MLP read the same input and are summed (GPT-J, GPT-NeoX).
     shared_norm
@@ -50,6 +80,8 @@ class ModelSpec(Spec):
         Decoder; an encoder when false.
     normalization
         "rmsnorm" has no shift.
+    sandwich_norm
+        Normalisations also behind attention and MLP: four in a block (Gemma 2).
     final_norm
         Normalisation before the head.
     embedding_norm
@@ -67,10 +99,28 @@ class ModelSpec(Spec):
     masked_positions
         Encoder only: positions per sequence that the language-model head predicts;
         0 is a classification head (pooler and classifier). [-]
+    num_labels
+        Encoder only: classes of its classification head, or of next-sentence prediction. [-]
+    pooler
+        Encoder only: whether it has a pooler with a classification head.
     num_experts
         MLPs per block; more than 1 is a mixture of experts. [-]
     experts_per_token
         MLPs that work on a token. [-]
+    moe_intermediate_size
+        Width of one expert; `intermediate_size` when left out. [-]
+    n_shared_experts
+        Experts that work on every token beside the routed ones; they make one MLP of so many times the width. [-]
+    shared_expert_intermediate_size
+        Width of that MLP where it is no multiple of an expert's. [-]
+    shared_expert_gate
+        One more column of weights scales what the shared expert gives (Qwen2-MoE).
+    first_k_dense_replace
+        Leading blocks with one MLP of `intermediate_size` instead of experts. [-]
+    interleave_moe_layer_step
+        Only every so manieth block has experts (Llama 4). [-]
+    router_bias
+        Bias of the router.
     published_parameters
         Parameters as the source states them, for comparison. [-]
     training_flop_reported
@@ -90,12 +140,23 @@ class ModelSpec(Spec):
     embedding_size: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     max_position_embeddings: Annotated[int, Field(gt=0, le=100_000_000)] | None = None
     position_embedding: Literal["learned", "rotary", "alibi", "relative", "none"] = "learned"
+    attention_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    qk_norm: Literal["none", "head", "width"] = "none"
+    attention_sinks: bool = False
+    sliding_window: Annotated[int, Field(gt=0, le=100_000_000)] | None = None
+    layer_types: Annotated[tuple[AttentionKind, ...], Field(min_length=1, max_length=4096)] | None = None
+    q_lora_rank: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    kv_lora_rank: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    qk_nope_head_dim: Annotated[int, Field(gt=0, le=100_000)] | None = None
+    qk_rope_head_dim: Annotated[int, Field(gt=0, le=100_000)] | None = None
+    v_head_dim: Annotated[int, Field(gt=0, le=100_000)] | None = None
     gated_mlp: bool = False
     tie_embeddings: bool = True
     parallel_block: bool = False
     shared_norm: bool = False
     causal: bool = True
     normalization: Literal["layernorm", "rmsnorm"] = "layernorm"
+    sandwich_norm: bool = False
     final_norm: bool = True
     embedding_norm: bool = False
     qkv_bias: bool = True
@@ -104,15 +165,46 @@ class ModelSpec(Spec):
     lm_head_bias: bool = False
     type_vocab_size: Annotated[int, Field(ge=0, le=10_000)] = 0
     masked_positions: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    num_labels: Annotated[int, Field(gt=0, le=1_000_000)] = 2
+    pooler: bool = True
     num_experts: Annotated[int, Field(gt=0, le=100_000)] = 1
     experts_per_token: Annotated[int, Field(gt=0, le=100_000)] = 1
+    moe_intermediate_size: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    n_shared_experts: Annotated[int, Field(ge=0, le=100_000)] = 0
+    shared_expert_intermediate_size: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
+    shared_expert_gate: bool = False
+    first_k_dense_replace: Annotated[int, Field(ge=0, le=4096)] = 0
+    interleave_moe_layer_step: Annotated[int, Field(gt=0, le=4096)] = 1
+    router_bias: bool = False
     published_parameters: Annotated[float, Field(gt=0)] | None = None
     training_flop_reported: Annotated[float, Field(gt=0)] | None = None
     published_pile_loss: Annotated[float, Field(gt=0)] | None = None
 
+    @field_validator("qk_norm", mode="before")
+    @classmethod
+    def _read_switch(cls, value: Any) -> Any:
+        """``use_qk_norm`` is a switch in most files."""
+        return {True: "head", False: "none"}[value] if isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
-        if self.head_dim is None and self.hidden_size % self.num_attention_heads:
+        self._check_attention()
+        self._check_experts()
+        if self.causal and self.masked_positions:
+            raise ValueError("[masked_positions] is for encoders; set causal = false or leave it out")
+        if not (self.causal or self.pooler or self.masked_positions):
+            raise ValueError(
+                "[pooler] is false and there are no masked_positions, so nothing is predicted; set one of them"
+            )
+        if self.shared_norm and not self.parallel_block:
+            raise ValueError("[shared_norm] needs parallel_block = true")
+        if self.sandwich_norm and self.parallel_block:
+            raise ValueError("[sandwich_norm] is for blocks whose MLP follows attention; set parallel_block = false")
+        return self
+
+    def _check_attention(self) -> None:
+        latent = self.kv_lora_rank is not None
+        if not latent and self.head_dim is None and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"[hidden_size] {self.hidden_size} is not divisible by num_attention_heads = "
                 f"{self.num_attention_heads}; set head_dim, or change one of the two"
@@ -122,16 +214,33 @@ class ModelSpec(Spec):
                 f"[num_key_value_heads] {self.key_value_heads} does not divide num_attention_heads = "
                 f"{self.num_attention_heads}; use one of its divisors"
             )
+        missing = [name for name in _OF_LATENT_ATTENTION if getattr(self, name) is None]
+        if latent and missing:
+            raise ValueError(f"[{missing[0]}] is missing, but kv_lora_rank asks for latent attention; add it")
+        for name in ("q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim"):
+            if not latent and getattr(self, name) is not None:
+                raise ValueError(f"[{name}] is for latent attention; add kv_lora_rank, or leave it out")
+        if set(self.layer_types or ()) - {"full_attention"} and self.sliding_window is None:
+            raise ValueError(
+                "[layer_types] has blocks with a window; add sliding_window, the keys that a token reaches"
+            )
+        if len(self.layer_types or ()) > self.num_layers:
+            raise ValueError(
+                f"[layer_types] has {len(self.layer_types or ())} entries, more than num_layers = {self.num_layers}; "
+                "write one for each block, or a shorter list that repeats"
+            )
+
+    def _check_experts(self) -> None:
         if self.experts_per_token > self.num_experts:
             raise ValueError(
                 f"[experts_per_token] {self.experts_per_token} is more than num_experts = {self.num_experts}; "
                 "lower it or add experts"
             )
-        if self.causal and self.masked_positions:
-            raise ValueError("[masked_positions] is for encoders; set causal = false or leave it out")
-        if self.shared_norm and not self.parallel_block:
-            raise ValueError("[shared_norm] needs parallel_block = true")
-        return self
+        for name in _OF_MIXTURES:
+            if self.num_experts == 1 and getattr(self, name):
+                raise ValueError(f"[{name}] is for mixtures of experts; set num_experts, or leave it out")
+        if self.shared_expert_gate and not self.shared_expert_size:
+            raise ValueError("[shared_expert_gate] needs a shared expert; set n_shared_experts, or leave it out")
 
     @property
     def key_value_heads(self) -> int:
@@ -147,6 +256,33 @@ class ModelSpec(Spec):
     def mlp_size(self) -> int:
         """Width inside the MLP. [-]"""
         return self.intermediate_size or 4 * self.hidden_size
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether keys and values are compressed to a latent vector."""
+        return self.kv_lora_rank is not None
+
+    @property
+    def query_head_size(self) -> int:
+        """Width of one head of queries and of keys, as they are multiplied. [-]"""
+        if self.is_latent:
+            return (self.qk_nope_head_dim or 0) + (self.qk_rope_head_dim or 0)
+        return self.head_size
+
+    @property
+    def value_head_size(self) -> int:
+        """Width of one head of values. [-]"""
+        return self.v_head_dim or self.head_size
+
+    @property
+    def expert_size(self) -> int:
+        """Width inside one expert. [-]"""
+        return self.moe_intermediate_size or self.mlp_size
+
+    @property
+    def shared_expert_size(self) -> int:
+        """Width inside the MLP that works on every token beside the routed experts; 0 without one. [-]"""
+        return self.shared_expert_intermediate_size or self.n_shared_experts * self.expert_size
 
     @property
     def token_embedding_size(self) -> int:

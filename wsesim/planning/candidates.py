@@ -98,16 +98,15 @@ def sized(base: Run | GPURun, number: int, *, may_shift: bool = False) -> Run | 
 def per_system(base: Run, number: int) -> int:
     """Sequences of one system near its share of the batch that make the largest passes; 163, a prime, would make 163. [-]"""
     from wsesim.schedules.plan import lanes_of, micro_batch
-    from wsesim.workload.transformer import layers
 
     ideal = max(1, round(base.training.global_batch_size / number))
     try:
-        lanes, chain = lanes_of(base), layers(base.model, base.training.sequence_length)
+        lanes = lanes_of(base)
     except DoesNotFit:
         return ideal
     room = int(BATCH_MAY_SHIFT * ideal)
     shares = range(max(1, ideal - room), ideal + room + 1)
-    passes = {share: micro_batch(base.on(1, share), lanes, chain)[0] for share in shares}
+    passes = {share: micro_batch(base.on(1, share), lanes)[0] for share in shares}
     return max(shares, key=lambda share: (passes[share], -abs(share - ideal)))
 
 

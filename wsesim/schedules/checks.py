@@ -12,7 +12,7 @@ from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.hardware import memoryx
 from wsesim.hardware.swarmx import check_size, exceptional_links
 from wsesim.schedules.plan import lanes_of
-from wsesim.workload.transformer import layers, parameter_count
+from wsesim.workload.transformer import layer_counts, parameter_count
 
 AnyRun = TypeVar("AnyRun", Run, GPURun)
 
@@ -118,8 +118,7 @@ def _pieces(run: Run) -> None:
             f"raise weight_buffer_bytes and gradient_buffer_bytes to at least {SMALLEST_BUFFER_BYTES}"
         )
     at_least = run.cluster.simulation.chunks_per_layer
-    embedding, *blocks, head = layers(run.model, run.training.sequence_length)
-    counts = ((embedding, 1), (blocks[0], len(blocks)), (head, 1))
+    counts = layer_counts(run.model, run.training.sequence_length)
     pieces = sum(count * max(at_least, layer.streamed_parameters * weight_bytes / room) for layer, count in counts)
     if pieces > MOST_PIECES:
         raise ConfigError(

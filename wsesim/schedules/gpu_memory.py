@@ -19,12 +19,13 @@ from wsesim.schedules.gpu_times import (
     Plans,
     block_parameters_of_gpu,
     blocks_per_chunk,
+    mean_of_blocks,
     parameters_of_gpu,
     reduction_bytes,
     split_of,
 )
 from wsesim.schedules.pipeline import layer_equivalents
-from wsesim.workload.kernels import widths
+from wsesim.workload.transformer import active_mlp_size, attention_widths, compressed_widths
 
 Array = Any
 OPTIMIZER_BYTES = {"adamw": 12.0, "adam": 12.0, "lion": 8.0, "sgd": 8.0}
@@ -98,14 +99,19 @@ def in_flight(run: GPURun, plans: Plans, *, on_last: bool = False) -> Array:
 
 
 def block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:
-    """One block and micro-batch without full recomputation. [bytes]"""
+    """One block and micro-batch without full recomputation; the mean of the model's blocks where they differ. [bytes]"""
+    return mean_of_blocks(run, lambda one: _block_activation_bytes(one, plans, recompute=recompute))
+
+
+def _block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:
     model, split = run.model, split_of(run, plans)
-    query, key = widths(model)
     tokens, double = split.tokens, 2.0 if run.training.precision == "float32" else 1.0
-    inside = model.mlp_size * model.experts_per_token
-    masks = 0.0 if split.fused_attention else 2.0
-    unsplit = (8.0 + masks) * model.hidden_size * tokens / split.sequence
-    parts = 4.0 * query + 4.0 * key + (8.0 if model.gated_mlp else 4.0) * inside
+    wide, masks = attention_widths(model), 0.0 if split.fused_attention else 2.0
+    norms = 4.0 * model.hidden_size if model.sandwich_norm else 0.0  # inputs of the two more
+    norms += 4.0 * sum(compressed_widths(model))
+    unsplit = ((8.0 + masks) * model.hidden_size + norms) * tokens / split.sequence
+    parts = 2.0 * sum(wide) + (8.0 if model.gated_mlp else 4.0) * active_mlp_size(model)
+    parts += 2.0 * (wide.query + wide.key) if model.qk_norm != "none" else 0.0
     heads = split.sequences * model.num_attention_heads / split.tensor
     scores = 5.0 * heads * split.sequence_length * split.sequence_length / split.context
     keeps_scores = recompute == 0 and not split.fused_attention

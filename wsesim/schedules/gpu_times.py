@@ -6,6 +6,8 @@ waits for whom is in `wsesim.schedules.pipeline`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,14 @@ from wsesim.hardware.collectives import (
 )
 from wsesim.workload import kernels
 from wsesim.workload.kernels import Kernels, Split
-from wsesim.workload.transformer import block_parameters, embedding_parameters, head_parameters, mlp_parameters
+from wsesim.workload.transformer import (
+    attention_widths,
+    block_parameters,
+    block_variants,
+    embedding_parameters,
+    head_parameters,
+    routed_parameters,
+)
 
 Array = Any
 RECOMPUTE = ("none", "selective", "full")
@@ -195,7 +204,29 @@ def _width_bytes(run: GPURun, split: Split) -> Array:
 
 
 def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
-    """One block and micro-batch in one direction."""
+    """One block and micro-batch in one direction; the mean of the model's blocks where they differ."""
+    mean: Pass = mean_of_blocks(run, lambda one: _block_pass(one, plans, backward=backward))
+    return mean
+
+
+def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
+    """A number of a block, or a tuple of them, over all blocks of a model; what is worked out takes them to be alike.
+
+    Every stage of a pipeline gets the mean. That is exact where kinds of blocks take turns within a stage.
+    """
+    kinds = [(of_one(replace(run, model=one)), number) for one, number in block_variants(run.model)]
+    first = kinds[0][0]
+    if len(kinds) == 1:
+        return first
+    if not isinstance(first, tuple):
+        return sum(value * (number / run.model.num_layers) for value, number in kinds)
+    columns = zip(*(value for value, _ in kinds), strict=True)
+    weights = [number / run.model.num_layers for _, number in kinds]
+    found = [sum(value * weight for value, weight in zip(column, weights, strict=True)) for column in columns]
+    return type(first)(*found) if hasattr(first, "_fields") else tuple(found)
+
+
+def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     split, cluster = split_of(run, plans), run.cluster
     work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
     kernels_s = kernels_time_s(run, work, backward=backward)
@@ -223,8 +254,8 @@ def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
 
 def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
     """Keys and values of one block on one rank, and backward their gradients, too. [bytes]"""
-    _, key = kernels.widths(run.model)
-    return 2.0 * split.tokens * key / plans.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
+    wide = attention_widths(run.model)
+    return split.tokens * (wide.key + wide.value) / plans.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
 
 
 def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
@@ -241,13 +272,18 @@ def _routed_bytes(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
 
 def _recompute(run: GPURun, plans: Plans, forward: Pass) -> Pass:
     """What the backward pass computes again."""
+    core = mean_of_blocks(run, lambda one: _attention_again(one, plans))
+    nothing = np.zeros(np.shape(plans.tensor))
+    parts = zip(forward, (*core, nothing, nothing, nothing), strict=True)
+    return Pass(*(np.select([plans.recompute == 2, plans.recompute == 1], [whole, part], 0.0) for whole, part in parts))
+
+
+def _attention_again(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+    """Kernels of attention that only a fused one need not run again, and what they wait for the host. [s]"""
     split, launch_s = split_of(run, plans), run.cluster.gpu.calibration.launch_latency_s
     attention = kernels.attention_forward(run.model, split)
     core_s = kernels_time_s(run, attention, backward=False) if attention.fused is None else np.zeros(1)
-    core_launch_s = np.maximum(0.0, attention.num_launches * launch_s - core_s) if attention.fused is None else core_s
-    nothing = np.zeros(np.shape(plans.tensor))
-    parts = zip(forward, (core_s, core_launch_s, nothing, nothing, nothing), strict=True)
-    return Pass(*(np.select([plans.recompute == 2, plans.recompute == 1], [whole, core], 0.0) for whole, core in parts))
+    return core_s, np.maximum(0.0, attention.num_launches * launch_s - core_s) if attention.fused is None else core_s
 
 
 def blocks_per_chunk(run: GPURun, plans: Plans) -> Array:
@@ -258,9 +294,13 @@ def blocks_per_chunk(run: GPURun, plans: Plans) -> Array:
 
 def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Array]:
     """Parameters of one block on one GPU: those that all data-parallel ranks hold, and those of its experts. [-]"""
-    experts = mlp_parameters(model) if model.num_experts > 1 else 0
-    shared = (block_parameters(model) - experts) / plans.tensor
-    return shared, experts / plans.tensor / plans.expert * np.ones(np.shape(plans.tensor))
+    shared = experts = 0.0
+    for one, number in block_variants(model):
+        routed = routed_parameters(one) if one.num_experts > 1 else 0
+        shared += (block_parameters(one) - routed) * number
+        experts += routed * number
+    each = plans.tensor * model.num_layers
+    return shared / each, experts / each / plans.expert * np.ones(np.shape(plans.tensor))
 
 
 def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
@@ -390,12 +430,17 @@ class PassFlop(NamedTuple):
 def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
     """FLOP of each pass on one GPU. [FLOP]"""
     split, logit_bytes = split_of(run, plans), run.cluster.gpu.calibration.loss_bytes_per_logit
-    forward, backward = kernels.block_forward(run.model, split).flop, kernels.block_backward(run.model, split).flop
-    attention = kernels.attention_forward(run.model, split)
-    core = attention.flop if attention.fused is None else 0.0
+    forward, backward, core = mean_of_blocks(run, lambda one: _block_flop(one, split))
     again = np.select([plans.recompute == 2, plans.recompute == 1], [forward, core], 0.0)
     head = [one(run.model, split, logit_bytes).flop for one in (kernels.head_forward, kernels.head_backward)]
     return PassFlop(forward, backward + again, *head)
+
+
+def _block_flop(run: GPURun, split: Split) -> tuple[Array, Array, Array]:
+    """Forward and backward of one block, and what selective recomputation adds. [FLOP]"""
+    attention = kernels.attention_forward(run.model, split)
+    forward, backward = kernels.block_forward(run.model, split).flop, kernels.block_backward(run.model, split).flop
+    return forward, backward, attention.flop if attention.fused is None else 0.0
 
 
 def _flop(run: GPURun, plans: Plans) -> Array:

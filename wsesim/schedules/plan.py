@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from wsesim.config.cluster import ClusterSpec
+from wsesim.config.model import ModelSpec
 from wsesim.config.release import release_key
 from wsesim.config.run import Run
 from wsesim.config.system import CalibrationSpec
@@ -19,7 +20,7 @@ from wsesim.config.training import TrainingSpec
 from wsesim.hardware import memoryx, wafer
 from wsesim.hardware.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
 from wsesim.hardware.wafer import Lanes
-from wsesim.workload.transformer import Layer, layers, parameter_count
+from wsesim.workload.transformer import Layer, block_kinds, layer_counts, layers, parameter_count
 
 Phase = Literal["forward", "backward", "recompute"]
 NO_FLASH = (False,)
@@ -179,13 +180,14 @@ def _pick(releases: tuple[str, ...], wanted: str | None) -> str:
 
 def kept_per_working_set(training: TrainingSpec, chain: tuple[Layer, ...]) -> float:
     """Activations of other layers that stay on the wafer, over one layer's working set. [-]"""
-    num_blocks, block = len(chain) - 2, chain[1]  # all blocks are alike
+    blocks = chain[1:-1]
+    num_blocks, widest = len(blocks), max(blocks, key=lambda block: block.working_set_bytes_per_token)
     if training.activations == "resident":
-        return num_blocks - 1.0
+        return sum(block.working_set_bytes_per_token for block in blocks) / widest.working_set_bytes_per_token - 1.0
     if training.activations == "recompute":
         segment = segment_length(num_blocks)
         kept = math.ceil(num_blocks / segment) + segment
-        return kept * block.output_bytes_per_token / block.working_set_bytes_per_token
+        return kept * widest.output_bytes_per_token / widest.working_set_bytes_per_token
     return 0.0
 
 
@@ -203,10 +205,15 @@ def lanes_of(run: Run) -> Lanes:
         Not even one sequence fits.
     """
     chain = layers(run.model, run.training.sequence_length)
-    widest = max(layer.working_set_bytes_per_token for layer in chain[:3])  # all blocks are alike
+    widest = max(layer.working_set_bytes_per_token for layer in _different(run))
     kept = kept_per_working_set(run.training, chain)
     widest *= activation_bytes_factor(run.training)
     return wafer.lay_out(run.cluster.system, widest, run.training.sequence_length, kept)
+
+
+def _different(run: Run) -> tuple[Layer, ...]:
+    """The first layer of each kind."""
+    return tuple(layer for layer, _ in layer_counts(run.model, run.training.sequence_length))
 
 
 def activation_bytes_factor(training: TrainingSpec) -> float:
@@ -293,16 +300,16 @@ def _visits_of(
 
 
 @lru_cache(maxsize=64)
-def _layer_kinds(num_layers: int) -> tuple[str, ...]:
+def _layer_kinds(model: ModelSpec) -> tuple[str, ...]:
     """Kinds of all layers, in forward order."""
-    return ("embedding", *["block"] * (num_layers - 2), "head")
+    return ("embedding", *[f"block.{kind}" for kind in block_kinds(model)], "head")
 
 
 @lru_cache(maxsize=64)
-def _update_kinds(num_layers: int, in_flash: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _update_kinds(layers: tuple[str, ...], in_flash: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """For each layer, which of the different updates is its own; and an example of each."""
     firsts: dict[tuple[str, bool], int] = {}
-    both = zip(_layer_kinds(num_layers), in_flash, strict=True)
+    both = zip(layers, in_flash, strict=True)
     kinds = tuple(firsts.setdefault(pair, len(firsts)) for pair in both)
     return kinds, tuple(kinds.index(kind) for kind in range(len(firsts)))
 
@@ -321,7 +328,7 @@ def _order(last: int, *, recompute: bool) -> list[tuple[int, Phase]]:
     return [*order, (0, "backward")]
 
 
-def micro_batch(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[int, int]:
+def micro_batch(run: Run, lanes: Lanes) -> tuple[int, int]:
     """Micro-batch size and number of micro-batches. [-]
 
     "auto" takes, of the divisors of the batch per system that fit, the one that computes
@@ -332,7 +339,7 @@ def micro_batch(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[int, 
     wanted = run.training.micro_batch_size
     if wanted != "auto":
         return wanted, per_system // wanted
-    round_s, pass_s = _round_and_pass_s(run, lanes, chain)
+    round_s, pass_s = _round_and_pass_s(run, lanes)
 
     slots = lanes.slots
     _, size = min(
@@ -342,11 +349,10 @@ def micro_batch(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[int, 
     return -size, per_system // -size
 
 
-def _round_and_pass_s(run: Run, lanes: Lanes, chain: tuple[Layer, ...]) -> tuple[float, float]:
+def _round_and_pass_s(run: Run, lanes: Lanes) -> tuple[float, float]:
     """Compute of one sequence on every slot, and the fixed time of a micro-batch, forward and backward. [s]"""
     system, precision = run.cluster.system, run.training.precision
-    embedding, block, head = chain[0], chain[1], chain[-1]
-    counts = ((embedding, 1), (block, len(chain) - 2), (head, 1))
+    counts = layer_counts(run.model, run.training.sequence_length)
     gemm_flop = sum(count * layer.gemm_flop_per_sequence for layer, count in counts)
     attention_flop = sum(count * layer.attention_flop_per_sequence for layer, count in counts)
     gemm_s = gemm_flop * (1.0 - run.training.weight_sparsity) / wafer.gemm_rate_flop_per_s(system, precision)
@@ -370,10 +376,10 @@ def divisors(number: int, limit: int) -> tuple[int, ...]:
 
 
 def _visits(
-    made: _Sweeps, chain: tuple[Layer, ...], in_flash: tuple[bool, ...], *, recompute: bool
+    made: _Sweeps, model: ModelSpec, chain: tuple[Layer, ...], in_flash: tuple[bool, ...], *, recompute: bool
 ) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
     """The order of a micro-batch; layers that are alike share one sweep."""
-    visits, firsts = _visits_of(_layer_kinds(len(chain)), in_flash, recompute)
+    visits, firsts = _visits_of(_layer_kinds(model), in_flash, recompute)
     last_block = len(chain) - 2
     return visits, tuple(
         made.sweep(chain[index], phase, feeds_head=index == last_block, in_flash=in_flash[index])
@@ -386,7 +392,7 @@ def _updates(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Optimizer times; layers that are alike share one."""
     kept, optimizer, spec = 1.0 - run.training.weight_sparsity, run.training.optimizer, run.cluster.memoryx
-    kinds, examples = _update_kinds(len(chain), in_flash)
+    kinds, examples = _update_kinds(_layer_kinds(run.model), in_flash)
     return kinds, tuple(
         memoryx.update_time_s(spec, chain[index].parameters * kept, optimizer, in_flash=in_flash[index])
         for index in examples
@@ -406,7 +412,7 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     training, cluster = run.training, run.cluster
     chain = layers(run.model, training.sequence_length)
     lanes = lanes_of(run)
-    size, number = micro_batch(run, lanes, chain)
+    size, number = micro_batch(run, lanes)
     release, rate = pick_release(cluster.system.calibration, cluster.software_release)
     parameters = parameter_count(run.model, training.sequence_length)
     in_dram = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))
@@ -418,7 +424,7 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     classes = system_classes(cluster, fold=fold)
     transport = transport_of(cluster, classes)
     sweeps = _Sweeps(run, lanes, size, rate, transport.down_bytes_per_s)
-    visits, kinds = _visits(sweeps, chain, in_flash, recompute=training.activations == "recompute")
+    visits, kinds = _visits(sweeps, run.model, chain, in_flash, recompute=training.activations == "recompute")
     update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(
         visits=visits,

@@ -2,7 +2,9 @@
 
 Shapes only, no time. Quantities may be numbers or numpy arrays over plans. Counts of bytes follow
 Korthikanti et al. 2022, section 4.1: 16-bit activations, one byte for a dropout mask. The backward
-pass of a product is two products; that of a norm reads its inputs twice.
+pass of a product is two products; that of a norm reads its inputs twice. A fused kernel leaves out what
+lies outside a window; without one the whole square is computed and masked. All blocks of a model are
+taken to be alike, see `wsesim.workload.transformer.block_variants`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from wsesim.config.model import ModelSpec
+from wsesim.workload.transformer import active_mlp_size, attended_pairs, attention_widths, compressed_widths
 
 Array = Any
 """A number, or an array over plans."""
@@ -102,25 +105,43 @@ class Split(NamedTuple):
         return self.sequences * self.sequence_length / self.context
 
 
-def widths(model: ModelSpec) -> tuple[int, int]:
-    """All queries, and all keys (as many values) of one token. [-]"""
-    return model.num_attention_heads * model.head_size, model.key_value_heads * model.head_size
-
-
 def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
     """The products with weights, forward."""
-    query, key = widths(model)
-    tokens, hidden, tensor = split.tokens, model.hidden_size, split.tensor
+    tokens, hidden = split.tokens, model.hidden_size
     experts = model.num_experts / split.expert
     routed = tokens * model.experts_per_token / experts if model.num_experts > 1 else tokens
-    inside = model.mlp_size / tensor
-    found = [
-        Gemm(tokens, (query + 2 * key) / tensor, hidden),
-        Gemm(tokens, hidden, query / tensor),
-        Gemm(routed, inside * (2 if model.gated_mlp else 1), hidden, experts),
-        Gemm(routed, hidden, inside, experts),
+    found = [*_of_attention(model, split), *_of_mlp(model, model.expert_size / split.tensor, routed, experts)]
+    if model.num_experts > 1:
+        found.append(Gemm(tokens, model.num_experts, hidden))
+    if model.shared_expert_size:
+        found += _of_mlp(model, model.shared_expert_size / split.tensor, tokens, 1.0)
+    if model.shared_expert_gate:
+        found.append(Gemm(tokens / split.tensor, 1, hidden))
+    return tuple(found)
+
+
+def _of_attention(model: ModelSpec, split: Split) -> list[Gemm]:
+    """Projections; every GPU of a tensor-parallel group compresses its own tokens for all heads."""
+    wide, tokens, hidden, tensor = attention_widths(model), split.tokens, model.hidden_size, split.tensor
+    back = Gemm(tokens, hidden, wide.output / tensor)
+    if model.kv_lora_rank is None:
+        return [Gemm(tokens, (wide.query + wide.key + wide.value) / tensor, hidden), back]
+    queries, keys = compressed_widths(model)
+    down = [Gemm(tokens / tensor, queries, hidden)] if queries else []
+    up = model.num_attention_heads * ((model.qk_nope_head_dim or 0) + model.value_head_size)
+    return [
+        *down,
+        Gemm(tokens, wide.query / tensor, queries or hidden),
+        Gemm(tokens / tensor, keys, hidden),
+        Gemm(tokens, up / tensor, model.kv_lora_rank),
+        back,
     ]
-    return (*found, Gemm(tokens, model.num_experts, hidden)) if model.num_experts > 1 else tuple(found)
+
+
+def _of_mlp(model: ModelSpec, inside: Array, rows: Array, count: Array) -> list[Gemm]:
+    """So many MLPs of one width."""
+    hidden = model.hidden_size
+    return [Gemm(rows, inside * (2 if model.gated_mlp else 1), hidden, count), Gemm(rows, hidden, inside, count)]
 
 
 def _gradients(gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
@@ -140,38 +161,63 @@ def _scores(model: ModelSpec, split: Split) -> Array:
 
 def attention_forward(model: ModelSpec, split: Split) -> Kernels:
     """From queries, keys and values to the weighted values."""
-    query, key = widths(model)
-    scores, tokens = _scores(model, split), split.tokens
-    flop = 2.0 * scores * model.head_size
+    wide, scores, tokens = attention_widths(model), _scores(model, split), split.tokens
     if split.fused_attention:
-        executed = 2.0 * flop * (0.5 if model.causal else 1.0)
-        return Kernels((), (), (4.0 * tokens * (query + 2 * key) / split.tensor,), executed)
-    operands = 2.0 * (tokens * query + split.sequences * split.sequence_length * key) / split.tensor
-    product = Batched(flop, 2.0 * scores + operands)
-    moves = (4.0 * scores, 5.0 * scores, 12.0 * tokens * query / split.tensor)  # softmax, dropout, transposition
-    return Kernels((), (product, product), moves, None)
+        length, both = split.sequence_length, model.query_head_size + model.value_head_size
+        share = attended_pairs(model, length, causal=model.causal) / length**2
+        operands = wide.query + wide.key + wide.value
+        return Kernels((), (), (4.0 * tokens * operands / split.tensor,), 2.0 * scores * both * share)
+    sequence = split.sequences * split.sequence_length
+    products = (
+        _product(scores, model.query_head_size, (tokens * wide.query + sequence * wide.key) / split.tensor),
+        _product(scores, model.value_head_size, (tokens * wide.output + sequence * wide.value) / split.tensor),
+    )
+    moves = (4.0 * scores, 5.0 * scores, 12.0 * tokens * wide.query / split.tensor)  # softmax, dropout, transposition
+    return Kernels((), products, moves, None)
+
+
+def _product(scores: Array, inner: int, operands: Array) -> Batched:
+    """All heads' product that makes, or reads, the scores."""
+    return Batched(2.0 * scores * inner, 2.0 * scores + 2.0 * operands)
 
 
 def attention_backward(model: ModelSpec, split: Split) -> Kernels:
     """Its backward pass; a fused kernel rebuilds the scores."""
-    query, key = widths(model)
     forward = attention_forward(model, split)
     if forward.fused is not None:
-        return Kernels((), (), (4.0 * split.tokens * (query + 2 * key) / split.tensor,), 2.5 * forward.fused)
+        return Kernels((), (), forward.moves, 2.5 * forward.fused)
     scores = _scores(model, split)
-    moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * query / split.tensor)
+    moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * attention_widths(model).query / split.tensor)
     return Kernels((), forward.batched * 2, moves, None)
+
+
+def _more_norms(model: ModelSpec, split: Split) -> list[Array]:
+    """Elements that each norm reads beside those before attention and MLP. [-]"""
+    wide = attention_widths(model)
+    found = [split.tokens * model.hidden_size / split.sequence] * (2 if model.sandwich_norm else 0)
+    if model.qk_norm != "none":
+        found += [split.tokens * width / split.tensor for width in (wide.query, wide.key)]
+    compressed = (model.q_lora_rank or 0, model.kv_lora_rank or 0)
+    return found + [split.tokens * width / split.sequence for width in compressed if width]
+
+
+def _rotated(model: ModelSpec, split: Split) -> Array:
+    """Elements of queries and keys that get a rotary position; those of latent attention's keys are the same for all heads. [-]"""
+    if model.qk_rope_head_dim is not None:
+        return split.tokens * model.qk_rope_head_dim * (model.num_attention_heads + 1) / split.tensor
+    wide = attention_widths(model)
+    return split.tokens * (wide.query + wide.key) / split.tensor
 
 
 def block_forward(model: ModelSpec, split: Split) -> Kernels:
     """A whole block."""
-    query, key = widths(model)
     attention = attention_forward(model, split)
     width = split.tokens * model.hidden_size / split.sequence
-    inside = split.tokens * model.experts_per_token * model.mlp_size / split.tensor
+    inside = split.tokens * active_mlp_size(model) / split.tensor
     moves = [4.0 * width, 4.0 * width, 7.0 * width, 7.0 * width, (6.0 if model.gated_mlp else 4.0) * inside]
+    moves += [4.0 * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
-        moves.append(4.0 * split.tokens * (query + key) / split.tensor)
+        moves.append(4.0 * _rotated(model, split))
     if model.num_experts > 1:  # tokens are sorted by expert, and back
         moves += [4.0 * model.experts_per_token * width] * 2
     return attention._replace(gemms=_projections(model, split), moves=(*attention.moves, *moves))
@@ -179,13 +225,13 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
 
 def block_backward(model: ModelSpec, split: Split) -> Kernels:
     """Its backward pass: gradients of inputs and of weights, the latter added to those of earlier micro-batches."""
-    query, key = widths(model)
     attention = attention_backward(model, split)
     width = split.tokens * model.hidden_size / split.sequence
-    inside = split.tokens * model.experts_per_token * model.mlp_size / split.tensor
+    inside = split.tokens * active_mlp_size(model) / split.tensor
     moves = [10.0 * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [(10.0 if model.gated_mlp else 6.0) * inside]
+    moves += [10.0 * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
-        moves.append(4.0 * split.tokens * (query + key) / split.tensor)
+        moves.append(4.0 * _rotated(model, split))
     if model.num_experts > 1:
         moves += [4.0 * model.experts_per_token * width] * 2
     return attention._replace(gemms=_gradients(_projections(model, split)), moves=(*attention.moves, *moves))
