@@ -53,7 +53,7 @@ class ModelSpec(Spec):
     attention_dropout
         Share of attention scores that training drops. [-]
     qk_norm
-        Normalises queries and keys: "head" has one scale for all heads (Qwen3), "width" one for every element
+        Normalises queries and keys: "head" has one scale that all heads share (Qwen3), "width" one for every element
         (OLMo 2). `true` is "head".
     attention_sinks
         One learned score per head that attends to nothing (GPT-OSS).
@@ -118,7 +118,7 @@ class ModelSpec(Spec):
     first_k_dense_replace
         Leading blocks with one MLP of `intermediate_size` instead of experts. [-]
     interleave_moe_layer_step
-        Only every so manieth block has experts (Llama 4). [-]
+        Every n-th block has experts, the others one MLP (Llama 4: 2). [-]
     router_bias
         Bias of the router.
     published_parameters
