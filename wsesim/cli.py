@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import gc
 import io
 import os
@@ -29,7 +30,7 @@ from wsesim.commands.serve import serve
 from wsesim.commands.sweep import sweep
 from wsesim.commands.trace import trace
 from wsesim.commands.validate import validate
-from wsesim.errors import InputError, WsesimError
+from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 
 app = typer.Typer(
     name="wsesim",
@@ -137,9 +138,27 @@ def main() -> None:
     except BrokenPipeError:
         _ignore_output()
         sys.exit(0)
-    except OSError as error:
-        _ignore_output()
-        place = error.filename or "standard output"
-        _fail(f"{place}: cannot be written ({error.strerror}); check the free space", InputError.exit_code)
     except MemoryError:
         _fail("out of memory; make the model, the cluster or the number of chunks smaller", InputError.exit_code)
+    except Fault as error:
+        _fail(str(error), error.exit_code)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE:
+            _ignore_output()
+            place = error.filename or "standard output"
+            _fail(f"{place}: cannot be written ({error.strerror}); check the free space", InputError.exit_code)
+        if is_debugging():
+            raise
+        _fail(str(fault(_called(), error)), Fault.exit_code)
+
+
+_NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EBADF)
+"""Errors of a file that is written; what else the system refuses in the middle of a command was not foreseen."""
+
+
+def _called() -> str:
+    """The command that was called, of the words that are no user's."""
+    ledgers = {command.name for command in ledger_app.registered_commands}
+    words = [word for word in sys.argv[1:] if word in _COMMANDS or word == "ledger"][:1]
+    words += [word for word in sys.argv[2:] if words == ["ledger"] and word in ledgers][:1]
+    return " ".join(["wsesim", *words])

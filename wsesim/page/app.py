@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from functools import cache
 from pathlib import Path
@@ -17,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wsesim import __version__
-from wsesim.errors import WsesimError
+from wsesim.errors import Fault, WsesimError, fault, is_debugging
 from wsesim.page import limits, work
 from wsesim.page.form import controls, goal_controls
 from wsesim.page.goal import GOAL_FIELDS, GOAL_FILE
@@ -56,6 +58,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(_unheard)
         starting = asyncio.ensure_future(service.start())
         yield
         service.stop()
@@ -71,8 +74,8 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         *(Route("/style.css", _style), Route("/pictures.js", page.pictures)),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    guards = [Middleware(Guard, hosts=hosts)]
-    handlers: dict[Any, Any] = {HTTPException: _http_error, WsesimError: _wsesim_error, Exception: _broken}
+    guards = [Middleware(Guard, hosts=hosts), Middleware(_LastResort)]
+    handlers: dict[Any, Any] = {HTTPException: _http_error, WsesimError: _wsesim_error, Fault: _broken}
     return Starlette(routes=routes, middleware=guards, exception_handlers=handlers, lifespan=lifespan)
 
 
@@ -245,9 +248,48 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     return HTMLResponse(render("no_page.html", message=error.detail, digests=_digests()), error.status_code)
 
 
-def _broken(request: Request, error: Exception) -> Response:
-    """An error of the simulator: what happened, but no trace of it."""
-    text = f"this is an error of wsesim itself ({error}); please report it with the address of the page"
+class _LastResort:
+    """Makes an answer of every error that nobody foresaw."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        is_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            if is_debugging() or scope["type"] != "http":
+                raise
+            broken = _broken(Request(scope), fault("wsesim serve", error))
+            if not is_begun:
+                await broken(scope, receive, send)
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of an error for which no request waits."""
+    error = context.get("exception")
+    if error is None or is_debugging():
+        loop.default_exception_handler(context)
+    elif not isinstance(error, WsesimError):
+        _tell(error if isinstance(error, Fault) else fault("wsesim serve", error))
+
+
+def _tell(error: Fault) -> None:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def _broken(request: Request, error: Fault) -> Response:
+    """An error that nobody foresaw: where to read about it, here and in the terminal of the server."""
+    _tell(error)
+    text = str(error)
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": text}, 500)
     template = "broken.html" if "hx-request" in request.headers else "broken_page.html"

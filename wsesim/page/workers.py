@@ -12,13 +12,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from functools import cache
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-from wsesim.errors import WsesimError
+from wsesim.errors import Fault, WsesimError, fault, is_debugging
 from wsesim.page.limits import LONGEST_WAIT_S, MOST_MEMORY_BYTES, MOST_WAITING
 
 GRACE_S = 5.0
@@ -101,7 +102,14 @@ def _outcome(job: Job, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
     except MemoryError:
         return False, WorkerDied(_memory_words())
     except Exception as error:
-        return False, error if isinstance(error, WsesimError) else RuntimeError(f"{type(error).__name__}: {error}")
+        return False, error if isinstance(error, WsesimError | Fault) else _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> Exception:
+    """What the server is told: where the traceback is kept, or the traceback itself."""
+    if is_debugging():
+        return RuntimeError("\n" + "".join(traceback.format_exception(error)))
+    return fault("wsesim serve", error)
 
 
 def _memory_words() -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from wsesim import __version__
 from wsesim.config.run import GPURun, Run
 from wsesim.config.variations import Variations, check_key
-from wsesim.errors import InputError
+from wsesim.errors import InputError, is_debugging
 from wsesim.planning import table
 from wsesim.planning.executors import Here, check_executor, dask_executor, local_pool, num_cores, stop, submit_quietly
 from wsesim.planning.ledger import Ledger
@@ -276,6 +276,8 @@ class _Loop:
             raise
         except Exception as error:
             if type(error).__name__ != "KilledWorker":  # of Dask, which is not imported here
+                if not isinstance(error, ImportError | AttributeError | OSError) or is_debugging():
+                    raise
                 raise InputError(
                     f"a worker cannot evaluate anything ({type(error).__name__}: {error}); is the same version of wsesim "
                     "installed where it runs? Finished rows are kept"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from wsesim import __version__
 from wsesim.config.run import GPURun, Run
 from wsesim.config.variations import Variations
-from wsesim.errors import InputError, WsesimError
+from wsesim.errors import InputError, WsesimError, fault, is_debugging
 from wsesim.gpu_results import GPUResult, simulate_gpu_run
 from wsesim.results import Result, simulate_many
 from wsesim.schedules.checks import check
@@ -66,7 +66,11 @@ def answers_of(result: Result | GPUResult) -> dict[str, Any]:
 def _without_answer(error: Exception) -> Outcome:
     if isinstance(error, WsesimError):
         return Outcome("refused", str(error), {})
-    return Outcome("failed", f"{type(error).__name__}: {error}; please report this with the run file", {})
+    if isinstance(error, MemoryError):
+        return Outcome("failed", "out of memory; make the model, the cluster or the number of chunks smaller", {})
+    if is_debugging():
+        raise error
+    return Outcome("failed", str(fault("wsesim sweep", error)), {})
 
 
 def _answer(simulate: Callable[[], Result | GPUResult]) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from wsesim.errors import AnswerIsNo, InputError
+from wsesim.errors import SIGN_OF_A_FAULT, AnswerIsNo, Fault, InputError
 from wsesim.planning.ledger import Entry, Ledger
 from wsesim.planning.sweep import SweepResult, ledger_beside, rows_of, sweep
 from wsesim.planning.table import check_out, write
@@ -105,9 +105,14 @@ def check(result: SweepResult, out: Path) -> None:
 
     Raises
     ------
+    Fault
+        Points met an error that nobody foresaw; the others are in the table all the same.
     AnswerIsNo
         None of its points could be simulated.
     """
+    faults = [text for text in _messages(result) if SIGN_OF_A_FAULT in text]
+    if faults:
+        raise Fault(f"{len(faults):,} of {len(result):,} points have no answer; the first of them: {faults[0]}")
     if not result.count("ok"):
         raise AnswerIsNo(f"none of the {len(result):,} points could be simulated; the column message of {out} says why")
 
