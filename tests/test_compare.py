@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,11 @@ def test_numbers_are_those_of_simulate(entries: list[Entry]) -> None:
 
 def test_ranges_go_through_in_the_right_direction(entries: list[Entry]) -> None:
     rate = entries[0].figures["tokens_per_s_per_kw"].value
-    power = power_w(entries[0].result.run)
+    power, bounds = power_w(entries[0].result.run), entries[0].result.bounds
     assert rate is not None
-    assert rate.low == pytest.approx(1000.0 * entries[0].result.tokens_per_s / power.high)
+    # the range of the power and that of the time are independent: logarithms add as squares
+    below = math.hypot(math.log(power.high / power.value), bounds.slower)
+    assert rate.low == pytest.approx(rate.value * math.exp(-below))
     assert rate.low < rate.value < rate.high
 
 

@@ -14,6 +14,7 @@ from wsesim.config.run import GPURun, Run
 from wsesim.metrics.training import Job, Range, job
 from wsesim.shown import ShowsItself
 from wsesim.units import parse_quantity, show, unit_of_field
+from wsesim.validation.intervals import Bounds, interval_dict, of_job, of_rate, of_time
 
 if TYPE_CHECKING:
     from wsesim.gpu_simulation import GPUSimulation
@@ -89,10 +90,31 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
     def mfu(self) -> float:
         """Model FLOP utilization, attention over the full square. [-]"""
 
+    @property
+    @abstractmethod
+    def bounds(self) -> Bounds:
+        """By how much the step may be faster or slower in nine cases of ten, and what that rests on."""
+
+    @property
+    def step_time_range_s(self) -> Range:
+        """Within this a step lies in nine cases of ten. [s]"""
+        return of_time(self.step_time_s, self.bounds)
+
+    @property
+    def samples_range_per_s(self) -> Range:
+        """Within this the rate lies in nine cases of ten. [1/s]"""
+        return of_rate(self.samples_per_s, self.bounds)
+
     @cached_property
     def job(self) -> Job:
         """The whole training job."""
-        return job(self.run, self.step_time_s)
+        return of_job(job(self.run, self.step_time_s), self.bounds)
+
+    @property
+    def interval(self) -> dict[str, Any]:
+        """Ranges of what is answered, as in JSON."""
+        rates = {"samples_per_s": self.samples_per_s, "tokens_per_s": self.tokens_per_s}
+        return interval_dict(self.bounds, self.step_time_s, rates, self.job)
 
     @property
     @abstractmethod
@@ -127,6 +149,7 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
             "name": self.name,
             "kind": self.kind,
             "num_devices": self.num_devices,
+            "interval": self.interval,
             **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
             **self._spread_dict(),
             "training": job_dict(self.job),
@@ -150,7 +173,7 @@ def job_dict(job: Job) -> dict[str, Any]:
     return {
         "steps": job.steps,
         "tokens": job.tokens,
-        "time_s": job.time_s,
+        **with_bounds("time_s", job.time_range_s),
         "energy_j": job.energy_j.value,
         "energy_j_range": [job.energy_j.low, job.energy_j.high],
         "cost_usd": None if cost is None else cost.value,

@@ -11,6 +11,7 @@ from wsesim.config.run import GPURun
 from wsesim.metrics.training import HOUR_S, Range, power_w, price_usd_per_s
 from wsesim.results import Result
 from wsesim.validation.coverage import outside_of_measurements
+from wsesim.validation.intervals import around
 from wsesim.workload.transformer import parameter_count
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Figure:
     Attributes
     ----------
     value
-        With the bounds that the catalogue's ranges lead to; None where it cannot be known.
+        With the bounds that errors of predictions and the catalogue's ranges lead to; None where it cannot be known.
     is_uncertain
         It rests on an assumed number, or on one with a range.
     """
@@ -133,16 +134,16 @@ def _per(value: float, divisor: Range) -> Range:
 def _figures(result: Result | GPUResult) -> dict[str, Figure]:
     power, price, job = power_w(result.run), price_usd_per_s(result.run), result.job
     by_power, by_price = _rests_on(result, POWER), _rests_on(result, PRICE)
-    rate = result.tokens_per_s
+    rate, of_rates = result.tokens_per_s, result.bounds.of_rates
     return {
-        "step_time_s": Figure(_exactly(result.step_time_s)),
-        "tokens_per_s": Figure(_exactly(rate)),
-        "tokens_per_s_per_device": Figure(_exactly(rate / result.num_devices)),
-        "tokens_per_s_per_kw": Figure(_per(KILO * rate, power), by_power),
-        "tokens_per_usd": Figure(None if price is None else _per(rate, price), by_price),
+        "step_time_s": Figure(result.step_time_range_s),
+        "tokens_per_s": Figure(around(_exactly(rate), of_rates)),
+        "tokens_per_s_per_device": Figure(around(_exactly(rate / result.num_devices), of_rates)),
+        "tokens_per_s_per_kw": Figure(around(_per(KILO * rate, power), of_rates), by_power),
+        "tokens_per_usd": Figure(None if price is None else around(_per(rate, price), of_rates), by_price),
         "usd_per_hour": Figure(None if price is None else price.scaled(HOUR_S), by_price),
         "mfu": Figure(_exactly(result.mfu)),
-        "time_to_train_s": Figure(_exactly(job.time_s)),
+        "time_to_train_s": Figure(job.time_range_s),
         "energy_j": Figure(job.energy_j, by_power),
         "cost_usd": Figure(job.cost_usd, by_price),
     }

@@ -15,6 +15,8 @@ from wsesim.schedules.gpu_closed_form import step_time_s
 from wsesim.schedules.gpu_search import describe
 from wsesim.schedules.gpu_step_time import step_time_s as simulated_s
 from wsesim.schedules.gpu_times import RECOMPUTE, times_of
+from wsesim.validation.coverage import gpu_bounds
+from wsesim.validation.intervals import Bounds
 from wsesim.workload.transformer import model_flop_per_sequence
 
 CATEGORIES = {
@@ -97,6 +99,11 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
     def breakdown_s(self) -> dict[str, float]:
         """Where the time of a step goes, on average over the stages. [s]"""
         return {name: self.simulation.spent_s[name] for name in CATEGORIES if name in self.simulation.spent_s}
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """By how much the step may be faster or slower in nine cases of ten."""
+        return gpu_bounds(self.run)
 
     @cached_property
     def plan(self) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from wsesim.metrics.breakdown import breakdown_s
 from wsesim.metrics.memory import memory
 from wsesim.metrics.utilization import utilization
 from wsesim.simulation import Engine, Simulation, run_many, run_schedule, step_time_s, step_times_s
-from wsesim.validation.coverage import outside_of_measurements
+from wsesim.validation.coverage import outside_of_measurements, wafer_bounds
+from wsesim.validation.intervals import Bounds
 
 if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
@@ -83,6 +84,11 @@ class Result(RunResult[Run, Simulation]):
     def breakdown_s(self) -> dict[str, float]:
         """Where the time of a step goes. [s]"""
         return breakdown_s(self.simulation)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """By how much the step may be faster or slower in nine cases of ten."""
+        return wafer_bounds(self.run, self.simulation.plan, self.step_time_s)
 
     @cached_property
     def bottleneck(self) -> str:

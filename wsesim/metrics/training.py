@@ -85,6 +85,8 @@ class Job:
         Steps times the batch's tokens: the wanted number, rounded down to whole steps. [-]
     time_s
         Steps times the step time. [s]
+    time_range_s
+        The same, with the range in which it lies in nine cases of ten where errors of predictions are known. [s]
     energy_j
         Of all systems with their share of the rest of the cluster. [J]
     facility_energy_j
@@ -104,6 +106,7 @@ class Job:
     steps: int
     tokens: float
     time_s: float
+    time_range_s: Range
     energy_j: Range
     facility_energy_j: Range
     cost_usd: Range | None
@@ -231,6 +234,7 @@ def job(run: Run | GPURun, step_time_s: float) -> Job:
         steps=steps,
         tokens=tokens,
         time_s=time_s,
+        time_range_s=Range(time_s, time_s, time_s),
         energy_j=energy,
         facility_energy_j=facility,
         cost_usd=price.scaled(time_s) if price is not None else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,10 @@ from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.planning.scaling_laws import Recipe, batch_tokens
 from wsesim.schedules.checks import check
+from wsesim.schedules.plan import make_plan
 from wsesim.simulation import step_times_s
+from wsesim.validation.coverage import gpu_bounds, wafer_bounds
+from wsesim.validation.intervals import Bounds
 from wsesim.workload.transformer import parameter_count
 
 SEQUENCE_LENGTH = 2048
@@ -26,8 +28,6 @@ MOST_GPUS_TRIED = 24
 """The same for GPUs, for each of which a plan is searched. [-]"""
 BATCH_MAY_SHIFT = 0.05
 """By so much, as a share, a batch that the goal leaves open may differ from the usual one. [-]"""
-SPREADS = 2.0
-"""The stated range is so many times the scatter of the calibration's residuals, as for 95 % of a normal law. [-]"""
 
 
 def base_of(
@@ -139,40 +139,8 @@ def gpu_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, fl
     return found, why
 
 
-def scatter(run: Run | GPURun) -> float:
-    """By how much, as a share, a step time may be off: from the residuals of the rows that fixed the calibration. [-]"""
-    return gpu_scatter() if isinstance(run, GPURun) else wafer_scatter(run.cluster.system.name)
-
-
-@lru_cache(maxsize=16)
-def wafer_scatter(system: str) -> float:
-    """Scatter of the calibration rows of a system; of all systems where it has none. [-]"""
-    from wsesim.validation.measurements import LAYOUT_METRICS, published
-    from wsesim.validation.predict import predict_all
-
-    key = system.lower().replace("-", "")
-    rows = [row for row in published() if row.use == "calibration" and row.metric not in LAYOUT_METRICS]
-    own = [row for row in rows if row.system == key]
-    return _spread([one.error for one in predict_all(own if len(own) > 1 else rows)])
-
-
-@lru_cache(maxsize=1)
-def gpu_scatter() -> float:
-    """Scatter of the rows that fixed the constants of GPUs. [-]"""
-    from wsesim.schedules.gpu_closed_form import step_time_s
-    from wsesim.schedules.gpu_plans import candidates
-    from wsesim.schedules.gpu_times import times_of
-    from wsesim.validation.gpu_measurements import published
-    from wsesim.validation.gpu_predict import run_of
-
-    errors = []
-    for row in published():
-        if row.use == "calibration":
-            run = run_of(row)
-            plans = candidates(run)
-            errors.append(float(step_time_s(run, plans, times_of(run, plans))[0]) / row.iteration_s - 1.0)
-    return _spread(errors)
-
-
-def _spread(errors: Sequence[float]) -> float:
-    return SPREADS * math.sqrt(sum(error * error for error in errors) / len(errors))
+def bounds_of(run: Run | GPURun, step_s: float) -> Bounds:
+    """By how much a step time may be off."""
+    if isinstance(run, GPURun):
+        return gpu_bounds(run)
+    return wafer_bounds(run, make_plan(run), step_s)

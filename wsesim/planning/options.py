@@ -9,9 +9,10 @@ from typing import Any
 from wsesim.config.goal import GoalSpec
 from wsesim.config.run import GPURun, Run
 from wsesim.metrics.training import Price, Range, job, power_w, prices, wanted_tokens
-from wsesim.planning.candidates import scatter
+from wsesim.planning.candidates import bounds_of
 from wsesim.planning.scaling_laws import Recipe
 from wsesim.validation.coverage import is_outside
+from wsesim.validation.intervals import of_job
 
 PRICES_OF_COST = (
     "price_usd_per_system_hour",
@@ -34,7 +35,7 @@ class Option:
     recipe
         Model size and tokens, where a law gave them.
     time_s, cost_usd, energy_j
-        Of the whole job, with the range that the calibration's residuals give. [s], [USD], [J]
+        Of the whole job, with the range in which nine of ten lie. [s], [USD], [J]
     power_w
         Of all devices. [W]
     fails
@@ -107,25 +108,19 @@ class Option:
 
 def option_of(goal: GoalSpec, run: Run | GPURun, step_s: float, recipe: Recipe | None = None) -> Option:
     """A run as an answer to a goal, with its range."""
-    work, spread, power = job(run, step_s), scatter(run), power_w(run)
-    time_s = _widened(Range(work.time_s, work.time_s, work.time_s), spread)
-    cost = None if work.cost_usd is None else _widened(work.cost_usd, spread)
-    fails, may_fail = _kept(goal, {"deadline": time_s, "budget": cost, "power": power})
+    work, power = of_job(job(run, step_s), bounds_of(run, step_s)), power_w(run)
+    fails, may_fail = _kept(goal, {"deadline": work.time_range_s, "budget": work.cost_usd, "power": power})
     return Option(
         run=run,
         step_time_s=step_s,
-        time_s=time_s,
-        cost_usd=cost,
-        energy_j=_widened(work.energy_j, spread),
+        time_s=work.time_range_s,
+        cost_usd=work.cost_usd,
+        energy_j=work.energy_j,
         power_w=power.value,
         fails=fails,
         recipe=recipe,
         may_fail=may_fail,
     )
-
-
-def _widened(value: Range, share: float) -> Range:
-    return Range(value.value, value.low * (1.0 - share), value.high * (1.0 + share))
 
 
 def limits_of(goal: GoalSpec) -> dict[str, float]:

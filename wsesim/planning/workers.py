@@ -28,7 +28,10 @@ STATUSES = {
 NUMBERS = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "hfu")
 SIZES = ("micro_batch_size", "num_micro_batches")
 OF_THE_JOB = ("steps", "tokens", "time_s", "energy_j", "cost_usd", "predicted_loss")
-ANSWERS = ("kind", "num_devices", *NUMBERS, *SIZES, *OF_THE_JOB, "parallelism")
+RANGED = ("step_time_s", "samples_per_s", "time_s", "energy_j", "cost_usd")
+BOUNDS = tuple(f"{name}_{end}" for name in RANGED for end in ("low", "high"))
+"""Ends of the ranges in which nine answers of ten lie."""
+ANSWERS = ("kind", "num_devices", *NUMBERS, *SIZES, *OF_THE_JOB, *BOUNDS, "parallelism")
 """Columns of a row, before those of the breakdown."""
 LOOK_FOR_PARENT_S = 0.5
 
@@ -58,6 +61,9 @@ def answers_of(result: Result | GPUResult) -> dict[str, Any]:
         "cost_usd": None if job.cost_usd is None else job.cost_usd.value,
         "predicted_loss": job.pile_loss,
     }
+    interval = result.interval
+    ends = [end for name in RANGED for end in (interval[name] or (None, None))]
+    row |= dict(zip(BOUNDS, ends, strict=True))
     if isinstance(result, GPUResult):
         row["parallelism"] = json.dumps(result.plan)
     return row | {f"breakdown_{name}_s": spent for name, spent in result.breakdown_s.items()}

@@ -9,7 +9,6 @@ from wsesim.metrics import breakdown
 from wsesim.report import gpu_facts, wafer_facts
 from wsesim.report.parts import Fact, price_words, show_energy, show_range
 from wsesim.results import Result
-from wsesim.units import show
 
 if TYPE_CHECKING:
     from wsesim.gpu_results import GPUResult
@@ -40,7 +39,7 @@ def training(result: Result | GPUResult) -> list[Fact]:
     job = result.job
     basis = wafer_facts.cost_basis(result) if isinstance(result, Result) else ""
     facts = [
-        Fact("time to train", show(job.time_s, "s"), is_key=True),
+        Fact("time to train", show_range(job.time_range_s, "s"), is_key=True),
         Fact("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
         Fact("energy", show_energy(job.energy_j)),
     ]

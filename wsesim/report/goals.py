@@ -177,11 +177,11 @@ def basis(result: Answer) -> list[str]:
     first = {one.cluster: one for one in result.options}
     found = [f"prices of {name}: {price_words(one.prices)}" for name, one in first.items()]
     found.append(
-        "ranges: twice the scatter of the rows that fixed the calibration, and the ranges of prices and power; rows that "
-        "were never fitted are off by more, see `wsesim validate`"
+        "ranges hold nine cases in ten: errors of predictions for models that were left out, see `wsesim validate`, with the "
+        "ranges of prices and power"
     )
     if any(one.is_extrapolated for one in (*result.front, *result.smallest)):
-        found.append(f"{EXTRAPOLATED} beyond what has been measured, which no range covers; `wsesim run` says in what")
+        found.append(f"{EXTRAPOLATED} beyond what has been measured, with a wider range; `wsesim run` says in what")
     found.append("energy, its range in --json, power and cost are those of the devices; `wsesim run` adds the building")
     found.append("not included: compile, start-up, checkpoints, failures, queues; see `wsesim lifetime`")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsesim.report.parts import MFU_DIFFERENCE, Fact, plural, show_mfu
+from wsesim.report.parts import MFU_DIFFERENCE, Fact, plural, samples_words, show_mfu, step_words
 from wsesim.units import show
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def headline(result: GPUResult) -> list[Fact]:
         Fact("on", f"{number:,} x {cluster.gpu.name} of {cluster.name}, {cluster.gpus_per_node} to a node"),
         Fact(
             "throughput",
-            f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s, "
+            f"{samples_words(result)}, {result.tokens_per_s:,.0f} tokens/s, "
             f"{result.tokens_per_s / number:,.4g} tokens/s per GPU",
             is_key=True,
         ),
-        Fact("step time", f"{result.step_time_s:.4g} s for {training.global_batch_size:,} sequences", is_key=True),
+        Fact("step time", f"{step_words(result)} for {training.global_batch_size:,} sequences", is_key=True),
         Fact("model FLOP/s", f"{show(rate, 'FLOP/s')}, {show(rate / number, 'FLOP/s')} per GPU"),
         Fact("MFU", show_mfu(result.mfu, result.mfu_causal, training.precision)),
     ]

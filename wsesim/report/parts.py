@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from wsesim.answers import Assumption
+from wsesim.answers import Assumption, RunResult
 from wsesim.metrics.training import Price, Range
 from wsesim.report.bars import ShareBar
 from wsesim.report.charts.theme import CATEGORY_COLOURS
@@ -45,6 +45,16 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{ending}"
 
 
+def samples_words(result: RunResult[Any, Any]) -> str:
+    """The rate with its range."""
+    return f"{result.samples_per_s:,.4g} samples/s {within(result.samples_range_per_s)}"
+
+
+def step_words(result: RunResult[Any, Any]) -> str:
+    """The step time with its range."""
+    return f"{result.step_time_s:.4g} s {within(result.step_time_range_s)}"
+
+
 def facts_grid(facts: Iterable[Fact]) -> Columns:
     """Lines of an answer below one another: names on the left, what is to be said of them on the right."""
     table = Columns([Column(least=20, style="dim"), Column(is_prose=True)])
@@ -79,6 +89,18 @@ def show_range(value: Range, unit: str) -> str:
     """
     text = show(value.value, unit)
     return f"{text} ({show(value.low, unit)} to {show(value.high, unit)})" if value.is_range else text
+
+
+def within(value: Range) -> str:
+    """The bounds of a number whose unit stands before them; three figures are more than they are worth.
+
+    Examples
+    --------
+    >>> within(Range(1487.3, 1380.2, 1561.8)), within(Range(0.5, 0.46, 0.54))
+    ('(1,380 to 1,560)', '(0.46 to 0.54)')
+    """
+    low, high = (f"{float(f'{end:.3g}'):,.10g}" for end in (value.low, value.high))
+    return f"({low} to {high})"
 
 
 def show_energy(energy: Range) -> str:

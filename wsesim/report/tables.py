@@ -35,9 +35,8 @@ def headline(result: Result | GPUResult) -> Group:
 def _time_to_train(result: Result | GPUResult) -> Fact:
     job = result.job
     cost = "" if job.cost_usd is None else f", {show(job.cost_usd.value, 'USD')}"
-    return Fact(
-        "time to train", f"{show(job.time_s, 's')}, {show(job.energy_j.value / 3600.0, 'W')}h{cost}", is_key=True
-    )
+    energy = f"{show(job.energy_j.value / 3600.0, 'W')}h"
+    return Fact("time to train", f"{parts.show_range(job.time_range_s, 's')}, {energy}{cost}", is_key=True)
 
 
 def utilization(result: Result | GPUResult) -> Group:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from wsesim.report.parts import MFU_DIFFERENCE, Fact, plural, show_mfu
+from wsesim.report.parts import MFU_DIFFERENCE, Fact, plural, samples_words, show_mfu, step_words
 from wsesim.results import Result
 from wsesim.units import show
 
@@ -31,8 +31,8 @@ def headline(result: Result) -> list[Fact]:
     rate = result.model_flop_per_s
     facts = [
         Fact("on", f"{number} x {cluster.system.name} of {cluster.name}, software release {release}"),
-        Fact("throughput", f"{result.samples_per_s:,.4g} samples/s, {result.tokens_per_s:,.0f} tokens/s", is_key=True),
-        Fact("step time", f"{result.step_time_s:.4g} s for {training.global_batch_size:,} sequences", is_key=True),
+        Fact("throughput", f"{samples_words(result)}, {result.tokens_per_s:,.0f} tokens/s", is_key=True),
+        Fact("step time", f"{step_words(result)} for {training.global_batch_size:,} sequences", is_key=True),
         Fact("model FLOP/s", f"{show(rate, 'FLOP/s')}, {show(rate / number, 'FLOP/s')} per system"),
         Fact("MFU", show_mfu(result.mfu, result.mfu_causal, training.precision)),
     ]

@@ -1,11 +1,14 @@
-"""Whether a run lies within what has been measured."""
+"""Whether a run lies within what has been measured, and how far its answer may be off."""
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 from wsesim.config.entries import load_model
 from wsesim.config.run import GPURun, Run
+from wsesim.schedules.plan import Plan
+from wsesim.validation.intervals import Bounds, knowledge, together
 from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
 
 
@@ -59,3 +62,52 @@ def is_outside(run: Run | GPURun) -> bool:
     if isinstance(run, Run):
         return bool(outside_of_measurements(run))
     return run.cluster.gpu.name[:4] not in ("A100", "H100") or run.model.num_experts > 1
+
+
+MEASURED_LENGTH = 2048
+"""Longest sequence of which a rate was measured. [-]"""
+
+
+@cache
+def _models_of_release(system: str, release: str) -> frozenset[str]:
+    """Models whose shipped rows fixed a release."""
+    rows = (row for row in _rates() if row.use == "calibration" and row.system == system)
+    return frozenset(str(row.model["name"]) for row in rows if row.software_release == release)
+
+
+def wafer_bounds(run: Run, plan: Plan, step_time_s: float) -> Bounds:
+    """By how much a wafer-scale step may be faster or slower, from what is known of its release, size and sequences."""
+    known = knowledge("wafers").assumed
+    system = run.cluster.system.name.lower().replace("-", "")
+    models = _models_of_release(system, plan.software_release)
+    reasons = [
+        known[
+            "one_row_of_another_model"
+            if models and models.isdisjoint({run.model.name}) and len(models) == 1
+            else "known_release"
+        ]
+    ]
+    if not any(row.system == system for row in _rates()):
+        reasons.append(known["new_generation"])
+    elif not models or (run.cluster.software_release or plan.software_release) != plan.software_release:
+        reasons.append(known["release_without_row"])
+    waiting = max(
+        0.0,
+        1.0 - plan.num_micro_batches * sum(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) / step_time_s,
+    )
+    reasons.append(known["small_steps"].scaled(waiting))
+    doublings = math.log2(run.training.sequence_length / MEASURED_LENGTH)
+    if doublings > 0.0:
+        reasons.append(known["longer_sequences"].scaled(doublings))
+    if run.training.weight_sparsity > 0 or run.training.precision == "float32" or run.model.num_experts > 1:
+        reasons.append(known["unmeasured"])
+    return together(*reasons)
+
+
+def gpu_bounds(run: GPURun) -> Bounds:
+    """By how much a step on GPUs may be faster or slower, from what is known of the GPU and the kind of model."""
+    known = knowledge("gpus").assumed
+    reasons = [known["measured_gpu" if run.cluster.gpu.name[:4] in ("A100", "H100") else "unmeasured_gpu"]]
+    if run.model.num_experts > 1:
+        reasons.append(known["experts"])
+    return together(*reasons)

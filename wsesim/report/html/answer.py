@@ -8,7 +8,7 @@ from wsesim.gpu_results import GPUResult
 from wsesim.metrics.training import Range
 from wsesim.report import facts
 from wsesim.report.html.content import Tile
-from wsesim.report.parts import Fact
+from wsesim.report.parts import Fact, samples_words
 from wsesim.results import Result
 from wsesim.units import show
 
@@ -58,13 +58,18 @@ def tiles(result: Result | GPUResult) -> list[Tile]:
     """The large figures."""
     training, job = result.run.training, result.job
     found = [
-        Tile("throughput", f"{result.tokens_per_s:,.0f} tokens/s", f"{result.samples_per_s:,.4g} samples/s"),
+        Tile("throughput", f"{result.tokens_per_s:,.0f} tokens/s", samples_words(result)),
         Tile(
             "step time",
             show(result.step_time_s, "s"),
-            f"{training.global_batch_size:,} sequences of {training.sequence_length:,} tokens",
+            f"{_bounds(result.step_time_range_s, 's', 1.0)}; {training.global_batch_size:,} sequences of "
+            f"{training.sequence_length:,} tokens",
         ),
-        Tile("time to train", show(job.time_s, "s"), f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
+        Tile(
+            "time to train",
+            show(job.time_s, "s"),
+            f"{_bounds(job.time_range_s, 's', 1.0)}; {job.steps:,} steps, {job.tokens:.4g} tokens",
+        ),
     ]
     if job.cost_usd is not None:
         found.append(Tile("cost", show(job.cost_usd.value, "USD"), _bounds(job.cost_usd, "USD", 1.0)))
