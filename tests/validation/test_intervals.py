@@ -84,7 +84,7 @@ def width(settings: list[str], run: str = "cerebras_gpt_1.3b") -> float:
 @pytest.mark.parametrize(
     "less_known",
     [
-        ["training.sequence_length=8192", "training.global_batch_size=132"],
+        ["training.sequence_length=8192", "model.max_position_embeddings=8192", "training.global_batch_size=132"],
         ["training.weight_sparsity=0.5"],
         ["cluster.software_release=3.9"],
         ["training.global_batch_size=8"],
