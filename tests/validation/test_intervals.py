@@ -95,10 +95,11 @@ def test_less_is_known_of_long_sequences_sparse_weights_new_releases_and_small_s
 
 
 def test_longer_is_wider() -> None:
-    lengths = [
-        width([f"training.sequence_length={2**power}", "training.global_batch_size=32"]) for power in (11, 13, 15)
-    ]
-    assert lengths == sorted(lengths)
+    widths = []
+    for tokens in (2048, 8192, 32768):
+        long = [f"training.sequence_length={tokens}", f"model.max_position_embeddings={tokens}"]
+        widths.append(width([*long, f"training.global_batch_size={528 * 2048 // tokens}"]))
+    assert widths == sorted(widths)
 
 
 @pytest.mark.parametrize("run", ["andromeda_13b", "cerebras_gpt_13b_gpu"])
