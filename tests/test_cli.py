@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,6 +16,7 @@ from unittest import mock
 import pytest
 
 import wsesim
+from tests.front_door import Outcome, answer, call, process
 from wsesim import cli
 from wsesim.commands import common
 from wsesim.config import catalogue
@@ -26,54 +24,6 @@ from wsesim.config import catalogue
 ESCAPE = "\x1b"
 LOG_LINE = "| Train Device=CSX, Step=100, Loss=7.9, Rate=492.40 samples/sec, GlobalRate=492.40 samples/sec\n"
 TABLE = "model,num_systems,global_batch_size,software_release,value\ncerebras-gpt-111m,1,120,2.1,690\n"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as strict JSON: NaN and infinity are refused."""
-        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-
-
-def call(*words: object) -> Outcome:
-    """Run a command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = ["wsesim", *map(str, words)]
-    with mock.patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
-        try:
-            cli.main()
-            code: Any = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-    return Outcome(code, out.getvalue(), err.getvalue())
-
-
-def answer(*words: object) -> Outcome:
-    """A command that works, and says nothing on standard error."""
-    outcome = call(*words)
-    assert (outcome.code, outcome.err) == (0, "")
-    return outcome
-
-
-def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as people do."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
-    home = str(Path(wsesim.__file__).resolve().parent.parent)
-    path = os.pathsep.join([home, *kept.get("PYTHONPATH", "").split(os.pathsep)])
-    return subprocess.run(
-        [sys.executable, "-m", "wsesim", *words],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        env={**kept, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **environment},
-    )
 
 
 @contextmanager

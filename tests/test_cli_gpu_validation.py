@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import answer, call
+from tests.front_door import answer, call
 
 
 def test_calibrate_gpus_writes_a_file_that_is_the_shipped_one(tmp_path: Path) -> None:

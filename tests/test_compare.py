@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import wsesim
-from tests.test_cli import answer, call
+from tests.front_door import answer, call
 from wsesim.comparison import COMPARED, Entry, entry
 from wsesim.gpu_results import simulate_gpu_run
 from wsesim.metrics.training import power_w

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import wsesim
-from tests.test_cli import call, failing
+from tests.front_door import call
+from tests.test_cli import failing
 from wsesim import errors
 from wsesim.errors import did_you_mean
 

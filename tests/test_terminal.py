@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import ESCAPE, TABLE, answer, call, process
+from tests.front_door import answer, call, process
+from tests.test_cli import ESCAPE, TABLE
 from tests.test_docs import glossary_words
 
 termios = pytest.importorskip("termios")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.test_cli import LOG_LINE, call
-from wsesim.config.loader import load
+import wsesim
+from tests.front_door import call
+from tests.test_cli import LOG_LINE
 from wsesim.errors import ConfigError
 
 RUN = """\
@@ -1241,7 +1242,7 @@ def test_a_problem_is_reported_where_it_was_written(tmp_path: Path, monkeypatch:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(text)
-    assert load("runs/run.toml").cluster.system.calibration.gemm_efficiency == 0.5
+    assert wsesim.load("runs/run.toml").cluster.system.calibration.gemm_efficiency == 0.5
     for name, line, problem in [
         ("machines/parts/calibration.toml", "gemm_efficiency = 5", "cluster.system.calibration.gemm_efficiency is 5"),
         ("machines/parts/system.toml", 'power_w = "1 GB"', "cluster.system.power_w: '1 GB' is in bytes"),
@@ -1253,6 +1254,6 @@ def test_a_problem_is_reported_where_it_was_written(tmp_path: Path, monkeypatch:
         key = line.split()[0]
         path.write_text("".join(old for old in good.splitlines(keepends=True) if not old.startswith(key)) + line + "\n")
         with pytest.raises(ConfigError) as caught:
-            load("runs/run.toml")
+            wsesim.load("runs/run.toml")
         assert str(caught.value).startswith(f"{name}: {problem}")
         path.write_text(good)

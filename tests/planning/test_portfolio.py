@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_cli import answer, call
+from tests.front_door import answer, call
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
 from wsesim.planning.job_queue import Policy, Schedule, Task, fewest_systems, schedule
 from wsesim.planning.moments import seconds_after

@@ -17,7 +17,7 @@ import pytest
 
 import wsesim
 from tests.builders import TINY
-from tests.test_cli import call
+from tests.front_door import call
 from wsesim.config.variations import Variations
 from wsesim.errors import InputError
 from wsesim.planning import sweep as module

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from tests.builders import TINY, Table, between, laid_over
-from tests.test_cli import call
+from tests.front_door import call
 from wsesim.config.cluster import ClusterSpec, ExceptionSpec
 from wsesim.config.loader import from_table, load
 from wsesim.config.model import ModelSpec

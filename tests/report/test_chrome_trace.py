@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import tiny_run
-from tests.test_cli import call
+from tests.front_door import call
 from tests.timeline.checker import nanoseconds
 from wsesim.report import chrome_trace
 from wsesim.results import simulate

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 import wsesim
-from tests.test_cli import CONTRACT, answer, call, check_contract
+from tests.front_door import answer, call
+from tests.test_cli import CONTRACT, check_contract
 from wsesim.gpu_ranking import best_plans, differences_s
 from wsesim.gpu_results import GPUResult
 from wsesim.report.gpu_tables import plan_words, why_it_loses

@@ -13,8 +13,8 @@ import pytest
 
 import wsesim
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
+from tests.front_door import answer, call
 from tests.report.pages import Page
-from tests.test_cli import answer, call
 from wsesim.config.loader import load_any
 from wsesim.errors import AnswerIsNo, InputError
 from wsesim.report.charts import bundle

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import wsesim
-from tests.test_cli import answer, call
+from tests.front_door import answer, call
 from wsesim.scaling import scaling
 from wsesim.shown import ShowsItself
 
