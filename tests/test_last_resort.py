@@ -17,7 +17,8 @@ from unittest import mock
 import pytest
 from starlette.testclient import TestClient
 
-from tests.test_cli import TABLE, call
+from tests.front_door import call
+from tests.test_cli import TABLE
 from tests.test_wrong_input import RUN
 from wsesim import __version__, errors
 from wsesim.page import workers
