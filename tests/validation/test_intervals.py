@@ -98,7 +98,7 @@ def test_longer_is_wider() -> None:
     widths = []
     for tokens in (2048, 8192, 32768):
         long = [f"training.sequence_length={tokens}", f"model.max_position_embeddings={tokens}"]
-        widths.append(width([*long, f"training.global_batch_size={528 * 2048 // tokens}"]))
+        widths.append(width([*long, f"training.global_batch_size={524_288 // tokens}"]))
     assert widths == sorted(widths)
 
 
