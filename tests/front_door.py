@@ -37,7 +37,8 @@ def call(*words: object) -> Outcome:
     """Run a command in this process."""
     out, err = io.StringIO(), io.StringIO()
     argv = ["wsesim", *map(str, words)]
-    with mock.patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+    script = mock.patch.object(sys.modules["__main__"], "__package__", None)  # what its help is called after
+    with script, mock.patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
         try:
             cli.main()
             code: Any = 0

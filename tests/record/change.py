@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import takewhile
 from typing import Any
 
 RELATIVE = 1e-12
@@ -47,6 +48,8 @@ class Change:
             return f"{self.key}: new: {_short(self.new)}"
         if self.new is MISSING:
             return f"{self.key}: gone: {_short(self.old)}"
+        if isinstance(self.old, str) and isinstance(self.new, str):
+            return f"{self.key}: {_apart(self.old, self.new)} -> {_apart(self.new, self.old)}"
         by = f" ({100 * (self.new - self.old) / abs(self.old):+.3g} %)" if self.is_of_numbers and self.old else ""
         return f"{self.key}: {_short(self.old)} -> {_short(self.new)}{by}"
 
@@ -54,6 +57,13 @@ class Change:
 def _short(value: Any, width: int = 160) -> str:
     text = repr(value)
     return text if len(text) <= width else text[: width - 4] + " ..."
+
+
+def _apart(text: str, other: str) -> str:
+    """A text from shortly before the place where it differs from the other."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(text, other, strict=False))
+    start = max(sum(1 for _ in same) - 40, 0)
+    return _short(text) if start < 40 else "..." + _short(text[start:])
 
 
 def is_number(value: Any) -> bool:
