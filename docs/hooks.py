@@ -14,6 +14,7 @@ from typing import Any
 import notebooks
 import pictures
 import typer
+from generate import catalogue_page, commands_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -21,7 +22,6 @@ from mkdocs.structure.pages import Page
 
 import wsesim
 from wsesim.cli import app
-from wsesim.report import catalogue_page, commands_page
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
@@ -36,17 +36,17 @@ energy in joules; the end of a name says its unit, and the keys of `to_dict()` a
 """
 
 MODULES = (
-    "gpu_results.GPUResult",
-    "planning.goals.Answer",
-    "planning.options.Option",
-    "scaling.scaling",
-    "scaling.Scaling",
-    "scaling.Curve",
-    "scaling.Point",
+    "machines.gpu.result.GPUResult",
+    "study.goals.Answer",
+    "study.options.Option",
+    "study.scaling.scaling",
+    "study.scaling.Scaling",
+    "study.scaling.Curve",
+    "study.scaling.Point",
     "timeline.timeline_of",
     "timeline.Timeline",
-    "validation.near.near",
-    "validation.near.Comparison",
+    "validate.near.near",
+    "validate.near.Comparison",
 )
 """What functions above answer with, and what has no short name."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from wsesim.report.charts import validation
 from wsesim.report.charts.render import Picture, Row, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.validation.near import Comparison, never_fitted
+from wsesim.validate.near import Comparison, never_fitted
 
 WIDTHS_PX = {"": 640, "-narrow": 320}
 """Of a page, and of a telephone, by the end of the file's name. [px]"""

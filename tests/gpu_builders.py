@@ -11,9 +11,9 @@ from tests.builders import laid_over
 from wsesim.config.loader import any_from_table
 from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.run import GPURun
-from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_times import Plans
-from wsesim.validation.gpu_measurements import GPUMeasurement, published
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.rows import GPUMeasurement, published
+from wsesim.machines.gpu.times import Plans
 
 Table = dict[str, Any]
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.builders import wafer_clusters, wafer_runs
-from wsesim.answers import status_of
 from wsesim.config import catalogue
 from wsesim.config.entries import (
     load_any_cluster,
@@ -22,8 +21,9 @@ from wsesim.config.entries import (
 from wsesim.config.loader import load, load_any
 from wsesim.config.provenance import STATUSES, Origin
 from wsesim.config.release import release_key
-from wsesim.report.explain import gather
-from wsesim.simulation import run_schedule
+from wsesim.machines.wafer.simulation import run_schedule
+from wsesim.report.pages.explain import gather
+from wsesim.result import status_of
 from wsesim.units import parse_quantity, unit_of_field
 
 EVERY = [(kind, name) for kind in catalogue.KINDS for name in catalogue.names(kind)]

@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from generate import configuration_page
 
 import wsesim
 from wsesim.cli import app
 from wsesim.commands.examples import EXAMPLES
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
-from wsesim.gpu_ranking import best_plans
-from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
-from wsesim.metrics.breakdown import CATEGORIES
-from wsesim.planning.lifetime import lifetime
-from wsesim.report import configuration_page, validation
+from wsesim.machines.gpu.ranking import best_plans
+from wsesim.machines.gpu.result import CATEGORIES as GPU_CATEGORIES
+from wsesim.machines.wafer.breakdown import CATEGORIES
+from wsesim.machines.wafer.rows import COLUMNS
 from wsesim.report.json import result_dict
-from wsesim.validation.measurements import COLUMNS
-from wsesim.validation.predict import summarize
+from wsesim.report.pages import validation
+from wsesim.study.lifetime import lifetime
+from wsesim.validate.predict import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))]

@@ -14,11 +14,11 @@ from tests.builders import between
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
 from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
-from wsesim.gpu_simulation import GPUSimulation, simulate_gpu, simulate_plan
-from wsesim.schedules.gpu_closed_form import step_time_s
-from wsesim.schedules.gpu_program import shape_of
-from wsesim.schedules.gpu_times import Pass, Times, times_of
-from wsesim.validation.gpu_predict import run_of
+from wsesim.machines.gpu.closed_form import step_time_s
+from wsesim.machines.gpu.program import shape_of
+from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu, simulate_plan
+from wsesim.machines.gpu.times import Pass, Times, times_of
+from wsesim.validate.gpu_predict import run_of
 
 few = settings(deadline=None, max_examples=40)
 
@@ -43,7 +43,7 @@ def with_times(times: Times, **factors: float) -> Times:
 def whole(run: GPURun, times: Times, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every micro-batch simulated."""
     with monkeypatch.context() as patch:
-        patch.setattr("wsesim.schedules.gpu_rounds.ROUNDS", 10**6)
+        patch.setattr("wsesim.machines.gpu.rounds.ROUNDS", 10**6)
         step, number = simulate_plan(run, plan_of(run), times)
     assert number == int(plan_of(run).num_micro_batches[0])
     return step

@@ -24,8 +24,8 @@ from wsesim import __version__, errors
 from wsesim.page import workers
 from wsesim.page.app import application
 from wsesim.page.service import Service
-from wsesim.planning import workers as sweep_workers
-from wsesim.planning.sweep import sweep
+from wsesim.study import workers as sweep_workers
+from wsesim.study.sweep import sweep
 
 SECRET = "moonbase"
 PORTFOLIO = """\

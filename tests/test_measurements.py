@@ -10,7 +10,7 @@ import pytest
 
 from wsesim.config import catalogue
 from wsesim.errors import MeasurementError, WsesimError
-from wsesim.validation.measurements import (
+from wsesim.machines.wafer.rows import (
     ALIASES,
     COLUMNS,
     IGNORED,
@@ -23,7 +23,7 @@ from wsesim.validation.measurements import (
     read_log,
     read_table,
 )
-from wsesim.validation.predict import run_of
+from wsesim.validate.predict import run_of
 
 HEADER = (
     "use,id,source_title,url,kind,model,params,d_model,layers,seq_len,global_batch_sequences,n_systems,system,"

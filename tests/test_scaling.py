@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import wsesim
 from wsesim.config.run import GPURun, Run
-from wsesim.results import Result
-from wsesim.scaling import Curve, Scaling, counts, gpu_counts, on_gpus_of, scaling
-from wsesim.schedules.gpu_search import estimate_s, rank
+from wsesim.machines.gpu.search import estimate_s, rank
+from wsesim.machines.wafer.result import Result
+from wsesim.study.scaling import Curve, Scaling, counts, gpu_counts, on_gpus_of, scaling
 
 
 def wafers(*settings: str) -> Result:

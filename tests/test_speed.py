@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.speed.cases import CASES, GPU_CASES, Case, GPUCase
-from wsesim.gpu_simulation import simulate_plan
-from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_times import times_of
-from wsesim.simulation import run_schedule
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.simulation import simulate_plan
+from wsesim.machines.gpu.times import times_of
+from wsesim.machines.wafer.simulation import run_schedule
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

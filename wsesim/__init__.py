@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from wsesim.config.loader import any_from_table as from_table
     from wsesim.config.loader import load_any as load
     from wsesim.config.run import GPURun, Run
-    from wsesim.planning.lifetime import Lifetime, lifetime
-    from wsesim.planning.plan import plan
-    from wsesim.planning.shared_cluster import SharedCluster, portfolio
-    from wsesim.planning.side_by_side import Comparison, compare
-    from wsesim.planning.sweep import SweepResult, sweep
-    from wsesim.results import Result, simulate, simulate_many
+    from wsesim.machines.wafer.result import Result, simulate, simulate_many
+    from wsesim.study.lifetime import Lifetime, lifetime
+    from wsesim.study.plan import plan
+    from wsesim.study.shared_cluster import SharedCluster, portfolio
+    from wsesim.study.side_by_side import Comparison, compare
+    from wsesim.study.sweep import SweepResult, sweep
 
 __all__ = [
     "Comparison",
@@ -46,18 +46,18 @@ _HOMES = {
     "Run": ("wsesim.config.loader", "Run"),
     "from_table": ("wsesim.config.loader", "any_from_table"),
     "load": ("wsesim.config.loader", "load_any"),
-    "Lifetime": ("wsesim.planning.lifetime", "Lifetime"),
-    "lifetime": ("wsesim.planning.lifetime", "lifetime"),
-    "Comparison": ("wsesim.planning.side_by_side", "Comparison"),
-    "compare": ("wsesim.planning.side_by_side", "compare"),
-    "plan": ("wsesim.planning.plan", "plan"),
-    "SharedCluster": ("wsesim.planning.shared_cluster", "SharedCluster"),
-    "portfolio": ("wsesim.planning.shared_cluster", "portfolio"),
-    "Result": ("wsesim.results", "Result"),
-    "simulate": ("wsesim.results", "simulate"),
-    "simulate_many": ("wsesim.results", "simulate_many"),
-    "SweepResult": ("wsesim.planning.sweep", "SweepResult"),
-    "sweep": ("wsesim.planning.sweep", "sweep"),
+    "Lifetime": ("wsesim.study.lifetime", "Lifetime"),
+    "lifetime": ("wsesim.study.lifetime", "lifetime"),
+    "Comparison": ("wsesim.study.side_by_side", "Comparison"),
+    "compare": ("wsesim.study.side_by_side", "compare"),
+    "plan": ("wsesim.study.plan", "plan"),
+    "SharedCluster": ("wsesim.study.shared_cluster", "SharedCluster"),
+    "portfolio": ("wsesim.study.shared_cluster", "portfolio"),
+    "Result": ("wsesim.machines.wafer.result", "Result"),
+    "simulate": ("wsesim.machines.wafer.result", "simulate"),
+    "simulate_many": ("wsesim.machines.wafer.result", "simulate_many"),
+    "SweepResult": ("wsesim.study.sweep", "SweepResult"),
+    "sweep": ("wsesim.study.sweep", "sweep"),
 }
 
 

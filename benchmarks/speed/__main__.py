@@ -25,17 +25,17 @@ from wsesim.config.loader import load
 from wsesim.config.run import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
-from wsesim.gpu_simulation import simulate_gpu, simulate_plan
+from wsesim.machines.gpu import pipeline
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.search import rank
+from wsesim.machines.gpu.simulation import simulate_gpu, simulate_plan
+from wsesim.machines.gpu.step_time import outline_of
+from wsesim.machines.gpu.times import times_of
+from wsesim.machines.wafer.plan import make_plan
+from wsesim.machines.wafer.simulation import run_many, run_schedule, step_time_s
+from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.page import work
 from wsesim.page.state import RunState, changed
-from wsesim.schedules import pipeline
-from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_search import rank
-from wsesim.schedules.gpu_step_time import outline_of
-from wsesim.schedules.gpu_times import times_of
-from wsesim.schedules.plan import make_plan
-from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
-from wsesim.simulation import run_many, run_schedule, step_time_s
 from wsesim.units import show
 
 REPEATS = 5

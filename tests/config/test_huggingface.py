@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsesim.config.huggingface import FAMILIES, read_huggingface
+from wsesim.config.importers.huggingface import FAMILIES, read_huggingface
 from wsesim.config.model import ModelSpec
 from wsesim.errors import ConfigError
 from wsesim.workload.transformer import parameter_count

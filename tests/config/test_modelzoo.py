@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsesim.config.huggingface import read_huggingface
+from wsesim.config.importers.huggingface import read_huggingface
+from wsesim.config.importers.modelzoo import NAMES, read_modelzoo
 from wsesim.config.model import ModelSpec
-from wsesim.config.modelzoo import NAMES, read_modelzoo
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import ConfigError
 from wsesim.workload.transformer import parameter_count

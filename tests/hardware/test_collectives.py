@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import between
 from wsesim.config.entries import load_gpu_cluster
 from wsesim.config.gpu import GPUClusterSpec
-from wsesim.hardware.collectives import (
+from wsesim.machines.gpu.collectives import (
     all_gather_time_s,
     all_reduce_time_s,
     group_of,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wsesim.config.entries import load_gpu
 from wsesim.config.gpu import GPUSpec
-from wsesim.hardware.gpu import (
+from wsesim.machines.gpu.gpu import (
     batched_gemm_time_s,
     elementwise_time_s,
     fused_attention_time_s,

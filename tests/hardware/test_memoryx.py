@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.builders import between, tiny_run
 from wsesim.config.cluster import MemoryXSpec
 from wsesim.errors import DoesNotFit
-from wsesim.hardware.memoryx import (
+from wsesim.machines.wafer.memoryx import (
     STATE_BYTES_PER_PARAMETER,
     UPDATE_BYTES_PER_PARAMETER,
     check_capacity,

@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 from tests.builders import Table, exceptions, small_tables, tiny_run
 from wsesim import from_table
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.hardware.swarmx import (
-    broadcast_time_s,
-    depth,
-    num_hops,
-    path_latency_s,
-    system_classes,
-    tree,
-)
+from wsesim.machines.wafer.swarmx import broadcast_time_s, depth, num_hops, path_latency_s, system_classes, tree
 
 SYSTEMS, FAN_OUT = st.integers(1, 300), st.integers(2, 9)
 few = settings(deadline=None, max_examples=25)

@@ -11,7 +11,8 @@ from tests.builders import between, tiny_run
 from wsesim.config.run import Run
 from wsesim.config.system import SystemSpec
 from wsesim.errors import DoesNotFit
-from wsesim.hardware.wafer import (
+from wsesim.machines.wafer.plan import lanes_of
+from wsesim.machines.wafer.wafer import (
     Lanes,
     attention_rate_flop_per_s,
     gemm_rate_flop_per_s,
@@ -20,7 +21,6 @@ from wsesim.hardware.wafer import (
     sequencing_time_s,
     tokens_per_lane,
 )
-from wsesim.schedules.plan import lanes_of
 
 CS2: SystemSpec = tiny_run().cluster.system
 few = settings(deadline=None, max_examples=80)

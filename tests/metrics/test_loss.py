@@ -7,8 +7,8 @@ from hypothesis import given, settings
 
 from tests.builders import between, tiny_run
 from wsesim.config.entries import load_model
-from wsesim.metrics.loss import chinchilla_loss, pile_loss, vendor_training_flop
-from wsesim.metrics.training import TOKENS_PER_PARAMETER
+from wsesim.job import TOKENS_PER_PARAMETER
+from wsesim.loss import chinchilla_loss, pile_loss, vendor_training_flop
 from wsesim.workload.transformer import model_flop_per_sequence, parameter_count
 
 SIZES = ("111m", "256m", "590m", "1.3b", "2.7b", "6.7b", "13b")

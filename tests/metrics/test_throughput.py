@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.builders import tiny_run
-from wsesim.metrics import throughput
-from wsesim.simulation import Simulation, run_schedule
+from wsesim.machines.wafer import throughput
+from wsesim.machines.wafer.simulation import Simulation, run_schedule
 
 PEAK = 850_000 * 4 * 2 * 1.1e9
 

@@ -12,13 +12,13 @@ import uvicorn
 
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
 from wsesim.config.loader import load
+from wsesim.machines.wafer.result import simulate
 from wsesim.page.app import application
 from wsesim.page.run_file import run_of
 from wsesim.page.server import bound
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
 from wsesim.report.html.answer import tiles
-from wsesim.results import simulate
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from wsesim.errors import DoesNotFit, InputError
+from wsesim.machines.wafer.checks import check
 from wsesim.page import limits, work
 from wsesim.page.cache import Answers
 from wsesim.page.run_file import gpu_run_of, run_of
@@ -22,7 +23,6 @@ from wsesim.page.service import Service
 from wsesim.page.size import check_work
 from wsesim.page.state import RunState
 from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, Workers
-from wsesim.schedules.checks import check
 
 LONG = "cluster.simulation.chunks_per_layer=250\nmodel.num_layers=70"
 """Some seconds of simulation."""

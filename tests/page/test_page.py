@@ -13,16 +13,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from wsesim.config.loader import load_any
+from wsesim.machines.wafer.result import simulate
 from wsesim.page import limits
 from wsesim.page.app import STATIC
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
-from wsesim.planning import goals
-from wsesim.planning.goal_files import goal_from_table
 from wsesim.report.html.answer import tiles
 from wsesim.report.json import result_dict
-from wsesim.results import simulate
+from wsesim.study import goals
+from wsesim.study.goal_files import goal_from_table
 
 SMALL = "model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120"
 PART = {"hx-request": "true"}

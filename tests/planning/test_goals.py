@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from wsesim.config.loader import load
 from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.metrics.loss import chinchilla_loss, pile_loss
-from wsesim.metrics.training import Range, job
-from wsesim.planning.goal_files import goal_from_table, goal_of
-from wsesim.planning.goals import answer, front, next_better, next_smaller, what_binds, what_would_have_to_give
-from wsesim.planning.options import Option
-from wsesim.planning.scaling_laws import optimal_parameters, recipes, shape_of
-from wsesim.report.goals import basis, doubts
-from wsesim.results import simulate
+from wsesim.job import Range, job
+from wsesim.loss import chinchilla_loss, pile_loss
+from wsesim.machines.wafer.result import simulate
+from wsesim.report.pages.goals import basis, doubts
+from wsesim.study.goal_files import goal_from_table, goal_of
+from wsesim.study.goals import answer, front, next_better, next_smaller, what_binds, what_would_have_to_give
+from wsesim.study.options import Option
+from wsesim.study.scaling_laws import optimal_parameters, recipes, shape_of
 from wsesim.units import show
 from wsesim.workload.transformer import parameter_count
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from wsesim.planning.ledger import Ledger
+from wsesim.study.ledger import Ledger
 
 ARGUMENTS = [
     *("sweep", "cerebras_gpt_111m", "--workers", "2", "--vary", "model.num_layers=1..30"),

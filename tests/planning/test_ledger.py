@@ -12,8 +12,8 @@ from threading import Barrier
 import pytest
 
 from wsesim.errors import InputError
-from wsesim.planning.ledger import Ledger
-from wsesim.planning.workers import Outcome
+from wsesim.study.ledger import Ledger
+from wsesim.study.workers import Outcome
 
 ROW = Outcome("ok", "", {"step_time_s": 1.5})
 
@@ -56,7 +56,7 @@ def test_two_processes_share_the_points(tmp_path: Path) -> None:
 
 def test_claims_of_the_dead_are_void(tmp_path: Path) -> None:
     path = filled(tmp_path / "a.ledger", 1)
-    code = f"import os; from wsesim.planning.ledger import *; Ledger(Path({str(path)!r})).claim(['a']); os._exit(0)"
+    code = f"import os; from wsesim.study.ledger import *; Ledger(Path({str(path)!r})).claim(['a']); os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True)
     with Ledger(path) as ledger:
         assert ledger.claim(["a"]) == ({"a"}, set())

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import tiny_run
 from wsesim.errors import AnswerIsNo, ConfigError
-from wsesim.planning.checkpoint_intervals import (
+from wsesim.study.checkpoint_intervals import (
     daly_interval_s,
     simulated_optimum,
     steps_between,
     with_interval,
     young_interval_s,
 )
-from wsesim.planning.life import CAUSES, JobTimeline, replicate, simulate_life
-from wsesim.planning.lifetime import Lifetime, lifetime, timeline_of
+from wsesim.study.life import CAUSES, JobTimeline, replicate, simulate_life
+from wsesim.study.lifetime import Lifetime, lifetime, timeline_of
 
 PLAIN = JobTimeline(
     steps=100,

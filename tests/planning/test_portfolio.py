@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.front_door import answer, call
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
-from wsesim.planning.job_queue import Policy, Schedule, Task, fewest_systems, schedule
-from wsesim.planning.moments import seconds_after
-from wsesim.planning.portfolio import from_table
+from wsesim.study.job_queue import Policy, Schedule, Task, fewest_systems, schedule
+from wsesim.study.moments import seconds_after
+from wsesim.study.portfolio import from_table
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "portfolio.toml"
 POLICIES: tuple[Policy, ...] = ("first-come", "priority", "deadline")

@@ -20,11 +20,11 @@ from tests.builders import TINY
 from tests.front_door import call
 from wsesim.config.variations import Variations
 from wsesim.errors import InputError
-from wsesim.planning import sweep as module
-from wsesim.planning.executors import Here
-from wsesim.planning.ledger import Ledger
-from wsesim.planning.workers import answers_of, evaluate
-from wsesim.report import sweep as report
+from wsesim.report.pages import sweep as report
+from wsesim.study import sweep as module
+from wsesim.study.executors import Here
+from wsesim.study.ledger import Ledger
+from wsesim.study.workers import answers_of, evaluate
 
 TWO = {"cluster.num_systems": "1..4", "training.weight_sparsity": [0.0, 0.5]}
 
@@ -62,7 +62,7 @@ def test_gpu_runs_are_rows_too() -> None:
 
 
 def test_an_error_of_the_simulator_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wsesim.planning import workers
+    from wsesim.study import workers
 
     real = workers.simulate_many
 

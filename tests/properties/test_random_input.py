@@ -28,12 +28,12 @@ from wsesim.config.settings import parse_setting
 from wsesim.config.spec import options_of
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import WsesimError
+from wsesim.machines.wafer.checks import check
+from wsesim.machines.wafer.result import simulate
+from wsesim.machines.wafer.rows import COLUMNS, read_log, read_table
+from wsesim.machines.wafer.simulation import MOST_MICRO_BATCHES, run_schedule
 from wsesim.report.json import result_dict
-from wsesim.report.tables import print_result
-from wsesim.results import simulate
-from wsesim.schedules.checks import check
-from wsesim.simulation import MOST_MICRO_BATCHES, run_schedule
-from wsesim.validation.measurements import COLUMNS, read_log, read_table
+from wsesim.report.pages.tables import print_result
 
 MOST_WORK = 400
 """Sweeps, times pieces, times classes of systems, up to which a run is simulated here. [-]"""

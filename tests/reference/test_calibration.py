@@ -8,9 +8,9 @@ import pytest
 
 from wsesim.config.entries import load_system
 from wsesim.config.system import CalibrationSpec
-from wsesim.validation.calibrate import FEWEST_ROWS, OUTLIER_SCALE, RATE_KEYS, as_toml, fit, fit_lane_width
-from wsesim.validation.measurements import LAYOUT_METRICS, Measurement, published
-from wsesim.validation.predict import predict_all
+from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement, published
+from wsesim.validate.calibrate import FEWEST_ROWS, OUTLIER_SCALE, RATE_KEYS, as_toml, fit, fit_lane_width
+from wsesim.validate.predict import predict_all
 
 
 def rows(system: str, release: str | None = None) -> list[Measurement]:

@@ -9,17 +9,9 @@ import pytest
 
 from wsesim.config.entries import load_gpu_calibration, origins_of
 from wsesim.config.loader import load_any
-from wsesim.validation.gpu_calibrate import (
-    COLLECTIVE_KEYS,
-    KERNEL_KEYS,
-    AllReduces,
-    GPUFit,
-    Kernels,
-    as_toml,
-    fit_gpus,
-)
-from wsesim.validation.gpu_measurements import published, published_all_reduces, published_layers
-from wsesim.validation.gpu_predict import run_of
+from wsesim.machines.gpu.rows import published, published_all_reduces, published_layers
+from wsesim.validate.gpu_calibrate import COLLECTIVE_KEYS, KERNEL_KEYS, AllReduces, GPUFit, Kernels, as_toml, fit_gpus
+from wsesim.validate.gpu_predict import run_of
 
 FITTED = (*COLLECTIVE_KEYS, *KERNEL_KEYS)
 SHIPPED = load_gpu_calibration("gpu_kernels")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wsesim.validation.losses import TOLERANCE, predict_losses
-from wsesim.validation.measurements import published
-from wsesim.validation.predict import Prediction, predict_all, summarize
+from wsesim.machines.wafer.rows import published
+from wsesim.validate.losses import TOLERANCE, predict_losses
+from wsesim.validate.predict import Prediction, predict_all, summarize
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from generate.validation_page import page
 
-from wsesim.report.gpu_validation_part import REASONS
-from wsesim.report.validation_page import page
-from wsesim.validation.gpu_measurements import published
-from wsesim.validation.gpu_predict import Prediction, SetStatistics, per_set, simulate_rows
+from wsesim.machines.gpu.rows import published
+from wsesim.report.pages.gpu_validation_part import REASONS
+from wsesim.validate.gpu_predict import Prediction, SetStatistics, per_set, simulate_rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -29,7 +29,7 @@ def summaries(predictions: tuple[Prediction, ...]) -> dict[str, SetStatistics]:
 
 def test_the_page_is_current(predictions: tuple[Prediction, ...]) -> None:
     written = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
-    assert written == page(predictions), "run: python -m wsesim.report.validation_page docs/validation.md"
+    assert written == page(predictions), "run: python docs/generate/validation_page.py docs/validation.md"
 
 
 def test_every_set_of_gpu_clusters_keeps_its_tolerance(summaries: dict[str, SetStatistics]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from generate.catalogue_page import TITLES, page
+
 from wsesim.config import catalogue
-from wsesim.report import explain
-from wsesim.report.catalogue_page import TITLES, page
+from wsesim.report.pages import explain
 
 PAGE = page()
 

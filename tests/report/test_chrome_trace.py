@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.builders import tiny_run
 from tests.front_door import call
 from tests.timeline.checker import nanoseconds
+from wsesim.machines.wafer.result import simulate
 from wsesim.report import chrome_trace
-from wsesim.results import simulate
 from wsesim.timeline import Timeline, timeline_of
 
 RUN = "cerebras_gpt_111m"
@@ -113,7 +113,7 @@ def test_bad_input_is_refused_before_anything_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
-    with mock.patch("wsesim.results.simulate", side_effect=AssertionError("run")):
+    with mock.patch("wsesim.machines.wafer.result.simulate", side_effect=AssertionError("run")):
         outcome = call("trace", RUN, *words)
     assert outcome.code == 2
     assert expected in outcome.err

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import typer
+from generate.commands_page import commands, page, section
 
 from wsesim.cli import app
-from wsesim.report.commands_page import commands, page, section
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
 

@@ -10,10 +10,10 @@ from rich.console import Console
 import wsesim
 from tests.front_door import answer, call
 from tests.test_cli import CONTRACT, check_contract
-from wsesim.gpu_ranking import best_plans, differences_s
-from wsesim.gpu_results import GPUResult
-from wsesim.report.gpu_tables import plan_words, why_it_loses
-from wsesim.report.tables import More, print_result
+from wsesim.machines.gpu.ranking import best_plans, differences_s
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.report.pages.gpu_tables import plan_words, why_it_loses
+from wsesim.report.pages.tables import More, print_result
 
 NEOX, AUTO = "gpt_neox_20b_96xa100", "cerebras_gpt_111m_gpu"
 GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utilization"} | {

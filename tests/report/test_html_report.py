@@ -20,8 +20,8 @@ from wsesim.errors import AnswerIsNo, InputError
 from wsesim.report.charts import bundle
 from wsesim.report.html.content import Link
 from wsesim.report.html.sections import source_cell
+from wsesim.report.pages.study import Study
 from wsesim.report.pictures import PICTURES, picture_of
-from wsesim.report.study import Study
 from wsesim.report.write_report import Wanted, of
 from wsesim.units import show
 

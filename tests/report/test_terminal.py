@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 import wsesim
-from wsesim.gpu_ranking import best_plans
-from wsesim.planning.lifetime import lifetime
-from wsesim.report import compare, explain, goals, listing, validation
-from wsesim.report import lifetime as lifetime_report
-from wsesim.report import portfolio as portfolio_report
-from wsesim.report.tables import More, print_result
-from wsesim.scaling import scaling
+from wsesim.machines.gpu.ranking import best_plans
+from wsesim.report.pages import compare, explain, goals, listing, validation
+from wsesim.report.pages import lifetime as lifetime_report
+from wsesim.report.pages import portfolio as portfolio_report
+from wsesim.report.pages.tables import More, print_result
+from wsesim.study.lifetime import lifetime
+from wsesim.study.scaling import scaling
 
 WIDTHS = (40, 60, 80, 120, 200)
 PORTFOLIO = Path(__file__).resolve().parents[2] / "docs/examples/portfolio.toml"

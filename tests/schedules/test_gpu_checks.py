@@ -14,8 +14,8 @@ from tests.builders import laid_over
 from tests.gpu_builders import SMALL, gpu_run
 from wsesim.config.loader import any_from_table
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
-from wsesim.gpu_simulation import simulate_gpu
-from wsesim.schedules.gpu_checks import check, nearest_divisors
+from wsesim.machines.gpu.checks import check, nearest_divisors
+from wsesim.machines.gpu.simulation import simulate_gpu
 
 Table = dict[str, Any]
 

@@ -10,11 +10,11 @@ from tests.gpu_builders import ROWS, gpu_run, one, plan_of, with_parallelism
 from wsesim.config.loader import any_from_table
 from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
-from wsesim.gpu_simulation import simulate_gpu
-from wsesim.schedules.gpu_memory import activation_bytes_of_gpu, block_activation_bytes, in_flight, memory_of
-from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_times import parameters_of_gpu
-from wsesim.validation.gpu_predict import run_of
+from wsesim.machines.gpu.memory import activation_bytes_of_gpu, block_activation_bytes, in_flight, memory_of
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.simulation import simulate_gpu
+from wsesim.machines.gpu.times import parameters_of_gpu
+from wsesim.validate.gpu_predict import run_of
 from wsesim.workload.transformer import parameter_count
 
 GIB = 2.0**30

@@ -17,12 +17,12 @@ from wsesim.config.loader import any_from_table
 from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
-from wsesim.gpu_simulation import simulate_gpu
-from wsesim.schedules.gpu_checks import check
-from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_search import rank
-from wsesim.schedules.gpu_times import RECOMPUTE, Plans
-from wsesim.validation.gpu_predict import run_of
+from wsesim.machines.gpu.checks import check
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.search import rank
+from wsesim.machines.gpu.simulation import simulate_gpu
+from wsesim.machines.gpu.times import RECOMPUTE, Plans
+from wsesim.validate.gpu_predict import run_of
 
 AUTO = dict.fromkeys(
     ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"), "auto"

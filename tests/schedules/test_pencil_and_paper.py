@@ -21,12 +21,12 @@ from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.trace import Span
 from wsesim.errors import SimulationStuck
-from wsesim.hardware.swarmx import system_classes
-from wsesim.hardware.wafer import Lanes
-from wsesim.metrics.utilization import bytes_per_step
-from wsesim.schedules.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of
-from wsesim.schedules.weight_streaming import numbers_of, shape_of, write_program
-from wsesim.simulation import run_schedule
+from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of
+from wsesim.machines.wafer.simulation import run_schedule
+from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
+from wsesim.machines.wafer.swarmx import system_classes
+from wsesim.machines.wafer.utilization import bytes_per_step
+from wsesim.machines.wafer.wafer import Lanes
 from wsesim.workload.transformer import Layer
 
 MS, MB = 1e-3, 1_000_000

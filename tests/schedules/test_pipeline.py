@@ -19,13 +19,7 @@ from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.program import Key, Numbers
 from wsesim.engine.recurrence import Recurrence
 from wsesim.engine.trace import Span
-from wsesim.schedules.pipeline import (
-    PipelineShape,
-    capacities_of,
-    layer_equivalents,
-    tasks_of,
-    write_program,
-)
+from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, layer_equivalents, tasks_of, write_program
 
 FORWARD, BACKWARD = 120, 240
 few = settings(deadline=None, max_examples=80)

@@ -17,12 +17,12 @@ from wsesim.config.run import GPURun, Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.errors import InputError
-from wsesim.gpu_results import GPUResult
-from wsesim.metrics.links import link_traffic
-from wsesim.metrics.throughput import executed_flop_per_step
-from wsesim.metrics.utilization import bytes_per_step, layer_times_s
-from wsesim.results import Result, simulate, simulate_many
-from wsesim.schedules.weight_streaming import WEIGHT_ROOM, numbers_of, shape_of, write_program
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.wafer.links import link_traffic
+from wsesim.machines.wafer.result import Result, simulate, simulate_many
+from wsesim.machines.wafer.streaming import WEIGHT_ROOM, numbers_of, shape_of, write_program
+from wsesim.machines.wafer.throughput import executed_flop_per_step
+from wsesim.machines.wafer.utilization import bytes_per_step, layer_times_s
 from wsesim.timeline import Event, Timeline, timeline_of
 
 NANOSECOND = 1e-9
@@ -347,7 +347,7 @@ def test_a_trace_says_which_micro_batches_stand_for_others() -> None:
 
 
 def test_more_than_viewers_take_is_refused() -> None:
-    with mock.patch("wsesim.timeline.limits.MOST_EVENTS", 100):
+    with mock.patch("wsesim.machines.timeline.limits.MOST_EVENTS", 100):
         for run in (WAFERS["alone"], GPUS["pipeline"]):
             with pytest.raises(InputError, match="show fewer steps or layers"):
                 timeline_of(simulate(run))

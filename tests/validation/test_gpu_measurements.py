@@ -11,7 +11,7 @@ from wsesim.config import catalogue
 from wsesim.config.entries import load_model
 from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
-from wsesim.validation.gpu_measurements import COLUMNS, GPUMeasurement, published, read_table, run_table
+from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_table, run_table
 from wsesim.workload.transformer import parameter_count
 
 ROWS = {row.id: row for row in published()}

@@ -9,8 +9,8 @@ import pytest
 from wsesim.config.entries import load_gpu_calibration
 from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
-from wsesim.validation.gpu_measurements import GPUMeasurement, published
-from wsesim.validation.gpu_predict import (
+from wsesim.machines.gpu.rows import GPUMeasurement, published
+from wsesim.validate.gpu_predict import (
     TOLERANCES,
     Prediction,
     SetStatistics,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wsesim.schedules.gpu_closed_form import step_time_s
-from wsesim.schedules.gpu_times import times_of
-from wsesim.validation.gpu_measurements import published
-from wsesim.validation.gpu_predict import run_of, with_constants
-from wsesim.validation.gpu_sensitivity import FLASH, flash_ranges, plan_of, ranges, sensitivities, variants_s
+from wsesim.machines.gpu.closed_form import step_time_s
+from wsesim.machines.gpu.rows import published
+from wsesim.machines.gpu.times import times_of
+from wsesim.validate.gpu_predict import run_of, with_constants
+from wsesim.validate.gpu_sensitivity import FLASH, flash_ranges, plan_of, ranges, sensitivities, variants_s
 
 ROWS = {row.id: row for row in published()}
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wsesim
-from wsesim.metrics.training import Range
-from wsesim.validation.intervals import (
+from wsesim.intervals import (
     REPEATABILITY,
     Bounds,
     around,
@@ -21,6 +20,7 @@ from wsesim.validation.intervals import (
     student_quantile,
     together,
 )
+from wsesim.job import Range
 
 ERRORS = st.dictionaries(
     st.text(min_size=1, max_size=4), st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=4), min_size=3, max_size=12

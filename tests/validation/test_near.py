@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 import wsesim
-from wsesim.validation.gpu_measurements import published as published_gpus
-from wsesim.validation.gpu_predict import run_of as gpu_run_of
-from wsesim.validation.measurements import LAYOUT_METRICS, published
-from wsesim.validation.near import near
-from wsesim.validation.predict import predict_all, run_of
+from wsesim.machines.gpu.rows import published as published_gpus
+from wsesim.machines.wafer.rows import LAYOUT_METRICS, published
+from wsesim.validate.gpu_predict import run_of as gpu_run_of
+from wsesim.validate.near import near
+from wsesim.validate.predict import predict_all, run_of
 
 
 @pytest.mark.parametrize("name", ["andromeda_13b", "gpt_neox_20b_96xa100"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsesim.validation.statistics import (
+from wsesim.validate.statistics import (
     constant_hfu_mape,
     error_statistics,
     pairs_in_order,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wsesim.config.entries import load_model
 from wsesim.config.model import ModelSpec
-from wsesim.workload.kernels import (
+from wsesim.machines.gpu.kernels import (
     Split,
     attention_backward,
     attention_forward,

@@ -37,12 +37,13 @@ def calibrate(
     json: AsJson = False,
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
-    from wsesim.report import calibration, files
+    from wsesim.report import files
+    from wsesim.report.pages import calibration
 
     if out is not None:
         calibration.check_out(out)
     if gpu:
-        from wsesim.report import gpu_calibration
+        from wsesim.report.pages import gpu_calibration
 
         gpu_calibration.refuse(
             {

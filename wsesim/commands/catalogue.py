@@ -16,7 +16,7 @@ def explain(
     json: AsJson = False,
 ) -> None:
     """Every number of a catalogue entry: value, unit, status, source."""
-    from wsesim.report import explain as report
+    from wsesim.report.pages import explain as report
 
     rows = report.gather(name)
     if json:
@@ -32,7 +32,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """What the catalogue holds."""
-    from wsesim.report import listing
+    from wsesim.report.pages import listing
 
     if json:
         print_json(listing.as_dict(kind))

@@ -26,12 +26,12 @@ def compare(
     ] = False,
 ) -> None:
     """Runs side by side, wafer-scale and GPU: throughput, time, energy, cost, memory, parallelism."""
-    from wsesim.planning.side_by_side import compare as put_side_by_side
+    from wsesim.study.side_by_side import compare as put_side_by_side
 
     compared = put_side_by_side(*runs, same_time=same_time)
     if json:
         print_json(compared.to_dict())
         return
-    from wsesim.report.compare import print_comparison
+    from wsesim.report.pages.compare import print_comparison
 
     print_comparison(console(), compared)

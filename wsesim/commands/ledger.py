@@ -21,7 +21,7 @@ SweepName = Annotated[
 
 def ledger_list(ledger: LedgerArgument, json: AsJson = False) -> None:
     """The sweeps of a ledger, and how far each is."""
-    from wsesim.report import sweep as report
+    from wsesim.report.pages import sweep as report
 
     if json:
         print_json(report.ledger_dict(ledger))
@@ -36,7 +36,7 @@ def ledger_export(
     json: AsJson = False,
 ) -> None:
     """Write the finished points of a sweep, also of one that is still running; the last one when none is named."""
-    from wsesim.report import sweep as report
+    from wsesim.report.pages import sweep as report
 
     rows = report.export(ledger, out, sweep)
     if json:
@@ -53,7 +53,7 @@ def ledger_clean(
     json: AsJson = False,
 ) -> None:
     """Remove points from a ledger, and give back their space."""
-    from wsesim.report import sweep as report
+    from wsesim.report.pages import sweep as report
 
     removed = report.clean(ledger, failures=failures, old_versions=old_versions, sweep_name=sweep)
     if json:

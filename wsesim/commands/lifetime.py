@@ -23,8 +23,8 @@ def lifetime(
 ) -> None:
     """The whole job with compile, checkpoints, failures and restarts: calendar time, goodput, what each cause took."""
     from wsesim.config.loader import load_any
-    from wsesim.planning.lifetime import lifetime as simulate_lifetime
     from wsesim.report.progress import bar
+    from wsesim.study.lifetime import lifetime as simulate_lifetime
 
     read = load_any(run, settings or ())
     with bar("lives", replications or read.job.replications) as advance:
@@ -34,6 +34,6 @@ def lifetime(
     if json:
         print_json(life.to_dict())
         return
-    from wsesim.report.lifetime import print_lifetime
+    from wsesim.report.pages.lifetime import print_lifetime
 
     print_lifetime(console(), life)

@@ -32,8 +32,8 @@ def plan(
     json: AsJson = False,
 ) -> None:
     """Which clusters, and how large, meet a goal: the smallest, the cheapest, the fastest, and what binds."""
-    from wsesim.planning.plan import plan as search
     from wsesim.report.progress import bar
+    from wsesim.study.plan import plan as search
 
     with bar("planning") as advance:
         found = search(
@@ -51,7 +51,7 @@ def plan(
     if json:
         print_json(found.to_dict())
     else:
-        from wsesim.report.goals import print_answer
+        from wsesim.report.pages.goals import print_answer
 
         print_answer(console(), found)
     if not found.is_met:

@@ -38,8 +38,8 @@ def portfolio(
     json: AsJson = False,
 ) -> None:
     """Jobs that share a cluster: who runs when, deadlines, how many systems they need; exit code 1 past a deadline."""
-    from wsesim.planning.shared_cluster import portfolio as simulate
-    from wsesim.report import portfolio as report
+    from wsesim.report.pages import portfolio as report
+    from wsesim.study.shared_cluster import portfolio as simulate
 
     found = simulate(file, policy.value, num_systems=systems, by=by, backfill=backfill)
     if json:

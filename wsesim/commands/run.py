@@ -13,8 +13,8 @@ from wsesim.errors import InputError
 
 if TYPE_CHECKING:
     from wsesim.config.run import GPURun
-    from wsesim.gpu_results import GPUResult
-    from wsesim.results import Result
+    from wsesim.machines.gpu.result import GPUResult
+    from wsesim.machines.wafer.result import Result
 
 MOST_PLANS = 1000
 """Plans that `--top` compares at most; each is simulated. [-]"""
@@ -63,7 +63,7 @@ def run(
             raise InputError(f"--top compares plans of GPU runs, and {loaded.place} is a wafer-scale run; leave it out")
         if layers and engine is EngineName.recurrence:
             raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
-        from wsesim.results import simulate
+        from wsesim.machines.wafer.result import simulate
 
         result = simulate(loaded, engine=engine.value)
     if json:
@@ -72,7 +72,7 @@ def run(
         data = result_dict(result, layers=layers, links=links, plans=plans, scaling=scaling, measured=measured)
         print_json(data)
         return
-    from wsesim.report import tables
+    from wsesim.report.pages import tables
 
     more = tables.More(
         plans=plans, wanted_plans=top or 0, scaling=scaling, measured=measured, layers=layers, links=links
@@ -94,10 +94,10 @@ def _refuse_on_gpus(place: str, *, layers: bool, links: bool, recurrence: bool) 
 def _simulated_on_gpus(loaded: GPURun, top: int | None) -> tuple[GPUResult, Sequence[GPUResult]]:
     """A GPU run, and its best plans where some are wanted."""
     if top is None:
-        from wsesim.gpu_results import simulate_gpu_run
+        from wsesim.machines.gpu.result import simulate_gpu_run
 
         return simulate_gpu_run(loaded), ()
-    from wsesim.gpu_ranking import best_plans
+    from wsesim.machines.gpu.ranking import best_plans
 
     plans = best_plans(loaded, top)
     return plans[0], plans

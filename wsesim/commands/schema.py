@@ -22,7 +22,7 @@ def schema(
 ) -> None:
     """JSON Schema of configuration files, for editors: keys, units, limits, meanings."""
     from wsesim.config import json_schema
-    from wsesim.report import schemas as report
+    from wsesim.report.pages import schemas as report
 
     if kind is None and out is None and json:
         print_json(report.as_dict())

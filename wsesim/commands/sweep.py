@@ -36,7 +36,7 @@ def sweep(
     json: AsJson = False,
 ) -> None:
     """All combinations of some settings, in parallel; what is finished is kept, and a repeated sweep goes on."""
-    from wsesim.report import sweep as report
+    from wsesim.report.pages import sweep as report
 
     result = report.run_sweep(run, vary, settings or (), out, ledger, executor, workers)
     if json:

@@ -36,7 +36,7 @@ def validate(
 
     Without SET every row is simulated, those of GPU clusters too: 10 to 30 seconds.
     """
-    from wsesim.report import validation
+    from wsesim.report.pages import validation
 
     found = validation.gather(what, calibration)
     if json:

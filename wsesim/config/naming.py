@@ -72,8 +72,8 @@ def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
 
 def _import_model(path: Path, where: str) -> tuple[Table, Table]:
     """Model and training fields of a foreign file."""
-    from wsesim.config.huggingface import read_huggingface
-    from wsesim.config.modelzoo import read_modelzoo
+    from wsesim.config.importers.huggingface import read_huggingface
+    from wsesim.config.importers.modelzoo import read_modelzoo
 
     if path.suffix == ".json":
         return read_huggingface(path), {}

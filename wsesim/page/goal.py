@@ -12,8 +12,8 @@ from wsesim.config.settings import parse_setting
 from wsesim.errors import ConfigError, InputError
 from wsesim.page.limits import MOST_CANDIDATES
 from wsesim.page.state import GoalState
-from wsesim.planning.candidates import base_of
-from wsesim.planning.goal_files import goal_from_table
+from wsesim.study.candidates import base_of
+from wsesim.study.goal_files import goal_from_table
 
 GOAL_FILE = "goal.toml"
 """Name of the file that is taken away; messages name it, as `wsesim plan` does."""

@@ -16,7 +16,7 @@ from wsesim.errors import InputError
 from wsesim.page import workers
 from wsesim.page.app import LOOPBACK, application
 from wsesim.page.service import Service
-from wsesim.planning.executors import num_cores
+from wsesim.study.executors import num_cores
 
 BACKLOG = 128
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wsesim.comparison import Entry
 from wsesim.errors import InputError, WsesimError
 from wsesim.page import limits, work
 from wsesim.page.cache import Answers
@@ -16,6 +15,7 @@ from wsesim.page.run_file import FIELDS, GPU_FIELDS
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, changed
 from wsesim.page.work import Main
 from wsesim.page.workers import TooBusy, Workers
+from wsesim.study.comparison import Entry
 
 HURRY_S = 0.05
 """A comparison that comes later than the answer by more than this is asked for again. [s]"""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wsesim.comparison import Entry, notes
 from wsesim.config.run import Run
 from wsesim.page.state import OF_ALL, GoalState, RunState
-from wsesim.planning.goals import Answer
-from wsesim.planning.options import Option
-from wsesim.report import goals
 from wsesim.report.html.comparison import against, figures, legend
 from wsesim.report.html.content import Cell, DataTable, Link
+from wsesim.report.pages import goals
+from wsesim.study.comparison import Entry, notes
+from wsesim.study.goals import Answer
+from wsesim.study.options import Option
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ from typing import Any
 
 import tomli_w
 
-from wsesim.comparison import Entry, entry
 from wsesim.config.run import GPURun, Run
-from wsesim.gpu_results import GPUResult, simulate_gpu_run
+from wsesim.machines.gpu.result import GPUResult, simulate_gpu_run
+from wsesim.machines.wafer.result import Result, simulate
 from wsesim.page.clusters import clusters
 from wsesim.page.goal import GOAL_FILE, goal_of, goal_table
 from wsesim.page.run_file import GPU_FILE, RUN_FILE, gpu_run_of, gpu_table, run_of, wafer_table, wanted_batch
 from wsesim.page.size import check_work
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
 from wsesim.page.tables import compared, planned
-from wsesim.planning import goals
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts.render import drawn, javascript
 from wsesim.report.charts.theme import ThemeName
@@ -31,9 +30,10 @@ from wsesim.report.html.environment import environment
 from wsesim.report.html.figures import curve_table
 from wsesim.report.html_report import TextFile, run_report
 from wsesim.report.json import result_dict
-from wsesim.report.study import Study
-from wsesim.results import Result, simulate
-from wsesim.scaling import Scaling, scaling
+from wsesim.report.pages.study import Study
+from wsesim.study import goals
+from wsesim.study.comparison import Entry, entry
+from wsesim.study.scaling import Scaling, scaling
 
 TEMPLATES = Path(__file__).with_name("templates")
 REPORT_FILE = "report.html"

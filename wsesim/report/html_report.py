@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from wsesim import __version__
 from wsesim.config import catalogue
 from wsesim.config.run_files import run_files
-from wsesim.report import facts
 from wsesim.report.charts.render import javascript
 from wsesim.report.html import figures, sections
 from wsesim.report.html.answer import answer
 from wsesim.report.html.comparison import comparison, lead
 from wsesim.report.html.content import Section
 from wsesim.report.html.environment import render, style
-from wsesim.report.study import Study
+from wsesim.report.pages import facts
+from wsesim.report.pages.study import Study
 
 Tell = Callable[[str], None]
 """Told what is being worked on."""

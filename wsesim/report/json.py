@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from wsesim.metrics.links import link_traffic
-from wsesim.metrics.utilization import bytes_per_step, layer_times_s
-from wsesim.results import Result
+from wsesim.machines.wafer.links import link_traffic
+from wsesim.machines.wafer.result import Result
+from wsesim.machines.wafer.utilization import bytes_per_step, layer_times_s
 
 if TYPE_CHECKING:
-    from wsesim.gpu_results import GPUResult
+    from wsesim.machines.gpu.result import GPUResult
 
 
 def result_dict(
@@ -26,11 +26,11 @@ def result_dict(
     """SI units, times in seconds."""
     data = result.to_dict()
     if scaling:
-        from wsesim.scaling import scaling as scale
+        from wsesim.study.scaling import scaling as scale
 
         data["scaling"] = scale(result).to_dict()
     if measured:
-        from wsesim.validation.near import near
+        from wsesim.validate.near import near
 
         data["measured"] = [asdict(one) | {"error": one.error} for one in near(result.run)]
     if not isinstance(result, Result):
@@ -49,7 +49,7 @@ def result_dict(
 
 def plan_dicts(results: Sequence[GPUResult]) -> list[dict[str, Any]]:
     """The best plans of a GPU run, fastest first, with what the others lose on."""
-    from wsesim.gpu_ranking import differences_s
+    from wsesim.machines.gpu.ranking import differences_s
 
     return [
         {

@@ -8,23 +8,23 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from wsesim.gpu_results import GPUResult
-from wsesim.planning.goals import Answer
-from wsesim.planning.lifetime import Lifetime
-from wsesim.planning.shared_cluster import SharedCluster
-from wsesim.planning.side_by_side import Comparison
-from wsesim.planning.sweep import SweepResult
-from wsesim.report import compare, scaling_table
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.wafer.result import Result
 from wsesim.report.html import sections
 from wsesim.report.html.answer import answer
 from wsesim.report.html.comparison import comparison
 from wsesim.report.html.content import Block, DataTable, Sheet
 from wsesim.report.html.environment import render, style
-from wsesim.report.notebook_plans import of_goal, of_lifetime, of_shared_cluster, of_sweep
-from wsesim.report.parts import Fact
-from wsesim.results import Result
-from wsesim.scaling import Scaling
+from wsesim.report.pages import compare, scaling_table
+from wsesim.report.pages.notebook_plans import of_goal, of_lifetime, of_shared_cluster, of_sweep
+from wsesim.report.pages.parts import Fact
 from wsesim.shown import ShowsItself
+from wsesim.study.goals import Answer
+from wsesim.study.lifetime import Lifetime
+from wsesim.study.scaling import Scaling
+from wsesim.study.shared_cluster import SharedCluster
+from wsesim.study.side_by_side import Comparison
+from wsesim.study.sweep import SweepResult
 from wsesim.units import show
 
 STRONGER = ".wsesim.wsesim.wsesim"

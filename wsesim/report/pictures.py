@@ -7,7 +7,7 @@ from collections.abc import Callable
 from wsesim.errors import InputError
 from wsesim.report.charts import breakdown, memory, scaling, timeline, totals, utilization, validation
 from wsesim.report.charts.render import Picture
-from wsesim.report.study import Study
+from wsesim.report.pages.study import Study
 
 PICTURES: dict[str, Callable[[Study], Picture]] = {
     "breakdown": lambda study: breakdown.chart(study.results),

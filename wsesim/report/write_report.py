@@ -128,10 +128,10 @@ def _check_picture(wanted: Wanted) -> None:
 
 
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
+    from wsesim.machines.wafer.result import simulate
     from wsesim.report.html_report import run_report, run_texts
+    from wsesim.report.pages.study import NO_GPUS, Study, gpu_run
     from wsesim.report.pictures import picture_of
-    from wsesim.report.study import NO_GPUS, Study, gpu_run
-    from wsesim.results import simulate
 
     if wanted.gpu_cluster not in ("", NO_GPUS):
         gpu_run(wanted.gpu_cluster)
@@ -147,9 +147,9 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
 
 
 def _of_sweep(wanted: Wanted, path: Path, tell: Callable[[str], None]) -> bytes:
-    from wsesim.planning.reading import read_points
-    from wsesim.report.sweep_report import picture, sweep_report
-    from wsesim.report.sweep_study import SweepStudy
+    from wsesim.report.pages.sweep_report import picture, sweep_report
+    from wsesim.report.pages.sweep_study import SweepStudy
+    from wsesim.study.reading import read_points
 
     tell(path.name)
     study = SweepStudy(path.name, read_points(path, wanted.sweep), wanted.axes, wanted.metric)

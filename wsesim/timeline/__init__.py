@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from wsesim.engine.collector import collector_paused
-from wsesim.gpu_results import GPUResult
-from wsesim.results import Result
-from wsesim.timeline import pipeline, wafer_scale
-from wsesim.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
+from wsesim.machines.gpu import timeline as pipeline
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
+from wsesim.machines.wafer import timeline as wafer_scale
+from wsesim.machines.wafer.result import Result
 
 __all__ = ["Arrow", "Counter", "Event", "Stretch", "Timeline", "Track", "timeline_of"]
 

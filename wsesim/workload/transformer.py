@@ -7,7 +7,7 @@ it that a window leaves, unless a name says ``causal`` (the part below the diago
 
 The blocks of a model may differ: in what they attend to, and in whether they have experts.
 `block_variants` gives for each kind a model whose blocks are all of that kind; functions named
-``block_...`` and everything in `wsesim.workload.kernels` take such a model.
+``block_...`` and everything in `wsesim.machines.gpu.kernels` take such a model.
 
 .. [1] Narayanan et al., Efficient Large-Scale Language Model Training on GPU Clusters, 2021, arXiv:2104.04473, eq. 3.
 .. [2] Korthikanti et al., Reducing Activation Recomputation in Large Transformer Models, 2022, arXiv:2205.05198.

@@ -10,14 +10,14 @@ import pytest
 import wsesim
 from tests.report.charts.drawn import result, titles
 from wsesim.errors import InputError
-from wsesim.gpu_results import GPUResult
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.wafer.result import Result
 from wsesim.report.charts import breakdown, memory, scaling, sweep, timeline, totals, utilization, validation
 from wsesim.report.charts.axes import scale_of
 from wsesim.report.charts.render import Picture, spec
-from wsesim.results import Result
-from wsesim.scaling import scaling as scaling_of
+from wsesim.study.scaling import scaling as scaling_of
 from wsesim.timeline import timeline_of
-from wsesim.validation.near import Comparison
+from wsesim.validate.near import Comparison
 
 WITH_UNIT = re.compile(r" \[[^\]]+\]$")
 NAMES = ("cerebras_gpt_111m", "straggler_13b", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100")

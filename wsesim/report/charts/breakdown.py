@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
-from wsesim.metrics.breakdown import CATEGORIES as WAFER_CATEGORIES
+from wsesim.machines.gpu.result import CATEGORIES as GPU_CATEGORIES
+from wsesim.machines.wafer.breakdown import CATEGORIES as WAFER_CATEGORIES
+from wsesim.machines.wafer.result import Result
 from wsesim.report.charts.axes import Scale, scale_of
 from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import CATEGORY_COLOURS, ink_on
-from wsesim.results import Result
 from wsesim.units import show
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.gpu_results import GPUResult
+    from wsesim.machines.gpu.result import GPUResult
 
 ORDER = tuple(CATEGORY_COLOURS)
 LABEL_PX = 34

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsesim.gpu_results import GPUResult
+from wsesim.machines.gpu.result import GPUResult
 from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import CATEGORY_COLOURS
@@ -14,7 +14,7 @@ from wsesim.units import show
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.results import Result
+    from wsesim.machines.wafer.result import Result
 
 COLOURS = {
     "model state": CATEGORY_COLOURS["gemm"],

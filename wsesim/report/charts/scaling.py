@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.scaling import Curve, Point, Scaling
+from wsesim.study.scaling import Curve, Point, Scaling
 from wsesim.units import show_duration
 
 if TYPE_CHECKING:

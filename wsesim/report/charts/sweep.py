@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsesim.errors import InputError
-from wsesim.planning.table import Row as SweptRow
 from wsesim.report.charts.axes import PLAIN, WITH_PREFIX, Scale, is_far_apart, log_ticks, scale_of
 from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, entry_px, template
 from wsesim.report.charts.theme import SERIES_COLOURS, ink_on
-from wsesim.report.sweep_study import metric_of, shown
+from wsesim.report.pages.sweep_study import metric_of, shown
+from wsesim.study.table import Row as SweptRow
 from wsesim.units import parse_quantity, unit_of_field
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def chart(rows: Sequence[SweptRow], keys: Sequence[str], metric: str) -> Picture
     Parameters
     ----------
     rows
-        Points of a sweep; see `wsesim.planning.sweep.SweepResult`.
+        Points of a sweep; see `wsesim.study.sweep.SweepResult`.
     keys
         One or two columns that varied.
     metric

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsesim.metrics.training import Range
+from wsesim.job import Range
 from wsesim.report.charts.axes import Scale, scale_of
 from wsesim.report.charts.heads import STEP_PX, band, heads, series_scale
 from wsesim.report.charts.render import Picture, Row, template, unique
-from wsesim.report.parts import show_energy, show_range
+from wsesim.report.pages.parts import show_energy, show_range
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.gpu_results import GPUResult
-    from wsesim.results import Result
+    from wsesim.machines.gpu.result import GPUResult
+    from wsesim.machines.wafer.result import Result
 
 BESIDE_PX = 44.0
 """Labels of an axis that stand out on both sides. [px]"""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from wsesim.report.charts.heads import band, heads, series_scale
 from wsesim.report.charts.render import Picture, Row, template, unique
-from wsesim.report.wafer_facts import PARTS
+from wsesim.report.pages.wafer_facts import PARTS
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.gpu_results import GPUResult
-    from wsesim.results import Result
+    from wsesim.machines.gpu.result import GPUResult
+    from wsesim.machines.wafer.result import Result
 
 GPU_PARTS = {"gpu": "GPU computes", "communication": "GPU communicates, and nothing hides it", "idle": "GPU idles"}
 STEP_PX = 38

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.validation.near import Comparison
+from wsesim.validate.near import Comparison
 
 if TYPE_CHECKING:
     import altair as alt

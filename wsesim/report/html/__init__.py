@@ -4,7 +4,7 @@ Where is what
 -------------
 `content.py`
     Plain records that templates show: `Tile`, `Bar`, `DataTable`, `Figure`, `Section`. A name and its text is a
-    `wsesim.report.parts.Fact`, and the words of an answer come from `wsesim.report.facts`, as in the terminal.
+    `wsesim.report.pages.parts.Fact`, and the words of an answer come from `wsesim.report.pages.facts`, as in the terminal.
 `answer.py`
     ``answer(result) -> Answer``: the large figures, the bottleneck in a sentence, what it ran on, notes.
 `sections.py`

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsesim.gpu_results import GPUResult
-from wsesim.metrics.training import Range
-from wsesim.report import facts
+from wsesim.job import Range
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.wafer.result import Result
 from wsesim.report.html.content import Tile
-from wsesim.report.parts import Fact, samples_words
-from wsesim.results import Result
+from wsesim.report.pages import facts
+from wsesim.report.pages.parts import Fact, samples_words
 from wsesim.units import show
 
 SHOWN_LARGE = ("throughput", "step time")

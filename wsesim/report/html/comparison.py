@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wsesim.comparison import Entry, entry, notes, ratios
-from wsesim.report import compare
 from wsesim.report.charts.render import unique
 from wsesim.report.html.content import DataTable, Section
 from wsesim.report.html.sections import Answered
+from wsesim.report.pages import compare
+from wsesim.study.comparison import Entry, entry, notes, ratios
 
 TOLD = ("tokens_per_s", "time_to_train_s", "cost_usd", "energy_j")
 """Ratios that the first sentence tells."""

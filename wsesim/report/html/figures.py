@@ -12,8 +12,8 @@ from wsesim.report.charts import totals as totals_chart
 from wsesim.report.charts import validation as validation_chart
 from wsesim.report.html import sections
 from wsesim.report.html.content import DataTable, Figure, Section
-from wsesim.report.study import Study
-from wsesim.scaling import Curve, Scaling
+from wsesim.report.pages.study import Study
+from wsesim.study.scaling import Curve, Scaling
 from wsesim.timeline import Timeline
 from wsesim.units import show
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from wsesim.answers import Assumption
 from wsesim.config.catalogue import sources
 from wsesim.config.provenance import STATUSES
-from wsesim.gpu_results import CATEGORIES as GPU_CATEGORIES
-from wsesim.gpu_results import GPUResult
-from wsesim.metrics.breakdown import CATEGORIES
-from wsesim.metrics.training import Price
-from wsesim.report import facts, gpu_facts
+from wsesim.job import Price
+from wsesim.machines.gpu.result import CATEGORIES as GPU_CATEGORIES
+from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.wafer.breakdown import CATEGORIES
+from wsesim.machines.wafer.result import Result
 from wsesim.report.charts.theme import CATEGORY_COLOURS, SERIES_COLOURS
 from wsesim.report.html.content import Bar, Block, Cell, DataTable, Link, Section
-from wsesim.report.parts import assumption_value
-from wsesim.report.wafer_facts import PARTS
-from wsesim.results import Result
+from wsesim.report.pages import facts, gpu_facts
+from wsesim.report.pages.parts import assumption_value
+from wsesim.report.pages.wafer_facts import PARTS
+from wsesim.result import Assumption
 from wsesim.units import show, unit_of_field
 
 Answered = Result | GPUResult

@@ -1,0 +1,1 @@
+"""Model descriptions of others, read as ours."""

@@ -1,1 +1,0 @@
-"""One real thing per file: its formula, and its state among others."""

@@ -1,0 +1,248 @@
+"""From the step to the whole job: steps, tokens, time, energy, cost, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wsesim.config.catalogue import sources
+from wsesim.config.gpu import GPUClusterSpec
+from wsesim.config.provenance import Origin, status_of
+from wsesim.config.run import GPURun, Run
+from wsesim.loss import chinchilla_loss, pile_loss, vendor_training_flop
+from wsesim.workload.transformer import parameter_count
+
+TOKENS_PER_PARAMETER = 20.0
+"""The compute-optimal recipe of Hoffmann et al. 2022 that Cerebras-GPT was trained by. [-]"""
+HOUR_S = 3600.0
+KWH_J = 3.6e6
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value, and its bounds where the catalogue gives a range."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the bounds differ."""
+        return self.high > self.low
+
+    def scaled(self, factor: float) -> Range:
+        """The range times a number."""
+        return Range(self.value * factor, self.low * factor, self.high * factor)
+
+    def times(self, other: Range) -> Range:
+        """The product of two ranges of positive numbers, bound by bound."""
+        return Range(self.value * other.value, self.low * other.low, self.high * other.high)
+
+    def plus(self, other: Range) -> Range:
+        """The sum of two ranges, bound by bound."""
+        return Range(self.value + other.value, self.low + other.low, self.high + other.high)
+
+
+def ranged(value: float, origin: Origin | None) -> Range:
+    """A value with the bounds of its origin, unless it was set to something outside them."""
+    if origin is None or origin.low is None or origin.high is None or not origin.low <= value <= origin.high:
+        return Range(value, value, value)
+    return Range(value, origin.low, origin.high)
+
+
+@dataclass(frozen=True)
+class Price:
+    """A number that turns time into money, energy of a building or carbon.
+
+    Attributes
+    ----------
+    key
+        Dotted key of the run file.
+    value
+        In the SI unit of its key.
+    status, source, note
+        As in the catalogue.
+    date
+        Of the source, which is the date of the price; empty where nobody publishes it.
+    """
+
+    key: str
+    value: float
+    status: str
+    source: str
+    date: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole training job without failures, checkpoints and queues.
+
+    Attributes
+    ----------
+    tokens
+        Steps times the batch's tokens: the wanted number, rounded down to whole steps. [-]
+    time_s
+        Steps times the step time. [s]
+    time_range_s
+        The same, with the range in which it lies in nine cases of ten where errors of predictions are known. [s]
+    energy_j
+        Of all systems with their share of the rest of the cluster. [J]
+    facility_energy_j
+        The same with what the building takes: times the PUE. [J]
+    cost_usd
+        Of the devices; None where neither the catalogue nor the file gives a price. [USD]
+    electricity_usd
+        Of the facility's energy; None without a price. A rented device's price holds it already. [USD]
+    carbon_kg
+        CO2 equivalent of the facility's energy; None where the grid's is not given. [kg]
+    prices
+        Numbers that cost, electricity and carbon rest on.
+    pile_loss, chinchilla_loss
+        By the two laws; None for encoders, for which they were not made. [nats/token]
+    """
+
+    steps: int
+    tokens: float
+    time_s: float
+    time_range_s: Range
+    energy_j: Range
+    facility_energy_j: Range
+    cost_usd: Range | None
+    electricity_usd: Range | None
+    carbon_kg: Range | None
+    prices: tuple[Price, ...]
+    pile_loss: float | None
+    chinchilla_loss: float | None
+
+
+def wanted_tokens(run: Run | GPURun) -> float:
+    """Training tokens that the run asks for. [-]"""
+    tokens_per_step = run.training.global_batch_size * run.training.sequence_length
+    if run.training.steps is not None:
+        return float(run.training.steps * tokens_per_step)
+    if run.training.tokens == "chinchilla":
+        return TOKENS_PER_PARAMETER * parameter_count(run.model, run.training.sequence_length)
+    return float(run.training.tokens)
+
+
+def power_w(run: Run | GPURun) -> Range:
+    """All systems, or GPUs, and their share of the rest of the cluster. [W]"""
+    if isinstance(run, GPURun):
+        each = ranged(run.cluster.power_w_per_gpu, run.origins.get("cluster.power_w_per_gpu"))
+        return each.scaled(run.cluster.num_gpus)
+    systems = ranged(run.cluster.system.power_w, run.origins.get("cluster.system.power_w"))
+    rest = ranged(run.cluster.overhead_power_w, run.origins.get("cluster.overhead_power_w"))
+    return systems.plus(rest).scaled(run.cluster.num_systems)
+
+
+def price_usd_per_s(run: Run | GPURun) -> Range | None:
+    """Price of all systems, or GPUs, for one second, or None. [USD/s]"""
+    if isinstance(run, GPURun):
+        return _price_of_gpus_usd_per_s(run)
+    cluster = run.cluster
+    if cluster.price_usd_per_system_hour is not None:
+        hourly = ranged(cluster.price_usd_per_system_hour, run.origins.get("cluster.price_usd_per_system_hour"))
+        return hourly.scaled(cluster.num_systems / HOUR_S)
+    if cluster.system.purchase_price_usd is None or cluster.amortization_s is None:
+        return None
+    price = ranged(cluster.system.purchase_price_usd, run.origins.get("cluster.system.purchase_price_usd"))
+    return price.scaled(cluster.num_systems / cluster.amortization_s)
+
+
+def _price_of_gpus_usd_per_s(run: GPURun) -> Range | None:
+    """Price of all GPUs for one second, or None. [USD/s]"""
+    cluster = run.cluster
+    if cluster.price_usd_per_gpu_hour is not None:
+        hourly = ranged(cluster.price_usd_per_gpu_hour, run.origins.get("cluster.price_usd_per_gpu_hour"))
+        return hourly.scaled(cluster.num_gpus / HOUR_S)
+    if cluster.purchase_price_usd_per_gpu is None or cluster.amortization_s is None:
+        return None
+    price = ranged(cluster.purchase_price_usd_per_gpu, run.origins.get("cluster.purchase_price_usd_per_gpu"))
+    return price.scaled(cluster.num_gpus / cluster.amortization_s)
+
+
+def facility_share(run: Run | GPURun) -> Range:
+    """Power of the building over that of the devices: the PUE, or 1. [-]"""
+    return ranged(run.cluster.pue or 1.0, run.origins.get("cluster.pue"))
+
+
+def electricity_usd(run: Run | GPURun, energy_j: Range) -> Range | None:
+    """What an energy costs, or None without a price. [USD]"""
+    return _by_kwh(run, "electricity_usd_per_kwh", energy_j)
+
+
+def carbon_kg(run: Run | GPURun, energy_j: Range) -> Range | None:
+    """CO2 equivalent of an energy, or None where the grid's is not given. [kg]"""
+    return _by_kwh(run, "carbon_kg_per_kwh", energy_j)
+
+
+def _by_kwh(run: Run | GPURun, key: str, energy_j: Range) -> Range | None:
+    per_kwh = getattr(run.cluster, key)
+    if per_kwh is None:
+        return None
+    return ranged(per_kwh, run.origins.get(f"cluster.{key}")).times(energy_j.scaled(1.0 / KWH_J))
+
+
+def _price_keys(run: Run | GPURun) -> Iterator[tuple[str, float]]:
+    """Dotted keys and values of the numbers that cost, electricity and carbon rest on."""
+    cluster = run.cluster
+    if isinstance(cluster, GPUClusterSpec):
+        hourly, bought = "price_usd_per_gpu_hour", ("purchase_price_usd_per_gpu", cluster.purchase_price_usd_per_gpu)
+    else:
+        hourly, bought = "price_usd_per_system_hour", ("system.purchase_price_usd", cluster.system.purchase_price_usd)
+    per_hour = getattr(cluster, hourly)
+    if per_hour is not None:
+        yield f"cluster.{hourly}", per_hour
+    elif bought[1] is not None and cluster.amortization_s is not None:
+        yield f"cluster.{bought[0]}", bought[1]
+        yield "cluster.amortization_s", cluster.amortization_s
+    for key in ("pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"):
+        if getattr(cluster, key) is not None:
+            yield f"cluster.{key}", getattr(cluster, key)
+
+
+def prices(run: Run | GPURun) -> tuple[Price, ...]:
+    """Numbers that cost, electricity and carbon rest on, and from when they are."""
+    found = []
+    for key, value in _price_keys(run):
+        origin = run.origins.get(key, Origin(key, value, "", "user", ""))
+        source = sources().get(origin.source)
+        found.append(Price(key, value, status_of(origin), origin.source, source.date if source else "", origin.note))
+    return tuple(found)
+
+
+def compute_as_reported_flop(run: Run | GPURun, tokens: float) -> float:
+    """Training compute for the Pile law: the authors' figure for their own recipe, else counted. [FLOP]"""
+    reported = run.model.training_flop_reported
+    recipe = TOKENS_PER_PARAMETER * parameter_count(run.model, run.training.sequence_length)
+    if reported is not None and abs(tokens / recipe - 1.0) < 0.02:
+        return reported
+    return vendor_training_flop(run.model, run.training.sequence_length, tokens)
+
+
+def job(run: Run | GPURun, step_time_s: float) -> Job:
+    """What the whole job takes at a step time."""
+    tokens_per_step = run.training.global_batch_size * run.training.sequence_length
+    steps = max(1, int(wanted_tokens(run) / tokens_per_step))
+    time_s, tokens = steps * step_time_s, float(steps * tokens_per_step)
+    price, energy = price_usd_per_s(run), power_w(run).scaled(time_s)
+    facility = energy.times(facility_share(run))
+    decoder = run.model.causal
+    return Job(
+        steps=steps,
+        tokens=tokens,
+        time_s=time_s,
+        time_range_s=Range(time_s, time_s, time_s),
+        energy_j=energy,
+        facility_energy_j=facility,
+        cost_usd=price.scaled(time_s) if price is not None else None,
+        electricity_usd=electricity_usd(run, facility),
+        carbon_kg=carbon_kg(run, facility),
+        prices=prices(run),
+        pile_loss=pile_loss(compute_as_reported_flop(run, tokens)) if decoder else None,
+        chinchilla_loss=chinchilla_loss(parameter_count(run.model, run.training.sequence_length), tokens)
+        if decoder
+        else None,
+    )

@@ -1,0 +1,1 @@
+"""GPU clusters: a model is spread over GPUs by a plan."""

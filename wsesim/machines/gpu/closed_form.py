@@ -1,0 +1,51 @@
+"""An estimate of a GPU step for many plans at once, by which `auto` chooses what to simulate.
+
+It assumes what the simulation finds out: that the slowest stage decides, that a pipeline fills and
+drains once, and that reductions hide behind the backward pass as far as they fit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wsesim.config.run import GPURun
+from wsesim.machines.gpu.times import Plans, Times
+
+Array = Any
+
+
+def step_time_s(run: GPURun, plans: Plans, times: Times) -> Array:
+    """Estimated time of one step, for each plan. [s]"""
+    blocks, chunks, stages = times.blocks_per_chunk, plans.chunks, plans.pipeline
+    block_forward_s = np.maximum(times.forward.total_s, times.gather_s)
+    backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
+    shares_all = plans.zero_stage == 3
+    block_backward_s = np.where(shares_all, np.maximum(backward_s, times.gather_s + times.reduce_s), backward_s)
+    block_s = block_forward_s + block_backward_s
+    stage_s = chunks * blocks * block_s
+    ends_s = times.head_forward_s + times.head_backward_s, 2.0 * times.embedding_s
+    fewer = 1.0 if run.parallelism.account_for_embedding_and_loss else 0.0
+    last_s = stage_s + np.maximum(*ends_s) - fewer * block_s
+    slowest_s = np.where(stages > 1, np.maximum(stage_s, last_s), stage_s + sum(ends_s) - 2.0 * fewer * block_s)
+    slowest_s = slowest_s + _exposed_sends_s(run, plans, times)
+    fill_s = (stages - 1) * (stage_s / chunks + 2.0 * times.send_s)
+    return plans.num_micro_batches * slowest_s + fill_s + _after_s(run, plans, times, backward_s)
+
+
+def _exposed_sends_s(run: GPURun, plans: Plans, times: Times) -> Array:
+    """Of one micro-batch on one stage, where the GPU waits for its sends. [s]"""
+    return 0.0 if run.parallelism.overlap_pipeline_communication else 2.0 * plans.chunks * times.send_s
+
+
+def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Array:
+    """After the last backward pass: reductions that did not fit beside it, optimizer, parameters. [s]"""
+    blocks = times.blocks_per_chunk * plans.chunks
+    reductions_s = blocks * times.reduce_s
+    if run.parallelism.overlap_gradient_reduction:
+        exposed_s = np.maximum(times.reduce_s, reductions_s - (blocks - 1.0) * backward_s)
+    else:
+        exposed_s = reductions_s
+    exposed_s = np.where(plans.zero_stage == 3, times.reduce_s, exposed_s)
+    return exposed_s + times.embedding_reduce_s + times.update_s + times.parameter_gather_s

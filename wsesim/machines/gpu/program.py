@@ -1,0 +1,66 @@
+"""Which program the plan of a GPU run has, and how long its jobs take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsesim.config.run import GPURun
+from wsesim.engine.program import Key, Numbers
+from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of
+from wsesim.machines.gpu.times import Pass, Plans, Times, end_reduce_s
+
+
+def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
+    """Blocks of each chunk of the pipeline. Shape ``(chunks * stages,)``. [-]"""
+    number, extra = int(plan.pipeline[0] * plan.chunks[0]), 2 * run.parallelism.account_for_embedding_and_loss
+    each = [(run.model.num_layers + extra) // number] * number
+    if extra:
+        each[0] -= 1
+        each[-1] -= 1
+    return tuple(each)
+
+
+def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
+    """Which jobs a plan has."""
+    zero, ranks, spec = int(plan.zero_stage[0]), int(plan.data[0] * plan.context[0]), run.parallelism
+    return PipelineShape(
+        num_stages=int(plan.pipeline[0]),
+        num_chunks=int(plan.chunks[0]),
+        num_micro_batches=num_micro_batches,
+        schedule=spec.pipeline_schedule,
+        pieces=tuple(max(1, blocks) for blocks in blocks_of_chunks(run, plan)),
+        overlaps_reduction=spec.overlap_gradient_reduction,
+        gathers_parameters=zero == 3 and ranks > 1,
+        reduces=ranks > 1,
+        has_norm=run.training.max_gradient_norm > 0,
+        ties_embedding=run.model.tie_embeddings and int(plan.pipeline[0]) > 1,
+        updated_gather=zero in (1, 2) and ranks > 1,
+        blocking_sends=not spec.overlap_pipeline_communication,
+    )
+
+
+def durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> dict[Key, float]:
+    """How long each job takes alone. [s]"""
+    one = {name: float(np.ravel(value)[0]) for name, value in times._asdict().items() if not isinstance(value, Pass)}
+    forward_s = float(np.ravel(times.forward.total_s)[0])
+    backward_s = float(np.ravel(times.backward.total_s + times.recompute.total_s)[0]) + one["accumulate_s"]
+    blocks = blocks_of_chunks(run, plan)
+    found: dict[Key, float] = {("send_s", 0): one["send_s"], ("embedding_reduce_s", 0): one["embedding_reduce_s"]}
+    for chunk, number in enumerate(blocks):
+        is_first, is_last = chunk == 0, chunk == len(blocks) - 1
+        ahead_s = number * forward_s + is_first * one["embedding_s"] + is_last * one["head_forward_s"]
+        back_s = number * backward_s + is_first * one["embedding_s"] + is_last * one["head_backward_s"]
+        found |= {("forward_s", chunk): ahead_s, ("backward_s", chunk): back_s}
+        pieces = shape.pieces[chunk]
+        found |= {("forward_piece_s", chunk): ahead_s / pieces, ("backward_piece_s", chunk): back_s / pieces}
+        reduce_s = number * one["reduce_s"] + end_reduce_s(run, plan, is_first=is_first, is_last=is_last)
+        found |= {("reduce_s", chunk): reduce_s / pieces, ("gather_s", chunk): one["gather_s"]}
+    for stage in range(shape.num_stages):
+        found |= {("update_s", stage): one["update_s"], ("parameter_gather_s", stage): one["parameter_gather_s"]}
+    return found
+
+
+def numbers_of(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> Numbers:
+    """What the program of a plan takes."""
+    found = durations_s(run, plan, times, shape)
+    return Numbers({key: [value] for key, value in found.items()}, {}, {}, {}, capacities_of(shape))

@@ -1,0 +1,303 @@
+"""One GPU run, answered: the same questions as `wsesim.machines.wafer.result` for a wafer-scale run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from wsesim.config.run import GPURun
+from wsesim.intervals import Bounds
+from wsesim.machines.gpu.closed_form import step_time_s
+from wsesim.machines.gpu.search import describe
+from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu
+from wsesim.machines.gpu.step_time import step_time_s as simulated_s
+from wsesim.machines.gpu.times import RECOMPUTE, times_of
+from wsesim.machines.wafer.coverage import gpu_bounds
+from wsesim.result import Assumption, RunResult, assumptions_of
+from wsesim.workload.transformer import model_flop_per_sequence
+
+CATEGORIES = {
+    "kernels": "matrix products, attention and element-wise work",
+    "recompute": "forward passes that the backward pass repeats",
+    "launch": "the GPU waits for the host to start kernels",
+    "tensor": "collectives of the tensor-parallel group",
+    "context": "keys and values from other parts of the sequence",
+    "expert": "tokens to their experts, and back",
+    "pipeline": "sends between stages that hold up the GPU",
+    "data": "gradients and parameters of the data-parallel group, as far as nothing hides them",
+    "optimizer": "the parameters' update",
+    "bubble": "a stage waits for other stages",
+}
+"""What a GPU spends a step on."""
+
+NEARLY_FULL = 0.95
+"""Share of a GPU's memory above which a run says that it is tight. [-]"""
+
+
+@dataclass(frozen=True, repr=False)
+class GPUResult(RunResult[GPURun, GPUSimulation]):
+    """What `wsesim run` prints of a GPU run; SI units. Worked out when it is first asked for."""
+
+    kind = "gpu"
+
+    @property
+    def num_devices(self) -> int:
+        """GPUs. [-]"""
+        return self.run.cluster.num_gpus
+
+    @property
+    def device(self) -> str:
+        """Name of the GPU."""
+        return self.run.cluster.gpu.name
+
+    @property
+    def peak_flop_per_s(self) -> float:
+        """Dense peak of all GPUs at the run's precision. [FLOP/s]"""
+        gpu = self.run.cluster.gpu
+        wide = self.run.training.precision == "float32"
+        return self.num_devices * (gpu.peak_dense_32bit_flop_per_s if wide else gpu.peak_dense_16bit_flop_per_s)
+
+    def _model_flop_per_s(self, *, causal: bool = False) -> float:
+        per_sequence = model_flop_per_sequence(self.run.model, self.run.training.sequence_length, causal=causal)
+        return per_sequence * self.samples_per_s
+
+    @property
+    def model_flop_per_s(self) -> float:
+        """Model FLOP per second over all GPUs, attention over the full square. [FLOP/s]"""
+        return self._model_flop_per_s()
+
+    @property
+    def mfu(self) -> float:
+        """Model FLOP utilization, attention over the full square. [-]"""
+        return self.model_flop_per_s / self.peak_flop_per_s
+
+    @property
+    def mfu_causal(self) -> float:
+        """Model FLOP utilization, attention over its causal half. [-]"""
+        return self._model_flop_per_s(causal=True) / self.peak_flop_per_s
+
+    @property
+    def hfu(self) -> float:
+        """Hardware FLOP utilization: what is executed, recomputation included. [-]"""
+        executed = float(np.ravel(self.simulation.times.flop)[0])
+        return executed * self.num_devices / self.step_time_s / self.peak_flop_per_s
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences of one copy of the model and pass. [-]"""
+        return int(self.simulation.plan.micro_batch_size[0])
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Passes per step. [-]"""
+        return int(self.simulation.plan.num_micro_batches[0])
+
+    @cached_property
+    def breakdown_s(self) -> dict[str, float]:
+        """Where the time of a step goes, on average over the stages. [s]"""
+        return {name: self.simulation.spent_s[name] for name in CATEGORIES if name in self.simulation.spent_s}
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """By how much the step may be faster or slower in nine cases of ten."""
+        return gpu_bounds(self.run)
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """How the model is spread, in the words of ``[parallelism]``."""
+        plan = self.simulation.plan
+        return {
+            "tensor_parallel_size": int(plan.tensor[0]),
+            "pipeline_parallel_size": int(plan.pipeline[0]),
+            "data_parallel_size": int(plan.data[0]),
+            "context_parallel_size": int(plan.context[0]),
+            "expert_parallel_size": int(plan.expert[0]),
+            "virtual_pipeline_size": int(plan.chunks[0]),
+            "sequence_parallel": bool(plan.sequence_parallel[0]),
+            "zero_stage": int(plan.zero_stage[0]),
+            "shard_group_size": int(plan.shard[0]),
+            "activation_recompute": RECOMPUTE[int(plan.recompute[0])],
+        }
+
+    @property
+    def kinds_of_parallelism(self) -> tuple[str, ...]:
+        """Which there are in the plan."""
+        plan = self.plan
+        kinds = {
+            "data": plan["data_parallel_size"] > 1,
+            "sharded data": plan["zero_stage"] > 0 and plan["shard_group_size"] > 1,
+            "tensor": plan["tensor_parallel_size"] > 1,
+            "sequence": plan["sequence_parallel"],
+            "pipeline": plan["pipeline_parallel_size"] > 1,
+            "interleaved pipeline": plan["virtual_pipeline_size"] > 1,
+            "context": plan["context_parallel_size"] > 1,
+            "expert": plan["expert_parallel_size"] > 1,
+        }
+        return tuple(kind for kind, there in kinds.items() if there)
+
+    @property
+    def num_settings(self) -> int:
+        """Settings that had to be right: those of the plan that are not trivial, and the micro-batch. [-]"""
+        trivial = (1, 0, False, "none")
+        return 1 + sum(value not in trivial for value in self.plan.values())
+
+    @cached_property
+    def bottleneck(self) -> str:
+        """What takes most of the step, and what would move it, by the closed form."""
+        largest = max(self.breakdown_s, key=self.breakdown_s.__getitem__)
+        share = self.breakdown_s[largest] / self.step_time_s
+        best, gain = max(self._levers.items(), key=lambda item: item[1])
+        return f"{largest} ({share:.0%} of the step): {CATEGORIES[largest]}; {best} would make it {gain:.1%} faster"
+
+    @cached_property
+    def _levers(self) -> dict[str, float]:
+        """Changes of the machine, and by how much faster the step would be. [-]"""
+        plan, cluster = self.simulation.plan, self.run.cluster
+        gpu, fitted = cluster.gpu, cluster.gpu.calibration
+        better = fitted.model_copy(update={"gemm_efficiency": fitted.gemm_efficiency * 1.1})
+        changes: dict[str, dict[str, Any]] = {
+            "10 % more GEMM efficiency": {"gpu": gpu.model_copy(update={"calibration": better})},
+            "twice the memory bandwidth": {
+                "gpu": gpu.model_copy(update={"memory_bytes_per_s": 2.0 * gpu.memory_bytes_per_s})
+            },
+            "twice the NVLink rate": {
+                "gpu": gpu.model_copy(update={"nvlink_bytes_per_s": 2.0 * gpu.nvlink_bytes_per_s})
+            },
+            "twice the network": {"node_network_bytes_per_s": 2.0 * cluster.node_network_bytes_per_s},
+        }
+        now_s = self._estimate_s(self.run)
+        found = {}
+        for words, change in changes.items():
+            changed = replace(self.run, cluster=cluster.model_copy(update=change))
+            found[words] = now_s / self._estimate_s(changed) - 1.0
+        if int(plan.num_micro_batches[0]) > 1 or int(plan.pipeline[0]) > 1:
+            twice = plan._replace(num_micro_batches=2 * plan.num_micro_batches)
+            longer_s = float(np.ravel(step_time_s(self.run, twice, times_of(self.run, twice)))[0])
+            found["twice the global batch"] = 2.0 * now_s / longer_s - 1.0
+        return found
+
+    def _estimate_s(self, run: GPURun) -> float:
+        plan = self.simulation.plan
+        return float(np.ravel(step_time_s(run, plan, times_of(run, plan)))[0])
+
+    @cached_property
+    def utilization(self) -> dict[str, float]:
+        """Share of the step in which a GPU computes, communicates in view, or idles. [-]"""
+        spent = self.breakdown_s
+        groups = {
+            "gpu": ("kernels", "recompute", "optimizer"),
+            "communication": ("tensor", "context", "expert", "pipeline", "data"),
+            "idle": ("bubble", "launch"),
+        }
+        return {name: sum(spent.get(part, 0.0) for part in parts) / self.step_time_s for name, parts in groups.items()}
+
+    @cached_property
+    def memory(self) -> dict[str, float]:
+        """What lies on the fullest GPU. [bytes]"""
+        parts = {f"{name}_bytes": float(np.ravel(value)[0]) for name, value in self.simulation.memory._asdict().items()}
+        capacity = self.run.cluster.gpu.memory_bytes
+        return {**parts, "gpu_bytes": sum(parts.values()), "gpu_capacity_bytes": capacity}
+
+    @cached_property
+    def scaling_efficiency(self) -> float:
+        """Speed over that of one copy of the model times their number, at the same batch per copy (weak). [-]"""
+        return self._alone_s(1) / self.step_time_s
+
+    @cached_property
+    def strong_scaling_efficiency(self) -> float:
+        """The same at the same global batch. [-]"""
+        copies = int(self.simulation.plan.data[0])
+        return self._alone_s(copies) / self.step_time_s / copies
+
+    def _alone_s(self, times_as_many: int) -> float:
+        """Step time of one copy of the model with so many times its micro-batches. [s]"""
+        plan = self.simulation.plan
+        if int(plan.data[0]) == 1:
+            return self.step_time_s
+        one, ranks = np.ones_like(plan.data), plan.context
+        alone = plan._replace(
+            data=one, num_micro_batches=plan.num_micro_batches * times_as_many, shard=np.minimum(plan.shard, ranks)
+        )
+        smaller = self.run.on_gpus(self.num_devices // int(plan.data[0]))
+        return simulated_s(smaller, alone, times_of(smaller, alone))
+
+    @cached_property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Every calibrated or assumed number that had a part in this run."""
+        return assumptions_of(self.run.origins, self._in_use)
+
+    def _in_use(self, key: str) -> bool:
+        """Whether a number had a part in this run."""
+        last, spec, plan = key.rsplit(".", 1)[-1], self.run.parallelism, self.plan
+        spans_nodes = self.num_devices > self.run.cluster.domain_size
+        communicates = self.num_devices > 1
+        unused = {
+            "batched_gemm_efficiency": spec.attention != "unfused",
+            "flash_forward_share": spec.attention != "flash",
+            "flash_backward_share": spec.attention != "flash",
+            "flash_1_forward_share": spec.attention != "flash_1",
+            "flash_1_backward_share": spec.attention != "flash_1",
+            "peak_dense_32bit_flop_per_s": self.run.training.precision != "float32",
+            "node_network_bytes_per_s": not spans_nodes,
+            "network_efficiency": not spans_nodes,
+            "network_latency_s": not spans_nodes,
+            "overlap_slowdown": plan["zero_stage"] < 3,
+            **dict.fromkeys(
+                ("nvlink_efficiency", "collective_latency_s", "collective_step_latency_s"), not communicates
+            ),
+            "num_gpus": True,
+            "max_gpus": True,
+            **dict.fromkeys(
+                ("amortization_s", "purchase_price_usd_per_gpu"), self.run.cluster.price_usd_per_gpu_hour is not None
+            ),
+        }
+        return not unused.get(last, False)
+
+    @property
+    def _gpu_is_measured(self) -> bool:
+        return self.run.cluster.gpu.name[:4] in ("A100", "H100")
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether nothing was measured on such a GPU, or of such a model."""
+        return not self._gpu_is_measured or self.run.model.num_experts > 1
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know before using the numbers."""
+        found = ["a step without failures, stragglers, data loading and checkpoints, which real runs have"]
+        if self.simulation.num_plans > 1:
+            best = describe(self.simulation.plan, 0)
+            found.append(
+                f"the plan is the fastest that fits of {self.simulation.num_plans:,} that divide evenly: {best}"
+            )
+        filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
+        if filled > NEARLY_FULL:
+            found.append(f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls")
+        if not self._gpu_is_measured:
+            found.append(
+                f"nothing was measured on {self.run.cluster.gpu.name}; kernels are taken to be as efficient as on A100"
+            )
+        if self.run.model.num_experts > 1:
+            found.append("routing is taken to be balanced, and a mixture of experts was not compared with measurements")
+        return tuple(found)
+
+    def _spread_dict(self) -> dict[str, Any]:
+        """The plan in the words of ``[parallelism]``."""
+        return {
+            "parallelism": self.plan,
+            "kinds_of_parallelism": list(self.kinds_of_parallelism),
+            "num_settings": self.num_settings,
+        }
+
+    def _simulator_dict(self) -> dict[str, Any]:
+        """Engine, events, and plans that were searched."""
+        return {"engine": "simpy", "events": self.num_events, "plans": self.simulation.num_plans}
+
+
+def simulate_gpu_run(run: GPURun, *, lazily: bool = False) -> GPUResult:
+    """Simulate a GPU run and answer everything about it; `lazily` as `wsesim.machines.gpu.simulation.simulate_gpu`."""
+    return GPUResult(run, simulate_gpu(run, lazily=lazily))

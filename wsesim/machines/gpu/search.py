@@ -1,0 +1,198 @@
+"""Finds the plan of a GPU run: the one that its file gives, or the fastest that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsesim.config.run import GPURun
+from wsesim.errors import DoesNotFit
+from wsesim.machines.gpu.checks import check, explain_no_plan
+from wsesim.machines.gpu.closed_form import step_time_s
+from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.step_time import Candidate
+from wsesim.machines.gpu.times import RECOMPUTE, Plans, times_of
+from wsesim.units import show
+
+Array = Any
+COMPARED = 8
+"""Plans that are compared job by job at most before the fastest is chosen; the closed form ranks them. [-]"""
+CLOSE = 0.03
+"""Plans whose estimates are farther from the best are not compared: the closed form is nearer than that. [-]"""
+ROUNDING = 1e-9
+"""Step times count as equal within this share; the simulation then decides. [-]"""
+BLOCK = 20_000
+"""Plans that are worked out at a time, so that arrays stay in the cache. [-]"""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Plans that were searched.
+
+    Attributes
+    ----------
+    plans, estimates_s, memory_bytes
+        Those that fit, fastest first, with their estimates. [s], [bytes]
+    num_plans
+        All that divide evenly. [-]
+    """
+
+    plans: Plans
+    estimates_s: Array
+    memory_bytes: Array
+    num_plans: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The plans that are taken.
+
+    Attributes
+    ----------
+    plans
+        Of one place each, in the order in which the closed form ranks them. More than were asked for only where
+        they differ by no more than rounding.
+    num_plans
+        All that divide evenly. [-]
+    """
+
+    plans: tuple[Plans, ...]
+    num_plans: int
+
+
+def rank(run: GPURun) -> Ranked:
+    """All plans that fit, fastest first by the closed form.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError
+        No plan divides evenly.
+    wsesim.errors.DoesNotFit
+        None fits into the memory.
+    """
+    plans = candidates(run)
+    if not len(plans.tensor):
+        raise explain_no_plan(run)
+    needed = _bytes_needed(run, plans)
+    ranked = _ranked(run, plans, needed)
+    if not len(ranked.estimates_s):
+        raise does_not_fit(run, plans, needed)
+    return ranked
+
+
+def estimate_s(run: GPURun) -> float | None:
+    """Step time of the best plan by the closed form; None where none fits, found without looking for a remedy. [s]"""
+    plans = candidates(run)
+    if not len(plans.tensor):
+        return None
+    ranked = _ranked(run, plans, _bytes_needed(run, plans))
+    return float(ranked.estimates_s[0]) if len(ranked.estimates_s) else None
+
+
+def _bytes_needed(run: GPURun, plans: Plans) -> Array:
+    """On the fullest GPU of each plan. [bytes]"""
+    return _by_block(lambda part: memory_of(run, part).total, plans)
+
+
+def _by_block(work_out: Callable[[Plans], Array], plans: Plans) -> Array:
+    """A number for each plan, block by block."""
+    blocks = [plans.only(slice(start, start + BLOCK)) for start in range(0, len(plans.tensor), BLOCK)]
+    return np.concatenate([work_out(one) * np.ones(len(one.tensor)) for one in blocks] or [np.empty(0)])
+
+
+def _ranked(run: GPURun, plans: Plans, needed: Array) -> Ranked:
+    """Those plans that fit, fastest first."""
+    places = np.flatnonzero(needed <= run.cluster.gpu.memory_bytes)
+    fitting = plans.only(places)
+    times_s = _by_block(lambda part: step_time_s(run, part, times_of(run, part)), fitting)
+    order = np.argsort(times_s, kind="stable")
+    return Ranked(fitting.only(order), times_s[order], needed[places[order]], len(plans.tensor))
+
+
+def does_not_fit(run: GPURun, plans: Plans, bytes_needed: Array) -> DoesNotFit:
+    """What is missing, and the nearest plan that fits."""
+    best = int(np.argmin(bytes_needed))
+    gpu, needed = run.cluster.gpu, float(bytes_needed[best])
+    held = memory_of(run, plans.only(slice(best, best + 1)))
+    parts = ", ".join(f"{name} {show(float(np.ravel(value)[0]), 'bytes')}" for name, value in held._asdict().items())
+    return DoesNotFit(
+        f"{run.place}: {describe(plans, best)} needs {show(needed, 'bytes')} on each GPU ({parts}), a {gpu.name} has "
+        f"{show(gpu.memory_bytes, 'bytes')}; {_nearest(run)}"
+    )
+
+
+def _nearest(run: GPURun) -> str:
+    """The nearest remedy: other settings on as many GPUs, or more GPUs."""
+    freed = run.with_auto_plan()
+    while freed.cluster.num_gpus <= MOST_GPUS:
+        plans = candidates(freed)
+        if len(plans.tensor):
+            ranked = _ranked(freed, plans, _bytes_needed(freed, plans))
+            if len(ranked.estimates_s):
+                more = (
+                    f"cluster.num_gpus = {freed.cluster.num_gpus} and "
+                    if freed.cluster.num_gpus > run.cluster.num_gpus
+                    else ""
+                )
+                return f"what fits is {more}{describe(ranked.plans, 0)}"
+        freed = freed.on_gpus(2 * freed.cluster.num_gpus)
+    return "no number of these GPUs holds it; take a GPU with more memory"
+
+
+MOST_GPUS = 65_536
+"""Up to here the search for a plan that fits goes on. [-]"""
+
+
+def describe(plans: Plans, place: int) -> str:
+    """A plan in the words of a run file."""
+    names = (
+        ("tensor_parallel_size", plans.tensor, 1),
+        ("pipeline_parallel_size", plans.pipeline, 1),
+        ("data_parallel_size", plans.data, 0),
+        ("context_parallel_size", plans.context, 1),
+        ("expert_parallel_size", plans.expert, 1),
+        ("virtual_pipeline_size", plans.chunks, 1),
+        ("zero_stage", plans.zero_stage, 0),
+        ("micro_batch_size", plans.micro_batch_size, 0),
+    )
+    said = [f"{name} = {int(values[place])}" for name, values, silent in names if int(values[place]) != silent]
+    if int(plans.tensor[place]) > 1:
+        said.append(f"sequence_parallel = {str(bool(plans.sequence_parallel[place])).lower()}")
+    if int(plans.shard[place]) not in (1, int(plans.data[place] * plans.context[place])):
+        said.append(f"shard_group_size = {int(plans.shard[place])}")
+    return ", ".join([*said, f'activation_recompute = "{RECOMPUTE[int(plans.recompute[place])]}"'])
+
+
+def choose(run: GPURun, number: int = 1) -> Chosen:
+    """The plan to take: that of the file, or the fastest of the best few.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        What contradicts itself, and what does not fit.
+    """
+    check(run)
+    ranked = rank(run)
+    close = int(np.count_nonzero(ranked.estimates_s <= (1.0 + CLOSE) * ranked.estimates_s[0]))
+    few = min(len(ranked.estimates_s), max(min(COMPARED, close), number))
+    best = ranked.plans.only(slice(0, few))
+    return Chosen((best,) if ranked.num_plans == 1 else _fastest(run, best, few, number), ranked.num_plans)
+
+
+def _fastest(run: GPURun, plans: Plans, few: int, number: int) -> tuple[Plans, ...]:
+    """The fastest of some plans; those that cannot be among them are not worked out."""
+    times = times_of(run, plans)
+    every = [plans.only(slice(place, place + 1)) for place in range(few)]
+    compared = [Candidate(run, plan, times.of(place)) for place, plan in enumerate(every)]
+    least_s = [one.at_least_s() for one in compared]
+    found: dict[int, float] = {}
+    limit_s = np.inf
+    for place in sorted(range(few), key=lambda place: least_s[place]):
+        if least_s[place] <= limit_s:
+            found[place] = compared[place].step_time_s()
+            limit_s = (1.0 + ROUNDING) * sorted(found.values())[number - 1] if len(found) >= number else np.inf
+    return tuple(every[place] for place in sorted(found) if found[place] <= limit_s)

@@ -1,0 +1,108 @@
+"""The step time that a simulation of a GPU plan comes to, without its trace, and a time that it cannot fall below.
+
+By these the search finds which of many plans is the fastest. The jobs are those of the simulation.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from wsesim.config.run import GPURun
+from wsesim.engine.ends import Line, ends_s, lines_of
+from wsesim.engine.program import Key, Program
+from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, write_program
+from wsesim.machines.gpu.program import durations_s, shape_of
+from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
+from wsesim.machines.gpu.times import Plans, Times
+
+
+class Outline(NamedTuple):
+    """What of a program decides its step time.
+
+    Attributes
+    ----------
+    lines
+        When each job can begin.
+    rounds
+        Names of durations, and pairs of jobs of two rounds that do the same.
+    """
+
+    lines: list[Line]
+    rounds: list[tuple[Key, list[tuple[int, int]]]]
+
+
+class Candidate:
+    """One plan of a run, and how long each of its jobs takes alone.
+
+    Attributes
+    ----------
+    durations
+        [s]
+    """
+
+    def __init__(self, run: GPURun, plan: Plans, times: Times) -> None:
+        self.run, self.plan = run, plan
+        self.num_micro_batches, self.num_stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
+        self.shape = shape_of(run, plan, self.num_micro_batches)
+        self.durations = durations_s(run, plan, times, self.shape)
+
+    def step_time_s(self) -> float:
+        """Time of one step, as `wsesim.machines.gpu.simulation` finds it up to rounding. [s]"""
+        wanted, durations = self.num_micro_batches, self.durations
+        for number in lengths(self.run, self.plan):
+            outline = outline_of(shape_of(self.run, self.plan, number))
+            ends = ends_s(outline.lines, durations)
+            if number == wanted:
+                break
+            lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
+            length_s = round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
+            if length_s is not None:
+                return ends[-1] + (wanted - number) // self.num_stages * length_s
+        return ends[-1]
+
+    def at_least_s(self) -> float:
+        """A time that no step of the plan falls below: that of its busiest stage, from its first input on. [s]
+
+        Before it works, a micro-batch comes down to it through the stages before, and behind its last pass the gradients
+        go back up through them. Then the first stage updates its parameters.
+        """
+        number, stages, shape, durations = self.num_micro_batches, self.num_stages, self.shape, self.durations
+        send_s = durations["send_s", 0] if stages > 1 else 0.0
+        blocked_s = send_s if shape.blocking_sends else 0.0
+        way_s, longest_s = 0.0, 0.0
+        for stage in range(stages):
+            chunks = range(stage, len(shape.pieces), stages)
+            passes_s = sum(durations["forward_s", chunk] + durations["backward_s", chunk] for chunk in chunks)
+            num_sends = number * (2 * len(chunks) - (stage == 0) - (stage == stages - 1)) - (stage > 0)
+            longest_s = max(longest_s, way_s + number * passes_s + num_sends * blocked_s)
+            way_s += durations["forward_s", stage] + durations["backward_s", stage] + 2.0 * send_s
+        gather_s = durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
+        return longest_s + durations["update_s", 0] + gather_s
+
+
+def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
+    """Time of one step of one plan, as `wsesim.machines.gpu.simulation` finds it up to rounding. [s]"""
+    return Candidate(run, plan, times).step_time_s()
+
+
+@lru_cache(maxsize=16)
+def outline_of(shape: PipelineShape) -> Outline:
+    """Looked up once for all plans with the same jobs."""
+    program = write_program(shape)
+    return Outline(lines_of(program, capacities_of(shape)), _rounds(program, shape))
+
+
+def _rounds(program: Program, shape: PipelineShape) -> list[tuple[Key, list[tuple[int, int]]]]:
+    """Jobs of the round that is compared, each with the one that does the same in the next, kind by kind."""
+    jobs: dict[tuple[str, str, str, int], list[int]] = {}
+    for job in program.jobs:
+        if job.kind in KINDS and job.phase:
+            jobs.setdefault((job.worker.name, job.kind, job.phase, job.layer), []).append(job.place)
+    found = []
+    for (_, kind, phase, chunk), indices in jobs.items():
+        places = compared_round(phase, pieces_of(kind, chunk, shape), shape)
+        name = program.jobs[indices[0]].duration
+        if name is not None and places.start >= 0 and places.stop + len(places) <= len(indices):
+            found.append((name, [(indices[place], indices[place + len(places)]) for place in places]))
+    return found

@@ -1,0 +1,517 @@
+"""How long each piece of a GPU's step takes alone: one block, one chunk of a stage, one collective.
+
+Everything is worked out for many plans at once: a plan is one place in the arrays of `Plans`. Who
+waits for whom is in `wsesim.machines.gpu.pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wsesim.config.gpu import GPUClusterSpec, GPUSpec
+from wsesim.config.model import ModelSpec
+from wsesim.config.run import GPURun
+from wsesim.machines.gpu import gpu as device
+from wsesim.machines.gpu import kernels
+from wsesim.machines.gpu.collectives import all_gather_time_s, all_reduce_time_s, group_of, send_time_s
+from wsesim.machines.gpu.kernels import Kernels, Split
+from wsesim.workload.transformer import (
+    attention_widths,
+    block_parameters,
+    block_variants,
+    embedding_parameters,
+    head_parameters,
+    routed_parameters,
+)
+
+Array = Any
+RECOMPUTE = ("none", "selective", "full")
+BYTES_16BIT, BYTES_32BIT = 2.0, 4.0
+SUMS_PER_BLOCK, EXCHANGES_PER_BLOCK = 2.0, 2.0
+"""All-reduces of a tensor-parallel group, and exchanges of an expert-parallel group, in one pass of a block. [-]"""
+
+
+class Plans(NamedTuple):
+    """Ways to spread a run over its GPUs; every field is an array over them.
+
+    Attributes
+    ----------
+    tensor, pipeline, data, context, expert
+        Parallel sizes. [-]
+    chunks
+        Model chunks of a stage. [-]
+    micro_batch_size, num_micro_batches
+        Sequences of one pass, and passes of one step. [-]
+    zero_stage, shard
+        What is shared, and by how many. [-]
+    recompute
+        Place in `RECOMPUTE`. [-]
+    sequence_parallel
+        Whether norms are split, too.
+    """
+
+    tensor: Array
+    pipeline: Array
+    data: Array
+    context: Array
+    expert: Array
+    chunks: Array
+    micro_batch_size: Array
+    num_micro_batches: Array
+    zero_stage: Array
+    shard: Array
+    recompute: Array
+    sequence_parallel: Array
+
+    def only(self, places: Array) -> Plans:
+        """Some of the plans."""
+        return Plans(*(field[places] for field in self))
+
+
+class Pass(NamedTuple):
+    """One block in one direction, by what it is spent on. [s]
+
+    Attributes
+    ----------
+    kernels_s
+        The GPU computes or moves bytes.
+    launch_s
+        It waits for the host to start the next kernel.
+    tensor_s, context_s, expert_s
+        It waits for a collective of the tensor-parallel group, for keys and values, for tokens.
+    """
+
+    kernels_s: Array
+    launch_s: Array
+    tensor_s: Array
+    context_s: Array
+    expert_s: Array
+
+    @property
+    def total_s(self) -> Array:
+        """All of it. [s]"""
+        return sum(self)
+
+
+class Times(NamedTuple):
+    """What a step is put together from, for each plan. [s]
+
+    Attributes
+    ----------
+    forward, backward, recompute
+        One block and micro-batch; `backward` without `recompute`.
+    blocks_per_chunk
+        Of a chunk in the middle. [-]
+    embedding_s, head_forward_s, head_backward_s
+        What the first and the last chunk do beside their blocks.
+    accumulate_s
+        Adding one block's gradients to those of earlier micro-batches, where no kernel does it on the way.
+    send_s
+        Activations of a micro-batch to the next stage.
+    gather_s, reduce_s
+        One block's parameters from, and gradients to, the data-parallel group.
+    embedding_reduce_s
+        First and last stage sum the gradient of a tied embedding.
+    update_s, parameter_gather_s
+        The optimizer on one GPU, and its result to those that share it.
+    flop
+        What one GPU executes in one step. [FLOP]
+    """
+
+    forward: Pass
+    backward: Pass
+    recompute: Pass
+    blocks_per_chunk: Array
+    embedding_s: Array
+    head_forward_s: Array
+    head_backward_s: Array
+    accumulate_s: Array
+    send_s: Array
+    gather_s: Array
+    reduce_s: Array
+    embedding_reduce_s: Array
+    update_s: Array
+    parameter_gather_s: Array
+    flop: Array
+
+    def of(self, place: int) -> Times:
+        """Those of one plan."""
+        parts = [
+            Pass(*(_at(one, place) for one in part)) if isinstance(part, Pass) else _at(part, place) for part in self
+        ]
+        return Times(*parts)
+
+
+def _at(values: Array, place: int) -> Array:
+    """A value of one plan; some are the same for all."""
+    return values[place : place + 1] if np.size(values) > 1 else values
+
+
+def split_of(run: GPURun, plans: Plans) -> Split:
+    """What one GPU works on in one micro-batch."""
+    return Split(
+        sequences=plans.micro_batch_size,
+        sequence_length=run.training.sequence_length,
+        tensor=plans.tensor,
+        context=plans.context,
+        expert=plans.expert,
+        sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
+        fused_attention=run.parallelism.attention != "unfused",
+    )
+
+
+def kernels_time_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
+    """Kernels one after another on one GPU. [s]"""
+    spec, slowdown = run.cluster.gpu, precision_slowdown(run.cluster.gpu, run.training.precision)
+    time_s: Array = 0.0
+    for one in work.gemms:
+        alone_s = device.gemm_time_s(
+            spec, one.rows, one.columns, one.inner, more_bytes=one.more_bytes, slowdown=slowdown
+        )
+        time_s = time_s + one.count * alone_s
+    for small in work.batched:
+        time_s = time_s + device.batched_gemm_time_s(spec, small.flop * slowdown, small.num_bytes * slowdown)
+    for moved in work.moves:
+        time_s = time_s + device.elementwise_time_s(spec, moved * slowdown)
+    if work.fused is not None:
+        kernel = run.parallelism.attention
+        time_s = time_s + device.fused_attention_time_s(spec, work.fused * slowdown, kernel, backward=backward)
+    return time_s
+
+
+def precision_slowdown(spec: GPUSpec, precision: str) -> float:
+    """Time at a precision over that at 16 bit. [-]"""
+    return spec.peak_dense_16bit_flop_per_s / spec.peak_dense_32bit_flop_per_s if precision == "float32" else 1.0
+
+
+def activation_bytes(run: GPURun) -> float:
+    """Of one element. [bytes]"""
+    return BYTES_32BIT if run.training.precision == "float32" else BYTES_16BIT
+
+
+def _width_bytes(run: GPURun, split: Split) -> Array:
+    """A micro-batch between two blocks, on all GPUs of the tensor-parallel group together. [bytes]"""
+    return split.tokens * run.model.hidden_size * activation_bytes(run)
+
+
+def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
+    """One block and micro-batch in one direction; the mean of the model's blocks where they differ."""
+    mean: Pass = mean_of_blocks(run, lambda one: _block_pass(one, plans, backward=backward))
+    return mean
+
+
+def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
+    """A number of a block, or a tuple of them, over all blocks of a model; what is worked out takes them to be alike.
+
+    Every stage of a pipeline gets the mean. That is exact where kinds of blocks take turns within a stage.
+    """
+    kinds = [(of_one(replace(run, model=one)), number) for one, number in block_variants(run.model)]
+    first = kinds[0][0]
+    if len(kinds) == 1:
+        return first
+    if not isinstance(first, tuple):
+        return sum(value * (number / run.model.num_layers) for value, number in kinds)
+    columns = zip(*(value for value, _ in kinds), strict=True)
+    weights = [number / run.model.num_layers for _, number in kinds]
+    found = [sum(value * weight for value, weight in zip(column, weights, strict=True)) for column in columns]
+    return type(first)(*found) if hasattr(first, "_fields") else tuple(found)
+
+
+def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
+    split, cluster = split_of(run, plans), run.cluster
+    work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
+    kernels_s = kernels_time_s(run, work, backward=backward)
+    launch_s = np.maximum(0.0, work.num_launches * cluster.gpu.calibration.launch_latency_s - kernels_s)
+    width = _width_bytes(run, split)
+    tensor = group_of(cluster, plans.tensor, 1)
+    return Pass(
+        kernels_s=kernels_s,
+        launch_s=launch_s,
+        tensor_s=SUMS_PER_BLOCK * all_reduce_time_s(cluster, tensor, width),
+        context_s=_context_s(run, plans, split, backward=backward),
+        expert_s=_expert_s(run, plans, width),
+    )
+
+
+def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
+    """Keys and values go round the ring while attention works on those that are there; what that does not hide."""
+    cluster, attention = run.cluster, kernels.attention_backward if backward else kernels.attention_forward
+    sent = _key_bytes(run, plans, split, backward=backward)
+    step_s = send_time_s(cluster, sent, plans.tensor * plans.context - 1)  # the ring closes from the last to the first
+    hidden_s = kernels_time_s(run, attention(run.model, split), backward=backward)
+    exposed_s = np.maximum(0.0, (plans.context - 1) * step_s - hidden_s)
+    return np.where(plans.context > 1, exposed_s + 0.5 * cluster.gpu.calibration.collective_latency_s, 0.0)
+
+
+def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
+    """Keys and values of one block on one rank, and backward their gradients, too. [bytes]"""
+    wide = attention_widths(run.model)
+    return split.tokens * (wide.key + wide.value) / plans.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
+
+
+def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
+    """Tokens to the GPUs of their experts, and back."""
+    group = group_of(run.cluster, plans.expert, plans.tensor * plans.context)
+    exchange_s = all_gather_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes))
+    return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
+
+
+def _routed_bytes(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
+    """Tokens that one GPU sends to experts. [bytes]"""
+    return width_bytes * run.model.experts_per_token / plans.tensor
+
+
+def _recompute(run: GPURun, plans: Plans, forward: Pass) -> Pass:
+    """What the backward pass computes again."""
+    core = mean_of_blocks(run, lambda one: _attention_again(one, plans))
+    nothing = np.zeros(np.shape(plans.tensor))
+    parts = zip(forward, (*core, nothing, nothing, nothing), strict=True)
+    return Pass(*(np.select([plans.recompute == 2, plans.recompute == 1], [whole, part], 0.0) for whole, part in parts))
+
+
+def _attention_again(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+    """Kernels of attention that only a fused one need not run again, and what they wait for the host. [s]"""
+    split, launch_s = split_of(run, plans), run.cluster.gpu.calibration.launch_latency_s
+    attention = kernels.attention_forward(run.model, split)
+    core_s = kernels_time_s(run, attention, backward=False) if attention.fused is None else np.zeros(1)
+    return core_s, np.maximum(0.0, attention.num_launches * launch_s - core_s) if attention.fused is None else core_s
+
+
+def blocks_per_chunk(run: GPURun, plans: Plans) -> Array:
+    """Blocks of a chunk in the middle of the pipeline. [-]"""
+    extra = 2 if run.parallelism.account_for_embedding_and_loss else 0
+    return (run.model.num_layers + extra) / (plans.pipeline * plans.chunks)
+
+
+def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Array]:
+    """Parameters of one block on one GPU: those that all data-parallel ranks hold, and those of its experts. [-]"""
+    shared = experts = 0.0
+    for one, number in block_variants(model):
+        routed = routed_parameters(one) if one.num_experts > 1 else 0
+        shared += (block_parameters(one) - routed) * number
+        experts += routed * number
+    each = plans.tensor * model.num_layers
+    return shared / each, experts / each / plans.expert * np.ones(np.shape(plans.tensor))
+
+
+def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+    """Parameters of the embedding and of the head on one GPU; a tied table lies on both ends of a pipeline. [-]"""
+    model = run.model
+    first = embedding_parameters(model, run.training.sequence_length) / plans.tensor
+    own = head_parameters(model) / plans.tensor
+    table = model.vocab_size * model.token_embedding_size / plans.tensor if model.tie_embeddings else 0.0
+    return first, own + np.where(plans.pipeline > 1, table, 0.0)
+
+
+def parameters_of_gpu(run: GPURun, plans: Plans) -> Array:
+    """Parameters of the fullest stage on one GPU. [-]"""
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    first, last = end_parameters_of_gpu(run, plans)
+    ends = np.where(plans.pipeline > 1, np.maximum(first, last), first + last)
+    return (shared + experts) * blocks_per_chunk(run, plans) * plans.chunks + ends
+
+
+def reduction_bytes(run: GPURun) -> float:
+    """One gradient where it is summed. [bytes]"""
+    return BYTES_16BIT if run.parallelism.reduction_precision == "16bit" else BYTES_32BIT
+
+
+def _gather_s(cluster: GPUClusterSpec, plans: Plans, num_bytes: Array) -> Array:
+    """All-gather, or reduce-scatter, among those that share a state. [s]"""
+    return all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), num_bytes)
+
+
+def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array:
+    """Gradients of so many parameters to the data-parallel group. [s]"""
+    cluster, each = run.cluster, reduction_bytes(run)
+    ranks = plans.data * plans.context
+    whole = all_reduce_time_s(cluster, group_of(cluster, ranks, plans.tensor), shared * each)
+    few = group_of(cluster, ranks / plans.expert, plans.tensor * plans.expert)
+    whole = whole + np.where(experts > 0, all_reduce_time_s(cluster, few, experts * each), 0.0)
+    parts = _gather_s(cluster, plans, (shared + experts) * each)
+    copies = group_of(cluster, ranks / plans.shard, plans.tensor * plans.shard)
+    across = all_reduce_time_s(cluster, copies, (shared + experts) * each / plans.shard)
+    return np.where(plans.zero_stage >= 1, parts + across, whole)
+
+
+def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
+    """A micro-batch's activations to the next stage: each rank of the tensor-parallel group sends its share."""
+    width = _width_bytes(run, split)
+    distance = plans.tensor * plans.context * plans.data
+    distance = np.where(distance * plans.pipeline <= run.cluster.domain_size, distance, run.cluster.domain_size)
+    sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
+    whole_s = all_gather_time_s(run.cluster, group_of(run.cluster, plans.tensor, 1), width)
+    together_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s)
+    return np.where(plans.pipeline > 1, together_s, 0.0)
+
+
+def times_of(run: GPURun, plans: Plans) -> Times:
+    """Everything a step is put together from."""
+    calibration, split = run.cluster.gpu.calibration, split_of(run, plans)
+    forward, backward = block_pass(run, plans, backward=False), block_pass(run, plans, backward=True)
+    recompute = _recompute(run, plans, forward)
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    per_chunk, ends = blocks_per_chunk(run, plans), end_parameters_of_gpu(run, plans)
+    head = [
+        one(run.model, split, calibration.loss_bytes_per_logit) for one in (kernels.head_forward, kernels.head_backward)
+    ]
+    moved = 6.0 * (shared + experts) / device.memory_rate_bytes_per_s(run.cluster.gpu)
+    gathers, shares = plans.zero_stage == 3, plans.zero_stage >= 1
+    held = parameters_of_gpu(run, plans)
+    updated = held / np.where(shares, plans.shard, 1)
+    gather_s = np.where(gathers, _gather_s(run.cluster, plans, (shared + experts) * BYTES_16BIT), 0.0)
+    reduce_s = _reduce_s(run, plans, shared, experts)
+    beside_s = _beside(run, plans, forward, backward, recompute, gather_s, reduce_s)
+    forward = forward._replace(kernels_s=forward.kernels_s + beside_s[0])
+    backward = backward._replace(kernels_s=backward.kernels_s + beside_s[1])
+    return Times(
+        forward=forward,
+        backward=backward,
+        recompute=recompute,
+        blocks_per_chunk=per_chunk,
+        embedding_s=device.elementwise_time_s(run.cluster.gpu, kernels.embedding_bytes(run.model, split)),
+        head_forward_s=kernels_time_s(run, head[0], backward=False),
+        head_backward_s=kernels_time_s(run, head[1], backward=True),
+        accumulate_s=moved * (0.0 if run.parallelism.fused_gradient_accumulation else 1.0) * ~gathers,
+        send_s=_sends_s(run, plans, split),
+        gather_s=gather_s,
+        reduce_s=reduce_s,
+        embedding_reduce_s=_embedding_reduce_s(run, plans, ends[0]),
+        update_s=updated * calibration.optimizer_bytes_per_parameter / device.memory_rate_bytes_per_s(run.cluster.gpu),
+        parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * BYTES_16BIT), 0.0),
+        flop=_flop(run, plans),
+    )
+
+
+def _beside(
+    run: GPURun, plans: Plans, forward: Pass, backward: Pass, recompute: Pass, gather_s: Array, reduce_s: Array
+) -> tuple[Array, Array]:
+    """By how much longer a block computes because its parameters are gathered and gradients reduced beside it. [s]"""
+    share, gathers = run.cluster.gpu.calibration.overlap_slowdown, plans.zero_stage == 3
+    ahead_s = share * np.minimum(gather_s, forward.total_s)
+    back_s = share * np.minimum(gather_s + reduce_s, backward.total_s + recompute.total_s)
+    return np.where(gathers, ahead_s, 0.0), np.where(gathers, back_s, 0.0)
+
+
+def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
+    distance = plans.tensor * plans.context * plans.data * np.maximum(1, plans.pipeline - 1)
+    domain = run.cluster.domain_size
+    pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), np.where(distance < domain, 1, domain))
+    time_s = all_reduce_time_s(run.cluster, pair, parameters * reduction_bytes(run))
+    return np.where((plans.pipeline > 1) & run.model.tie_embeddings, time_s, 0.0)
+
+
+class PassFlop(NamedTuple):
+    """What one GPU executes for one micro-batch. [FLOP]
+
+    Attributes
+    ----------
+    forward, backward
+        One block; `backward` with what it computes again.
+    head_forward, head_backward
+        What the last chunk does beside its blocks.
+    """
+
+    forward: Array
+    backward: Array
+    head_forward: Array
+    head_backward: Array
+
+
+def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
+    """FLOP of each pass on one GPU. [FLOP]"""
+    split, logit_bytes = split_of(run, plans), run.cluster.gpu.calibration.loss_bytes_per_logit
+    forward, backward, core = mean_of_blocks(run, lambda one: _block_flop(one, split))
+    again = np.select([plans.recompute == 2, plans.recompute == 1], [forward, core], 0.0)
+    head = [one(run.model, split, logit_bytes).flop for one in (kernels.head_forward, kernels.head_backward)]
+    return PassFlop(forward, backward + again, *head)
+
+
+def _block_flop(run: GPURun, split: Split) -> tuple[Array, Array, Array]:
+    """Forward and backward of one block, and what selective recomputation adds. [FLOP]"""
+    attention = kernels.attention_forward(run.model, split)
+    forward, backward = kernels.block_forward(run.model, split).flop, kernels.block_backward(run.model, split).flop
+    return forward, backward, attention.flop if attention.fused is None else 0.0
+
+
+def _flop(run: GPURun, plans: Plans) -> Array:
+    """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
+    one = pass_flop(run, plans)
+    blocks = run.model.num_layers * (one.forward + one.backward)
+    return plans.num_micro_batches * (blocks + one.head_forward + one.head_backward) / plans.pipeline
+
+
+class Messages(NamedTuple):
+    """What one GPU sends, and the tensors of its collectives. [bytes]
+
+    Attributes
+    ----------
+    send
+        Its share of a micro-batch's activations.
+    gather, reduce
+        Parameters and gradients of one block.
+    reduce_first, reduce_last
+        Gradients of the embedding and of the head.
+    embedding_reduce
+        Gradient of a tied embedding.
+    parameter_gather
+        Updated parameters.
+    tensor_forward, tensor_backward
+        Activations of one block that its tensor-parallel group sums up in a pass.
+    context_forward, context_backward
+        Keys and values of one block that go to the next rank of the ring.
+    expert_forward, expert_backward
+        Tokens of one block to their experts, and back.
+    """
+
+    send: Array
+    gather: Array
+    reduce: Array
+    reduce_first: Array
+    reduce_last: Array
+    embedding_reduce: Array
+    parameter_gather: Array
+    tensor_forward: Array
+    tensor_backward: Array
+    context_forward: Array
+    context_backward: Array
+    expert_forward: Array
+    expert_backward: Array
+
+
+def messages_of(run: GPURun, plans: Plans) -> Messages:
+    """Sizes of what passes between GPUs. [bytes]"""
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    first, last = end_parameters_of_gpu(run, plans)
+    each, split = reduction_bytes(run), split_of(run, plans)
+    width = _width_bytes(run, split)
+    tensor, expert = SUMS_PER_BLOCK * width, EXCHANGES_PER_BLOCK * _routed_bytes(run, plans, width)
+    around = plans.context - 1
+    return Messages(
+        send=width / plans.tensor,
+        gather=(shared + experts) * BYTES_16BIT,
+        reduce=(shared + experts) * each,
+        reduce_first=first * each,
+        reduce_last=last * each,
+        embedding_reduce=first * each,
+        parameter_gather=parameters_of_gpu(run, plans) * BYTES_16BIT,
+        tensor_forward=tensor,
+        tensor_backward=tensor,
+        context_forward=around * _key_bytes(run, plans, split, backward=False),
+        context_backward=around * _key_bytes(run, plans, split, backward=True),
+        expert_forward=expert,
+        expert_backward=expert,
+    )
+
+
+def end_reduce_s(run: GPURun, plan: Plans, *, is_first: bool, is_last: bool) -> float:
+    """Gradients of what a chunk of one plan has beside its blocks, to the data-parallel group. [s]"""
+    if not (is_first or is_last):
+        return 0.0
+    first, last = end_parameters_of_gpu(run, plan)
+    ends = is_first * first + is_last * last
+    return float(np.ravel(_reduce_s(run, plan, ends, 0.0 * ends))[0])

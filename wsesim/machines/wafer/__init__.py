@@ -1,0 +1,1 @@
+"""Wafer-scale clusters: weights stream from MemoryX over SwarmX to CS systems."""

@@ -1,0 +1,164 @@
+"""What has to hold before a run can be simulated, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import TypeVar
+
+from wsesim.config.release import release_key
+from wsesim.config.run import GPURun, Run
+from wsesim.errors import ConfigError, DoesNotFit, WsesimError
+from wsesim.machines.wafer import memoryx
+from wsesim.machines.wafer.plan import lanes_of
+from wsesim.machines.wafer.swarmx import check_size, exceptional_links
+from wsesim.workload.transformer import layer_counts, parameter_count
+
+AnyRun = TypeVar("AnyRun", Run, GPURun)
+
+SMALLEST_BUFFER_BYTES = 1000
+"""Smallest weight or gradient buffer that can be simulated. [bytes]"""
+
+MOST_PIECES = 100_000
+"""Pieces in which the weights of a model may travel in one pass; each is some microseconds of work here. [-]"""
+
+
+def nearest_multiples(value: int, divisor: int) -> str:
+    """The multiples of `divisor` on both sides of `value`, in words.
+
+    Examples
+    --------
+    >>> nearest_multiples(1000, 12)
+    '996 or 1008'
+    >>> nearest_multiples(5, 12)
+    '12'
+    """
+    below = value // divisor * divisor
+    return f"{below} or {below + divisor}" if below else f"{divisor}"
+
+
+def _batch(run: Run) -> None:
+    batch, systems = run.training.global_batch_size, run.cluster.num_systems
+    if batch % systems:
+        raise ConfigError(
+            f"{run.place}: training.global_batch_size is {batch}, which does not divide by cluster.num_systems = {systems}; "
+            f"use {nearest_multiples(batch, systems)}"
+        )
+    micro = run.training.micro_batch_size
+    if micro != "auto" and (batch // systems) % micro:
+        raise ConfigError(
+            f"{run.place}: training.micro_batch_size is {micro}, which does not divide the {batch // systems} sequences of "
+            f'each system; use a divisor of {batch // systems}, or "auto"'
+        )
+
+
+def positions(run: Run | GPURun) -> None:
+    """Learned positions reach as far as the sequences."""
+    model, length = run.model, run.training.sequence_length
+    rows = model.max_position_embeddings
+    if model.position_embedding == "learned" and rows is not None and length > rows:
+        raise ConfigError(
+            f"{run.place}: training.sequence_length is {length}, but {model.name} has {rows} learned positions; "
+            f"use at most {rows}, or set model.max_position_embeddings = {length}"
+        )
+
+
+def _masked_positions(run: Run) -> None:
+    model, length = run.model, run.training.sequence_length
+    if model.masked_positions > length:
+        raise ConfigError(
+            f"{run.place}: model.masked_positions is {model.masked_positions}, more than training.sequence_length = {length}; "
+            f"use at most {length}"
+        )
+
+
+def _release(run: Run) -> None:
+    _releases(run.place, run.cluster.software_release, tuple(run.cluster.system.calibration.releases))
+
+
+@lru_cache(maxsize=64)
+def _releases(place: str, wanted: str | None, calibrated: tuple[str, ...]) -> None:
+    named = {"cluster.software_release": wanted}
+    named |= {f"cluster.system.calibration.releases.{name}": name for name in calibrated}
+    for key, release in named.items():
+        if release is not None:
+            release_key(release, f"{place}: {key}")
+
+
+def _micro_batch_fits(run: Run) -> None:
+    lanes, micro = lanes_of(run), run.training.micro_batch_size
+    if micro != "auto" and micro > lanes.max_micro_batch_size:
+        why = "its SRAM" if lanes.limited_by == "sram" else "the limit of tokens per micro-batch"
+        raise DoesNotFit(
+            f"a micro-batch of {micro} sequences does not fit on a {run.cluster.system.name} wafer: {why} allows "
+            f'{lanes.max_micro_batch_size}; lower training.micro_batch_size, or use "auto"'
+        )
+
+
+def _memoryx_holds(run: Run) -> None:
+    parameters = parameter_count(run.model, run.training.sequence_length)
+    memoryx.check_capacity(run.cluster.memoryx, parameters, run.training.optimizer)
+
+
+def _fabric_takes(run: Run) -> None:
+    try:
+        check_size(run.cluster)
+        exceptional_links(run.cluster)
+    except ConfigError as error:
+        raise ConfigError(f"{run.place}: {error}") from None
+
+
+def _pieces(run: Run) -> None:
+    """Layers that travel in more pieces than anybody would wait for, or than would fit into a buffer."""
+    wafer, weight_bytes = run.cluster.system.wafer, run.cluster.memoryx.wire_bytes_per_weight
+    room = min(wafer.weight_buffer_bytes, wafer.gradient_buffer_bytes)
+    if room < SMALLEST_BUFFER_BYTES:
+        raise ConfigError(
+            f"{run.place}: cluster.system.wafer has a weight or gradient buffer of {room:g} bytes; "
+            f"raise weight_buffer_bytes and gradient_buffer_bytes to at least {SMALLEST_BUFFER_BYTES}"
+        )
+    at_least = run.cluster.simulation.chunks_per_layer
+    counts = layer_counts(run.model, run.training.sequence_length)
+    pieces = sum(count * max(at_least, layer.streamed_parameters * weight_bytes / room) for layer, count in counts)
+    if pieces > MOST_PIECES:
+        raise ConfigError(
+            f"{run.place}: the weights of one pass travel in {pieces:.3g} pieces, more than {MOST_PIECES:,}; lower "
+            "cluster.simulation.chunks_per_layer, or raise weight_buffer_bytes and gradient_buffer_bytes of cluster.system.wafer"
+        )
+
+
+CHECKS = (_batch, positions, _masked_positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)
+
+
+def check(run: Run) -> None:
+    """Refuse what cannot be simulated, with all that is wrong in one message.
+
+    Raises
+    ------
+    ConfigError
+        Numbers that contradict each other.
+    DoesNotFit
+        More than the machine holds, with what would be needed.
+    """
+    refuse(run, CHECKS)
+
+
+def refuse(run: AnyRun, checks: Iterable[Callable[[AnyRun], None]]) -> None:
+    """Make all checks of a run, wafer-scale or GPU; what they find comes in one message.
+
+    Raises
+    ------
+    ConfigError, DoesNotFit
+        The latter where nothing contradicts itself.
+    """
+    problems: list[WsesimError] = []
+    for one in checks:
+        try:
+            one(run)
+        except ConfigError as error:
+            problems.append(error)
+        except DoesNotFit as error:
+            problems.append(DoesNotFit(f"{run.place}: {error}"))
+    if problems:
+        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DoesNotFit
+        raise kind("\n".join(dict.fromkeys(str(problem) for problem in problems)))

@@ -1,0 +1,113 @@
+"""Whether a run lies within what has been measured, and how far its answer may be off."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+from wsesim.config.entries import load_model
+from wsesim.config.run import GPURun, Run
+from wsesim.intervals import Bounds, knowledge, together
+from wsesim.machines.wafer.plan import Plan
+from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement, published
+
+
+def _hidden_size(row: Measurement) -> int:
+    return load_model(row.model["name"]).hidden_size if len(row.model) == 1 else int(row.model["hidden_size"])
+
+
+def _range(word: str, value: int, measured: list[int]) -> list[str]:
+    if min(measured) <= value <= max(measured):
+        return []
+    bounds = f"{min(measured):,} to {max(measured):,}" if min(measured) < max(measured) else f"only {measured[0]:,}"
+    return [f"{word} {value:,} (measured: {bounds})"]
+
+
+@cache
+def _rates() -> tuple[Measurement, ...]:
+    """The shipped rates; a page asks for them with every answer."""
+    return tuple(row for row in published() if row.metric not in LAYOUT_METRICS)
+
+
+def outside_of_measurements(run: Run) -> list[str]:
+    """What about a run no shipped rate was measured with; empty where some rate is near.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> outside_of_measurements(load("andromeda_13b"))
+    ['num_systems 12 (measured: 1 to 2)']
+    """
+    key = run.cluster.system.name.lower().replace("-", "")
+    rows = [row for row in _rates() if row.system == key]
+    if not rows:
+        return [f"system {run.cluster.system.name}, of which no rate was measured"]
+    found = _range("num_systems", run.cluster.num_systems, [row.num_systems for row in rows])
+    found += _range("hidden_size", run.model.hidden_size, [_hidden_size(row) for row in rows])
+    found += _range("sequence_length", run.training.sequence_length, [row.sequence_length for row in rows])
+    tokens = [row.global_batch_size // row.num_systems * row.sequence_length for row in rows]
+    own_tokens = run.training.global_batch_size // run.cluster.num_systems * run.training.sequence_length
+    found += _range("tokens per system and step", own_tokens, [*tokens, max(own_tokens, min(tokens))])
+    if run.training.weight_sparsity > 0:
+        found.append(f"weight_sparsity {run.training.weight_sparsity:g} (measured: only 0)")
+    if run.training.precision == "float32":
+        found.append("precision float32 (measured: only 16 bit)")
+    if run.model.num_experts > 1:
+        found.append(f"num_experts {run.model.num_experts} (measured: only 1)")
+    return found
+
+
+def is_outside(run: Run | GPURun) -> bool:
+    """Whether a run is beyond what has been measured; on GPUs, whether nothing was on such a GPU, or of such a model."""
+    if isinstance(run, Run):
+        return bool(outside_of_measurements(run))
+    return run.cluster.gpu.name[:4] not in ("A100", "H100") or run.model.num_experts > 1
+
+
+MEASURED_LENGTH = 2048
+"""Longest sequence of which a rate was measured. [-]"""
+
+
+@cache
+def _models_of_release(system: str, release: str) -> frozenset[str]:
+    """Models whose shipped rows fixed a release."""
+    rows = (row for row in _rates() if row.use == "calibration" and row.system == system)
+    return frozenset(str(row.model["name"]) for row in rows if row.software_release == release)
+
+
+def wafer_bounds(run: Run, plan: Plan, step_time_s: float) -> Bounds:
+    """By how much a wafer-scale step may be faster or slower, from what is known of its release, size and sequences."""
+    known = knowledge("wafers").assumed
+    system = run.cluster.system.name.lower().replace("-", "")
+    models = _models_of_release(system, plan.software_release)
+    reasons = [
+        known[
+            "one_row_of_another_model"
+            if models and models.isdisjoint({run.model.name}) and len(models) == 1
+            else "known_release"
+        ]
+    ]
+    if not any(row.system == system for row in _rates()):
+        reasons.append(known["new_generation"])
+    elif not models or (run.cluster.software_release or plan.software_release) != plan.software_release:
+        reasons.append(known["release_without_row"])
+    waiting = max(
+        0.0,
+        1.0 - plan.num_micro_batches * sum(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) / step_time_s,
+    )
+    reasons.append(known["small_steps"].scaled(waiting))
+    doublings = math.log2(run.training.sequence_length / MEASURED_LENGTH)
+    if doublings > 0.0:
+        reasons.append(known["longer_sequences"].scaled(doublings))
+    if run.training.weight_sparsity > 0 or run.training.precision == "float32" or run.model.num_experts > 1:
+        reasons.append(known["unmeasured"])
+    return together(*reasons)
+
+
+def gpu_bounds(run: GPURun) -> Bounds:
+    """By how much a step on GPUs may be faster or slower, from what is known of the GPU and the kind of model."""
+    known = knowledge("gpus").assumed
+    reasons = [known["measured_gpu" if run.cluster.gpu.name[:4] in ("A100", "H100") else "unmeasured_gpu"]]
+    if run.model.num_experts > 1:
+        reasons.append(known["experts"])
+    return together(*reasons)

@@ -1,0 +1,306 @@
+"""The timeline of a wafer-scale run: weights come down the tree, wafers compute, gradients go up.
+
+Shown are all jobs of the steps asked for, also where they begin before the step or end behind it, and what
+neighbouring steps do meanwhile. The tree forwards a chunk while it receives it, so that all its levels and the
+ports carry a chunk at the same time; the latency of the way passes between its end and its first use.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from math import isinf
+from typing import NamedTuple
+
+from wsesim.engine.trace import Span
+from wsesim.machines.timeline.counters import Moved, fill, rate
+from wsesim.machines.timeline.limits import check_simulated, check_size
+from wsesim.machines.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
+from wsesim.machines.wafer.plan import BACKWARD_OVER_FORWARD
+from wsesim.machines.wafer.result import Result
+from wsesim.machines.wafer.simulation import Recording, Simulation, record
+from wsesim.machines.wafer.streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of, shape_of, write_program
+from wsesim.machines.wafer.swarmx import SystemClass, nodes_per_level
+
+DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
+PARTS = {
+    "input": "input workers prepare",
+    "input_send": "input workers send",
+    "port_in": "port in",
+    "wafer": "wafer",
+    "port_out": "port out",
+}
+"""Tracks of a class of systems: beginning of the key, and what people call it."""
+
+Place = tuple[int, int, int, str]
+"""Step, micro-batch, layer and phase: a layer's turn."""
+
+
+class Kind(NamedTuple):
+    """What events of one kind of span have in common."""
+
+    tracks: tuple[str, ...]
+    kind: str
+    category: str
+    words: str
+
+
+def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Timeline:
+    """Steps of a run, from the one on which its numbers rest; see `wsesim.timeline.timeline_of`."""
+    simulation = result.simulation
+    num_jobs = len(write_program(shape_of(simulation.plan)).jobs) * simulation.num_simulated_micro_batches
+    if num_steps > 1:
+        check_simulated(num_jobs * (simulation.num_steps + num_steps))
+    recording = record(simulation, num_steps, (WEIGHT_ROOM, GRADIENT_ROOM))
+    return _Drawing(result, recording, num_steps, layers).timeline()
+
+
+class _Drawing:
+    """Turns the spans of a recording into events."""
+
+    def __init__(self, result: Result, recording: Recording, num_steps: int, layers: Collection[int] | None) -> None:
+        self.result, self.recording = result, recording
+        self.simulation: Simulation = result.simulation
+        self.plan = self.simulation.plan
+        self.layers = None if layers is None else {NO_LAYER, *layers}
+        first = self.simulation.num_steps - 1
+        self.shown = range(first, first + num_steps)
+        ends = [0.0, *recording.step_ends_s[self.simulation.decisive_class]]
+        self.origin_s = ends[first]
+        self.steps = tuple(
+            Stretch(step, ends[step] - self.origin_s, ends[step + 1] - self.origin_s) for step in self.shown
+        )
+        self.repeated, self.times = _repeated(self.simulation)
+        self.kinds: dict[tuple[str, str], Kind] = {}
+        self.names: dict[tuple[int, str, str], str] = {}
+        self.flop = self._flop()
+        self.num_levels = len(self._nodes())
+
+    def _nodes(self) -> tuple[int, ...]:
+        cluster = self.result.run.cluster
+        return nodes_per_level(cluster.num_systems, cluster.swarmx.fan_out)
+
+    def timeline(self) -> Timeline:
+        """All of it."""
+        events, arrows = self._events()
+        low_s = min([event.start_s for event in events], default=0.0)
+        high_s = max([event.end_s for event in events], default=0.0)
+        return Timeline(
+            name=self.result.name,
+            tracks=tuple(self._tracks()),
+            events=tuple(events),
+            arrows=tuple(arrows),
+            counters=tuple(self._counters(min(0.0, low_s), max(high_s, self.steps[-1].end_s))),
+            steps=self.steps,
+            decisive=(f"wafer.{self.simulation.decisive_class}",),
+            notes=tuple(self._notes()),
+        )
+
+    def _tracks(self) -> Iterator[Track]:
+        levels = list(enumerate(self._nodes(), start=1))
+        yield Track("memoryx.send", "MemoryX sends", DOWN)
+        for level, nodes in levels:
+            yield Track(f"swarmx.down.{level}", _times(nodes, f"SwarmX level {level} down"), DOWN, nodes)
+        for number, kind in enumerate(self.plan.classes):
+            for part, words in PARTS.items():
+                if part == "input" and isinf(kind.worker_samples_per_s):
+                    continue  # workers that are never too slow spend no time on it
+                name = _times(kind.multiplicity, words) + self._members(kind)
+                yield Track(f"{part}.{number}", name, self._group(kind), kind.multiplicity)
+        for level, nodes in reversed(levels):
+            yield Track(f"swarmx.up.{level}", _times(nodes, f"SwarmX level {level} up"), UP, nodes)
+        yield Track("memoryx.receive", "MemoryX receives", UP)
+        yield Track("optimizer", "optimizer", UP)
+
+    def _members(self, kind: SystemClass) -> str:
+        """Which systems a class stands for, where there are others."""
+        return f" (CS {_ranges(kind.members)})" if len(self.plan.classes) > 1 else ""
+
+    def _group(self, kind: SystemClass) -> str:
+        """Heading of a class of systems."""
+        return _times(kind.multiplicity, "CS system") + self._members(kind)
+
+    def _kind_of(self, span: Span) -> Kind:
+        """Tracks and words of a span, looked up once for each kind."""
+        key = (span.part, span.kind)
+        if key not in self.kinds:
+            self.kinds[key] = self._make_kind(*key)
+        return self.kinds[key]
+
+    def _make_kind(self, part: str, kind: str) -> Kind:
+        classes, levels = range(len(self.plan.classes)), range(1, self.num_levels + 1)
+        name, _, number = part.partition(".")
+        if part == "swarmx_down":
+            tree = tuple(f"swarmx.down.{level}" for level in levels)
+            tracks = ("memoryx.send", *tree, *(f"port_in.{one}" for one in classes))
+            return Kind(tracks, "transfer", "weights", "weights")
+        if part == "swarmx_up":
+            tree = tuple(f"swarmx.up.{level}" for level in reversed(levels))
+            tracks = ("memoryx.receive", *tree, *(f"port_out.{one}" for one in classes))
+            return Kind(tracks, "transfer", "gradients", "gradients")
+        if name.startswith("port_"):
+            sender = (f"input_send.{number}",) if kind == "input" else ()
+            return Kind((*sender, f"{name.rpartition('_')[0]}.{number}"), "transfer", kind, kind)
+        if kind.startswith("wait_"):
+            cause = kind.removeprefix("wait_")
+            return Kind((part,), "wait", cause, f"waits for {cause}")
+        if kind in ("update", "prepare"):
+            return Kind((part,), "work", "optimizer" if kind == "update" else "input", kind)
+        return Kind((part,), "work", kind, kind)
+
+    def _name_of(self, span: Span, words: str) -> str:
+        key = (span.layer, span.phase, words)
+        if key not in self.names:
+            layer = "" if span.layer == NO_LAYER else self.plan.layers[span.layer].name
+            self.names[key] = " ".join(filter(None, (layer, span.phase, words)))
+        return self.names[key]
+
+    def _flop(self) -> dict[tuple[int, str, str], float]:
+        """What a wafer executes in one span, by layer, phase and kind. [FLOP]"""
+        found: dict[tuple[int, str, str], float] = {}
+        for visit in self.plan.visits:
+            sweep, layer = self.plan.kinds[visit.kind], self.plan.layers[visit.layer]
+            over_forward = BACKWARD_OVER_FORWARD if sweep.phase == "backward" else 1.0
+            attention = layer.attention_flop_per_sequence * over_forward
+            gemm = sweep.executed_flop_per_sequence - attention
+            found[visit.layer, sweep.phase, "attention"] = attention * self.plan.micro_batch_size
+            found[visit.layer, sweep.phase, "gemm"] = gemm * self.plan.micro_batch_size / sweep.num_chunks
+        return found
+
+    def _is_shown(self, span: Span) -> bool:
+        """Jobs of the steps shown, and what else happens meanwhile."""
+        if self.layers is not None and span.layer not in self.layers:
+            return False
+        begin_s, end_s = self.origin_s, self.steps[-1].end_s + self.origin_s
+        return span.step in self.shown or (span.start_s < end_s and span.end_s > begin_s)
+
+    def _events(self) -> tuple[list[Event], list[Arrow]]:
+        events: list[Event] = []
+        jobs = _Jobs(len(self.plan.classes))
+        shown = sorted(filter(self._is_shown, self.recording.trace), key=lambda one: one.start_s)
+        check_size(sum(len(self._kind_of(span).tracks) for span in shown))
+        for span in shown:
+            kind, step = self._kind_of(span), span.step
+            name = self._name_of(span, kind.words)
+            start_s, end_s = span.start_s - self.origin_s, span.end_s - self.origin_s
+            flop = self.flop.get((span.layer, span.phase, span.kind), 0.0)
+            times = self.times if step in self.shown and span.micro_batch in self.repeated else 1.0
+            if step in self.shown:
+                jobs.note(span, len(events))
+            about = (span.num_bytes, flop, span.layer, span.layer, span.phase, step, span.micro_batch, times)
+            what = (name, kind.kind, kind.category, start_s, end_s, *about)
+            events += [Event(track, *what) for track in kind.tracks]
+        return events, jobs.arrows()
+
+    def _counters(self, low_s: float, high_s: float) -> Iterator[Counter]:
+        low_s, high_s = low_s + self.origin_s, high_s + self.origin_s
+        moved: dict[str, list[Moved]] = defaultdict(list)
+        for span in self.recording.trace:
+            if span.num_bytes and span.end_s > low_s and span.start_s < high_s:
+                for track in self._kind_of(span).tracks:
+                    moved[track].append((span.start_s, span.end_s, span.num_bytes))
+        window = (self.origin_s, low_s, high_s)
+        yield rate("link rate down", DOWN, moved["memoryx.send"], self.plan.transport.down_bytes_per_s, window)
+        capacities = numbers_of(self.plan).capacities
+        for number, kind in enumerate(self.plan.classes):
+            group, members = self._group(kind), self._members(kind)
+            for buffer, words in ((WEIGHT_ROOM, "weight buffer"), (GRADIENT_ROOM, "gradient buffer")):
+                taken = self.recording.taken[buffer][number]
+                yield fill(words + members, group, taken, capacities[buffer], window)
+            for port, words in (("port_in", "port in rate"), ("port_out", "port out rate")):
+                own = sorted(moved[f"{port}.{number}"])
+                yield rate(words + members, group, own, kind.io_bytes_per_s, window)
+        yield rate("link rate up", UP, moved["memoryx.receive"], self.plan.transport.up_bytes_per_s, window)
+
+    def _notes(self) -> Iterator[str]:
+        first, simulation = self.shown[0], self.simulation
+        yield f"step {first} is the one on which the run's numbers rest, after {first} steps of running in"
+        if self.repeated:
+            count, number = simulation.num_simulated_micro_batches, self.plan.num_micro_batches
+            yield (
+                f"a step has {number:,} micro-batches, of which {count} are simulated and shown; events of "
+                f"micro-batch {_from_to(self.repeated)} stand for {self.times:.6g} alike (times)"
+            )
+        if not simulation.is_steady:
+            yield "steps do not repeat exactly; the run's numbers are means, which this step does not add up to"
+        if self.num_levels:
+            yield (
+                "the tree forwards a chunk while it receives it: all levels and ports carry it at the same time, "
+                "and the latency of the way passes before its first use"
+            )
+
+
+class _Jobs:
+    """Which events belong together: a broadcast, its compute, its reduction, the update."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.classes = range(num_classes)
+        self.sent: dict[Place, list[int]] = defaultdict(list)
+        self.used: list[dict[Place, list[int]]] = [defaultdict(list) for _ in self.classes]
+        self.reduced: dict[Place, list[int]] = defaultdict(list)
+        self.updated: dict[tuple[int, int], tuple[int, int]] = {}
+        self.wafers = {f"wafer.{number}": self.used[number] for number in self.classes}
+
+    def note(self, span: Span, index: int) -> None:
+        """Remember the event of a span."""
+        place = (span.step, span.micro_batch, span.layer, span.phase)
+        if span.part == "swarmx_down":
+            self.sent[place].append(index)
+        elif span.part == "swarmx_up":
+            self.reduced[place].append(index)
+        elif span.part == "optimizer":
+            self.updated[span.step, span.layer] = (index, span.micro_batch)
+        elif span.kind == "gemm":
+            self.wafers[span.part][place].append(index)
+
+    def arrows(self) -> list[Arrow]:
+        """Chunk by chunk; an embedding that only looks up has nothing between its broadcast and its reduction."""
+        found: list[Arrow] = []
+        for place, sent in self.sent.items():
+            reduced = self.reduced.get(place, [])
+            uses = [used[place] for used in self.used if place in used]
+            for used in uses:
+                found += map(Arrow, sent, used)
+                found += map(Arrow, used, reduced)
+            if not uses:
+                found += map(Arrow, sent, reduced)
+        for (step, layer), (index, micro_batch) in self.updated.items():
+            found += [Arrow(one, index) for one in self.reduced.get((step, micro_batch, layer, "backward"), [])[-1:]]
+            found += [Arrow(index, one) for one in self.sent.get((step + 1, 0, layer, "forward"), [])[:1]]
+        return sorted(found)
+
+
+def _repeated(simulation: Simulation) -> tuple[range, float]:
+    """Micro-batches that stand for others that were not simulated, and for how many each. [-]"""
+    if len(simulation.windows) == 1:
+        return range(0), 1.0
+    count, weight = simulation.num_simulated_micro_batches, simulation.windows[1].weight
+    over = round((simulation.plan.num_micro_batches - count) / weight)
+    return range(count - 1 - over, count - 1), 1.0 + weight
+
+
+def _from_to(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _times(multiplicity: int, words: str) -> str:
+    """A track that stands for several."""
+    return words if multiplicity == 1 else f"{multiplicity:,} x {words}"
+
+
+def _ranges(numbers: Sequence[int], most: int = 4) -> str:
+    """Numbers in few words.
+
+    Examples
+    --------
+    >>> _ranges([0, 1, 2, 4, 7, 8])
+    '0-2, 4, 7-8'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    words = ["-".join(map(str, run)) for run in runs]
+    return ", ".join(words if len(words) <= most else [*words[:most], "..."])

@@ -1,1 +1,0 @@
-"""What a trace says: pure functions, nothing is simulated here."""

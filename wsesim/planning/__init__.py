@@ -1,1 +1,0 @@
-"""Many runs, and what they answer: sweeps, goals, the lifetime of a job, a portfolio of jobs."""

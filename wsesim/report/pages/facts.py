@@ -1,0 +1,78 @@
+"""What a run's answer says in words, the same in the terminal, the report and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from wsesim.machines.wafer import breakdown
+from wsesim.machines.wafer.result import Result
+from wsesim.report.pages import gpu_facts, wafer_facts
+from wsesim.report.pages.parts import Fact, price_words, show_energy, show_range
+
+if TYPE_CHECKING:
+    from wsesim.machines.gpu.result import GPUResult
+
+
+def headline(result: Result | GPUResult) -> list[Fact]:
+    """How fast, on what."""
+    return wafer_facts.headline(result) if isinstance(result, Result) else gpu_facts.headline(result)
+
+
+def spread(result: Result | GPUResult) -> list[Fact]:
+    """How the model is spread over GPUs; nothing for wafer-scale systems, each of which computes all of it."""
+    return [] if isinstance(result, Result) else gpu_facts.spread(result)
+
+
+def memory(result: Result | GPUResult) -> list[Fact]:
+    """What is held where."""
+    return wafer_facts.memory(result) if isinstance(result, Result) else gpu_facts.memory(result)
+
+
+def scaling(result: Result | GPUResult) -> list[Fact]:
+    """Efficiency against one system, or against one copy of the model."""
+    return wafer_facts.scaling(result) if isinstance(result, Result) else gpu_facts.scaling(result)
+
+
+def training(result: Result | GPUResult) -> list[Fact]:
+    """The whole job."""
+    job = result.job
+    basis = wafer_facts.cost_basis(result) if isinstance(result, Result) else ""
+    facts = [
+        Fact("time to train", show_range(job.time_range_s, "s"), is_key=True),
+        Fact("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
+        Fact("energy", show_energy(job.energy_j)),
+    ]
+    if job.facility_energy_j != job.energy_j:
+        facts.append(Fact("with the building", show_energy(job.facility_energy_j)))
+    if job.cost_usd is not None:
+        facts.append(Fact("cost", show_range(job.cost_usd, "USD") + basis))
+    if job.electricity_usd is not None:
+        facts.append(Fact("electricity", show_range(job.electricity_usd, "USD")))
+    if job.carbon_kg is not None:
+        facts.append(Fact("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent"))
+    if job.pile_loss is not None and job.chinchilla_loss is not None:
+        laws = f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)"
+        facts.append(Fact("predicted loss", laws))
+    facts.append(Fact("prices from", price_words(job.prices)))
+    facts.append(Fact("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`"))
+    return facts
+
+
+def meanings(result: Result | GPUResult) -> Mapping[str, str]:
+    """What the parts of the breakdown mean."""
+    if isinstance(result, Result):
+        return breakdown.CATEGORIES
+    from wsesim.machines.gpu.result import CATEGORIES
+
+    return CATEGORIES
+
+
+def part_words(result: Result | GPUResult, part: str) -> tuple[str, str]:
+    """What a part of the machine is called that is busy, and what it does."""
+    return (wafer_facts.PARTS[part], "") if isinstance(result, Result) else gpu_facts.PARTS[part]
+
+
+def made_by(result: Result | GPUResult) -> str:
+    """How the answer was found; the same for the same input."""
+    return wafer_facts.made_by(result) if isinstance(result, Result) else gpu_facts.made_by(result)

@@ -1,0 +1,144 @@
+"""`wsesim lifetime`: when the job ends, what the time went on, how often to checkpoint."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console, Group
+
+from wsesim.config.run import GPURun
+from wsesim.job import prices
+from wsesim.report.bars import ShareBar
+from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.report.columns import Columns, prose
+from wsesim.report.pages import parts
+from wsesim.report.pages.parts import Fact, bar_table, facts_grid, plain_table, plural, section, show_energy, show_range
+from wsesim.study.life import CAUSES
+from wsesim.study.lifetime import Lifetime
+from wsesim.units import show
+
+COLOUR = SERIES_COLOURS[0]
+POLICIES = {
+    "spare": "a spare takes its place",
+    "shrink": "the job goes on with fewer until it is repaired",
+    "wait": "the job waits until it is repaired",
+}
+
+
+def _units(life: Lifetime, count: int) -> str:
+    return plural(count, "node" if isinstance(life.run, GPURun) else "system")
+
+
+def headline(life: Lifetime) -> list[Fact]:
+    """When it ends."""
+    calendar_s, line = life.calendar_s, life.timeline
+    held = f"{life.goodput:.1%} of the time for which it holds {_units(life, line.units)}"
+    return [
+        Fact("calendar time", f"{show(calendar_s['mean'], 's')} on average", is_key=True),
+        Fact("5 %, half, 95 %", ", ".join(show(calendar_s[key], "s") for key in ("p5", "p50", "p95"))),
+        Fact("goodput", held, is_key=True),
+        Fact("steps alone", f"{show(line.work_s, 's')}: {line.steps:,} steps of {line.step_time_s:.4g} s"),
+    ]
+
+
+def causes(life: Lifetime) -> Columns:
+    """What the calendar time went on."""
+    table, total_s = bar_table(12), life.calendar_s["mean"]
+    for cause, spent_s in life.spent_s.items():
+        if spent_s > 0.0:
+            share = spent_s / total_s
+            table.add_row(cause, show(spent_s, "s"), f"{share:.1%}", ShareBar(share, COLOUR), CAUSES[cause])
+    table.add_row("calendar time", show(total_s, "s"), "100.0%", "", "")
+    return table
+
+
+def failures(life: Lifetime) -> list[Fact]:
+    """How often it fails, and what happens then."""
+    line, found = life.timeline, life.failures
+    if math.isinf(life.mtbf_s):
+        return [Fact("failures", "none: the run states no mean time between failures")]
+    word = "node" if isinstance(life.run, GPURun) else "system"
+    fabric = f", {found['fabric']:.3g} of the fabric and weight servers" if line.fabric_rate_per_s else ""
+    return [
+        Fact("failures", f"{found['unit']:.3g} of a {word}{fabric}, on average"),
+        Fact("one every", f"{show(life.mtbf_s, 's')} on {_units(life, line.units)}"),
+        Fact(f"when a {word} fails", f"{POLICIES[line.on_failure]}; repaired after {show(line.repair_s, 's')}"),
+        *([] if line.on_failure == "wait" else [Fact("spares", f"{line.spares}")]),
+        Fact("a restart takes", f"{show(line.restart_s, 's')}, reading the checkpoint included"),
+    ]
+
+
+def _interval(value_s: float) -> str:
+    return show(value_s, "s") if 0.0 < value_s < math.inf else "none needed" if value_s else "as often as possible"
+
+
+INTERVAL_HEADS = ("interval", "|work between two", "|calendar time")
+
+
+def interval_rows(life: Lifetime) -> list[tuple[str, str, str]]:
+    """The interval in use beside the optimum by formula and by simulation."""
+    found = life.intervals
+    tried = dict(found.curve)
+    return [
+        ("in use", show(found.used_s, "s"), show(life.calendar_s["mean"], "s")),
+        ("Young's formula", _interval(found.young_s), ""),
+        ("Daly's formula", _interval(found.daly_s), _time(tried.get(found.daly_s))),
+        ("simulated optimum", _interval(found.simulated_s), _time(min(tried.values(), default=None))),
+    ]
+
+
+def checkpoint_words(life: Lifetime) -> str:
+    """What a checkpoint takes, and what other intervals would do."""
+    line, found = life.timeline, life.intervals
+    tried = dict(found.curve)
+    text = f"A checkpoint takes {show(line.checkpoint_s, 's')}."
+    if tried:
+        shortest, longest = found.curve[0], found.curve[-1]
+        text += (
+            f" Simulated {len(tried)} intervals on the same failures, {found.replications} lives each: {show(shortest[0], 's')} "
+            f"would take {show(shortest[1], 's')}, {show(longest[0], 's')} would take {show(longest[1], 's')}."
+        )
+    if found.as_good_s is not None and found.as_good_s[0] < found.as_good_s[1]:
+        low, high = (show(one, "s") for one in found.as_good_s)
+        text += f" So few lives do not tell the best from the others between {low} and {high}."
+    return text
+
+
+def checkpoints(life: Lifetime) -> Group:
+    """How often to checkpoint."""
+    table = plain_table(*INTERVAL_HEADS)
+    for row in interval_rows(life):
+        table.add_row(*row)
+    return Group(table, prose(checkpoint_words(life), style="dim"))
+
+
+def _time(value_s: float | None) -> str:
+    return "" if value_s is None else show(value_s, "s")
+
+
+def money(life: Lifetime) -> list[Fact]:
+    """What the systems cost and take while the job holds them."""
+    facts = [Fact("energy", f"{show_energy(life.energy_j)}, at full power for {show(life.held_s, 's')}")]
+    if life.facility_energy_j != life.energy_j:
+        facts.append(Fact("with the building", show_energy(life.facility_energy_j)))
+    if life.cost_usd is not None:
+        facts.append(Fact("cost", f"{show_range(life.cost_usd, 'USD')}, spares included"))
+    if life.electricity_usd is not None:
+        facts.append(Fact("electricity", show_range(life.electricity_usd, "USD")))
+    if life.carbon_kg is not None:
+        facts.append(Fact("carbon", f"{show_range(life.carbon_kg, 'kg')} of CO2 equivalent"))
+    return [*facts, Fact("prices from", parts.price_words(prices(life.run)))]
+
+
+def print_lifetime(console: Console, life: Lifetime) -> None:
+    """The whole report."""
+    console.print(prose(life.run.name, style="bold"), facts_grid(headline(life)))
+    console.print(section("Where the time goes, on average", causes(life)))
+    console.print(section("Failures", facts_grid(failures(life))))
+    console.print(section("Checkpoints", checkpoints(life)))
+    console.print(section("Energy and cost", facts_grid(money(life))))
+    if life.assumptions:
+        console.print(parts.assumptions(life.assumptions))
+    events = sum(one.num_events for one in life.replications)
+    text = f"{plural(len(life.replications), 'replication')}, seed {life.seed}: {events:,} events"
+    console.print("", prose(text, style="dim"))

@@ -1,0 +1,131 @@
+"""The report of a sweep: the best points first, then pictures with what varies as axes, then all points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wsesim.report.charts import sweep
+from wsesim.report.charts.render import Picture
+from wsesim.report.html.answer import Answer
+from wsesim.report.html.content import DataTable, Figure, Section, Tile
+from wsesim.report.html_report import Made, document
+from wsesim.report.pages.parts import Fact
+from wsesim.report.pages.sweep_study import (
+    METRICS,
+    Metric,
+    SweepStudy,
+    metric_of,
+    settings_words,
+    short_names,
+    shown,
+    value_words,
+)
+
+MOST_ROWS = 1000
+"""Points that the table holds; the file of the sweep has all. [-]"""
+MOST_REASONS = 20
+MOST_TILES = 6
+MOST_VALUES = 8
+"""Values of a key that are all named. [-]"""
+
+
+def sweep_report(study: SweepStudy, command: str) -> str:
+    """The report of a sweep as one HTML file."""
+    parts = [_pictures(study), _best(study), _points(study)]
+    if study.reasons():
+        parts.append(_without(study))
+    names = " and ".join(short_names(study.varied).values()) or study.name
+    return document(f"Sweep over {names}", parts, Made(command), answers=[_answer(study)], lead=())
+
+
+def picture(study: SweepStudy, metric: Metric) -> Picture:
+    """A metric over one or two keys."""
+    return sweep.chart(study.drawn, study.axes, metric.key)
+
+
+def _answer(study: SweepStudy) -> Answer:
+    first = study.metrics[0]
+    tiles = [
+        Tile(f"best {one.words}", shown(one.key, best[one.key]), settings_words(best, study.varied))
+        for one in study.wishes[:MOST_TILES]
+        for best in [study.best(one)]
+    ]
+    best = study.best(first)
+    most = "least" if first.is_more_better is False else "most"
+    words = f"The {most} {first.words}, {shown(first.key, best[first.key])}, is at {settings_words(best, study.varied)}"
+    points = f"{len(study.points):,} points, {len(study.answered):,} with an answer"
+    names = short_names(study.varied)
+    facts = [Fact("points", points), *(Fact(name, _values(study, key)) for key, name in names.items())]
+    return Answer("", "", tuple(tiles), words, tuple(facts), ())
+
+
+def _values(study: SweepStudy, key: str) -> str:
+    """Few values one by one, many numbers from the first to the last."""
+    values = list(dict.fromkeys(value_words(key, row[key]) for row in study.points))
+    if len(values) <= MOST_VALUES:
+        return ", ".join(values)
+    return f"{len(values):,} values, {values[0]} to {values[-1]}"
+
+
+def _pictures(study: SweepStudy) -> Section:
+    lead = f"Over {' and '.join(study.axes)}."
+    if study.held:
+        lead += f" Other keys are held where the best point has them: {settings_words(study.held, tuple(study.held))}."
+    figures = [
+        Figure(
+            f"sweep-{one.key}", f"{one.words[:1].upper()}{one.words[1:]}", picture(study, one), (_table(study, one),)
+        )
+        for one in study.metrics
+    ]
+    figures[1:] = [replace(one, picture=replace(one.picture, notes=())) for one in figures[1:]]  # they say the same
+    return Section("pictures", "How it varies", lead, figures=tuple(figures))
+
+
+def _table(study: SweepStudy, metric: Metric) -> DataTable:
+    rows = [
+        (*(value_words(key, row[key]) for key in study.axes), shown(metric.key, row.get(metric.key)))
+        for row in study.drawn
+    ]
+    columns = (*study.axes, metric.words)
+    return DataTable(
+        f"{metric.words} over {' and '.join(study.axes)}", columns, tuple(rows), frozenset({len(columns) - 1})
+    )
+
+
+def _best(study: SweepStudy) -> Section:
+    keys = [one.key for one in study.wishes]
+    rows = [
+        (
+            f"{'most' if one.is_more_better else 'least'} {one.words}",
+            settings_words(best, study.varied),
+            *(shown(key, best.get(key)) for key in keys),
+        )
+        for one in study.wishes
+        for best in [study.best(one)]
+    ]
+    columns = ("wanted", "settings", *(one.words for one in study.wishes))
+    table = DataTable("The best point for each wish", columns, tuple(rows), frozenset(range(2, len(columns))))
+    return Section("best", "Best points", tables=(table,))
+
+
+def _points(study: SweepStudy) -> Section:
+    keys = [key for key in METRICS if key in study.columns]
+    rows = [
+        (*(value_words(key, row[key]) for key in study.points.keys), *(shown(key, row.get(key)) for key in keys))
+        for row in study.answered[:MOST_ROWS]
+    ]
+    columns = (*study.points.keys, *(metric_of(key).words for key in keys))
+    numbers = frozenset(range(len(study.points.keys), len(columns)))
+    count = len(study.answered)
+    cut = f"The first {MOST_ROWS:,} of {count:,} points; the table of the sweep has all." if count > MOST_ROWS else ""
+    return Section(
+        "points", "All points", cut, tables=(DataTable("Points with an answer", columns, tuple(rows), numbers),)
+    )
+
+
+def _without(study: SweepStudy) -> Section:
+    reasons = study.reasons()
+    rows = [(reason, f"{count:,}") for reason, count in reasons[:MOST_REASONS]]
+    cut = f"The most frequent {MOST_REASONS} of {len(reasons):,} reasons." if len(reasons) > MOST_REASONS else ""
+    table = DataTable("Why points have no answer", ("reason", "points"), tuple(rows), frozenset({1}))
+    return Section("without", "Without an answer", cut, tables=(table,))

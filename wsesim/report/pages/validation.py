@@ -1,0 +1,211 @@
+"""`wsesim validate`: measurement, prediction and error, per row and per set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from wsesim.config.entries import load_calibration
+from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
+from wsesim.machines.wafer.rows import Measurement, published, read_table
+from wsesim.report.columns import Columns, prose
+from wsesim.report.pages import gpu_validation
+from wsesim.report.pages.parts import plain_table, section
+from wsesim.validate import losses as loss_laws
+from wsesim.validate.gpu_predict import Prediction as GPUPrediction
+from wsesim.validate.losses import LossPrediction, predict_losses
+from wsesim.validate.predict import Prediction, SetSummary, predict_all, summarize
+
+LOSS_SET = "pile-loss"
+Losses = Sequence[LossPrediction]
+
+
+WAFERS = "cerebras"
+"""The word for all sets of wafer-scale systems, losses included."""
+
+
+class Gathered(NamedTuple):
+    """What was predicted.
+
+    Attributes
+    ----------
+    gpus
+        Steps of GPU clusters.
+    """
+
+    predictions: list[Prediction]
+    losses: list[LossPrediction]
+    gpus: tuple[GPUPrediction, ...]
+
+
+def _choose(what: str | None) -> tuple[list[Measurement], bool]:
+    """Rows of a set, of a file, or all; and whether losses belong to them."""
+    if what in (None, WAFERS):
+        return published(), True
+    if what == LOSS_SET:
+        return [], True
+    if what.lower().endswith(".csv"):
+        return read_table(Path(what)), False
+    rows = published()
+    sets = [*sorted({row.set for row in rows} | {LOSS_SET}), *gpu_validation.sets(), WAFERS, gpu_validation.ALL]
+    chosen = [row for row in rows if row.set == what]
+    if not chosen:
+        raise UnknownNameError(
+            f"set {what!r} is not among the published measurements{did_you_mean(what, sets) or '; sets are ' + ', '.join(sets)}"
+        )
+    return chosen, False
+
+
+def gather(what: str | None, calibration: str | None = None) -> Gathered:
+    """Predict a set, a CSV file, or everything, with the shipped or another calibration.
+
+    A calibration is that of the systems or GPUs of the set; without a set that of wafer-scale systems,
+    and only those are predicted.
+    """
+    is_gpu = what is not None and (
+        gpu_validation.is_table(Path(what)) if what.lower().endswith(".csv") else bool(gpu_validation.rows_of(what))
+    )
+    if is_gpu:
+        return Gathered([], [], gpu_validation.predict(gpu_validation.rows_of(what), calibration))
+    rows, with_losses = _choose(what)
+    predictions = predict_all(rows, None if calibration is None else load_calibration(calibration))
+    losses = predict_losses() if with_losses else []
+    has_gpus = what is None and calibration is None
+    return Gathered(predictions, losses, gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ())
+
+
+FITTED = "*"
+FITTED_WORDS = f"{FITTED} fitted, and so no proof"
+
+
+def row_table(predictions: Sequence[Prediction]) -> Columns:
+    """Every row; errors of what was fitted have a mark."""
+    table = plain_table("row", "~model", "on", "|batch", "|measured", "|predicted", "|error")
+    for one in predictions:
+        row = one.measurement
+        table.add_row(
+            row.id,
+            str(row.model["name"]),
+            f"{row.num_systems} {row.system} {row.software_release or ''}".rstrip(),
+            str(row.global_batch_size),
+            f"{row.value:,.5g}",
+            f"{one.predicted:,.5g}",
+            f"{one.error:+.1%}{FITTED if row.use == 'calibration' else ' '}",
+        )
+    return table
+
+
+def set_cells(one: SetSummary) -> list[str]:
+    """What every table says of a set, but for whether it keeps its tolerance."""
+    return [
+        one.name,
+        one.use,
+        str(one.n),
+        f"{one.mape:.1%}",
+        f"{one.bias:+.1%}",
+        f"{one.median:.1%}",
+        f"{one.worst:.1%}",
+        f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}",
+    ]
+
+
+def set_table(summaries: Sequence[SetSummary]) -> Columns:
+    """Every set."""
+    table = plain_table("set", "use", "|n", "|MAPE", "|bias", "|median", "|worst", "|tolerance", "|")
+    for one in summaries:
+        table.add_row(*set_cells(one), "ok" if one.passes else "MISSED")
+    return table
+
+
+def loss_table(losses: Losses) -> Columns:
+    """Losses by the published law."""
+    table = plain_table("model", "|reported FLOP", "|published loss", "|predicted", "|difference")
+    for one in losses:
+        table.add_row(
+            one.model, f"{one.training_flop:.2g}", f"{one.published:.3f}", f"{one.predicted:.3f}", f"{one.error:+.3f}"
+        )
+    return table
+
+
+def print_report(console: Console, found: Gathered, *, rows: bool | None = None) -> None:
+    """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
+    predictions, losses, gpus = found
+    if predictions and rows is not False:
+        console.print(row_table(predictions), prose(f"on systems, release; {FITTED_WORDS}", style="dim"), "")
+    if predictions:
+        note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
+        console.print(set_table(summarize(predictions)), prose(note, style="dim"))
+    if losses:
+        title = f"Pile loss by the Cerebras-GPT law, tolerance {loss_laws.TOLERANCE} nats/token"
+        console.print(section(title, loss_table(losses)))
+    if gpus:
+        if predictions:
+            console.print("", prose("GPU clusters, time of a step", style="bold"))
+        is_one_set = len({one.measurement.set for one in gpus}) == 1
+        gpu_validation.print_report(console, gpus, rows=is_one_set if rows is None else rows)
+
+
+def row_dict(one: Prediction) -> dict[str, Any]:
+    """A row for programs."""
+    return {
+        "id": one.measurement.id,
+        "use": one.measurement.use,
+        "set": one.measurement.set,
+        "metric": one.measurement.metric,
+        "measured": one.measurement.value,
+        "predicted": one.predicted,
+        "error": one.error,
+        "source": one.measurement.source,
+    }
+
+
+def as_dict(found: Gathered) -> dict[str, Any]:
+    """Rows, sets and losses for programs."""
+    predictions, losses, gpus = found
+    return {
+        "rows": [row_dict(one) for one in predictions],
+        "sets": [
+            {
+                "set": one.name,
+                "use": one.use,
+                "n": one.n,
+                "mape": one.mape,
+                "bias": one.bias,
+                "median": one.median,
+                "worst": one.worst,
+                "passes": one.passes,
+            }
+            for one in summarize(predictions)
+        ],
+        "losses": [
+            {"model": one.model, "published": one.published, "predicted": one.predicted, "error": one.error}
+            for one in losses
+        ],
+        **gpu_validation.as_dict(gpus),
+    }
+
+
+def check(found: Gathered) -> None:
+    """Refuse a set that misses its tolerance.
+
+    Raises
+    ------
+    PastTolerance
+        Names the sets.
+    """
+    predictions, losses, gpus = found
+    missed = [
+        f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst"
+        for one in summarize(predictions)
+        if not one.passes
+    ]
+    missed += [f"loss of {one.model}: {one.error:+.3f}" for one in losses if abs(one.error) > loss_laws.TOLERANCE]
+    missed += gpu_validation.missed(gpus)
+    if missed:
+        raise PastTolerance(
+            f"past the stated tolerance: {'; '.join(missed)}; see docs/validation.md for what is not explained, "
+            "or fit your own measurements with `wsesim calibrate`"
+        )

@@ -1,0 +1,1 @@
+"""Questions over many runs: scaling, comparisons, sweeps, goals, lifetimes, portfolios."""

@@ -1,0 +1,267 @@
+"""Runs side by side, wafer-scale and GPU: the same figures of each, and which of them are uncertain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from wsesim.config.run import GPURun
+from wsesim.intervals import around
+from wsesim.job import HOUR_S, Range, power_w, price_usd_per_s
+from wsesim.machines.wafer.coverage import outside_of_measurements
+from wsesim.machines.wafer.result import Result
+from wsesim.result import job_dict, status_of
+from wsesim.workload.transformer import parameter_count
+
+if TYPE_CHECKING:
+    from wsesim.machines.gpu.result import GPUResult
+
+KILO = 1e3
+SAME = 0.01
+"""Jobs whose tokens differ by less than this share count as equal. [-]"""
+NAMES = {"name", "published_parameters", "training_flop_reported", "published_pile_loss"}
+"""What two models of the same shape may differ in."""
+POWER = ("cluster.power_w_per_gpu", "cluster.system.power_w", "cluster.overhead_power_w")
+BOUGHT = ("cluster.system.purchase_price_usd", "cluster.purchase_price_usd_per_gpu", "cluster.amortization_s")
+"""What does not count where there is a price per hour."""
+PRICE = ("cluster.price_usd_per_gpu_hour", "cluster.price_usd_per_system_hour", *BOUGHT)
+MEMORY = ("cluster.reserved_memory_bytes",)
+COMPARED = (
+    *("tokens_per_s", "tokens_per_s_per_device", "tokens_per_s_per_kw", "tokens_per_usd"),
+    *("time_to_train_s", "energy_j", "cost_usd"),
+)
+"""Figures of which ratios to the first run are stated."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number in the comparison.
+
+    Attributes
+    ----------
+    value
+        With the bounds that errors of predictions and the catalogue's ranges lead to; None where it cannot be known.
+    is_uncertain
+        It rests on an assumed number, or on one with a range.
+    """
+
+    value: Range | None
+    is_uncertain: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a comparison.
+
+    Attributes
+    ----------
+    figures
+        In SI units, but per kW; see `docs/glossary.md`.
+    is_extrapolated
+        Nothing was measured on such a machine, or of such a size.
+    """
+
+    result: Result | GPUResult
+    figures: dict[str, Figure]
+    memory_place: str
+    memory_bytes: float
+    memory_capacity_bytes: float
+    kinds_of_parallelism: tuple[str, ...]
+    num_settings: int
+    is_extrapolated: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.result.name
+
+    @property
+    def kind(self) -> str:
+        """On what it ran: "wafer_scale" or "gpu"."""
+        return self.result.kind
+
+    @property
+    def device(self) -> str:
+        """What one of its devices is called."""
+        return self.result.device
+
+
+def entry(result: Result | GPUResult) -> Entry:
+    """What is compared of one run."""
+    return _of_wafers(result) if isinstance(result, Result) else _of_gpus(result)
+
+
+def _of_wafers(result: Result) -> Entry:
+    """Data parallel only; what has to be right is the number of systems, the micro-batch, and a policy other than off-load."""
+    run, memory = result.run, result.memory
+    several = result.num_devices > 1
+    return Entry(
+        result=result,
+        figures=_figures(result),
+        memory_place="MemoryX",
+        memory_bytes=memory["memoryx_bytes"],
+        memory_capacity_bytes=memory["memoryx_capacity_bytes"],
+        kinds_of_parallelism=("data",) if several else (),
+        num_settings=1 + several + (run.training.activations != "offload"),
+        is_extrapolated=bool(outside_of_measurements(run)),
+    )
+
+
+def _of_gpus(result: GPUResult) -> Entry:
+    memory = result.memory
+    return Entry(
+        result=result,
+        figures=_figures(result),
+        memory_place="fullest GPU",
+        memory_bytes=memory["gpu_bytes"],
+        memory_capacity_bytes=memory["gpu_capacity_bytes"],
+        kinds_of_parallelism=result.kinds_of_parallelism,
+        num_settings=result.num_settings,
+        is_extrapolated=result.is_extrapolated,
+    )
+
+
+def _exactly(value: float) -> Range:
+    return Range(value, value, value)
+
+
+def _per(value: float, divisor: Range) -> Range:
+    """A number over a range; the largest divisor gives the least."""
+    return Range(value / divisor.value, value / divisor.high, value / divisor.low)
+
+
+def _figures(result: Result | GPUResult) -> dict[str, Figure]:
+    power, price, job = power_w(result.run), price_usd_per_s(result.run), result.job
+    by_power, by_price = _rests_on(result, POWER), _rests_on(result, PRICE)
+    rate, of_rates = result.tokens_per_s, result.bounds.of_rates
+    return {
+        "step_time_s": Figure(result.step_time_range_s),
+        "tokens_per_s": Figure(around(_exactly(rate), of_rates)),
+        "tokens_per_s_per_device": Figure(around(_exactly(rate / result.num_devices), of_rates)),
+        "tokens_per_s_per_kw": Figure(around(_per(KILO * rate, power), of_rates), by_power),
+        "tokens_per_usd": Figure(None if price is None else around(_per(rate, price), of_rates), by_price),
+        "usd_per_hour": Figure(None if price is None else price.scaled(HOUR_S), by_price),
+        "mfu": Figure(_exactly(result.mfu)),
+        "time_to_train_s": Figure(job.time_range_s),
+        "energy_j": Figure(job.energy_j, by_power),
+        "cost_usd": Figure(job.cost_usd, by_price),
+    }
+
+
+def _rests_on(result: Result | GPUResult, keys: Iterable[str]) -> bool:
+    """Whether one of these numbers is assumed, or has a range."""
+    run, found = result.run, []
+    hourly = run.cluster.price_usd_per_gpu_hour if isinstance(run, GPURun) else run.cluster.price_usd_per_system_hour
+    for key in keys:
+        replaced = hourly is not None and key in BOUGHT
+        origin = None if replaced else run.origins.get(key)
+        if origin is not None:
+            is_open = origin.low is not None and origin.high is not None and origin.high > origin.low
+            found.append(status_of(origin) in ("assumed", "calibrated") or is_open)
+    return any(found)
+
+
+def memory_is_uncertain(one: Entry) -> bool:
+    """Whether the memory in use rests on an assumed number."""
+    return one.kind == "gpu" and _rests_on(one.result, MEMORY)
+
+
+def ratios(one: Entry, first: Entry) -> dict[str, float]:
+    """Each figure over that of the first run, where both have it. [-]"""
+    found = {}
+    for key in COMPARED:
+        own, other = one.figures[key].value, first.figures[key].value
+        if own is not None and other is not None and other.value > 0:
+            found[key] = own.value / other.value
+    return found
+
+
+def notes(entries: Sequence[Entry]) -> list[str]:
+    """What makes the runs less comparable than they look."""
+    return [*_models(entries), *_jobs(entries), *_batches(entries), *_prices(entries)]
+
+
+def _models(entries: Sequence[Entry]) -> list[str]:
+    shapes = {repr(one.result.run.model.model_dump(exclude=NAMES)) for one in entries}
+    if len(shapes) == 1:
+        return []
+    words = []
+    for one in entries:
+        run = one.result.run
+        number = parameter_count(run.model, run.training.sequence_length)
+        words.append(f"{run.model.name} ({_billions(number)} billion parameters)")
+    return [f"the runs train different models: {', '.join(dict.fromkeys(words))}"]
+
+
+def _billions(number: float) -> str:
+    """Thousand millions, in plain numbers.
+
+    Examples
+    --------
+    >>> _billions(12.853e9), _billions(1.5e13)
+    ('12.85', '15,000')
+    """
+    return f"{number / 1e9:,.4g}" if number < 1e13 else f"{number / 1e9:,.0f}"
+
+
+def _jobs(entries: Sequence[Entry]) -> list[str]:
+    tokens = [one.result.job.tokens for one in entries]
+    if max(tokens) <= (1.0 + SAME) * min(tokens):
+        return []
+    shown = ", ".join(f"{_billions(one.result.job.tokens)} billion ({one.name})" for one in entries)
+    return [
+        f"the runs train on different numbers of tokens, so their time, energy and cost are of different jobs: {shown}"
+    ]
+
+
+def _batches(entries: Sequence[Entry]) -> list[str]:
+    batches = {(one.result.run.training.global_batch_size, one.result.run.training.sequence_length) for one in entries}
+    if len(batches) == 1:
+        return []
+    shown = ", ".join(f"{size:,} x {length:,} tokens" for size, length in sorted(batches))
+    return [f"the runs have different batches, so compare tokens per second and not step times: {shown}"]
+
+
+def _prices(entries: Sequence[Entry]) -> list[str]:
+    without = [one for one in entries if one.figures["cost_usd"].value is None]
+    if not without:
+        return []
+    key = {"gpu": "price_usd_per_gpu_hour", "wafer_scale": "price_usd_per_system_hour"}
+    keys = " or ".join(dict.fromkeys(f"cluster.{key[one.kind]}" for one in without))
+    names = ", ".join(dict.fromkeys(one.name for one in without))
+    return [f"the catalogue has no price for the cluster of {names}; set {keys} in the run file"]
+
+
+def as_dict(entries: Sequence[Entry]) -> dict[str, Any]:
+    """The comparison as JSON: SI units, but per kW."""
+    return {"runs": [_entry_dict(one, entries[0]) for one in entries], "notes": notes(entries)}
+
+
+def _entry_dict(one: Entry, first: Entry) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for key, figure in one.figures.items():
+        value = figure.value
+        figures[key] = None if value is None else value.value
+        if value is not None and value.is_range:
+            figures[f"{key}_range"] = [value.low, value.high]
+    uncertain = [key for key, figure in one.figures.items() if figure.is_uncertain and figure.value is not None]
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "device": one.device,
+        "num_devices": one.result.num_devices,
+        **figures,
+        "memory": {
+            "place": one.memory_place,
+            "used_bytes": one.memory_bytes,
+            "capacity_bytes": one.memory_capacity_bytes,
+        },
+        "kinds_of_parallelism": list(one.kinds_of_parallelism),
+        "num_settings": one.num_settings,
+        "training": job_dict(one.result.job),
+        "uncertain": uncertain + (["memory"] if memory_is_uncertain(one) else []),
+        "is_extrapolated": one.is_extrapolated,
+        "assumptions": [asdict(row) for row in one.result.assumptions],
+        "ratios": ratios(one, first),
+    }

@@ -1,0 +1,297 @@
+"""Which clusters, of which size, meet a goal: all that may be used are tried, and the answer is read off.
+
+Wafer-scale clusters are simulated for every number of systems at once (`wsesim.machines.wafer.simulation.run_many`).
+GPU clusters are ranked by the closed form, with a plan searched for every number of GPUs; what the answer
+names is simulated, and the answer is read off again. Where few sizes of a large cluster were tried, those
+below the smallest that meets the goal are tried by halving.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wsesim.config.goal import CandidateSpec, GoalSpec
+from wsesim.config.run import GPURun, Run
+from wsesim.shown import ShowsItself
+from wsesim.study.candidates import SEQUENCE_LENGTH, base_of, gpu_steps, size_between, sized, sizes, wafer_steps
+from wsesim.study.options import UNITS, Option, limits_of, option_of, simulated
+from wsesim.study.scaling_laws import LAWS, Recipe, recipes, with_model
+from wsesim.units import show
+
+
+@dataclass(frozen=True, repr=False)
+class Answer(ShowsItself):
+    """What meets a goal.
+
+    Attributes
+    ----------
+    options
+        Everything that was tried and can run at all.
+    refused
+        What cannot run, by cluster: why.
+    smallest
+        For each cluster, the fewest devices that meet the goal.
+    cheapest, fastest
+        Of all that meet it; None where nothing does, or no cluster has a price.
+    front
+        Those that no other one beats in time, cost and energy, fastest first.
+    by_recipe
+        For each model size that reaches a target loss, the cheapest that meets the goal; the fastest without prices.
+    """
+
+    goal: GoalSpec
+    options: tuple[Option, ...]
+    refused: dict[str, str]
+    smallest: tuple[Option, ...]
+    cheapest: Option | None
+    fastest: Option | None
+    front: tuple[Option, ...]
+    by_recipe: tuple[Option, ...] = ()
+
+    @property
+    def is_met(self) -> bool:
+        """Whether anything meets the goal."""
+        return self.fastest is not None
+
+    @property
+    def named(self) -> tuple[Option, ...]:
+        """Every option that the answer names, or that what it says rests on."""
+        chosen = [one for one in (self.fastest, self.cheapest) if one is not None]
+        below = [one for one in (next_smaller(self, one) for one in self.smallest) if one is not None]
+        unmet = [] if self.is_met else [one for _, one in relaxed(self)]
+        return (*chosen, *self.smallest, *below, *self.front, *self.by_recipe, *unmet)
+
+    def __repr__(self) -> str:
+        best = self.cheapest or self.fastest
+        met = "not met" if best is None else f"met, for example by {best.num_devices:,} on {best.cluster}"
+        return f"<Answer {self.goal.name}: {met}; {len(self.options)} tried>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract of ``wsesim plan --json``: SI units."""
+        return {
+            "name": self.goal.name,
+            "is_met": self.is_met,
+            "fastest": None if self.fastest is None else self.fastest.to_dict(),
+            "cheapest": None if self.cheapest is None else self.cheapest.to_dict(),
+            "smallest": [one.to_dict() | {"binds": what_binds(self, one)} for one in self.smallest],
+            "front": [one.to_dict() for one in self.front],
+            "by_recipe": [one.to_dict() for one in self.by_recipe],
+            "prices": {one.cluster: [vars(price) for price in one.prices] for one in self.options},
+            "law": None if self.goal.target_loss is None else LAWS[self.goal.law],
+            "would_do": [] if self.is_met else what_would_have_to_give(self),
+            "refused": self.refused,
+            "num_options": len(self.options),
+        }
+
+
+@dataclass
+class _Tried:
+    """One cluster that may be used, with one model, and all of its sizes that were tried.
+
+    Attributes
+    ----------
+    options
+        By number of devices; None cannot run.
+    why
+        The reason of the last one that cannot.
+    """
+
+    goal: GoalSpec
+    base: Run | GPURun
+    candidate: CandidateSpec
+    recipe: Recipe | None
+    options: dict[int, Option | None] = field(default_factory=dict)
+    why: str = ""
+
+    def add(self, numbers: Sequence[int]) -> None:
+        """Try sizes: wafers are simulated, GPUs estimated."""
+        may_shift = "global_batch_size" not in self.goal.training
+        runs = [sized(self.base, number, may_shift=may_shift) for number in numbers]
+        on_gpus = isinstance(self.base, GPURun)
+        steps, why = gpu_steps(runs) if on_gpus else wafer_steps(runs)
+        self.why = why or self.why
+        found = [replace(option_of(self.goal, run, step_s, self.recipe), is_estimate=on_gpus) for run, step_s in steps]
+        self.options |= dict.fromkeys(numbers) | {one.num_devices: one for one in found}
+
+    def settle(self, named: Iterable[Option]) -> bool:
+        """Simulate what the answer names, then look below the smallest that meets the goal; whether anything changed."""
+        mine = {id(one): number for number, one in self.options.items() if one is not None and one.is_estimate}
+        estimates = [one for one in named if id(one) in mine]
+        for one in estimates:
+            self.options[mine[id(one)]] = simulated(self.goal, one)
+        if estimates:
+            return True
+        between = self._unknown_size() if self.candidate.num_devices == "auto" else None
+        if between is not None:
+            self.add([between])
+        return between is not None
+
+    def _unknown_size(self) -> int | None:
+        able = [number for number, one in self.options.items() if one is not None and one.meets]
+        below = [number for number in self.options if able and number < min(able)]
+        return size_between(self.base, max(below), min(able)) if below else None
+
+
+def answer(
+    goal: GoalSpec, place: str = "goal", progress: Callable[[str], None] = lambda _: None, folder: Path | None = None
+) -> Answer:
+    """Try everything that may be used.
+
+    Parameters
+    ----------
+    goal, place
+        The goal, and how messages name it.
+    progress
+        Told what is tried.
+    folder
+        Where files lie that the goal names; the working directory where left out.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        The goal contradicts itself.
+    wsesim.errors.DoesNotFit
+        A loss that no model reaches.
+    """
+    tried = []
+    for recipe, model in _models(goal):
+        for candidate in dict.fromkeys(goal.candidates):
+            progress(f"{candidate.cluster}{'' if recipe is None else f', {recipe.parameters:.3g} parameters'}")
+            one = _Tried(goal, base_of(goal, candidate, model, recipe, place, folder or Path()), candidate, recipe)
+            one.add(sizes(one.base, candidate))
+            tried.append(one)
+    while True:
+        found = _read(goal, tried)
+        progress("simulating")
+        named = found.named
+        changed = [one.settle(named) for one in tried]
+        if not any(changed):
+            return found
+
+
+def _models(goal: GoalSpec) -> list[tuple[Recipe | None, dict[str, Any]]]:
+    if goal.target_loss is None:
+        return [(None, goal.model or {})]
+    length = goal.training.get("sequence_length")
+    length = length if isinstance(length, int) and length > 0 else SEQUENCE_LENGTH
+    found = [with_model(one, goal.target_loss, goal.law, length) for one in recipes(goal.target_loss, goal.law)]
+    whole = {recipe.parameters: (recipe, model) for recipe, model in filter(None, found)}
+    return list(whole.values())
+
+
+def _read(goal: GoalSpec, tried: Sequence[_Tried]) -> Answer:
+    options = tuple(one for each in tried for one in each.options.values() if one is not None)
+    able = [one for one in options if one.meets]
+    priced = [one for one in able if one.cost_usd is not None]
+    clusters = dict.fromkeys(one.cluster for one in able)
+    runs = {one.base.cluster.name for one in tried if any(one.options.values())}
+    return Answer(
+        goal=goal,
+        options=options,
+        refused={one.candidate.cluster: one.why for one in tried if one.base.cluster.name not in runs},
+        smallest=tuple(
+            min((one for one in able if one.cluster == name), key=lambda one: (one.num_devices, one.time_s.value))
+            for name in clusters
+        ),
+        cheapest=min(priced, key=lambda one: (_cost(one), one.time_s.value), default=None),
+        fastest=min(able, key=lambda one: one.time_s.value, default=None),
+        front=front(able),
+        by_recipe=_by_recipe(able),
+    )
+
+
+def _by_recipe(able: Sequence[Option]) -> tuple[Option, ...]:
+    known = dict.fromkeys(one.recipe for one in able if one.recipe is not None)
+    return tuple(
+        min((one for one in able if one.recipe == recipe), key=lambda one: (_cost(one), one.time_s.value))
+        for recipe in known
+    )
+
+
+def _cost(option: Option) -> float:
+    return math.inf if option.cost_usd is None else option.cost_usd.value
+
+
+def front(options: Iterable[Option]) -> tuple[Option, ...]:
+    """Options that no other one beats or equals in time, cost and energy, fastest first."""
+    kept: list[Option] = []
+    least: list[tuple[float, float]] = []
+    for one in sorted(options, key=lambda one: (one.time_s.value, _cost(one), one.energy_j.value)):
+        now = (_cost(one), one.energy_j.value)
+        if not any(cost <= now[0] and energy <= now[1] for cost, energy in least):
+            kept.append(one)
+            least.append(now)
+    return tuple(kept)
+
+
+def next_smaller(result: Answer, option: Option) -> Option | None:
+    """The next smaller size of the same cluster that was tried and can run."""
+    fewer = [
+        one
+        for one in result.options
+        if one.cluster == option.cluster and one.recipe == option.recipe and one.num_devices < option.num_devices
+    ]
+    return max(fewer, key=lambda one: one.num_devices, default=None)
+
+
+def what_binds(result: Answer, option: Option) -> str:
+    """Why no fewer devices of the same cluster do; empty where there is nothing smaller."""
+    below = next_smaller(result, option)
+    if below is None or below.meets:
+        return ""
+    said = " and ".join(f"{name} by {share:.1%}" for name, share in below.fails.items() if math.isfinite(share))
+    return f"{below.num_devices:,} would miss the {said}" if said else ""
+
+
+def next_better(result: Answer, option: Option) -> str:
+    """What the next faster choice on the front would cost more; empty where there is none."""
+    faster = [one for one in result.front if one.time_s.value < option.time_s.value]
+    if not faster:
+        return ""
+    other = faster[-1]
+    sooner = 1.0 - other.time_s.value / option.time_s.value
+    if other.cost_usd is None or option.cost_usd is None:
+        return f"{other.num_devices:,} on {other.cluster}: {sooner:.0%} sooner"
+    dearer = other.cost_usd.value / option.cost_usd.value - 1.0
+    return f"{other.num_devices:,} on {other.cluster}: {sooner:.0%} sooner for {dearer:+.1%} cost"
+
+
+def relaxed(result: Answer) -> list[tuple[tuple[str, ...], Option]]:
+    """For a goal that cannot be met: limits that would have to give, and the option with which they give least.
+
+    Each limit alone, with the others kept; where that is of no use, all that the nearest option misses.
+    """
+    finite = [one for one in result.options if all(map(math.isfinite, one.fails.values()))]
+    found: list[tuple[tuple[str, ...], Option]] = []
+    for name in limits_of(result.goal):
+        others = [one for one in finite if set(one.fails) == {name}]
+        if others:
+            found.append(((name,), min(others, key=lambda one: one.fails[name])))
+    if not found and finite:
+        nearest = min(finite, key=lambda one: max(one.fails.values(), default=0.0))
+        found.append((tuple(nearest.fails), nearest))
+    return found
+
+
+def what_would_have_to_give(result: Answer) -> list[str]:
+    """For a goal that cannot be met: what its limits would have to be, and for which option."""
+    found = []
+    for names, option in relaxed(result):
+        needed = [_needed(result.goal, name, option) for name in names]
+        found.append(f"{' and '.join(needed)}: {option.num_devices:,} on {option.cluster}")
+    if "budget" in limits_of(result.goal):
+        unpriced = dict.fromkeys(one.cluster for one in result.options if one.cost_usd is None)
+        found += [
+            f"cluster file that extends {name} with a price: it has none, so that no budget can be kept"
+            for name in unpriced
+        ]
+    return found
+
+
+def _needed(goal: GoalSpec, name: str, option: Option) -> str:
+    limit = limits_of(goal)[name]
+    return f"{name} of {show(limit * (1.0 + option.fails[name]), UNITS[name])} instead of {show(limit, UNITS[name])}"

@@ -1,0 +1,287 @@
+"""The whole life of a job, many times: how long it takes, what the time is spent on, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from wsesim.config.run import GPURun, Run
+from wsesim.job import Range, carbon_kg, electricity_usd, facility_share, job, power_w, price_usd_per_s, prices
+from wsesim.result import Assumption, assumptions_of, with_bounds
+from wsesim.shown import ShowsItself
+from wsesim.study.checkpoint_intervals import (
+    GRID_FAILURES,
+    GRID_REPLICATIONS,
+    GRID_REPLICATIONS_LEAST,
+    Intervals,
+    daly_interval_s,
+    simulated_optimum,
+    with_interval,
+    young_interval_s,
+)
+from wsesim.study.life import CAUSES, JobTimeline, Replication, replicate
+from wsesim.units import show
+from wsesim.workload.transformer import parameter_count
+
+SPARE_DEVIATIONS = 3.0
+"""Automatic spares: the parts that are in repair on average, and so many standard deviations more. [-]"""
+
+
+@dataclass(frozen=True, repr=False)
+class Lifetime(ShowsItself):
+    """What `wsesim lifetime` prints; SI units. Means are over the replications."""
+
+    run: Run | GPURun
+    timeline: JobTimeline
+    replications: tuple[Replication, ...] = field(repr=False)
+    seed: int
+
+    def __repr__(self) -> str:
+        mean = f"{show(self.calendar_s['mean'], 's')} on average, goodput {self.goodput:.1%}"
+        return f"<Lifetime {self.run.name}: {mean}, {len(self.replications):,} replications>"
+
+    @cached_property
+    def calendar_s(self) -> dict[str, float]:
+        """From submission to the end: mean and percentiles. [s]"""
+        times = [one.calendar_s for one in self.replications]
+        shares = {"p5": 0.05, "p50": 0.5, "p95": 0.95}
+        return {"mean": fmean(times), **{name: float(np.quantile(times, share)) for name, share in shares.items()}}
+
+    @cached_property
+    def spent_s(self) -> dict[str, float]:
+        """What each cause took, on average; adds up to the mean calendar time. [s]"""
+        return {cause: fmean([one.spent_s[cause] for one in self.replications]) for cause in CAUSES}
+
+    @property
+    def held_s(self) -> float:
+        """Time for which the job holds its systems, on average. [s]"""
+        return self.calendar_s["mean"] - self.spent_s["compile"] - self.spent_s["queue"]
+
+    @property
+    def goodput(self) -> float:
+        """Steps alone over the time for which the job holds its systems. [-]"""
+        return self.timeline.work_s / self.held_s
+
+    @property
+    def calendar_share(self) -> float:
+        """Steps alone over the calendar time. [-]"""
+        return self.timeline.work_s / self.calendar_s["mean"]
+
+    @cached_property
+    def failures(self) -> dict[str, float]:
+        """Failures of a job, on average and by kind. [-]"""
+        return {kind: fmean([one.failures[kind] for one in self.replications]) for kind in ("unit", "fabric")}
+
+    @property
+    def mtbf_s(self) -> float:
+        """Between two failures of the job at full strength; infinite where nothing fails. [s]"""
+        rate_per_s = self.timeline.rate_per_s
+        return 1.0 / rate_per_s if rate_per_s > 0.0 else math.inf
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """The checkpoint interval in use beside the optimum by formula and by simulation."""
+        line = self.timeline
+        used_s = line.checkpoint_steps * line.step_time_s if line.checkpoint_steps else line.work_s
+        if line.rate_per_s == 0.0 or line.checkpoint_s == 0.0:
+            best_s = math.inf if line.rate_per_s == 0.0 else 0.0
+            return Intervals(used_s, best_s, best_s, best_s)
+        young_s = young_interval_s(line.checkpoint_s, self.mtbf_s)
+        daly_s = daly_interval_s(line.checkpoint_s, self.mtbf_s)
+        enough = math.ceil(GRID_FAILURES / max(1.0, sum(self.failures.values())))
+        replications = min(GRID_REPLICATIONS, max(GRID_REPLICATIONS_LEAST, enough), len(self.replications))
+        found = simulated_optimum(line, daly_s, replications, self.seed)
+        return replace(found, used_s=used_s, young_s=young_s)
+
+    @property
+    def energy_j(self) -> Range:
+        """Of the systems while the job holds them, at full power; spares stand by without. [J]"""
+        return power_w(self.run).scaled(self.held_s)
+
+    @property
+    def cost_usd(self) -> Range | None:
+        """Of the systems and their spares while the job holds them; None without a price. [USD]"""
+        price = price_usd_per_s(self.run)
+        if price is None:
+            return None
+        return price.scaled(self.held_s * (1.0 + self.timeline.spares / self.timeline.units))
+
+    @property
+    def facility_energy_j(self) -> Range:
+        """The same with what the building takes: times the PUE. [J]"""
+        return self.energy_j.times(facility_share(self.run))
+
+    @property
+    def electricity_usd(self) -> Range | None:
+        """Of the facility's energy; None without a price. A rented device's price holds it already. [USD]"""
+        return electricity_usd(self.run, self.facility_energy_j)
+
+    @property
+    def carbon_kg(self) -> Range | None:
+        """CO2 equivalent of the facility's energy; None where the grid's is not given. [kg]"""
+        return carbon_kg(self.run, self.facility_energy_j)
+
+    @cached_property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Every assumed number that the answer rests on, apart from those of the step."""
+        return assumptions_of(self.run.origins, lambda key: not key.startswith("cluster.job."), of_lifetime=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract of ``wsesim lifetime --json``: SI units, times in seconds; null is infinite."""
+        line, found = self.timeline, self.intervals
+        return {
+            "name": self.run.name,
+            "steps": line.steps,
+            "step_time_s": line.step_time_s,
+            "calendar_s": self.calendar_s,
+            "goodput": self.goodput,
+            "calendar_share": self.calendar_share,
+            "spent_s": self.spent_s,
+            "failures": self.failures,
+            "mtbf_s": _finite(self.mtbf_s),
+            "units": line.units,
+            "spares": line.spares,
+            "on_failure": line.on_failure,
+            "checkpoint_s": line.checkpoint_s,
+            "checkpoint_interval_s": {
+                "used": found.used_s,
+                "young": _finite(found.young_s),
+                "daly": _finite(found.daly_s),
+                "simulated": _finite(found.simulated_s),
+            },
+            "checkpoint_interval_as_good_s": None if found.as_good_s is None else list(found.as_good_s),
+            **with_bounds("energy_j", self.energy_j),
+            **with_bounds("facility_energy_j", self.facility_energy_j),
+            **with_bounds("cost_usd", self.cost_usd),
+            **with_bounds("electricity_usd", self.electricity_usd),
+            **with_bounds("carbon_kg", self.carbon_kg),
+            "prices": [vars(one) for one in prices(self.run)],
+            "replications": len(self.replications),
+            "seed": self.seed,
+            "assumptions": [vars(one) for one in self.assumptions],
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def inner_links(num_systems: int, fan_out: int) -> int:
+    """Links of a SwarmX tree above those to the systems' ports. [-]
+
+    Examples
+    --------
+    >>> inner_links(1, 4), inner_links(16, 4)
+    (1, 5)
+    """
+    links, nodes = 0, num_systems
+    while nodes > 1 or not links:
+        nodes = math.ceil(nodes / fan_out)
+        links += nodes
+    return links
+
+
+def _rate_per_s(mtbf_s: float | None) -> float:
+    return 0.0 if mtbf_s is None else 1.0 / mtbf_s
+
+
+def _rates_per_s(run: Run | GPURun) -> tuple[int, float, float]:
+    """Units, failures of one of them, and failures that take no unit with them. [-], [1/s], [1/s]"""
+    if isinstance(run, GPURun):
+        nodes = math.ceil(run.cluster.num_gpus / run.cluster.gpus_per_node)
+        return nodes, _rate_per_s(run.cluster.reliability.node_mtbf_s), 0.0
+    parts, cluster = run.cluster.reliability, run.cluster
+    link, server = _rate_per_s(parts.link_mtbf_s), _rate_per_s(parts.weight_server_mtbf_s)
+    inner = inner_links(cluster.num_systems, cluster.swarmx.fan_out)
+    return (
+        cluster.num_systems,
+        _rate_per_s(parts.system_mtbf_s) + link,
+        inner * link + parts.num_weight_servers * server,
+    )
+
+
+def timeline_of(run: Run | GPURun, step_time_s: float) -> JobTimeline:
+    """What the ``[job]`` table and the cluster's reliability make of a run."""
+    spec = run.job
+    units, unit_rate_per_s, fabric_rate_per_s = _rates_per_s(run)
+    state_bytes = spec.checkpoint_bytes_per_parameter * parameter_count(run.model, run.training.sequence_length)
+    transfer_s = state_bytes / spec.checkpoint_bytes_per_s if spec.checkpoint_bytes_per_s else 0.0
+    in_repair = units * unit_rate_per_s * spec.repair_s
+    enough = math.ceil(in_repair + SPARE_DEVIATIONS * math.sqrt(in_repair)) if spec.on_failure == "spare" else 0
+    spares = enough if spec.spares == "auto" else spec.spares
+    line = JobTimeline(
+        steps=job(run, step_time_s).steps,
+        step_time_s=step_time_s,
+        units=units,
+        unit_rate_per_s=unit_rate_per_s,
+        fabric_rate_per_s=fabric_rate_per_s,
+        compile_s=spec.compile_s,
+        queue_s=spec.queue_s,
+        start_up_s=spec.start_up_s,
+        staging_s=spec.staging_s,
+        evaluation_steps=spec.evaluation_every_steps,
+        evaluation_s=spec.evaluation_s,
+        checkpoint_s=max(spec.checkpoint_least_s, transfer_s),
+        restart_s=spec.restart_s + transfer_s,
+        repair_s=spec.repair_s,
+        spares=0 if spec.on_failure == "wait" else spares,
+        on_failure=spec.on_failure,
+    )
+    if spec.checkpoint_interval_s != "optimal":
+        return with_interval(line, spec.checkpoint_interval_s)
+    if line.rate_per_s == 0.0:
+        return line
+    return with_interval(line, daly_interval_s(line.checkpoint_s, 1.0 / line.rate_per_s))
+
+
+def lifetime(
+    run: Run | GPURun,
+    step_time_s: float | None = None,
+    replications: int | None = None,
+    seed: int | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> Lifetime:
+    """Simulate the whole life of a job, many times.
+
+    Parameters
+    ----------
+    run
+        From `wsesim.load`.
+    step_time_s
+        One optimizer step; simulated where left out. [s]
+    replications, seed
+        As in ``[job]``, whose values are taken where left out. [-]
+    progress
+        Called after each replication.
+
+    Returns
+    -------
+    Lifetime
+        SI units throughout.
+
+    Raises
+    ------
+    wsesim.errors.AnswerIsNo
+        The job fails faster than it gets on.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> life = lifetime(load("andromeda_13b"), step_time_s=7.26, replications=20)
+    >>> 0.5 < life.goodput < 1.0
+    True
+    """
+    if step_time_s is None:
+        from wsesim.machines.wafer.result import simulate
+
+        step_time_s = simulate(run).step_time_s
+    line = timeline_of(run, step_time_s)
+    chosen = run.job.seed if seed is None else seed
+    lives = replicate(line, replications or run.job.replications, chosen, progress)
+    return Lifetime(run, line, tuple(lives), chosen)

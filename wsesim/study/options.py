@@ -1,0 +1,153 @@
+"""One cluster of one size as an answer to a goal: what it takes, and which limits it keeps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wsesim.config.goal import GoalSpec
+from wsesim.config.run import GPURun, Run
+from wsesim.intervals import of_job
+from wsesim.job import Price, Range, job, power_w, prices, wanted_tokens
+from wsesim.machines.wafer.coverage import is_outside
+from wsesim.study.candidates import bounds_of
+from wsesim.study.scaling_laws import Recipe
+
+PRICES_OF_COST = (
+    "price_usd_per_system_hour",
+    "price_usd_per_gpu_hour",
+    "purchase_price_usd",
+    "purchase_price_usd_per_gpu",
+    "amortization_s",
+)
+"""Ends of the keys that the cost of devices rests on."""
+UNITS = {"deadline": "s", "budget": "USD", "power": "W"}
+"""Limits, and what they are in."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One cluster of one size.
+
+    Attributes
+    ----------
+    recipe
+        Model size and tokens, where a law gave them.
+    time_s, cost_usd, energy_j
+        Of the whole job, with the range in which nine of ten lie. [s], [USD], [J]
+    power_w
+        Of all devices. [W]
+    fails
+        Limits that it does not keep, by name, and how far beyond them it is, as a share. [-]
+    may_fail
+        Limits that it keeps, but of which the end of its range is beyond.
+    is_estimate
+        Whether the step time is that of the closed form, which only ranks.
+    """
+
+    run: Run | GPURun
+    step_time_s: float
+    time_s: Range
+    cost_usd: Range | None
+    energy_j: Range
+    power_w: float
+    fails: dict[str, float]
+    recipe: Recipe | None = None
+    may_fail: tuple[str, ...] = ()
+    is_estimate: bool = False
+
+    @property
+    def num_devices(self) -> int:
+        """Systems or GPUs. [-]"""
+        return self.run.cluster.num_gpus if isinstance(self.run, GPURun) else self.run.cluster.num_systems
+
+    @property
+    def cluster(self) -> str:
+        """Name of the cluster."""
+        return self.run.cluster.name
+
+    @property
+    def meets(self) -> bool:
+        """Whether it keeps every limit."""
+        return not self.fails
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether it is beyond what has been measured."""
+        return is_outside(self.run)
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """What its cost rests on."""
+        return tuple(one for one in prices(self.run) if one.key.endswith(PRICES_OF_COST))
+
+    def to_dict(self) -> dict[str, Any]:
+        """One cluster of one size, in SI units."""
+        cost = self.cost_usd
+        return {
+            "cluster": self.cluster,
+            "num_devices": self.num_devices,
+            "model": self.run.model.name,
+            "global_batch_size": self.run.training.global_batch_size,
+            "step_time_s": self.step_time_s,
+            "time_s": self.time_s.value,
+            "time_s_range": [self.time_s.low, self.time_s.high],
+            "cost_usd": None if cost is None else cost.value,
+            "cost_usd_range": None if cost is None else [cost.low, cost.high],
+            "energy_j": self.energy_j.value,
+            "energy_j_range": [self.energy_j.low, self.energy_j.high],
+            "power_w": self.power_w,
+            "parameters": None if self.recipe is None else self.recipe.parameters,
+            "tokens": wanted_tokens(self.run),
+            "fails": self.fails,
+            "may_fail": list(self.may_fail),
+            "is_extrapolated": self.is_extrapolated,
+        }
+
+
+def option_of(goal: GoalSpec, run: Run | GPURun, step_s: float, recipe: Recipe | None = None) -> Option:
+    """A run as an answer to a goal, with its range."""
+    work, power = of_job(job(run, step_s), bounds_of(run, step_s)), power_w(run)
+    fails, may_fail = _kept(goal, {"deadline": work.time_range_s, "budget": work.cost_usd, "power": power})
+    return Option(
+        run=run,
+        step_time_s=step_s,
+        time_s=work.time_range_s,
+        cost_usd=work.cost_usd,
+        energy_j=work.energy_j,
+        power_w=power.value,
+        fails=fails,
+        recipe=recipe,
+        may_fail=may_fail,
+    )
+
+
+def limits_of(goal: GoalSpec) -> dict[str, float]:
+    """Limits that are set, by name. [s], [USD], [W]"""
+    limits = goal.limits
+    asked = {"deadline": limits.deadline_s, "budget": limits.budget_usd, "power": limits.power_w}
+    return {name: limit for name, limit in asked.items() if limit is not None}
+
+
+def _kept(goal: GoalSpec, found: dict[str, Range | None]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Limits that are not kept, and those that may not be."""
+    fails, may_fail = {}, []
+    for name, limit in limits_of(goal).items():
+        value = found[name]
+        if value is None:
+            fails[name] = math.inf
+        elif value.value > limit:
+            fails[name] = value.value / limit - 1.0
+        elif value.high > limit:
+            may_fail.append(name)
+    return fails, tuple(may_fail)
+
+
+def simulated(goal: GoalSpec, option: Option) -> Option:
+    """An option of a GPU cluster, simulated in place of its estimate."""
+    if not isinstance(option.run, GPURun):
+        return option
+    from wsesim.machines.gpu.simulation import simulate_gpu
+
+    return option_of(goal, option.run, simulate_gpu(option.run, lazily=True).step_time_s, option.recipe)

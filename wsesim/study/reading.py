@@ -1,0 +1,107 @@
+"""Finished points of a sweep, from its ledger or from the table that it wrote."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wsesim.errors import InputError
+from wsesim.study.ledger import Ledger
+from wsesim.study.sweep import SweepResult, rows_of
+from wsesim.study.table import SUFFIXES, Row, need
+
+STATUS, MESSAGE = "status", "message"
+"""Columns that every table of a sweep has; what varies stands before the first."""
+
+
+def read_points(path: Path, sweep: str | None = None) -> SweepResult:
+    """Read a ledger, or a table by its ending.
+
+    Parameters
+    ----------
+    path
+        A ledger, or a .csv or .parquet file.
+    sweep
+        Of a ledger: the start of a sweep's name; the one that was used last when left out.
+
+    Returns
+    -------
+    SweepResult
+        Finished points in order, also those without an answer.
+
+    Raises
+    ------
+    InputError
+        No such file, damaged, something else, or without any finished point.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        keys, rows = _of_ledger(path, sweep)
+    elif sweep is not None:
+        raise InputError(f"--sweep {sweep}: a table holds one sweep, and {path} is one; leave --sweep out")
+    else:
+        keys, rows = _of_table(path)
+    if not rows:
+        raise InputError(f"{path}: holds no finished point; let the sweep run, or name another one")
+    return SweepResult(tuple(keys), rows)
+
+
+def _of_ledger(path: Path, sweep: str | None) -> tuple[Sequence[str], list[Row]]:
+    with Ledger(path, must_exist=True) as ledger:
+        entry = ledger.entry(sweep)
+        return entry.keys, rows_of(ledger, entry.keys, ledger.points(entry.sweep))
+
+
+def _of_table(path: Path) -> tuple[Sequence[str], list[Row]]:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such table; `wsesim sweep --out {path}` writes one")
+    try:
+        columns, rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); is it a table that `wsesim sweep` wrote?") from None
+    if STATUS not in columns or MESSAGE not in columns or columns.index(STATUS) == 0:
+        raise InputError(
+            f"{path}: is no table of a sweep, whose columns are what varies, then {STATUS}, answers and {MESSAGE}; "
+            "name the file that `wsesim sweep --out` wrote"
+        )
+    return columns[: columns.index(STATUS)], rows
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        columns = next(lines, [])
+        return columns, [_row(columns, line, lines.line_num) for line in lines]
+
+
+def _row(columns: Sequence[str], cells: Sequence[str], line: int) -> Row:
+    if len(cells) != len(columns):
+        raise ValueError(f"line {line} has {len(cells)} of {len(columns)} columns")
+    return {name: text if name == MESSAGE else _value(text) for name, text in zip(columns, cells, strict=True)}
+
+
+def _value(text: str) -> Any:
+    """A cell as it was before it was written."""
+    if not text:
+        return None
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        number = float(text)
+        return text if not math.isfinite(number) else number if _IS_FRACTION.search(text) else int(text)
+    except ValueError:
+        return text
+
+
+_IS_FRACTION = re.compile(r"[.eE]")
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
+    need("pyarrow", "parquet", f"{path}")
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    return list(table.column_names), table.to_pylist()

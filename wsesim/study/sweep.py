@@ -1,0 +1,470 @@
+"""The cross product of some settings, run as fast as the machine can, and never twice.
+
+Points are cut into batches, for runs on wafers share the cost of the recurrence. A batch is claimed in the ledger,
+evaluated somewhere, and its rows are on the disk before anybody is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wsesim import __version__
+from wsesim.config.run import GPURun, Run
+from wsesim.config.variations import Variations, check_key
+from wsesim.errors import InputError, is_debugging
+from wsesim.shown import ShowsItself
+from wsesim.study import table
+from wsesim.study.executors import Here, check_executor, dask_executor, local_pool, num_cores, stop, submit_quietly
+from wsesim.study.ledger import Ledger
+from wsesim.study.values import values_of
+from wsesim.study.workers import Outcome, evaluate
+
+if TYPE_CHECKING:
+    import pandas
+
+MOST_AT_ONCE, FEWEST_AT_ONCE = 500, 25
+"""Runs on wafers in one batch: enough to share the cost of the loop, few enough to lose little. [-]"""
+GPU_RUNS_AT_ONCE = 2
+BATCHES_PER_WORKER = 4
+"""A batch is at most this part of what is left for a worker, so that workers end at about the same time. [-]"""
+IN_FLIGHT = 2
+"""Batches that a worker has, the one it evaluates included. [-]"""
+WRITE_EVERY_S = 5.0
+"""So often what is finished is written out. [s]"""
+WRITE_AFTER = 20.0
+"""Nor sooner than so many times as long as the last time took, so that a large table does not hold up the rest. [-]"""
+LOOK_AGAIN_S = 0.5
+"""At points that another process works on. [s]"""
+MOST_ATTEMPTS = 3
+"""For a point whose worker dies. [-]"""
+DECIDES_ON_SHAPE = (
+    *(
+        "model.",
+        "cluster.simulation.",
+        "training.global_batch_size",
+        "training.micro_batch_size",
+        "cluster.num_systems",
+    ),
+)
+"""Keys by which runs differ in their jobs or micro-batches, not only in how long these take."""
+Point = tuple[Any, ...]
+Progress = Callable[[int, int, str], None]
+"""Told how many points are finished, how many there are, and what is going on."""
+
+
+@dataclass(frozen=True, repr=False)
+class SweepResult(ShowsItself):
+    """All points of a sweep, in the order of the cross product; the last key varies fastest.
+
+    Attributes
+    ----------
+    keys
+        What varied.
+    rows
+        One dict for each point: its values, status, answers in SI units, message.
+    num_evaluated
+        Points that were worked out now; the others were in the ledger. [-]
+    """
+
+    keys: tuple[str, ...]
+    rows: list[dict[str, Any]] = field(repr=False)
+    num_evaluated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<SweepResult of {', '.join(self.keys)}: {len(self):,} points, {self.count('ok'):,} with an answer>"
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns."""
+        return table.columns_of(self.rows, self.keys)
+
+    def count(self, status: str) -> int:
+        """Points of a status. [-]"""
+        return sum(row["status"] == status for row in self.rows)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a CSV file."""
+        table.write(Path(path), self.rows, self.keys, ".csv")
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write a Parquet file; needs the extra ``wsesim[parquet]``."""
+        table.write(Path(path), self.rows, self.keys, ".parquet")
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All rows as a data frame; needs the extra ``wsesim[pandas]``."""
+        table.need("pandas", "pandas", "to_pandas()")
+        import pandas
+
+        return pandas.DataFrame(self.rows, columns=self.columns)
+
+
+@dataclass
+class _Batch:
+    """Points that are evaluated together."""
+
+    points: dict[str, Point]
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Every point of a sweep with its key in the ledger; `about` has the kind of its cluster, and which files it names."""
+
+    variations: Variations
+    keys: tuple[str, ...]
+    points: list[tuple[str, Point]]
+    about: dict[str, tuple[str | None, int]]
+
+
+def _points(variations: Variations, values: Mapping[str, Sequence[Any]]) -> _Points:
+    """The cross product; refuses keys that none of its runs has."""
+    points: list[tuple[str, Point]] = []
+    about: dict[str, tuple[str | None, int]] = {}
+    for point in product(*values.values()):
+        digest, kind, files = variations.about(point)
+        key = f"{__version__}-{digest}"
+        points.append((key, point))
+        about[key] = kind, files
+    kinds = {kind for kind, _ in about.values() if kind is not None}
+    for name in values:
+        check_key(name, kinds or ("wafer_scale", "gpu"))
+    return _Points(variations, tuple(values), points, about)
+
+
+class _Job:
+    """A sweep on its way."""
+
+    def __init__(self, found: _Points, ledger: Ledger) -> None:
+        self.variations, self.keys, self.points, self.about = found.variations, found.keys, found.points, found.about
+        self.ledger = ledger
+        self.pending = dict(self.points)
+        self.num_points = len(self.pending)
+        self.num_evaluated = 0
+        self.outcomes: dict[str, Outcome] = {}
+        for key in ledger.finished(self.pending):
+            del self.pending[key]
+
+    @property
+    def num_finished(self) -> int:
+        """Points that are in the ledger; equal ones count once. [-]"""
+        return self.num_points - len(self.pending)
+
+    def _shape_first(self, item: tuple[str, Point]) -> tuple[Any, ...]:
+        """Points whose models are alike stand together: they share the cost of the recurrence."""
+        decisive = [repr(item[1][place]) for place, key in enumerate(self.keys) if key.startswith(DECIDES_ON_SHAPE)]
+        return (self.about[item[0]][1], *decisive)
+
+    def batches(self, workers: int) -> deque[_Batch]:
+        """All that is to be done, GPU runs first, which take longest; the last batches are the smallest."""
+        groups: dict[bool, list[tuple[str, Point]]] = {True: [], False: []}
+        for item in sorted(self.pending.items(), key=self._shape_first):
+            groups[self.about[item[0]][0] == "gpu"].append(item)
+        found: deque[_Batch] = deque()
+        for on_gpus, items in groups.items():
+            start = 0
+            while start < len(items):
+                size = math.ceil((len(items) - start) / (workers * BATCHES_PER_WORKER))
+                size = min(size, GPU_RUNS_AT_ONCE) if on_gpus else min(max(size, FEWEST_AT_ONCE), MOST_AT_ONCE)
+                found.append(_Batch(dict(items[start : start + size])))
+                start += size
+        return found
+
+    def keep(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Finished rows go to the ledger, and only then count as finished."""
+        self.ledger.record(outcomes)
+        self.outcomes |= outcomes
+        self.num_evaluated += len(outcomes)
+        self.forget(outcomes)
+
+    def forget(self, keys: Iterator[str] | Mapping[str, Any] | set[str]) -> None:
+        """Points that are in the ledger."""
+        for key in keys:
+            self.pending.pop(key, None)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Finished rows, in order."""
+        unread = dict.fromkeys(key for key, _ in self.points if key not in self.outcomes)
+        self.outcomes |= self.ledger.outcomes(unread)
+        return _rows_among(self.outcomes, self.keys, self.points)
+
+
+def rows_of(ledger: Ledger, keys: Sequence[str], points: Sequence[tuple[str, Sequence[Any]]]) -> list[dict[str, Any]]:
+    """Those rows of a sweep that are in the ledger, in order."""
+    return _rows_among(ledger.outcomes(dict.fromkeys(key for key, _ in points)), keys, points)
+
+
+def _rows_among(
+    outcomes: Mapping[str, Outcome], keys: Sequence[str], points: Sequence[tuple[str, Sequence[Any]]]
+) -> list[dict[str, Any]]:
+    """Finished rows of a sweep, in order."""
+    found = []
+    for key, point in points:
+        if key in outcomes:
+            status, message, answers, _ = outcomes[key]
+            found.append(dict(zip(keys, point, strict=True)) | {"status": status} | answers | {"message": message})
+    return found
+
+
+class _Loop:
+    """Keeps workers busy until nothing is left to do."""
+
+    def __init__(
+        self, job: _Job, waiting: deque[_Batch], executor: Executor, workers: int, tell: Callable[[str], None]
+    ) -> None:
+        self.job, self.executor, self.workers, self.tell = job, executor, workers, tell
+        self.runs = pickle.dumps(job.variations)
+        self.is_own = False
+        self.waiting = waiting
+        self.elsewhere: dict[str, Point] = {}
+        self.running: dict[Future[list[Outcome]], _Batch] = {}
+
+    def run(self) -> None:
+        """Until all points are in the ledger."""
+        while self.waiting or self.running or self.elsewhere:
+            self.fill()
+            if self.running:
+                done, _ = wait(self.running, timeout=WRITE_EVERY_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._finish(future, self.running.pop(future))
+            elif self.elsewhere and not self.waiting:
+                self._look_elsewhere()
+            self.tell(f"; {len(self.elsewhere)} elsewhere" if self.elsewhere else "")
+
+    def fill(self) -> None:
+        """Give all workers something to do."""
+        limit = 1 if isinstance(self.executor, Here) else IN_FLIGHT * self.workers
+        while self.waiting and len(self.running) < limit:
+            self._start(self.waiting.popleft())
+
+    def _start(self, batch: _Batch) -> None:
+        ours, others = self.job.ledger.claim(list(batch.points))
+        self.elsewhere |= {key: batch.points[key] for key in others}
+        self.job.forget(batch.points.keys() - ours - others)
+        mine = _Batch({key: point for key, point in batch.points.items() if key in ours}, batch.attempts)
+        if mine.points:
+            try:
+                future = submit_quietly(self.executor, evaluate, self.runs, __version__, list(mine.points.values()))
+            except BrokenExecutor as error:
+                future = Future()
+                future.set_exception(error)
+            self.running[future] = mine
+
+    def _finish(self, future: Future[list[Outcome]], batch: _Batch) -> None:
+        try:
+            outcomes = future.result()
+        except (BrokenExecutor, CancelledError) as error:
+            self._worker_died(error, batch)
+        except InputError:
+            raise
+        except Exception as error:
+            if type(error).__name__ != "KilledWorker":  # of Dask, which is not imported here
+                if not isinstance(error, ImportError | AttributeError | OSError) or is_debugging():
+                    raise
+                raise InputError(
+                    f"a worker cannot evaluate anything ({type(error).__name__}: {error}); is the same version of wsesim "
+                    "installed where it runs? Finished rows are kept"
+                ) from error
+            self._worker_died(error, batch)
+        else:
+            self.job.keep(dict(zip(batch.points, outcomes, strict=True)))
+
+    def _worker_died(self, error: BaseException, batch: _Batch) -> None:
+        """Try again, in halves; a point that takes its worker down again and again is a row."""
+        if getattr(self.executor, "_broken", False):
+            if not self.is_own:
+                raise InputError(
+                    f"the executor is broken ({error}); finished rows are kept: repeat the sweep with a new one"
+                )
+            self.executor = local_pool(self.workers)
+        if len(batch.points) == 1 and batch.attempts >= MOST_ATTEMPTS:
+            words = f"the process that ran it died ({type(error).__name__}), {MOST_ATTEMPTS} times; out of memory?"
+            self.job.keep(dict.fromkeys(batch.points, Outcome("failed", words, {})))
+            return
+        items = list(batch.points.items())
+        middle = (len(items) + 1) // 2
+        for half in (items[:middle], items[middle:]):
+            if half:
+                self.waiting.append(_Batch(dict(half), batch.attempts + 1))
+
+    def _look_elsewhere(self) -> None:
+        """Points of another process: they are finished, or it has died, or we wait."""
+        ours, others = self.job.ledger.claim(list(self.elsewhere))
+        self.job.forget(self.elsewhere.keys() - ours - others)
+        if ours:
+            self.waiting.append(_Batch({key: self.elsewhere[key] for key in ours}))
+        self.elsewhere = {key: self.elsewhere[key] for key in others}
+        if self.elsewhere and not self.waiting:
+            time.sleep(LOOK_AGAIN_S)
+
+
+@contextmanager
+def _executor(word: str | Executor, workers: int | None, num_batches: int) -> Iterator[tuple[Executor, int]]:
+    """What evaluates, and how many calls it takes at a time."""
+    if isinstance(word, Executor):
+        yield word, workers or num_cores()
+    elif word.startswith("dask"):
+        with dask_executor(word, workers) as found:
+            yield found
+    elif min(workers or num_cores(), num_batches) <= 1:
+        yield Here(), 1
+    else:
+        yield local_pool(workers or num_cores()), workers or num_cores()
+
+
+def _as_variations(
+    run: str | Path | dict[str, Any] | Run | GPURun, settings: Sequence[str], keys: Sequence[str]
+) -> Variations:
+    """The run that varies, whatever form it has."""
+    if not isinstance(run, Run | GPURun):
+        return Variations.of(run, settings, keys)
+    parts = ["model", "training", "cluster", *(["parallelism"] if isinstance(run, GPURun) else [])]
+    told: dict[str, Any] = {part: getattr(run, part).model_dump(exclude_unset=True) for part in parts}
+    described = {"name": run.name} | told
+    found = Variations.of(described, settings, keys)
+    again = Variations.of(described).run([])
+    if any(getattr(again, part) != getattr(run, part) for part in parts):
+        raise InputError(
+            f"{run.name}: was changed in a way that no run file can say; give the path or the name of a run, and settings"
+        )
+    return found
+
+
+def _identity(values: Mapping[str, Sequence[Any]], points: Sequence[tuple[str, Point]]) -> str:
+    """Name of a sweep: what varies, over which configurations."""
+    told = json.dumps([list(values.items()), [key for key, _ in points]], default=str)
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def sweep(
+    run: str | Path | dict[str, Any] | Run | GPURun,
+    vary: Mapping[str, Any],
+    *,
+    settings: Sequence[str] = (),
+    out: str | Path | None = None,
+    ledger: str | Path | None = None,
+    executor: str | Executor = "local",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Simulate every combination of some settings.
+
+    Parameters
+    ----------
+    run
+        Path of a run file, name of a catalogue run, nested dicts as a run file would hold them, or a run.
+    vary
+        Values of each key: a sequence, or a text as in ``--vary``, such as ``"1..192*2"``.
+    settings
+        Overrides that all points share, as ``"cluster.num_systems=64"``.
+    out
+        CSV or Parquet file; written every few seconds and at the end.
+    ledger
+        File that keeps finished points; beside `out` by default, in memory where there is no `out`.
+    executor
+        "local", "dask", "dask://HOST:PORT", or any `concurrent.futures.Executor`.
+    workers
+        Processes; all cores by default. Outside Linux they import the program that calls this, which then needs
+        the usual ``if __name__ == "__main__":``. [-]
+    progress
+        Called after every batch.
+
+    Returns
+    -------
+    SweepResult
+        All points in order; what does not fit is a row with the reason.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        Unknown keys, values that cannot be read, files that cannot be written.
+
+    Examples
+    --------
+    >>> found = sweep("cerebras_gpt_111m", {"cluster.num_systems": "1..4*2"}, workers=1)
+    >>> [row["status"] for row in found]
+    ['ok', 'ok', 'ok']
+    """
+    values = values_of(vary)
+    out = Path(out) if out is not None else None
+    if out is not None:
+        table.check_out(out)
+    if isinstance(executor, str):
+        check_executor(executor, workers)
+    variations = _as_variations(run, settings, list(values))
+    for key in values:
+        check_key(key, ("wafer_scale", "gpu"))
+    if ledger is None and out is not None:
+        ledger = ledger_beside(out)
+    points = _points(variations, values)
+    with Ledger(Path(ledger) if ledger is not None else None) as book:
+        job = _Job(points, book)
+        word = run.name if isinstance(run, Run | GPURun) else "table" if isinstance(run, dict) else str(run)
+        name = _identity(values, job.points)
+        _run(job, executor, workers, out, progress, lambda: book.note_sweep(name, word, values, settings, job.points))
+        rows = job.rows()
+        if out is not None:
+            table.write(out, rows, job.keys)
+    return SweepResult(job.keys, rows, job.num_evaluated)
+
+
+def ledger_beside(out: Path) -> Path:
+    """Where the ledger of a sweep lies by default."""
+    return out.with_name(f"{out.name}.ledger")
+
+
+def _run(
+    job: _Job,
+    executor: str | Executor,
+    workers: int | None,
+    out: Path | None,
+    progress: Progress | None,
+    note: Callable[[], None],
+) -> None:
+    """Evaluate what is not in the ledger yet; `note` keeps there what the sweep is, while workers already work."""
+    written_s, took_s = time.monotonic(), 0.0
+
+    def tell(words: str) -> None:
+        nonlocal written_s, took_s
+        if progress is not None:
+            progress(job.num_finished, job.num_points, words)
+        now_s = time.monotonic()
+        if out is not None and now_s - written_s > max(WRITE_EVERY_S, WRITE_AFTER * took_s):
+            table.write(out, job.rows(), job.keys)
+            written_s = time.monotonic()
+            took_s = written_s - now_s
+
+    if not job.pending:
+        note()
+        tell("")
+        return
+    expected = workers or num_cores()
+    batches = job.batches(expected)
+    with _executor(executor, workers, len(batches)) as (found, calls):
+        loop = _Loop(job, batches if calls == expected else job.batches(calls), found, calls, tell)
+        loop.is_own = executor == "local"
+        try:
+            loop.fill()
+            note()
+            tell("")
+            loop.run()
+        finally:
+            if loop.is_own:
+                stop(loop.executor, at_once=bool(job.pending))

@@ -1,0 +1,169 @@
+"""Evaluates points of a sweep, in whatever process it is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from wsesim import __version__
+from wsesim.config.run import GPURun, Run
+from wsesim.config.variations import Variations
+from wsesim.errors import InputError, WsesimError, fault, is_debugging
+from wsesim.machines.gpu.result import GPUResult, simulate_gpu_run
+from wsesim.machines.wafer.checks import check
+from wsesim.machines.wafer.result import Result, simulate_many
+
+STATUSES = {
+    "ok": "simulated",
+    "refused": "wrong input, or more than the machine holds; the message says which",
+    "failed": "an error of the simulator or of the machine it ran on",
+}
+NUMBERS = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "hfu")
+SIZES = ("micro_batch_size", "num_micro_batches")
+OF_THE_JOB = ("steps", "tokens", "time_s", "energy_j", "cost_usd", "predicted_loss")
+RANGED = ("step_time_s", "samples_per_s", "time_s", "energy_j", "cost_usd")
+BOUNDS = tuple(f"{name}_{end}" for name in RANGED for end in ("low", "high"))
+"""Ends of the ranges in which nine answers of ten lie."""
+ANSWERS = ("kind", "num_devices", *NUMBERS, *SIZES, *OF_THE_JOB, *BOUNDS, "parallelism")
+"""Columns of a row, before those of the breakdown."""
+LOOK_FOR_PARENT_S = 0.5
+
+
+class Outcome(NamedTuple):
+    """What became of a point; `answers` is empty unless its status is "ok".
+
+    `encoded` is the answers as the ledger keeps them, so that this is done where the point was evaluated.
+    """
+
+    status: str
+    message: str
+    answers: dict[str, Any]
+    encoded: str = ""
+
+
+def answers_of(result: Result | GPUResult) -> dict[str, Any]:
+    """The flat row of a result: nothing that needs another simulation."""
+    job, on_gpus = result.job, isinstance(result, GPUResult)
+    row: dict[str, Any] = {"kind": "gpu" if on_gpus else "wafer_scale", "num_devices": result.num_devices}
+    row |= {name: getattr(result, name) for name in (*NUMBERS, *SIZES)}
+    row |= {
+        "steps": job.steps,
+        "tokens": job.tokens,
+        "time_s": job.time_s,
+        "energy_j": job.energy_j.value,
+        "cost_usd": None if job.cost_usd is None else job.cost_usd.value,
+        "predicted_loss": job.pile_loss,
+    }
+    interval = result.interval
+    ends = [end for name in RANGED for end in (interval[name] or (None, None))]
+    row |= dict(zip(BOUNDS, ends, strict=True))
+    if isinstance(result, GPUResult):
+        row["parallelism"] = json.dumps(result.plan)
+    return row | {f"breakdown_{name}_s": spent for name, spent in result.breakdown_s.items()}
+
+
+def _without_answer(error: Exception) -> Outcome:
+    if isinstance(error, WsesimError):
+        return Outcome("refused", str(error), {})
+    if isinstance(error, MemoryError):
+        return Outcome("failed", "out of memory; make the model, the cluster or the number of chunks smaller", {})
+    if is_debugging():
+        raise error
+    return Outcome("failed", str(fault("wsesim sweep", error)), {})
+
+
+def _answer(simulate: Callable[[], Result | GPUResult]) -> Outcome:
+    """The outcome of one point: whatever goes wrong is its own affair."""
+    try:
+        return Outcome("ok", "", answers_of(simulate()))
+    except Exception as error:
+        return _without_answer(error)
+
+
+def _together(runs: Sequence[Run]) -> list[Outcome]:
+    """Runs on wafers share the cost of the recurrence; where one of them is refused, the others start again without it."""
+    try:
+        return [Outcome("ok", "", answers_of(result)) for result in simulate_many(runs)]
+    except Exception as error:
+        if len(runs) == 1:
+            return [_without_answer(error)]
+    refused: dict[int, Outcome] = {}
+    for place, run in enumerate(runs):
+        try:
+            check(run)
+        except Exception as error:
+            refused[place] = _without_answer(error)
+    if not refused:
+        return [_together([run])[0] for run in runs]
+    rest = [run for place, run in enumerate(runs) if place not in refused]
+    others = iter(_together(rest) if rest else ())
+    return [refused[place] if place in refused else next(others) for place in range(len(runs))]
+
+
+@lru_cache(maxsize=4)
+def _read(runs: bytes) -> Variations:
+    found: Variations = pickle.loads(runs)
+    return found
+
+
+def evaluate(runs: bytes, version: str, points: Sequence[Sequence[Any]]) -> list[Outcome]:
+    """Simulate points of a sweep.
+
+    Parameters
+    ----------
+    runs
+        A pickled `Variations`.
+    version
+        Of wsesim where the sweep was started.
+    points
+        Values of its keys.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of `points`.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        This process has another version.
+    """
+    if version != __version__:
+        raise InputError(
+            f"a worker has wsesim {__version__}, and the sweep {version}; install the same version everywhere"
+        )
+    variations = _read(runs)
+    found: dict[int, Outcome] = {}
+    wafers: dict[int, Run] = {}
+    for place, values in enumerate(points):
+        try:
+            run = variations.run(values)
+        except Exception as error:
+            found[place] = _without_answer(error)
+            continue
+        if isinstance(run, GPURun):
+            found[place] = _answer(lambda run=run: simulate_gpu_run(run))  # type: ignore[misc]
+        else:
+            wafers[place] = run
+    if wafers:
+        found |= zip(wafers, _together(list(wafers.values())), strict=True)
+    return [found[place]._replace(encoded=json.dumps(found[place].answers)) for place in range(len(points))]
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_FOR_PARENT_S)
+    os._exit(1)
+
+
+def start_worker(parent: int) -> None:
+    """Of a local process: it leaves interrupts to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()

@@ -1,0 +1,307 @@
+"""Predicted steps of GPU clusters against measured ones, per row and per set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any
+
+from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec
+from wsesim.config.loader import any_from_table
+from wsesim.config.run import GPURun
+from wsesim.errors import AnswerIsNo, ConfigError, InputError
+from wsesim.machines.gpu.rows import GPUMeasurement, run_table
+from wsesim.machines.gpu.simulation import simulate_gpu
+from wsesim.validate.statistics import (
+    ErrorStatistics,
+    constant_hfu_mape,
+    error_statistics,
+    pairs_in_order,
+    rank_correlation,
+)
+from wsesim.workload.transformer import layers, model_flop_per_sequence
+
+Simulate = Callable[[GPURun], float]
+"""Time of one step. [s]"""
+
+
+TOLERANCES = {
+    "sc21-table1": 0.06,
+    "vtrain-multi": 0.10,
+    "vtrain-single": 0.25,
+    "llm-foundry-a100": 0.08,
+    "dgxc-llama-h100": 0.10,
+    "published-runs": 0.15,
+}
+"""Mean absolute error on the time of a step that a set may have. [-]"""
+
+CALIBRATION_TOLERANCE, OWN_TOLERANCE = 0.03, 0.15
+"""Of rows that were fitted, and of sets that do not ship with wsesim. [-]"""
+
+APART = 0.02
+"""Times that are nearer than this share have no order worth predicting. [-]"""
+
+FEWEST_FOR_PROCESSES = 50
+"""Rows below which other processes would take longer to start than to help. [-]"""
+
+MOST_PROCESSES, LARGEST_GROUP = 8, 20
+"""Processes that are started, and rows that one of them is given at a time. [-]"""
+
+
+def tolerance_of(name: str, use: str) -> float:
+    """Mean absolute error that a set may have. [-]"""
+    return CALIBRATION_TOLERANCE if use == "calibration" else TOLERANCES.get(name, OWN_TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A measurement and what the simulator says to it.
+
+    Attributes
+    ----------
+    predicted_s
+        Time of one step; None where the simulator refuses the run. [s]
+    executed_flop_per_gpu
+        Of one step, recomputation included; zero where the row is no run at all. [FLOP]
+    message
+        Why the simulator refuses.
+    """
+
+    measurement: GPUMeasurement
+    predicted_s: float | None
+    executed_flop_per_gpu: float = 0.0
+    message: str = ""
+
+    @property
+    def error(self) -> float | None:
+        """Relative error; positive where the predicted step is too long. [-]"""
+        return None if self.predicted_s is None else self.predicted_s / self.measurement.iteration_s - 1.0
+
+    @property
+    def error_percent(self) -> float | None:
+        """The same. [%]"""
+        return None if self.error is None else 100.0 * self.error
+
+
+@dataclass(frozen=True)
+class SetStatistics:
+    """Errors of one set.
+
+    Attributes
+    ----------
+    errors
+        Of the rows that were predicted; None where all were refused.
+    rank_correlation
+        Spearman's, of times; None where the rows have no order. [-]
+    constant_hfu_mape
+        Error of the line that every GPU computes at one rate, fitted on the same rows. [-]
+    refused
+        Rows that the simulator refuses. [-]
+    pairs_in_order
+        Share of the pairs of rows measured more than `APART` apart that are predicted in that order. [-]
+    """
+
+    name: str
+    use: str
+    errors: ErrorStatistics | None
+    rank_correlation: float | None
+    constant_hfu_mape: float | None
+    refused: int
+    pairs_in_order: float | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """Mean absolute error that the set may have. [-]"""
+        return tolerance_of(self.name, self.use)
+
+    @property
+    def passes(self) -> bool:
+        """Whether every row is predicted, and the mean error within the tolerance."""
+        return self.refused == 0 and self.errors is not None and self.errors.mape <= self.tolerance
+
+    @property
+    def beats_constant_hfu(self) -> bool | None:
+        """Whether the mean error is below that of the line of one rate; None where nothing was predicted."""
+        if self.errors is None or self.constant_hfu_mape is None:
+            return None
+        return self.errors.mape < self.constant_hfu_mape
+
+
+def executed_flop_per_gpu(run: GPURun) -> float:
+    """What one GPU computes in a step, with what the backward pass computes again. [FLOP]
+
+    Attention is counted over the full square, as the sources do. Recomputation that is still
+    to be chosen ("auto") counts as none; what a fused kernel rebuilds is not counted.
+    """
+    length = run.training.sequence_length
+    blocks = [layer for layer in layers(run.model, length) if layer.kind == "block"]
+    recompute, again = run.parallelism.activation_recompute, 0.0
+    if recompute == "full":
+        again += sum(block.gemm_flop_per_sequence for block in blocks)
+    if recompute == "full" or (recompute == "selective" and run.parallelism.attention == "unfused"):
+        again += sum(block.attention_flop_per_sequence for block in blocks)
+    executed = model_flop_per_sequence(run.model, length) + again
+    return executed * run.training.global_batch_size / run.cluster.num_gpus
+
+
+def run_of(row: GPUMeasurement) -> GPURun:
+    """The run of a measurement.
+
+    Raises
+    ------
+    InputError
+        With file and line of the row.
+    """
+    run = any_from_table(run_table(row), place=row.place or row.id)
+    if not isinstance(run, GPURun):
+        raise ConfigError(f"{row.place or row.id}: cluster is {row.cluster!r}, which has no GPUs; name a GPU cluster")
+    return run
+
+
+def with_constants(cluster: GPUClusterSpec, **constants: Any) -> GPUClusterSpec:
+    """The same cluster with other constants of its kernels and collectives; a number each, or an array of variants."""
+    calibration = cluster.gpu.calibration.model_copy(update=constants)
+    return cluster.model_copy(update={"gpu": cluster.gpu.model_copy(update={"calibration": calibration})})
+
+
+def _predict(row: GPUMeasurement, simulate: Simulate) -> Prediction:
+    flop = 0.0
+    try:
+        run = run_of(row)
+        flop = executed_flop_per_gpu(run)
+        return Prediction(row, simulate(run), flop)
+    except (AnswerIsNo, InputError) as refusal:
+        return Prediction(row, None, flop, str(refusal))
+
+
+def predict_rows(rows: Iterable[GPUMeasurement], simulate: Simulate) -> tuple[Prediction, ...]:
+    """Predict each row; one that is refused says why, and the others go on.
+
+    Parameters
+    ----------
+    rows
+        Measurements.
+    simulate
+        Time of one step of a run. [s]
+    """
+    return tuple(_predict(row, simulate) for row in rows)
+
+
+def simulated_s(run: GPURun) -> float:
+    """Time of one step by the event simulation, or as it finds it up to rounding. [s]"""
+    return simulate_gpu(run, lazily=True).step_time_s
+
+
+def with_calibration(run: GPURun, calibration: GPUCalibrationSpec | None) -> GPURun:
+    """The same run with other constants; with None as it is."""
+    if calibration is None:
+        return run
+    return replace(run, cluster=with_constants(run.cluster, **calibration.model_dump()))
+
+
+def _simulate(row: GPUMeasurement, calibration: GPUCalibrationSpec | None) -> Prediction:
+    return _predict(row, lambda run: simulated_s(with_calibration(run, calibration)))
+
+
+def simulate_rows(
+    rows: Sequence[GPUMeasurement],
+    calibration: GPUCalibrationSpec | None = None,
+    advance: Callable[[], None] = lambda: None,
+    processes: int | None = None,
+) -> tuple[Prediction, ...]:
+    """Simulate each row, many of them in several processes; those that take longest come first.
+
+    Parameters
+    ----------
+    calibration
+        In place of the shipped one.
+    advance
+        Called after each row.
+    processes
+        How many; as many as there are cores when left out. [-]
+    """
+    if processes is None:
+        processes = min(os.cpu_count() or 1, MOST_PROCESSES) if len(rows) >= FEWEST_FOR_PROCESSES else 1
+    found: dict[int, Prediction] = {}
+    if processes > 1:
+        with suppress(OSError, BrokenExecutor):  # where no process may be started, the rest is done here
+            _simulate_in_processes(rows, calibration, advance, processes, found)
+    for place in (place for group in _by_pipeline(rows) for place in group if place not in found):
+        found[place] = _simulate(rows[place], calibration)
+        advance()
+    return tuple(found[place] for place in range(len(rows)))
+
+
+def _simulate_in_processes(
+    rows: Sequence[GPUMeasurement],
+    calibration: GPUCalibrationSpec | None,
+    advance: Callable[[], None],
+    processes: int,
+    found: dict[int, Prediction],
+) -> None:
+    groups = _by_pipeline(rows)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running = {
+            pool.submit(_simulate_all, [rows[place] for place in places], calibration): places for places in groups
+        }
+        try:
+            for group in as_completed(running):
+                for place, one in zip(running[group], group.result(), strict=True):
+                    found[place] = one
+                    advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _simulate_all(rows: list[GPUMeasurement], calibration: GPUCalibrationSpec | None) -> list[Prediction]:
+    return [_simulate(row, calibration) for row in rows]
+
+
+def _by_pipeline(rows: Sequence[GPUMeasurement]) -> list[list[int]]:
+    """Places of the rows, those with equal pipelines together (their program is written once), the longest first."""
+    groups: dict[tuple[int, int, int, int], list[int]] = {}
+    for place, row in enumerate(rows):
+        stages, chunks, copies = (
+            row.parallelism.get(f"{key}_size") for key in ("pipeline_parallel", "virtual_pipeline", "data_parallel")
+        )
+        micro = row.training["micro_batch_size"]
+        known = [one if isinstance(one, int) else 1 for one in (stages, chunks, copies, micro)]
+        passes = row.training["global_batch_size"] // (known[2] * known[3])
+        key = (known[0], known[1], passes if known[0] > 1 else 0, int(known[2] > 1))
+        groups.setdefault(key, []).append(place)
+    order = sorted(groups, key=lambda key: key[0] * key[1] * min(key[2], 3 * key[0]), reverse=True)
+    return [
+        places[start : start + LARGEST_GROUP]
+        for places in map(groups.__getitem__, order)
+        for start in range(0, len(places), LARGEST_GROUP)
+    ]
+
+
+def _statistics(name: str, use: str, rows: list[Prediction]) -> SetStatistics:
+    pairs = [(one.measurement.iteration_s, one.predicted_s) for one in rows if one.predicted_s is not None]
+    if not pairs:
+        return SetStatistics(name, use, None, None, None, len(rows))
+    measured, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    flop = [one.executed_flop_per_gpu for one in rows if one.predicted_s is not None]
+    return SetStatistics(
+        name,
+        use,
+        error_statistics(measured, predicted),
+        rank_correlation(measured, predicted),
+        constant_hfu_mape(measured, flop),
+        len(rows) - len(pairs),
+        pairs_in_order(measured, predicted, APART),
+    )
+
+
+def per_set(predictions: Iterable[Prediction]) -> list[SetStatistics]:
+    """Errors by set and use; sets are never pooled across uses."""
+    groups: dict[tuple[str, str], list[Prediction]] = {}
+    for one in predictions:
+        groups.setdefault((one.measurement.set, one.measurement.use), []).append(one)
+    return [_statistics(name, use, rows) for (name, use), rows in groups.items()]

@@ -1,1 +1,0 @@
-"""Published measurements: read them, predict them, fit to them, compare."""
