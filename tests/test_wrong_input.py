@@ -685,7 +685,7 @@ FILES = [
     Wrong("nothing", ("is a folder", "name a file"), {}, ("run", "")),
     Wrong("no path", ("cannot be read", "check the path"), {}, ("run", "a\0b.toml")),
     Wrong("long path", ("run 'xxx", "is not in the catalogue", "wsesim list runs"), {}, ("run", "x" * 5000)),
-    Wrong("endless file", ("error: /dev/zero: is larger than 1 MB", "right file?"), {}, ("run", "/dev/zero")),
+    Wrong("endless file", ("error: /dev/zero: is a device", "name a file"), {}, ("run", "/dev/zero")),
     wrong_run("binary file", bytes(range(256)), f"{HERE}is not text in UTF-8", "right file?"),
     wrong_run("Latin-1", "name = 'é'".encode("latin-1"), f"{HERE}is not text in UTF-8", "save it as UTF-8"),
     wrong_run("UTF-16", RUN.encode("utf-16"), f"{HERE}is not text in UTF-8", "save it as UTF-8"),

@@ -114,8 +114,8 @@ def differences(errors: Errors) -> dict[str, list[float]]:
 
 def from_range(origin: Origin) -> Bounds:
     """Bounds of a factor on the time that is assumed, with the range in which it lies for nine cases in ten."""
-    assert origin.low is not None
-    assert origin.high is not None
+    if origin.low is None or origin.high is None:
+        raise ValueError(f"{origin.key} has no range")
     value = float(origin.value)
     return Bounds(math.log(value / origin.low), math.log(origin.high / value), (origin.note,))
 

@@ -294,7 +294,7 @@ def test_what_no_sweep_has_is_named(tmp_path: Path, swept: Path, options: dict[s
         ("header.csv", b"a,status,message\n", "no finished point"),
         ("other.csv", b"a,b\n1,2\n", "no table of a sweep"),
         ("ragged.csv", b"a,status,message\n1\n", "line 2 has 1 of 3 columns"),
-        ("binary.csv", b"\xff\xfe\x00", "cannot be read"),
+        ("binary.csv", b"\xff\xfe\x00", "is not text"),
         ("binary.parquet", b"PAR1 and not", "cannot be read"),
         ("text.ledger", b"not a database at all", "no ledger of sweeps"),
         ("empty.ledger", b"", "holds no sweep"),

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wsesim.errors import ConfigError, UnknownNameError, did_you_mean
+from wsesim.config import reading
+from wsesim.errors import UnknownNameError, did_you_mean
 
 KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations")
-_LARGEST_FILE_BYTES = 1_000_000
 _LONGEST_VALUE = 60
-_DOTTED = re.compile(r"""(?<![\w"'.-])(?:[\w"'-]++\s*+\.\s*+){50}""")
-"""A key of more than fifty parts, which the TOML reader takes quadratic time for."""
 
 
 @cache
@@ -44,7 +40,7 @@ def shown(path: Path) -> str:
     """A path as messages name it: catalogue files by their place in the catalogue, others as seen from here."""
     try:
         return "cluster_configs/" + path.resolve().relative_to(root()).as_posix()
-    except (ValueError, OSError):
+    except (ValueError, OSError, RuntimeError):  # the last of links that go in a circle
         here = Path.cwd()
         return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
 
@@ -89,50 +85,14 @@ def find(kind: str, name: str, place: str = "") -> Path:
     raise UnknownNameError(f"{where}{kind.removesuffix('s')} {value_shown(name)} is not in the catalogue{hint}")
 
 
-def read_text(path: Path, largest_bytes: int = _LARGEST_FILE_BYTES, errors: str = "strict") -> str:
-    """Text of a small file, with or without a byte order mark.
-
-    Raises
-    ------
-    ConfigError
-        Missing, a folder, not readable, not text, or absurdly large.
-    """
-    place = shown(path)
-    try:
-        if path.is_dir():
-            raise ConfigError(f"{place}: is a folder; name a file in it")
-        with path.open("rb") as file:
-            content = file.read(largest_bytes + 1)
-        if len(content) > largest_bytes:
-            raise ConfigError(f"{place}: is larger than {largest_bytes // 1_000_000} MB; is it the right file?")
-        return content.decode("utf-8-sig", errors).replace("\r\n", "\n").replace("\r", "\n")
-    except FileNotFoundError:
-        raise ConfigError(f"{place}: there is no such file; check the path, or see `wsesim list`") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{place}: is not text in UTF-8; is it the right file? If so, save it as UTF-8") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{place}: cannot be read ({reason}); check the path and its permissions") from None
+def read_text(path: Path, largest_bytes: int = reading.LARGEST_BYTES, errors: str = "strict") -> str:
+    """Text of a file; as `reading.text`."""
+    return reading.text(path, shown(path), largest_bytes, errors)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as nested dicts.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or is not TOML; the message has the line.
-    """
-    text = read_text(path)
-    if _DOTTED.search(text):
-        raise ConfigError(f"{shown(path)}: has a key of more than 50 parts; is it the right file?")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError(f"{shown(path)}: is nested too deeply; is it the right file?") from None
-    except ValueError as error:  # tomllib lets Python's own errors through: days that do not exist, 5000 digits
-        reason = "a number has thousands of digits" if "digits" in str(error) else error
-        raise ConfigError(f"{shown(path)}: is not valid TOML: {reason}; correct that line") from None
+    """A TOML file as nested dicts; as `reading.toml`."""
+    return reading.toml(read_text(path), shown(path))
 
 
 @dataclass(frozen=True)

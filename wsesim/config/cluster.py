@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -127,7 +128,7 @@ class ExceptionSpec(Spec):
         for key in ("systems", "nodes"):
             named = getattr(self, key)
             if len(set(named)) < len(named):
-                twice = next(one for place, one in enumerate(named) if one in named[:place])
+                twice = next(one for one, number in Counter(named).items() if number > 1)
                 raise ValueError(f"[{key}] names {twice} twice; drop one")
         if not self.changes:
             raise ValueError("[systems] differ in nothing; add what differs, for example speed = 0.8")

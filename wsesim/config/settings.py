@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable
 from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.layering import Table, merge
+from wsesim.config.reading import toml
 from wsesim.errors import ConfigError
 
 _DEEPEST_KEY = 20
@@ -35,8 +35,8 @@ def parse_setting(text: str) -> tuple[list[str], Any]:
     if number is not None:  # as TOML reads it, thirty times as fast: a sweep has thousands
         return parts, float(value) if number[1] else int(value)
     try:
-        read = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):
+        read = toml(f"value = {value}", "--set")
+    except ConfigError:
         return parts, value
     is_text = parts[-1] in ("name", "software_release") and not isinstance(read["value"], list | dict | str)
     return parts, value if is_text or len(read) > 1 else read["value"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsesim.config import catalogue
+from wsesim.config.reading import csv_lines
 from wsesim.errors import MeasurementError, did_you_mean
 
 LARGEST_TABLE_BYTES = 10_000_000
@@ -138,10 +137,7 @@ def read_rows(
     MeasurementError
         With file and line.
     """
-    try:
-        lines = list(csv.reader(io.StringIO(catalogue.read_text(path, LARGEST_TABLE_BYTES), newline="")))
-    except csv.Error as error:
-        raise MeasurementError(f"{path}: is not a CSV table: {error}; is it the right file?") from None
+    lines = csv_lines(catalogue.read_text(path, LARGEST_TABLE_BYTES), str(path))
     if not lines:
         raise MeasurementError(f"{path}: is empty; the first line must name the columns: {', '.join(columns)}")
     header = _header(lines[0], str(path), columns, needed, aliases or {}, ignored)

@@ -14,18 +14,21 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from wsesim import __version__
+from wsesim.config.reading import check_kind
 from wsesim.errors import InputError
 from wsesim.study.workers import Outcome
 
 APPLICATION_ID = 0x77736531
 LAYOUT = 1
+BESIDE = ("-wal", "-shm", "-journal")
+"""Files that SQLite keeps beside a ledger."""
 """Of the tables below; another number is another layout."""
 WAIT_S = 60.0
 """For a lock that another process holds. [s]"""
@@ -115,8 +118,9 @@ class Ledger:
 
     def _check_file(self, path: Path, *, must_exist: bool) -> None:
         try:
-            if path.is_dir():
-                raise InputError(f"{path}: is a folder; name a file for the ledger")
+            for one in (path, *(Path(f"{path}{end}") for end in BESIDE)):
+                with suppress(FileNotFoundError):
+                    check_kind(one.stat().st_mode, str(one))
             if path.exists():
                 with path.open("rb") as file:
                     if file.read(16) not in (b"", b"SQLite format 3\x00"):

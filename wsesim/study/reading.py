@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wsesim.config import catalogue
+from wsesim.config.reading import content, csv_lines, text
 from wsesim.errors import InputError
 from wsesim.study.ledger import Ledger
 from wsesim.study.sweep import SweepResult, rows_of
@@ -16,6 +17,9 @@ from wsesim.study.table import SUFFIXES, Row, need
 
 STATUS, MESSAGE = "status", "message"
 """Columns that every table of a sweep has; what varies stands before the first."""
+LARGEST_TABLE_BYTES = 1_000_000_000
+MOST_CELLS = 100_000_000
+"""Cells of a Parquet file, which can stand for far more than it has bytes. [bytes], [-]"""
 
 
 def read_points(path: Path, sweep: str | None = None) -> SweepResult:
@@ -56,11 +60,11 @@ def _of_ledger(path: Path, sweep: str | None) -> tuple[Sequence[str], list[Row]]
 
 
 def _of_table(path: Path) -> tuple[Sequence[str], list[Row]]:
-    if not path.is_file():
+    if not catalogue.exists(path):
         raise InputError(f"{path}: there is no such table; `wsesim sweep --out {path}` writes one")
     try:
         columns, rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except (OSError, ValueError, csv.Error) as error:
+    except ValueError as error:
         raise InputError(f"{path}: cannot be read ({error}); is it a table that `wsesim sweep` wrote?") from None
     if STATUS not in columns or MESSAGE not in columns or columns.index(STATUS) == 0:
         raise InputError(
@@ -71,10 +75,8 @@ def _of_table(path: Path) -> tuple[Sequence[str], list[Row]]:
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        columns = next(lines, [])
-        return columns, [_row(columns, line, lines.line_num) for line in lines]
+    columns, *lines = csv_lines(text(path, str(path), LARGEST_TABLE_BYTES), str(path), strict=True) or [[]]
+    return columns, [_row(columns, line, number) for number, line in enumerate(lines, start=2)]
 
 
 def _row(columns: Sequence[str], cells: Sequence[str], line: int) -> Row:
@@ -101,7 +103,14 @@ _IS_FRACTION = re.compile(r"[.eE]")
 
 def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
     need("pyarrow", "parquet", f"{path}")
+    import pyarrow
     from pyarrow import parquet
 
-    table = parquet.read_table(path)
+    try:
+        file = parquet.ParquetFile(pyarrow.BufferReader(content(path, str(path), LARGEST_TABLE_BYTES)))
+        if file.metadata.num_rows * max(1, file.metadata.num_columns) > MOST_CELLS:
+            raise ValueError(f"it has more than {MOST_CELLS:,} cells")
+        table = file.read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from None
     return list(table.column_names), table.to_pylist()

@@ -16,12 +16,12 @@ without pooler, which counts as BERT's pre-training head, 0.5 % more parameters 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from wsesim.config.catalogue import read_text, shown
+from wsesim.config.reading import json_value
 from wsesim.errors import ConfigError, did_you_mean
 
 REQUIRED: Final = object()
@@ -485,11 +485,7 @@ def _check_additions(config: Section, causal: bool) -> None:
 
 
 def _read_document(path: Path) -> Any:
-    text = read_text(path).removeprefix("\ufeff")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{shown(path)}: is not valid JSON: {error}; correct that line") from None
+    return json_value(read_text(path), shown(path))
 
 
 def _family(config: Section) -> Entries:

@@ -25,10 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from wsesim.config.catalogue import read_text, shown
+from wsesim.config.catalogue import shown
 from wsesim.config.importers.huggingface import MASKED_SHARE, REQUIRED, Section, model_name, raise_problems, value_shown
+from wsesim.config.reading import yaml_value
 from wsesim.errors import ConfigError, did_you_mean
 
 Fields = dict[str, Any]
@@ -51,9 +50,6 @@ _FP16_TYPES = ("cbfloat16", "bfloat16", "float16")
 _ALGORITHMS = ("static", "sideband", "set", "rigl")
 _NOT_MODELLED = ("lora_params", "attention_qk_norm_layer")
 _MICRO_BATCH_FLAG = "csx.performance.micro_batch_size"
-_LARGEST_FILE_BYTES = 1_000_000
-"""PyYAML reads about 0.15 MB/s, and a params file has a few KB. [bytes]"""
-_MOST_NODES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -385,51 +381,6 @@ def _training_fields(layout: Layout) -> Fields:
 # The file
 
 
-def _children(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        return [child for pair in node.value for child in pair]
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
-
-
-def _check_size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Nodes of a document with every alias written out; a few lines of aliases can stand for billions."""
-    known = sizes.get(id(node))
-    if known == 0:
-        raise yaml.YAMLError("an anchor holds itself")
-    if known is not None:
-        return known
-    sizes[id(node)] = 0
-    total = 1 + sum(_check_size(child, sizes) for child in _children(node))
-    if total > _MOST_NODES:
-        raise yaml.YAMLError(f"its aliases stand for more than {_MOST_NODES:,} values")
-    sizes[id(node)] = total
-    return total
-
-
-def _safe_load(text: str) -> Any:
-    """`yaml.safe_load`, with a look at the aliases before they are followed."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _check_size(node, {})
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _read_document(path: Path) -> Any:
-    try:
-        return _safe_load(read_text(path, _LARGEST_FILE_BYTES))
-    except RecursionError:
-        raise ConfigError(f"{shown(path)}: is nested too deeply; is it the right file?") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
-        # tags such as !!int on the wrong text make PyYAML raise whatever Python raises
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{shown(path)}: is not valid YAML: {reason}; correct that line") from None
-
-
 def _without_nothing(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -454,8 +405,8 @@ def read_modelzoo(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         Not readable, not YAML, no such layout, or keys that are missing, of a wrong type or not modelled;
         all problems of the file together.
     """
-    document = _read_document(path)
     place = shown(path)
+    document = yaml_value(path, place)
     if not isinstance(document, dict):
         raise ConfigError(f"{place}: holds {value_shown(document)}; a params file is one mapping of sections")
     problems: list[str] = []

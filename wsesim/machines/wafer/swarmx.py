@@ -129,8 +129,9 @@ def exceptional_links(cluster: ClusterSpec) -> dict[str, ExceptionSpec]:
     named = {node: exception for exception in cluster.exceptions for node in exception.nodes}
     if named:
         inner = [node for node in tree(cluster.num_systems, cluster.swarmx.fan_out) if node.startswith("swarmx.")]
+        known = set(inner)
         for node in named:
-            if node not in inner:
+            if node not in known:
                 hint = (
                     did_you_mean(node, inner)
                     or f"; its nodes are {', '.join(inner[:8]) or 'none, one system needs no tree'}"
@@ -151,18 +152,17 @@ def _below(cluster: ClusterSpec, nodes: Iterable[str]) -> dict[str, frozenset[in
 
 
 def _behaviour(
-    cluster: ClusterSpec, system: int, links_above: Sequence[ExceptionSpec]
+    cluster: ClusterSpec, exceptions: Sequence[ExceptionSpec], links_above: Sequence[ExceptionSpec]
 ) -> tuple[float, float, float, float, float]:
     speed, extra_latency_s = 1.0, 0.0
     io, link = cluster.system.wafer.io_bytes_per_s, cluster.swarmx.link_bytes_per_s
     worker = cluster.input.worker_samples_per_s
-    for exception in cluster.exceptions:
-        if system in exception.systems:
-            speed = exception.speed or speed
-            io = exception.io_bytes_per_s or io
-            link = exception.link_bytes_per_s or link
-            worker = exception.worker_samples_per_s or worker
-            extra_latency_s = extra_latency_s if exception.link_latency_s is None else exception.link_latency_s
+    for exception in exceptions:
+        speed = exception.speed or speed
+        io = exception.io_bytes_per_s or io
+        link = exception.link_bytes_per_s or link
+        worker = exception.worker_samples_per_s or worker
+        extra_latency_s = extra_latency_s if exception.link_latency_s is None else exception.link_latency_s
     link = min(link, *(above.link_bytes_per_s or link for above in links_above)) if links_above else link
     extra_latency_s += sum(above.link_latency_s or 0.0 for above in links_above)
     latency_s = path_latency_s(cluster.swarmx, cluster.num_systems) + extra_latency_s
@@ -184,6 +184,22 @@ def check_size(cluster: ClusterSpec) -> None:
         )
 
 
+def _exceptions_by_system(
+    cluster: ClusterSpec,
+) -> tuple[dict[int, list[ExceptionSpec]], dict[int, list[ExceptionSpec]]]:
+    """What is said of each system that differs, and of links above it."""
+    own: dict[int, list[ExceptionSpec]] = defaultdict(list)
+    above: dict[int, list[ExceptionSpec]] = defaultdict(list)
+    for exception in cluster.exceptions:
+        for system in exception.systems:
+            own[system].append(exception)
+    links = exceptional_links(cluster)
+    for node, systems in (_below(cluster, links) if links else {}).items():
+        for system in systems:
+            above[system].append(links[node])
+    return own, above
+
+
 def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemClass, ...]:
     """Systems grouped by behaviour; without `fold`, a class for each system.
 
@@ -193,18 +209,16 @@ def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemCl
         More systems than the fabric takes.
     """
     check_size(cluster)
-    links = exceptional_links(cluster)
-    below = _below(cluster, links) if links else {}
-    named = {system for exception in cluster.exceptions for system in exception.systems}.union(*below.values())
+    own, above = _exceptions_by_system(cluster)
+    named = own.keys() | above.keys()
     regular = tuple(system for system in range(cluster.num_systems) if system not in named)
     if not named and fold:
-        return (SystemClass(regular, *_behaviour(cluster, 0, ())),)
+        return (SystemClass(regular, *_behaviour(cluster, (), ())),)
     groups: dict[Any, list[int]] = defaultdict(list)
     if regular:
-        groups[_behaviour(cluster, regular[0], ())].extend(regular)
+        groups[_behaviour(cluster, (), ())].extend(regular)
     for system in sorted(named):
-        above = [links[node] for node, systems in below.items() if system in systems]
-        groups[_behaviour(cluster, system, above)].append(system)
+        groups[_behaviour(cluster, own.get(system, ()), above.get(system, ()))].append(system)
     folded = [SystemClass(tuple(sorted(members)), *behaviour) for behaviour, members in groups.items()]
     if not fold:
         folded = [

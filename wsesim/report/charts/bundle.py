@@ -16,6 +16,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from wsesim.config import reading
+from wsesim.errors import InputError
+
+LARGEST_SCRIPT_BYTES = 20_000_000
+
 
 @cache
 def bundle(snippet: str) -> str:
@@ -23,8 +28,8 @@ def bundle(snippet: str) -> str:
     kept = _place(snippet)
     if kept is not None:
         try:
-            return kept.read_text(encoding="utf-8")
-        except (OSError, ValueError):
+            return reading.text(kept, str(kept), LARGEST_SCRIPT_BYTES)
+        except InputError:
             pass  # not made yet, or not readable
     import vl_convert
 
