@@ -10,12 +10,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsesim.config.importers import modelzoo
 from wsesim.config.importers.huggingface import read_huggingface
-from wsesim.config.importers.modelzoo import NAMES, read_modelzoo
+from wsesim.config.importers.modelzoo import NAMES
 from wsesim.config.model import ModelSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import ConfigError
 from wsesim.workload.transformer import parameter_count
+
+
+def read_modelzoo(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Model, and training with the number of systems."""
+    found = modelzoo.read_modelzoo(path)
+    return found.model, found.training | {key: found.cluster[key] for key in found.cluster if key == "num_systems"}
+
 
 DATA = Path(__file__).parent / "data"
 
@@ -91,7 +99,7 @@ def test_both_layouts_give_the_same_model_and_training() -> None:
 )
 def test_model_zoo_and_hugging_face_describe_the_same_model(params: str, config: str) -> None:
     ours = ModelSpec(**read_modelzoo(DATA / f"params_{params}.yaml")[0])
-    theirs = ModelSpec(**read_huggingface(DATA / f"{config}.json"))
+    theirs = ModelSpec(**read_huggingface(DATA / f"{config}.json").model)
     written_out = {"name": "", "intermediate_size": ours.mlp_size}
     assert ours.model_copy(update=written_out) == theirs.model_copy(update=written_out)
 
@@ -140,7 +148,7 @@ def test_gptj_states_its_switches(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_known_name_reads(name: str, tmp_path: Path) -> None:
     model, _ = flat(tmp_path, {"name": name, **STATED}, train_input={"max_sequence_length": 128})
-    assert ModelSpec(**model).causal is not name.startswith(("bert", "roberta"))
+    assert ModelSpec(**model).causal is not name.startswith(("bert", "roberta", "esm"))
 
 
 def test_multi_query_attention_has_one_group_by_default(tmp_path: Path) -> None:
@@ -211,6 +219,7 @@ def test_training_of_the_flat_layout() -> None:
         (
             "llama3_8b_trainer",
             {
+                "sequence_length": 8192,
                 "global_batch_size": 256,
                 "micro_batch_size": "auto",
                 "precision": "cbfloat16",
@@ -301,16 +310,16 @@ def test_optimizers_of_both_layouts(name: str, tmp_path: Path) -> None:
         ({"num_heads": "16"}, "model.num_heads is '16'; write a whole number"),
         ({"vocab_size": 1.5}, "model.vocab_size is 1.5; write a whole number"),
         ({"filter_size": True}, "model.filter_size is True; write a whole number"),
-        (
-            {"norm_type": "biasless-layernorm"},
-            "model.norm_type is 'biasless-layernorm', which is not supported",
-        ),
+        ({"norm_type": "groupnorm"}, "model.norm_type is 'groupnorm', which is not supported"),
+        ({"a_key_of_the_future": 3}, "model.a_key_of_the_future is 3, a key that is not known here"),
+        ({"freeze": ["^embedding"]}, "freezes some of the weights"),
         ({"position_embedding_type": "relative"}, "model.position_embedding_type is 'relative'"),
         ({"position_embedding_type": "rotory"}, "did you mean rotary?"),
         ({"nonlinearity": 3}, "model.nonlinearity is 3; write the name of a function"),
         ({"name": "gtp2"}, "did you mean gpt2?"),
-        ({"name": "T5"}, "model.name is 'T5', which is not supported"),
-        ({"lora_params": {"r": 16}}, "model.lora_params is a mapping, whose parameters are not modelled"),
+        ({"name": "T5"}, "the model T5 has an encoder and a decoder (T5, Transformer), which is not modelled"),
+        ({"name": "dpo"}, "the model dpo has a second network"),
+        ({"lora_params": {"r": 16}}, "model.lora_params trains weights of low rank"),
         ({"attention_module": "linear"}, "model.attention_module is 'linear'"),
         (
             {"extra_attention_params": {"num_kv_groups": 2}},
@@ -319,10 +328,6 @@ def test_optimizers_of_both_layouts(name: str, tmp_path: Path) -> None:
         ({"extra_attention_params": 2}, "model.extra_attention_params is 2; write a mapping of keys"),
         ({"attention_inner_dim": 65}, "model.attention_inner_dim is 65, which num_heads does not divide"),
         ({"moe_params": {"num_experts": 8}}, "model.moe_params.top_k is missing"),
-        (
-            {"moe_params": {"num_experts": 8, "top_k": 2, "num_shared_experts": 1}},
-            "moe_params.num_shared_experts is 1",
-        ),
         (
             {"moe_params": {"num_experts": 8, "top_k": 1, "routing_algorithm": "hash"}},
             "routing_algorithm is 'hash'",
@@ -387,8 +392,11 @@ def test_trainer_without_a_model_is_refused(trainer: Any, tmp_path: Path) -> Non
     assert "trainer.init.model is missing; add it" in refusal(tmp_path, {"trainer": trainer})
 
 
-def test_trainer_of_several_phases_is_refused(tmp_path: Path) -> None:
-    assert "trainer is a list; write a mapping" in refusal(tmp_path, {"trainer": [{"trainer": {}}]})
+def test_the_first_of_several_phases_is_read(tmp_path: Path) -> None:
+    phases = [{"trainer": {"init": {"model": {"name": "gpt2", **MODEL}}}}, {"trainer": {}}]
+    found = modelzoo.read_modelzoo(write(tmp_path, {"trainer": phases}))
+    assert found.model["hidden_size"] == MODEL["hidden_size"]
+    assert "trains in 2 phases, of which the first is read" in found.notes[0]
 
 
 @pytest.mark.parametrize("text", ["", "3", "- a", "text", "null", "# nothing"])

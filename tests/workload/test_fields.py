@@ -261,7 +261,6 @@ def test_a_gpu_holds_and_takes_the_mean_of_different_blocks() -> None:
         (BASE, {"n_shared_experts": 1}, "is for mixtures"),
         (MIXTURE | {"n_shared_experts": 0}, {"shared_expert_gate": True}, "needs a shared expert"),
         (BASE, {"sandwich_norm": True, "parallel_block": True}, "set parallel_block = false"),
-        (BASE, {"causal": False, "pooler": False}, "nothing is predicted"),
     ],
 )
 def test_fields_that_contradict_each_other(base: dict[str, Any], change: dict[str, Any], finding: str) -> None:

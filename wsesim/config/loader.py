@@ -124,7 +124,7 @@ def _with_masked_positions(model: ModelSpec, training: TrainingSpec, own: Table)
     """An imported encoder predicts its share of the sequence that is trained on, unless the file says otherwise."""
     if not str(own.get("path", "")).endswith(".json") or "masked_positions" in own or not model.masked_positions:
         return model
-    from wsesim.config.importers.huggingface import MASKED_SHARE
+    from wsesim.config.importers.families import MASKED_SHARE
 
     return model.model_copy(update={"masked_positions": max(1, round(MASKED_SHARE * training.sequence_length))})
 

@@ -102,7 +102,8 @@ class ModelSpec(Spec):
     num_labels
         Encoder only: classes of its classification head, or of next-sentence prediction. [-]
     pooler
-        Encoder only: whether it has a pooler with a classification head.
+        Encoder only: whether its classification head reads a whole sequence, through a pooler; without one, and without
+        `masked_positions`, every token is labelled.
     num_experts
         MLPs per block; more than 1 is a mixture of experts. [-]
     experts_per_token
@@ -192,10 +193,6 @@ class ModelSpec(Spec):
         self._check_experts()
         if self.causal and self.masked_positions:
             raise ValueError("[masked_positions] is for encoders; set causal = false or leave it out")
-        if not (self.causal or self.pooler or self.masked_positions):
-            raise ValueError(
-                "[pooler] is false and there are no masked_positions, so nothing is predicted; set one of them"
-            )
         if self.shared_norm and not self.parallel_block:
             raise ValueError("[shared_norm] needs parallel_block = true")
         if self.sandwich_norm and self.parallel_block:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsesim.config import catalogue
 from wsesim.config.layering import NAMED, Layered, Table, existing, layer, layered, nested, put, resolve, sub
 from wsesim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from wsesim.config.importers.section import Imported
 
 _MACHINES = ("system", "gpu")
 """Keys of a cluster that name what it is built of, and so its kind."""
@@ -70,15 +74,15 @@ def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
     return table
 
 
-def _import_model(path: Path, where: str) -> tuple[Table, Table]:
-    """Model and training fields of a foreign file."""
+def import_model(path: Path, where: str, given: Iterable[str] = ()) -> Imported:
+    """What a foreign file says; `given` are fields of the model that it is not asked for."""
     from wsesim.config.importers.huggingface import read_huggingface
     from wsesim.config.importers.modelzoo import read_modelzoo
 
     if path.suffix == ".json":
-        return read_huggingface(path), {}
+        return read_huggingface(path, given)
     if path.suffix in (".yaml", ".yml"):
-        return read_modelzoo(path)
+        return read_modelzoo(path, given)
     raise ConfigError(
         f"{where} is {catalogue.shown(path)!r}, which ends in {path.suffix or 'nothing'}; "
         "give a Hugging Face config.json or a Model Zoo params.yaml"
@@ -89,10 +93,11 @@ def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layere
     if not isinstance(word, str):
         raise ConfigError(f"{where} is {catalogue.value_shown(word)}; write the path of a file")
     path = existing(word, folder, where)
-    model, training = _import_model(path, where)
+    imported = import_model(path, where, own.plain)
     read = {"status": "user", "source": path.name}
-    base = layer({"name": path.parent.name + "/" + path.name, **model, **read}, catalogue.shown(path))
-    given = layer({**training, **read}, catalogue.shown(path))
+    base = layer({**imported.model, **read}, catalogue.shown(path))
+    systems = {key: value for key, value in imported.cluster.items() if key == "num_systems"}
+    given = layer({**imported.training, **systems, **read}, catalogue.shown(path))
     return own.without("path").over(base), given
 
 

@@ -270,7 +270,8 @@ def head_parameters(model: ModelSpec) -> int:
         own += h * size if size != h else 0
         own += 0 if model.tie_embeddings else model.vocab_size * size
         return own + (model.vocab_size if model.lm_head_bias else 0)
-    own += h * h + h + (h + 1) * model.num_labels if model.pooler else 0
+    own += h * h + h if model.pooler else 0
+    own += (h + 1) * model.num_labels if model.pooler or not model.masked_positions else 0
     if model.masked_positions:
         own += h * h + h + norm_parameters(model)  # transform
         own += (0 if model.tie_embeddings else model.vocab_size * size) + model.vocab_size
@@ -371,6 +372,8 @@ def head_gemm_flop_per_sequence(model: ModelSpec, sequence_length: int) -> float
     decode = model.vocab_size * size + (h * size if size != h else 0)
     if model.causal:
         return 2.0 * sequence_length * decode
+    if not (model.pooler or model.masked_positions):
+        return 2.0 * sequence_length * model.num_labels * h  # every token is labelled
     pooled = h * h + model.num_labels * h if model.pooler else 0
     return 2.0 * (model.masked_positions * (h * h + decode if model.masked_positions else 0) + pooled)
 
@@ -380,7 +383,7 @@ def head_matrices(model: ModelSpec) -> int:
     projection = 1 if model.token_embedding_size != model.hidden_size else 0
     if model.causal:
         return 1 + projection
-    return (2 if model.pooler else 0) + (2 if model.masked_positions else 0)
+    return (2 if model.pooler else 0 if model.masked_positions else 1) + (2 if model.masked_positions else 0)
 
 
 def block_matrices(model: ModelSpec) -> int:

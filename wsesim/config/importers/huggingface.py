@@ -1,545 +1,436 @@
-"""Reads the shape of a model from a Hugging Face ``config.json``.
+"""Reads the shape of a model from a Hugging Face ``config.json``, or from the ``params.json`` beside Meta's own weights.
 
-One table, `FAMILIES`, holds what each ``model_type`` calls its fields and what its configuration class
-takes for keys that are left out [1]_. The four sizes that every saved file states (width, layers, heads,
-vocabulary) are required. Keys that do not change the shape (dropout, token ids, rope scaling) are ignored,
-as Hugging Face ignores keys it does not know; keys that stand for parameters which `ModelSpec` cannot
-count (query and key norms, cross attention, latent attention, shared experts) are refused.
+What each family calls its fields is in `wsesim.config.importers.families`. Every key of a file is read, or is in `HARMLESS` with
+the reason why it changes nothing, or refuses the file: `NOT_MODELLED` are keys that stand for parameters which `ModelSpec`
+cannot count.
 
-Not modelled: sliding-window and local attention, which count as the full square; a masked-language head
-without pooler, which counts as BERT's pre-training head, 0.5 % more parameters for BERT-base.
-
-.. [1] huggingface/transformers v4.46.3, ``src/transformers/models/*/configuration_*.py`` for names and
-   defaults, ``modeling_*.py`` for biases and norms; ``btlm`` and ``jais`` from the ``configuration_*.py``
-   beside cerebras/btlm-3b-8k-base and inceptionai/jais-13b.
+Not modelled: modules that predict several tokens, which are left out with a note; pictures and sound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import difflib
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from wsesim.config.catalogue import read_text, shown
-from wsesim.config.reading import json_value
-from wsesim.errors import ConfigError, did_you_mean
-
-REQUIRED: Final = object()
-"""Default of a key that must be there."""
-
-MASKED_SHARE = 0.15
-"""Share of positions that a masked-language model predicts; Devlin et al. 2018, arXiv:1810.04805. [-]"""
-
-_LONGEST_VALUE = 40
-_LARGEST_NUMBER = 10**18
-
-
-def value_shown(value: Any) -> str:
-    """Quote a value of a foreign file in a message: short, whatever it holds."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple | set):
-        return "a list"
-    if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
-        return "a number of absurd size"
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
-
-
-class Section:
-    """One mapping of a foreign file: reads keys by type, and notes every problem with its place.
-
-    A read that fails notes its problem and goes on, so that all problems of a file come together.
-
-    Examples
-    --------
-    >>> problems = []
-    >>> section = Section({"n_layer": "twelve"}, "config.json", problems)
-    >>> section.count("n_layer")
-    >>> problems
-    ["config.json: n_layer is 'twelve'; write a whole number of at least 1"]
-    """
-
-    def __init__(self, values: Mapping[Any, Any], place: str, problems: list[str], prefix: str = "") -> None:
-        self.values = values
-        self.place = place
-        self.problems = problems
-        self.prefix = prefix
-
-    def has(self, name: str) -> bool:
-        """Whether the key is there and not null."""
-        return self.values.get(name) is not None
-
-    def problem(self, name: str, finding: str) -> None:
-        """Note one finding, with its remedy, about one key."""
-        self.problems.append(f"{self.place}: {self.prefix}{name} {finding}")
-
-    def raw(self, names: Iterable[str], default: Any = None, null: bool = False) -> tuple[str, Any]:
-        """Return the spelling that the file uses for a key, and its value as it stands.
-
-        An explicit null is like a key left out, except where `null` makes it a value of its own.
-        """
-        spellings = tuple(names)
-        known = [name for name in spellings if name in self.values and (null or self.has(name))]
-        if not known:
-            if default is REQUIRED:
-                self.problem(spellings[0], "is missing; add it")
-            return spellings[0], None if default is REQUIRED else default
-        values = [self.values[name] for name in known]
-        if any(value != values[0] for value in values[1:]):
-            self.problem(known[0], f"and {known[1]} name the same thing but differ; keep one of them")
-        return known[0], values[0]
-
-    def count(self, *names: str, default: Any = REQUIRED, null: bool = False, at_least: int = 1) -> int | None:
-        """Read a whole number."""
-        name, value = self.raw(names, default, null)
-        if value is None or (type(value) is int and value >= at_least):
-            return value
-        self.problem(name, f"is {value_shown(value)}; write a whole number of at least {at_least}")
-        return None
-
-    def flag(self, *names: str, default: Any = REQUIRED) -> bool:
-        """Read a switch."""
-        name, value = self.raw(names, default)
-        if value is not None and not isinstance(value, bool):
-            self.problem(name, f"is {value_shown(value)}; write true or false")
-        return value is True
-
-    def word(self, *names: str, known: Iterable[str], default: Any = REQUIRED) -> str | None:
-        """Read one of the known words, in upper or lower case."""
-        name, value = self.raw(names, default)
-        words = tuple(known)
-        if value is None or (isinstance(value, str) and value.lower() in words):
-            return None if value is None else str(value).lower()
-        hint = did_you_mean(value.lower(), words) if isinstance(value, str) else ""
-        finding = f"is {value_shown(value)}, which is not supported{hint}"
-        self.problem(name, f"{finding}; known are {', '.join(words)}")
-        return None
-
-    def section(self, name: str) -> Section:
-        """Open the mapping under a key; an empty one where the key is left out."""
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, Mapping):
-            self.problem(name, f"is {value_shown(value)}; write a mapping of keys")
-        inner = value if isinstance(value, Mapping) else {}
-        return Section(inner, self.place, self.problems, f"{self.prefix}{name}.")
-
-    def refuse(self, names: Iterable[str], remedy: str) -> None:
-        """Note every key of `names` that is switched on."""
-        for name in names:
-            value = self.values.get(name)
-            if value:
-                self.problem(name, f"is {value_shown(value)}, whose parameters are not modelled; {remedy}")
-
-
-def raise_problems(problems: Iterable[str]) -> None:
-    """One error with all problems of a file, if there are any."""
-    lines = dict.fromkeys(problems)
-    if lines:
-        raise ConfigError("\n".join(lines))
-
-
-def model_name(path: Path, anonymous: Iterable[str]) -> str:
-    """Name a model after its file, or after the folder of a file that is called like all others.
-
-    Examples
-    --------
-    >>> model_name(Path("models/gpt2-xl/config.json"), ["config"])
-    'gpt2-xl'
-    """
-    named = path.absolute().parent.name if path.stem.lower() in anonymous else path.stem
-    return (named or path.stem)[:200]
-
-
-# What follows is the table; an entry is a constant, or reads its value from the file.
-
-Read = Callable[[Section], Any]
-Entries = Mapping[str, Read | str | bool]
-
-
-def _count(*names: str, default: Any = REQUIRED, null: bool = False, at_least: int = 1) -> Read:
-    return lambda config: config.count(*names, default=default, null=null, at_least=at_least)
-
-
-def _flag(name: str, default: bool) -> Read:
-    return lambda config: config.flag(name, default=default)
-
-
-def _tied(default: bool) -> Read:
-    return _flag("tie_word_embeddings", default)
-
-
-def _key_value_heads_if(name: str, default: bool) -> Read:
-    """One head of keys and values where a switch asks for multi-query attention."""
-    return lambda config: 1 if config.flag(name, default=default) else None
-
-
-def _opt_positions(config: Section) -> int | None:
-    """OPT keeps two rows more than it has positions (``OPTLearnedPositionalEmbedding``)."""
-    rows = config.count("max_position_embeddings", default=2048)
-    return None if rows is None else rows + 2
-
-
-def _opt_final_norm(config: Section) -> bool:
-    """Post-norm models (OPT-350M) end without one."""
-    removed = config.flag("_remove_final_layer_norm", default=False)
-    return config.flag("do_layer_norm_before", default=True) and not removed
-
-
-def _opt_normalization(config: Section) -> str:
-    if not config.flag("layer_norm_elementwise_affine", default=True):
-        config.problem(
-            "layer_norm_elementwise_affine",
-            "is false, and norms without parameters are not modelled; set it to true",
-        )
-    return "layernorm"
-
-
-def _falcon_key_value_heads(config: Section) -> int | None:
-    """``num_kv_heads`` counts in the new architecture only; before it, one or all."""
-    if config.flag("new_decoder_architecture", default=False):
-        return config.count("num_kv_heads", default=None)
-    return 1 if config.flag("multi_query", default=True) else None
-
-
-def _falcon_shared_norm(config: Section) -> bool:
-    """Parallel blocks have one norm, in the new architecture two unless the file says one."""
-    new = config.flag("new_decoder_architecture", default=False)
-    norms = config.count("num_ln_in_parallel_attn", default=2 if new else 1)
-    parallel = config.flag("parallel_attn", default=True)
-    return parallel and norms != 2
-
-
-def _learned_or_alibi(config: Section) -> str | None:
-    return config.word("position_embedding_type", known=("learned", "alibi"), default="learned")
-
-
-def _swiglu(config: Section) -> bool:
-    name, value = config.raw(["activation_function"], "gelu_new")
-    if not isinstance(value, str):
-        config.problem(name, f"is {value_shown(value)}; write the name of a function")
-    return bool(value == "swiglu")
-
-
-def _absolute(config: Section) -> str:
-    """BERT's relative positions own one table in every block."""
-    config.word("position_embedding_type", known=("absolute",), default="absolute")
-    return "learned"
-
-
-def _masked_positions(config: Section) -> int | None:
-    """15 % of the longest sequence under a language-model head, none under a classifier."""
-    if any(name.endswith("ForSequenceClassification") for name in _architectures(config)):
-        return 0
-    rows = config.count("max_position_embeddings", default=512)
-    return None if rows is None else max(1, round(MASKED_SHARE * rows))
-
-
-_SIZES: Entries = {
-    "hidden_size": _count("hidden_size"),
-    "num_layers": _count("num_hidden_layers"),
-    "num_attention_heads": _count("num_attention_heads"),
-    "vocab_size": _count("vocab_size"),
-}
-
-_GPT2: Entries = {
-    "hidden_size": _count("n_embd", "hidden_size"),
-    "num_layers": _count("n_layer", "num_hidden_layers"),
-    "num_attention_heads": _count("n_head", "num_attention_heads"),
-    "vocab_size": _count("vocab_size"),
-    "intermediate_size": _count("n_inner", default=None),
-    "max_position_embeddings": _count("n_positions", "max_position_embeddings", default=1024),
-    "position_embedding": "learned",
-    "tie_embeddings": _tied(True),
-}
-
-_GPTJ: Entries = {
-    **_GPT2,
-    "position_embedding": "rotary",
-    "parallel_block": True,
-    "shared_norm": True,
-    "qkv_bias": False,
-    "attention_output_bias": False,
-    "lm_head_bias": True,
-    "tie_embeddings": _tied(False),
-}
-
-_LLAMA: Entries = {
-    **_SIZES,
-    "intermediate_size": _count("intermediate_size", default=11_008),
-    "num_key_value_heads": _count("num_key_value_heads", default=None),
-    "head_dim": _count("head_dim", default=None),
-    "position_embedding": "rotary",
-    "normalization": "rmsnorm",
-    "gated_mlp": True,
-    "qkv_bias": _flag("attention_bias", False),
-    "attention_output_bias": _flag("attention_bias", False),
-    "mlp_bias": _flag("mlp_bias", False),
-    "tie_embeddings": _tied(False),
-}
-
-_MISTRAL: Entries = {
-    **_LLAMA,
-    "intermediate_size": _count("intermediate_size", default=14_336),
-    "num_key_value_heads": _count("num_key_value_heads", default=8, null=True),
-    "qkv_bias": False,
-    "attention_output_bias": False,
-    "mlp_bias": False,
-}
-
-_BERT: Entries = {
-    **_SIZES,
-    "intermediate_size": _count("intermediate_size", default=3072),
-    "max_position_embeddings": _count("max_position_embeddings", default=512),
-    "position_embedding": _absolute,
-    "type_vocab_size": _count("type_vocab_size", default=2, at_least=0),
-    "tie_embeddings": _tied(True),
-    "causal": False,
-    "embedding_norm": True,
-    "final_norm": False,
-    "masked_positions": _masked_positions,
-}
-
-_BTLM: Entries = {**_GPT2, "position_embedding": _learned_or_alibi, "gated_mlp": _swiglu}
-
-FAMILIES: dict[str, Entries] = {
-    "bert": _BERT,
-    "bloom": {
-        "hidden_size": _count("hidden_size", "n_embed"),
-        "num_layers": _count("n_layer", "num_hidden_layers"),
-        "num_attention_heads": _count("n_head", "num_attention_heads"),
-        "vocab_size": _count("vocab_size"),
-        "position_embedding": "alibi",
-        "embedding_norm": True,
-        "tie_embeddings": _tied(True),
-    },
-    "btlm": _BTLM,
-    "codegen": _GPTJ,
-    "falcon": {
-        **_SIZES,
-        "hidden_size": _count("hidden_size", "n_embed"),
-        "intermediate_size": _count("ffn_hidden_size", default=None),
-        "num_key_value_heads": _falcon_key_value_heads,
-        "position_embedding": lambda config: "alibi" if config.flag("alibi", default=False) else "rotary",
-        "parallel_block": _flag("parallel_attn", True),
-        "shared_norm": _falcon_shared_norm,
-        "qkv_bias": _flag("bias", False),
-        "attention_output_bias": _flag("bias", False),
-        "mlp_bias": _flag("bias", False),
-        "tie_embeddings": _tied(True),
-    },
-    "gemma": {
-        **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=24_576),
-        "num_key_value_heads": _count("num_key_value_heads", default=16),
-        "head_dim": _count("head_dim", default=256),
-        "mlp_bias": False,
-        "tie_embeddings": _tied(True),
-    },
-    "gpt2": _GPT2,
-    "gpt_bigcode": {**_GPT2, "num_key_value_heads": _key_value_heads_if("multi_query", True)},
-    "gpt_neo": {
-        "hidden_size": _count("hidden_size"),
-        "num_layers": _count("num_layers", "num_hidden_layers"),
-        "num_attention_heads": _count("num_heads", "num_attention_heads"),
-        "vocab_size": _count("vocab_size"),
-        "intermediate_size": _count("intermediate_size", default=None),
-        "max_position_embeddings": _count("max_position_embeddings", default=2048),
-        "position_embedding": "learned",
-        "qkv_bias": False,
-        "tie_embeddings": _tied(True),
-    },
-    "gpt_neox": {
-        **_SIZES,
-        "intermediate_size": _count("intermediate_size", default=24_576),
-        "position_embedding": "rotary",
-        "parallel_block": _flag("use_parallel_residual", True),
-        "qkv_bias": _flag("attention_bias", True),
-        "attention_output_bias": _flag("attention_bias", True),
-        "tie_embeddings": _tied(False),
-    },
-    "gptj": _GPTJ,
-    "granite": _LLAMA,
-    "jais": _BTLM,
-    "llama": _LLAMA,
-    "mistral": _MISTRAL,
-    "mixtral": {
-        **_MISTRAL,
-        "num_experts": _count("num_local_experts", default=8),
-        "experts_per_token": _count("num_experts_per_tok", default=2),
-    },
-    "opt": {
-        **_SIZES,
-        "intermediate_size": _count("ffn_dim", default=3072),
-        "embedding_size": _count("word_embed_proj_dim", default=None),
-        "max_position_embeddings": _opt_positions,
-        "position_embedding": "learned",
-        "normalization": _opt_normalization,
-        "final_norm": _opt_final_norm,
-        "qkv_bias": _flag("enable_bias", True),
-        "attention_output_bias": _flag("enable_bias", True),
-        "mlp_bias": _flag("enable_bias", True),
-        "tie_embeddings": _tied(True),
-    },
-    "phi": {
-        **_SIZES,
-        "intermediate_size": _count("intermediate_size", default=8192),
-        "num_key_value_heads": _count("num_key_value_heads", default=None),
-        "position_embedding": "rotary",
-        "parallel_block": True,
-        "shared_norm": True,
-        "lm_head_bias": True,
-        "tie_embeddings": _tied(False),
-    },
-    "phi3": {
-        **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=8192),
-        "qkv_bias": False,
-        "attention_output_bias": False,
-        "mlp_bias": False,
-    },
-    "qwen2": {
-        **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=22_016),
-        "num_key_value_heads": _count("num_key_value_heads", default=32, null=True),
-        "qkv_bias": True,
-        "attention_output_bias": False,
-        "mlp_bias": False,
-    },
-    "roberta": _BERT,
-    "stablelm": {
-        **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=6912),
-        "num_key_value_heads": _count("num_key_value_heads", default=32),
-        "normalization": "layernorm",
-        "parallel_block": _flag("use_parallel_residual", False),
-        "shared_norm": _flag("use_parallel_residual", False),
-        "qkv_bias": _flag("use_qkv_bias", False),
-        "attention_output_bias": False,
-        "mlp_bias": False,
-    },
-    "starcoder2": {
-        **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=12_288),
-        "num_key_value_heads": _count("num_key_value_heads", default=2),
-        "normalization": "layernorm",
-        "gated_mlp": False,
-        "qkv_bias": _flag("use_bias", True),
-        "attention_output_bias": _flag("use_bias", True),
-        "mlp_bias": _flag("use_bias", True),
-        "tie_embeddings": _tied(True),
-    },
-    "xlm-roberta": _BERT,
-}
-"""`ModelSpec` fields of every supported ``model_type``."""
-
-_NOT_MODELLED = (
-    "add_cross_attention",
-    "is_encoder_decoder",
-    "kv_lora_rank",
-    "moe_num_experts",
-    "n_routed_experts",
-    "n_shared_experts",
-    "num_experts",
-    "num_nextn_predict_layers",
-    "num_shared_experts",
-    "pruned_heads",
-    "q_lora_rank",
-    "qk_layernorm",
-    "qk_norm",
-    "shared_expert_intermediate_size",
-    "text_config",
-    "use_qk_norm",
-    "vision_config",
+from wsesim.config.importers.families import (
+    ALIASES,
+    CLASSES,
+    FAMILIES,
+    MASKED_SHARE,
+    WRAPPERS,
+    Entries,
+    architectures,
 )
-"""Keys that add or remove parameters in a way that `ModelSpec` cannot count."""
+from wsesim.config.importers.foreign import name_family, name_json, name_parts
+from wsesim.config.importers.section import (
+    Fields,
+    Imported,
+    Reasons,
+    Section,
+    Understood,
+    model_name,
+    pass_over,
+    raise_problems,
+    value_shown,
+)
+from wsesim.config.reading import json_value
+from wsesim.errors import ConfigError
 
-_DECODER_HEADS = ("ForCausalLM", "LMHeadModel", "Model")
-_ENCODER_HEADS = ("ForPreTraining", "ForMaskedLM", "ForSequenceClassification", "Model")
+__all__ = ["FAMILIES", "MASKED_SHARE", "read_huggingface"]
+
+LONGEST_TAKEN = 8192
+"""A model's longest sequence is taken for that of the training up to here; models are seldom trained on longer ones. [-]"""
+
+NOT_MODELLED = (
+    *("add_cross_attention", "is_encoder_decoder", "text_config", "vision_config", "audio_config", "pruned_heads"),
+    *("kv_lora_rank", "q_lora_rank", "moe_num_experts", "n_routed_experts", "num_experts", "num_local_experts"),
+    *("n_shared_experts", "num_shared_experts", "shared_expert_intermediate_size", "shared_intermediate_size"),
+    *("qk_norm", "use_qk_norm", "qk_layernorm", "index_topk", "linear_attn_config", "num_attention_heads_per_layer"),
+    *("block_configs", "lora_rank", "lora_r", "adapter_hidden_size", "hc_mult", "num_kv_shared_layers"),
+)
+"""Keys that add or remove parameters in a way that the family's entries do not count."""
 
 
-def _architectures(config: Section) -> list[str]:
-    """Names of the classes that the weights were saved from."""
-    value = config.values.get("architectures")
-    if value is None:
-        return []
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return value
-    config.problem("architectures", f"is {value_shown(value)}; write a list of class names, or leave it out")
-    return []
+def _why(reason: str, *patterns: str) -> tuple[str, str]:
+    return "|".join(patterns), reason
+
+
+HARMLESS: Reasons = (
+    _why(
+        "a name",
+        "_?name_or_path|name|model_type|architectures|_commit_hash|model_name|base_model.*|organization|license|tags|version",
+    ),
+    _why(
+        "how weights are stored or run",
+        "transformers_version|torch_dtype|dtype|auto_map|_?attn_implementation.*|custom_pipelines|use_cache.*|_?(use_)?flash_.*",
+        "attn_impl|device.*|init_device|low_cpu.*|quantization.*|compression_config|cache_quantization.*|bf16|fp16|fp32|fp8",
+        "use_bfloat16|torchscript|tf_legacy.*|gradient_checkpointing.*|use_mem.*|unsloth.*|pretraining_tp|base_model_[tp]p_plan",
+        "fused_.*|use_fused.*|keys_to_ignore.*|use_parallel_embedding|use_embedding_sharing|cache_implementation|cache_config",
+        ".*runner.*|pre_allocate.*|pad_key_length|max_batch_size|verbose|seed|onnx_safe|ep_size|_pre_quantization_dtype",
+        "for_llm_compressor|fc_type|moe_implementation|experts_implementation|recompute|return_dict.*|skip_bias_add.*",
+    ),
+    _why(
+        "how text is read or written",
+        "(bos|eos|pad|sep|cls|mask|unk|gmask|image|boi|eoi|video|eod|forced|decoder_start)_.*|.*_tokens?(_ids?|_index)?|pad_idx",
+        "vocab_file|tokenizer.*|chat_.*|prefix|languages?|task_specific_params|problem_type|finetuning_task|label2id|id2label",
+        "num_labels|do_sample|num_beams|num_beam_groups|num_return_sequences|(max|min)_(length|new_tokens)|early_stopping",
+        "(length|repetition|diversity)_penalty|.*no_repeat_ngram_size|bad_words_ids|typical_p|.*suppress_tokens|temperature|top_[kp]",
+        "remove_invalid_values|exponential_decay_length_penalty|output_.*|summary_.*|classifier_dropout|chunk_size_feed_forward",
+        "is_decoder|tie_encoder_decoder|max_(context|window)_size|max_new_tokens|use_pad_tokenizer|is_causal|apply_.*_template",
+    ),
+    _why(
+        "how far positions reach",
+        "seq_length|max_sequence_length|model_max_length|n_ctx|n_positions|(original_|initial_)?max_position_embeddings|max_seq_len",
+        "max_seq_length|(initial_)?context_length|max_window_layers|use_sliding_window|sliding_window(_pattern)?|_sliding_window_pattern",
+    ),
+    _why(
+        "turns or shifts by position, without parameters",
+        "rope|rope_.*|rotary.*|use_rotary.*|use_rope.*|.*_rope_.*|partial_rotary_factor|no_rope.*|attn_temperature_tuning|floor_scale",
+        "alibi|alibi_.*|use_alibi|offset_alibi|position_encoding_2d|original_rope|use_logn_attn|logn.*|use_dynamic_ntk|mrope.*",
+        "use_scaled_rope|long_factor|short_factor|mscale.*|yarn.*",
+    ),
+    _why(
+        "a term of the loss, or how experts are chosen, without parameters",
+        "aux_loss.*|router_.*|.*aux_loss.*|norm_topk_prob|scoring_func|topk_method|topk_group|n_group|routed_scaling_factor|seq_aux",
+        "(max_)?z_loss.*|moe_.*loss.*|moe_jitter.*|.*jitter_noise|moe_router.*|.*capacity_.*|moe_normalize_expert_weights",
+        "uniform_expert_assignment|num_nextn.*|mtp.*|num_mtp.*|moe_layers|group_limited.*",
+    ),
+    _why(
+        "rounding and constants of functions",
+        ".*_eps|.*epsilon|eps|.*softcap.*|.*_cap|query_pre_attn_scalar|.*_multiplier|.*_scale|.*_scaling|scale_.*|scale|logits?_.*|mup_.*",
+        "dim_model_base|clip_qkv|softmax_.*|attn_logit.*|swiglu_.*|embedding_fraction|.*_in_fp32|layernorm_compute.*|fp32_.*|residual_.*",
+        "apply_query_key_layer_scaling|apply_residual_connection_post_layernorm|slow_but_exact|masked_softmax_fusion|reorder.*",
+        "bias_dropout_fusion|interleaved_kv.*",
+    ),
+    _why("how weights are drawn before training", "initializer.*|.*_initializer.*|init_.*|.*_std|weight_init.*"),
+    _why(
+        "dropout outside attention, which changes nothing that is counted",
+        ".*dropout.*|.*_pdrop|.*_drop|.*drop_rate|.*_prob|layerdrop",
+    ),
+    _why(
+        "which function; whether it is gated, the family says",
+        "hidden_act(ivation)?|activation.*|ffn_act.*|act_fn|gelu.*|use_gated_activation",
+    ),
+    _why(
+        "follows from what is read, or is the same in all models of the family",
+        "num_key_value_heads|head_dim|num_kv_heads|n_head_kv|qk_head_dim|moe_layer_freq|sequence_classifier.*|layer_switch",
+        "attn_uses_sequence_id|prefix_lm|pre_seq_len|prefix_projection|cross_attention_hidden_size|use_parallel_block|output_projection",
+        "rmsnorm|norm_config|multi_query_attention|no_bias|use_bidirectional_attention|layer_types|mlp_layer_types",
+    ),
+)
+"""Patterns of keys that change nothing that is worked out, and why."""
+
+OF_A_FAMILY: dict[str, Reasons] = {
+    "llama4_text": (_why("norms of queries and keys without parameters", "use_qk_norm"),),
+    "dbrx": (
+        _why("stands at the top as well", r"ffn_config\.hidden_size|ffn_config\.model_type|attn_config\.model_type"),
+    ),
+    "mpt": (_why("not with ALiBi or rotary positions", "learned_pos_emb"),),
+    "falcon": (_why("not in the new architecture", "multi_query"),),
+    "bloom": (_why("BLOOM's is always four times the width", "n_inner"),),
+}
+"""The same for single families."""
+
+_DECODER_HEADS = ("ForCausalLM", "LMHeadModel", "Model", "ForConditionalGeneration", "ForCausalLMWithValueHead")
+_ENCODER_HEADS = (
+    *("ForPreTraining", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"),
+    "Model",
+)
+_POSITIONS = (
+    *("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length", "model_max_length"),
+    "n_ctx",
+)
 
 
 def _check_head(config: Section, causal: bool) -> None:
     """Only heads whose parameters and FLOP are counted."""
     heads = _DECODER_HEADS if causal else _ENCODER_HEADS
-    for name in _architectures(config):
+    for name in architectures(config):
         if not name.endswith(heads):
             finding = f"has {value_shown(name)}, whose head is not modelled"
             config.problem("architectures", f"{finding}; use one that ends in {', '.join(heads)}")
 
 
-def _check_additions(config: Section, causal: bool) -> None:
+def _passed_over(family: str, config: Section) -> list[str]:
+    """Keys that are harmless in this family alone."""
+    patterns = [re.compile(pattern) for pattern, _ in OF_A_FAMILY.get(family, ())]
+    return [config.prefix + name for name in config.values if any(one.fullmatch(str(name)) for one in patterns)]
+
+
+def _check_additions(config: Section, family: str, causal: bool) -> None:
     """Nothing that would change the parameter count behind our back."""
-    names = _NOT_MODELLED if causal else [*_NOT_MODELLED, "is_decoder"]
-    config.refuse(names, "switch it off, or write the fields of [model] inline")
+    read = {name for name, _ in config.asked} | set(_passed_over(family, config))
+    names = NOT_MODELLED if causal else [*NOT_MODELLED, "is_decoder"]
+    for name in names:
+        value = config.values.get(name)
+        if config.prefix + name not in read and _adds(name, value):
+            config.get(name)
+            finding = f"is {value_shown(value)}, whose parameters are not modelled in this family"
+            config.problem(name, f"{finding}; switch it off, or write the fields of [model] inline")
+
+
+def _adds(name: str, value: Any) -> bool:
+    """One expert is none."""
+    return bool(value) and not (name.endswith("experts") and value == 1)
 
 
 def _read_document(path: Path) -> Any:
     return json_value(read_text(path), shown(path))
 
 
-def _family(config: Section) -> Entries:
-    """Find the table entry of the file's ``model_type``."""
-    name, value = config.raw(["model_type"], REQUIRED)
-    supported = ", ".join(FAMILIES)
+def _supported() -> str:
+    return f"{len(FAMILIES)} families are read (docs: what model files are read), or write the fields of [model] inline"
+
+
+def _family_of_classes(config: Section) -> str | None:
+    """The family that ``architectures`` names, for files without ``model_type``."""
+    for name in architectures(config):
+        ends = (*_DECODER_HEADS, *_ENCODER_HEADS)
+        stem = next((name.removesuffix(end) for end in sorted(ends, key=len, reverse=True) if name.endswith(end)), name)
+        if stem in CLASSES:
+            return CLASSES[stem]
+    return None
+
+
+def _family(config: Section, document: Mapping[str, Any]) -> tuple[str, Understood | None]:
+    """Name of the file's family, and how it was found where ``model_type`` does not say it."""
+    value = config.get("model_type")
     if value is None:
-        raise ConfigError(f"{config.place}: model_type is missing; add it, one of {supported}")
-    if isinstance(value, str) and value in FAMILIES:
-        return FAMILIES[value]
-    hint = did_you_mean(value, FAMILIES) if isinstance(value, str) else ""
+        named = _family_of_classes(config)
+        if named is not None:
+            return named, Understood("family", named, ("architectures",), False)
+        raise ConfigError(f"{config.place}: {_without_type(config)}")
+    word = value if isinstance(value, str) else ""
+    word = ALIASES.get(word, word)
+    if word in FAMILIES:
+        return word, None
+    reason = name_family(word) or name_parts(document)
+    if reason is not None:
+        raise ConfigError(f"{config.place}: is a model of type {word}, which {reason} and is not modelled")
+    near = _misspelt(word)
     raise ConfigError(
-        f"{config.place}: {name} is {value_shown(value)}, which is not supported{hint}; "
-        f"supported are {supported}, or write the fields of [model] inline"
+        f"{config.place}: model_type is {value_shown(value)}, a family that is not known here{near}; {_supported()}"
     )
 
 
-def _fields(config: Section, entries: Entries) -> dict[str, Any]:
-    read = {field: entry(config) if callable(entry) else entry for field, entry in entries.items()}
-    if read["position_embedding"] != "learned":
-        read.pop("max_position_embeddings", None)  # rows of a table that such a model does not have
-    return {field: value for field, value in read.items() if value is not None}
+def _misspelt(word: str) -> str:
+    """A hint only where letters are changed, not where one family's name begins with another's: phimoe is no phi."""
+    near = difflib.get_close_matches(word, FAMILIES, n=1, cutoff=0.8)
+    if not near or near[0].startswith(word) or word.startswith(near[0]):
+        return ""
+    same_digits = re.sub(r"\D", "", word) == re.sub(r"\D", "", near[0])
+    return f"; did you mean {near[0]}?" if same_digits else ""
 
 
-def read_huggingface(path: Path) -> dict[str, Any]:
+def _without_type(config: Section) -> str:
+    classes = architectures(config)
+    if classes:
+        return f"model_type is missing, and {classes[0]} in architectures names no family that is known here; {_supported()}"
+    return f"model_type is missing, and there are no architectures that would name the family; add it; {_supported()}"
+
+
+def _text_part(document: Mapping[str, Any], config: Section) -> tuple[Section, str | None]:
+    """The language model inside a file of one that also sees pictures, and a note about the rest."""
+    family = document.get("model_type")
+    if not isinstance(family, str) or family not in WRAPPERS or not isinstance(document.get("text_config"), Mapping):
+        return config, None
+    inner = dict(document["text_config"])
+    inner.setdefault("model_type", WRAPPERS[family])
+    for name in ("tie_word_embeddings", "architectures"):
+        if name in document:
+            inner.setdefault(name, document[name])
+    section = Section(inner, config.place, config.problems, "text_config.")
+    return section, f"{config.place} also sees pictures; only the language model in its text_config is read"
+
+
+def _extras(config: Section) -> list[str]:
+    """What a reader has to know about keys that are passed over."""
+    notes = []
+    for name in ("num_nextn_predict_layers", "num_mtp_modules", "mtp_num_hidden_layers"):
+        if config.values.get(name):
+            number = config.values[name]
+            notes.append(f"{config.place}: the module that predicts {number} more token(s) ({name}) is left out")
+    return notes
+
+
+def _longest(config: Section) -> int | None:
+    name = next((name for name in _POSITIONS if isinstance(config.values.get(name), int)), None)
+    value = None if name is None else config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9 else None
+
+
+def _sequence_length(longest: int | None) -> dict[str, Any]:
+    return {"sequence_length": longest} if longest is not None and longest <= LONGEST_TAKEN else {}
+
+
+def _fields(config: Section, entries: Entries, given: Iterable[str]) -> Fields:
+    fields = Fields(config, "model", given)
+    for name, entry in entries.items():
+        fields.read(name, entry)
+    if fields.found.get("position_embedding") != "learned":
+        fields.drop("max_position_embeddings")  # rows of a table that such a model does not have
+    if fields.found.get("num_experts", 1) == 1:
+        for name in ("moe_intermediate_size", "shared_expert_intermediate_size", "n_shared_experts"):
+            fields.drop(name)
+        for name in ("shared_expert_gate", "first_k_dense_replace", "interleave_moe_layer_step", "router_bias"):
+            fields.drop(name)
+    return fields
+
+
+def read_huggingface(path: Path, given: Iterable[str] = ()) -> Imported:
     """Read a Hugging Face ``config.json`` as plain `ModelSpec` field values.
 
     Parameters
     ----------
     path
         The file; nothing is downloaded.
+    given
+        Fields that a run file states itself; they are not asked of the file.
 
     Returns
     -------
-    dict
-        Fields of `ModelSpec`. ``name`` is that of the file, or of its folder for a ``config.json``.
-        ``masked_positions`` of an encoder is 15 % of its longest sequence, since the file does not say.
+    Imported
+        ``name`` is that of the file, or of its folder for a ``config.json``. ``masked_positions`` of an encoder is 15 % of its
+        longest sequence, since the file does not say.
 
     Raises
     ------
     ConfigError
-        Not readable, not JSON, an unsupported ``model_type``, or keys that are missing, of a wrong type or
-        not modelled; all problems of the file together.
+        Not readable, not JSON, a family that is not modelled, or keys that are missing, of a wrong type or not modelled; all
+        problems of the file together.
     """
     document = _read_document(path)
     place = shown(path)
     if not isinstance(document, dict):
         raise ConfigError(f"{place}: holds {value_shown(document)}; a config.json is one mapping of keys")
+    named = name_json(document) if "model_type" not in document and "architectures" not in document else None
+    if named is not None:
+        raise ConfigError(f"{place}: is {named}")
+    name = model_name(path, ["config", "params"])
+    if is_meta(document):
+        return read_meta(document, place, name, given)
+    return _read_config(document, place, name, given)
+
+
+def _read_config(document: Mapping[str, Any], place: str, name: str, given: Iterable[str]) -> Imported:
+    problems: list[str] = []
+    config, about_pictures = _text_part(document, Section(document, place, problems))
+    family, found_by = _family(config, document)
+    reason = name_parts(config.values)
+    if reason is not None:
+        raise ConfigError(f"{place}: is a model of type {family}, but one that {reason}, which is not modelled")
+    entries = FAMILIES[family]
+    causal = entries.get("causal", True) is True
+    fields = _fields(config, entries, given)
+    _check_additions(config, family, causal)
+    _check_head(config, causal)
+    longest = _longest(config)
+    harmless = pass_over(config, (*OF_A_FAMILY.get(family, ()), *HARMLESS), lambda value: _unknown(family, value))
+    if about_pictures:
+        harmless |= dict.fromkeys((name for name in document if name != "text_config"), "about pictures")
+    raise_problems(problems)
+    extras = [*([about_pictures] if about_pictures else []), *_extras(config)]
+    if found_by is not None:
+        extras.append(f"{place}: no model_type, so the family {family} was taken from architectures")
+    return Imported(
+        kind=f"Hugging Face config.json, family {family}",
+        model={"name": name, **fields.found},
+        training=_sequence_length(longest),
+        understood=tuple([found_by] if found_by else []) + tuple(fields.understood),
+        harmless=harmless,
+        notes=tuple(extras),
+        longest_sequence=longest,
+    )
+
+
+def _unknown(family: str, value: Any) -> str:
+    """What is said of a key that is neither read nor known to be harmless."""
+    return (
+        f"is {value_shown(value)}, a key that is not known for {family} and may change the model; remove it if it does not, "
+        "or write the fields of [model] inline"
+    )
+
+
+# Meta's own file
+
+
+def is_meta(document: Mapping[str, Any]) -> bool:
+    """Whether a file is the ``params.json`` that lies beside the original weights of LLaMA or Mistral."""
+    return "dim" in document and "n_layers" in document and "n_heads" in document and "model_type" not in document
+
+
+def _meta_width(config: Section) -> int | None:
+    """Two thirds of four times the width, times a factor, rounded up to a multiple (``llama/model.py``, FeedForward)."""
+    if config.has("hidden_dim"):
+        return config.count("hidden_dim")
+    width, multiple = config.count("dim"), config.count("multiple_of", default=256)
+    factor = config.get("ffn_dim_multiplier")
+    inside = int(8 * (width or 1) / 3)
+    if isinstance(factor, int | float) and not isinstance(factor, bool):
+        inside = int(factor * inside)
+    return -(-inside // (multiple or 1)) * (multiple or 1)
+
+
+def _meta_vocabulary(config: Section) -> int | None:
+    value = config.get("vocab_size")
+    if type(value) is int and value > 0:
+        return value
+    config.problem(
+        "vocab_size",
+        f"is {value_shown(value)}, that is, it is the tokenizer's; write it into [model], vocab_size = 32_000 for LLaMA 1 and 2",
+    )
+    return None
+
+
+_META: Entries = {
+    "hidden_size": lambda config: config.count("dim"),
+    "num_layers": lambda config: config.count("n_layers"),
+    "num_attention_heads": lambda config: config.count("n_heads"),
+    "num_key_value_heads": lambda config: config.count("n_kv_heads", default=None),
+    "head_dim": lambda config: config.count("head_dim", default=None),
+    "vocab_size": _meta_vocabulary,
+    "intermediate_size": _meta_width,
+    "sliding_window": lambda config: config.count("sliding_window", default=None),
+    "num_experts": lambda config: config.section("moe").count("num_experts", default=1),
+    "experts_per_token": lambda config: config.section("moe").count("num_experts_per_tok", default=1),
+    "position_embedding": "rotary",
+    "normalization": "rmsnorm",
+    "gated_mlp": True,
+    "qkv_bias": False,
+    "attention_output_bias": False,
+    "mlp_bias": False,
+    "tie_embeddings": lambda config: config.flag("tied_embeddings", default=False),
+}
+_META_HARMLESS: Reasons = (
+    (
+        r"norm_eps|rope_theta|use_scaled_rope|rope_scaling|max_.*|yarn|quantization.*|lora|dtype|model_parallel_size",
+        "numerics, positions, or how it runs",
+    ),
+)
+
+
+def read_meta(document: Mapping[str, Any], place: str, name: str, given: Iterable[str]) -> Imported:
+    """Read a ``params.json``; it is named for what it is."""
     problems: list[str] = []
     config = Section(document, place, problems)
-    entries = _family(config)
-    causal = entries.get("causal", True) is True
-    _check_additions(config, causal)
-    _check_head(config, causal)
-    fields = _fields(config, entries)
+    fields = Fields(config, "model", given)
+    for field, entry in _META.items():
+        fields.read(field, entry)
+    config.refuse(
+        ["vision_chunk_size", "vision_encoder", "num_encoders", "block_use_qknorm"], "give the config.json instead"
+    )
+    harmless = pass_over(
+        config, _META_HARMLESS, lambda value: f"is {value_shown(value)}, a key that is not known; remove it"
+    )
     raise_problems(problems)
-    return {"name": model_name(path, ["config"]), **fields}
+    return Imported(
+        kind="params.json that lies beside the original weights of LLaMA or Mistral",
+        model={"name": name, **fields.found},
+        understood=tuple(fields.understood),
+        harmless=harmless,
+        notes=(f"{place} is the params.json of the original weights (LLaMA, Mistral), read as such",),
+    )

@@ -1,0 +1,294 @@
+"""Files that people have, each minimal: the right count, or one true sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wsesim.config.importers.families import CLASSES, FAMILIES
+from wsesim.config.importers.foreign import MODEL_TYPES
+from wsesim.config.importers.huggingface import read_huggingface
+from wsesim.config.importers.modelzoo import read_modelzoo
+from wsesim.config.importers.section import Imported
+from wsesim.config.model import ModelSpec
+from wsesim.errors import ConfigError
+from wsesim.workload.transformer import active_parameter_count, parameter_count
+
+ROWS = json.loads((Path(__file__).parent / "data" / "families.json").read_text(encoding="utf-8"))
+
+
+def config(folder: Path, **keys: Any) -> Imported:
+    path = folder / "config.json"
+    path.write_text(json.dumps(keys), encoding="utf-8")
+    return read_huggingface(path)
+
+
+def params(folder: Path, model: dict[str, Any], **sections: Any) -> Imported:
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump({"model": model, **sections}), encoding="utf-8")
+    return read_modelzoo(path)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+def test_a_family_has_the_count_of_its_own_package(row: dict[str, Any], tmp_path: Path) -> None:
+    """The table is written by docs/generate/families.py."""
+    assert parameter_count(ModelSpec(**config(tmp_path, **row["config"]).model)) == row["parameters"]
+
+
+def test_the_table_has_every_family() -> None:
+    counted = {row["config"]["model_type"] for row in ROWS}
+    without_class = {"btlm", "jais", "internlm", "minicpm3"}  # other tests count them by hand
+    assert set(FAMILIES) == counted | without_class
+    assert set(CLASSES.values()) == set(FAMILIES)
+    assert not set(FAMILIES) & set(MODEL_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("DeepSeek V3", 37.55),
+        ("Qwen1.5 MoE A2.7B", 2.69),
+        ("Qwen3 30B A3B", 3.35),
+        ("Kimi K2", 32.86),
+        ("gpt-oss 20B", 4.19),
+    ],
+)
+def test_active_parameters(name: str, billions: float, tmp_path: Path) -> None:
+    """With both tables of tokens, as most cards count; that of gpt-oss (3.6) leaves out the one that is looked up."""
+    row = next(row for row in ROWS if row["name"] == name)
+    model = ModelSpec(**config(tmp_path, **row["config"]).model)
+    assert round(active_parameter_count(model) / 1e9, 2) == billions
+
+
+def test_a_model_that_sees_pictures_is_read_by_its_text(tmp_path: Path) -> None:
+    """Gemma 3 4B: its file leaves out heads and vocabulary, which are the defaults of its class."""
+    text = {"hidden_size": 2560, "intermediate_size": 10_240, "num_hidden_layers": 34, "sliding_window": 1024}
+    found = config(
+        tmp_path, model_type="gemma3", text_config=text, vision_config={"hidden_size": 1152}, mm_tokens_per_image=256
+    )
+    assert parameter_count(ModelSpec(**found.model)) == 3_880_263_168
+    assert "only the language model in its text_config is read" in found.notes[0]
+
+
+def test_windows_are_those_of_the_family(tmp_path: Path) -> None:
+    def windows(name: str, **changes: Any) -> tuple[Any, Any]:
+        row = next(row for row in ROWS if row["name"] == name)
+        model = config(tmp_path, **row["config"] | changes).model
+        return model.get("sliding_window"), model.get("layer_types")
+
+    slides, full = "sliding_attention", "full_attention"
+    assert windows("Mistral 7B v0.1") == (4096, None)
+    assert windows("Mistral Nemo 12B") == (None, None)
+    assert windows("Gemma 2 2B") == (4096, (slides, full))
+    assert windows("Gemma 3 1B") == (512, (slides,) * 5 + (full,))
+    assert windows("Command R7B") == (4096, (slides,) * 3 + (full,))
+    assert windows("gpt-oss 20B") == (128, (slides, full))
+    assert windows("Qwen2 0.5B") == (None, None)
+    assert windows("Qwen2 0.5B", use_sliding_window=True, max_window_layers=21) == (
+        32_768,
+        (full,) * 21 + (slides,) * 3,
+    )
+    assert windows("Qwen3 8B", layer_types=[full] * 36) == (None, None)
+    assert windows("GPT-Neo 2.7B") == (256, (full, slides))
+    assert windows("Llama 4 Scout, its text") == (8192, ("chunked_attention",) * 3 + (full,))
+
+
+def test_metas_own_file_is_named_and_read(tmp_path: Path) -> None:
+    shape = {
+        "dim": 4096,
+        "n_layers": 32,
+        "n_heads": 32,
+        "n_kv_heads": 8,
+        "multiple_of": 1024,
+        "ffn_dim_multiplier": 1.3,
+    }
+    path = tmp_path / "params.json"
+    path.write_text(json.dumps({**shape, "vocab_size": 128_256, "norm_eps": 1e-5, "rope_theta": 500_000.0}))
+    found = read_huggingface(path)
+    assert parameter_count(ModelSpec(**found.model)) == 8_030_261_248
+    assert "params.json of the original weights" in found.notes[0]
+    path.write_text(json.dumps({**shape, "vocab_size": -1}))
+    with pytest.raises(ConfigError, match="vocab_size is -1, that is, it is the tokenizer's"):
+        read_huggingface(path)
+
+
+def test_every_key_is_read_or_harmless_with_a_reason(tmp_path: Path) -> None:
+    row = next(row for row in ROWS if row["name"] == "Qwen3 8B")
+    extra = {
+        "rope_theta": 1e6,
+        "torch_dtype": "bfloat16",
+        "initializer_range": 0.02,
+        "hidden_act": "silu",
+        "use_cache": True,
+    }
+    found = config(tmp_path, **row["config"], **extra)
+    assert found.harmless["rope_theta"] == "turns or shifts by position, without parameters"
+    assert found.harmless["torch_dtype"] == "how weights are stored or run"
+    read = {key for one in found.understood for key in one.keys}
+    assert {"hidden_size", "head_dim", "attention_bias"} <= read
+    assert set(row["config"]) <= read | set(found.harmless) | {"model_type"}
+
+
+# The Model Zoo
+
+GPT: dict[str, Any] = {
+    "vocab_size": 50_257,
+    "hidden_size": 2048,
+    "num_hidden_layers": 24,
+    "num_heads": 16,
+    "filter_size": 8192,
+}
+LLAMA: dict[str, Any] = {
+    "name": "llama",
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_heads": 32,
+}
+LLAMA |= {"filter_size": 14_336, "nonlinearity": "swiglu", "norm_type": "rmsnorm", "position_embedding_type": "rotary"}
+LLAMA |= {"attention_module": "multiquery_attention", "extra_attention_params": {"num_kv_groups": 8}}
+LLAMA |= dict.fromkeys(
+    ("share_embedding_weights", "use_projection_bias_in_attention", "use_ffn_bias_in_attention"), False
+)
+LLAMA |= {"use_ffn_bias": False, "use_bias_in_output": False}
+BERT: dict[str, Any] = {
+    "vocab_size": 30_522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_heads": 12,
+    "filter_size": 3072,
+}
+BERT |= {"encoder_nonlinearity": "gelu", "max_position_embeddings": 512}
+
+
+def count(found: Imported) -> int:
+    return parameter_count(ModelSpec(**found.model))
+
+
+def test_a_mixture_is_the_key_moe(tmp_path: Path) -> None:
+    moe = {"num_experts": 8, "top_k": 2, "load_balancing_loss_coef": 0.02, "router_fp32": True}
+    assert count(params(tmp_path, LLAMA | {"moe": moe})) == 46_702_792_704
+    shared = params(tmp_path, LLAMA | {"moe": moe | {"num_shared_experts": 1}})
+    assert count(shared) - 46_702_792_704 == 32 * 3 * 4096 * 14_336  # as wide as a routed one, without a gate
+
+
+def test_a_window_of_the_model_zoo(tmp_path: Path) -> None:
+    window = {"attention_sliding_window_length": 4096}
+    assert params(tmp_path, LLAMA | window).model["sliding_window"] == 4096
+    other = params(tmp_path, LLAMA | window | {"sliding_window_every_other_decoder_layer": True})
+    assert other.model["layer_types"] == ("sliding_attention", "full_attention")
+    sinks = params(tmp_path, LLAMA | window | {"attention_sink_tokens": 512})
+    assert sinks.model["sliding_window"] == 4608
+    assert "sliding_window_length and sink_tokens together" in sinks.notes[-1]
+
+
+def test_gemma_2_of_the_model_zoo(tmp_path: Path) -> None:
+    """Four norms, every other block with a window, heads wider than the model: 9,241,705,984 as published."""
+    gemma = LLAMA | {
+        "name": "gemma2",
+        "vocab_size": 256_000,
+        "hidden_size": 3584,
+        "num_hidden_layers": 42,
+        "num_heads": 16,
+    }
+    gemma |= {"filter_size": 14_336, "nonlinearity": "geglu", "attention_inner_dim": 4096, "norm_first_sandwich": True}
+    gemma |= {"share_embedding_weights": True, "attention_sliding_window_length": 4096, "embeddings_scale": 59.87}
+    gemma |= {"sliding_window_every_other_decoder_layer": True, "attention_logit_softcapping": 50.0}
+    assert count(params(tmp_path, gemma)) == 9_241_705_984
+
+
+def test_classifiers_without_a_name(tmp_path: Path) -> None:
+    three = BERT | {"num_labels": 3, "problem_type": "single_label_classification", "task_dropout": 0.1}
+    assert count(params(tmp_path, three, train_input={"max_sequence_length": 448})) == 109_484_547
+    assert count(params(tmp_path, three | {"num_labels": 2})) == 109_483_778
+    tokens = BERT | {"num_classes": 9, "include_padding_in_loss": False}
+    assert count(params(tmp_path, tokens)) == 109_483_778 - (768 * 768 + 768) - 2 * 769 + 9 * 769
+
+
+def test_esm_2_of_the_model_zoo(tmp_path: Path) -> None:
+    """t12 of 35M, by hand: 12 x (12 h^2 + 13 h), a table of 33, a norm behind the blocks, and the head's transform."""
+    esm = {"vocab_size": 33, "hidden_size": 480, "num_hidden_layers": 12, "num_heads": 20, "filter_size": 1920}
+    esm |= {
+        "token_dropout": True,
+        "position_embedding_type": "rotary",
+        "encoder_nonlinearity": "gelu",
+        "disable_nsp": True,
+    }
+    found = params(tmp_path, {"name": "esm2", **esm}, train_input={"max_sequence_length": 1024})
+    h = 480
+    assert count(found) == 12 * (12 * h * h + 13 * h) + 33 * h + 2 * h + (h * h + h + 2 * h + 33)
+
+
+def test_older_spellings_of_norms(tmp_path: Path) -> None:
+    with_shift = LLAMA | {"norm_type": "layernorm"}
+    older = {key: value for key, value in LLAMA.items() if key != "norm_type"} | {"use_rms_norm": True}
+    assert count(params(tmp_path, with_shift)) - count(params(tmp_path, older)) == 65 * 4096
+    assert count(params(tmp_path, LLAMA | {"norm_type": "biasless-layernorm"})) == count(params(tmp_path, older))
+
+
+def test_missing_things_are_taken_from_where_they_stand(tmp_path: Path) -> None:
+    model = {key: value for key, value in GPT.items() if key != "vocab_size"} | {"max_position_embeddings": 1024}
+    found = params(
+        tmp_path,
+        model,
+        train_input={"vocab_size": 50_257, "batch_size": 32},
+        runconfig={"num_csx": 4, "num_act_servers": 2},
+    )
+    assert found.model["vocab_size"] == 50_257
+    assert found.training["sequence_length"] == 1024
+    assert found.cluster == {"num_systems": 4}
+    assert [note.split(": ", 1)[1].split(",")[0].split(" =")[0] for note in found.notes] == [
+        "no max_sequence_length",
+        "vocab_size was taken from train_input",
+        "num_act_servers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (
+            {"num_diffusion_steps": 1000, "vae": {}, "patch_size": [2, 2], "num_classes": 1000},
+            "is a diffusion transformer (DiT)",
+        ),
+        ({"src_vocab_size": 32_128, "d_kv": 128, "encoder_num_hidden_layers": 24}, "has an encoder and a decoder"),
+        ({"image_model": {}, "text_model": {}}, "reads pictures (LLaVA)"),
+        ({"name": "vision_transformer", "image_size": [224, 224]}, "reads pictures (ViT)"),
+        ({"skip_connect": True, "num_classes": 2}, "is a convolutional network for images (UNet)"),
+        ({"q_encoder": {}, "ctx_encoder": {}}, "pair of encoders (DPR)"),
+        ({"name": "dpo", "policy_model": {}}, "has a second network"),
+    ],
+)
+def test_another_kind_of_model_is_named_in_one_sentence(model: dict[str, Any], what: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        params(tmp_path, model)
+    assert what in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+    assert "is missing" not in str(caught.value)
+
+
+@pytest.mark.parametrize("callback", [{"Lora": {"r": 16}}, {"FreezeLayers": {"patterns": ["embedding"]}}])
+def test_partial_training_is_refused(callback: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {"init": {"model": {"name": "gpt2", **GPT}, "callbacks": [callback]}}}))
+    with pytest.raises(ConfigError, match="which is not modelled"):
+        read_modelzoo(path)
+
+
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        ({"width": 12_288, "depth": 96, "heads": 96, "backend": "CSX"}, "a gigaGPT configuration"),
+        ({"base_model": "meta-llama/Llama-2-7b-hf", "load_in_8bit": True}, "a configuration of axolotl"),
+        ({"pipe-parallel-size": 1, "num-layers": 12}, "a GPT-NeoX configuration"),
+    ],
+)
+def test_other_yaml_files_are_named(document: dict[str, Any], what: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(ConfigError, match=what):
+        read_modelzoo(path)
