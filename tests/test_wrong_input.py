@@ -727,8 +727,8 @@ FILES = [
     wrong_run(
         "JSON of another model",
         by_path("m.json"),
-        "error: m.json: model_type is 'resnet'",
-        "supported are",
+        "error: m.json: is a model of type resnet, which reads pictures",
+        "is not modelled",
         m_json='{"model_type": "resnet"}',
     ),
     wrong_run(
