@@ -64,6 +64,7 @@ CONTRACT: dict[str, Any] = {
         "energy_j": float,
         "cost_usd": float,
         "predicted_loss": float,
+        "predicted_accuracy": dict,
     },
     "assumptions": [{"key": str, "value": NUMBER, "status": str, "source": str}],
     "simulator": {"version": str, "events": int, "wall_s": float},

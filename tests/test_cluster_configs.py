@@ -14,6 +14,7 @@ from wsesim.config.entries import (
     load_cluster,
     load_gpu,
     load_gpu_calibration,
+    load_law,
     load_model,
     load_system,
     origins_of,
@@ -61,6 +62,7 @@ def test_every_file_loads(kind: str, name: str) -> None:
         "clusters": load_any_cluster,
         "models": load_model,
         "runs": load_any,
+        "laws": load_law,
     }
     if kind in readers:
         assert readers[kind](name)

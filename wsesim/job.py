@@ -9,11 +9,9 @@ from wsesim.config.catalogue import sources
 from wsesim.config.gpu import GPUClusterSpec
 from wsesim.config.provenance import Origin, status_of
 from wsesim.config.run import GPURun, Run
-from wsesim.loss import chinchilla_loss, pile_loss, vendor_training_flop
+from wsesim.loss import TOKENS_PER_PARAMETER, Quality
 from wsesim.workload.transformer import parameter_count
 
-TOKENS_PER_PARAMETER = 20.0
-"""The compute-optimal recipe of Hoffmann et al. 2022 that Cerebras-GPT was trained by. [-]"""
 HOUR_S = 3600.0
 KWH_J = 3.6e6
 
@@ -99,8 +97,8 @@ class Job:
         CO2 equivalent of the facility's energy; None where the grid's is not given. [kg]
     prices
         Numbers that cost, electricity and carbon rest on.
-    pile_loss, chinchilla_loss
-        By the two laws; None for encoders, for which they were not made. [nats/token]
+    quality
+        Loss and zero-shot accuracy; None for encoders, for which the laws were not made.
     """
 
     steps: int
@@ -113,8 +111,12 @@ class Job:
     electricity_usd: Range | None
     carbon_kg: Range | None
     prices: tuple[Price, ...]
-    pile_loss: float | None
-    chinchilla_loss: float | None
+    quality: Quality | None
+
+    @property
+    def pile_loss(self) -> float | None:
+        """Predicted test loss on the Pile; None for encoders. [nats/token]"""
+        return None if self.quality is None else self.quality.loss
 
 
 def wanted_tokens(run: Run | GPURun) -> float:
@@ -213,15 +215,6 @@ def prices(run: Run | GPURun) -> tuple[Price, ...]:
     return tuple(found)
 
 
-def compute_as_reported_flop(run: Run | GPURun, tokens: float) -> float:
-    """Training compute for the Pile law: the authors' figure for their own recipe, else counted. [FLOP]"""
-    reported = run.model.training_flop_reported
-    recipe = TOKENS_PER_PARAMETER * parameter_count(run.model, run.training.sequence_length)
-    if reported is not None and abs(tokens / recipe - 1.0) < 0.02:
-        return reported
-    return vendor_training_flop(run.model, run.training.sequence_length, tokens)
-
-
 def job(run: Run | GPURun, step_time_s: float) -> Job:
     """What the whole job takes at a step time."""
     tokens_per_step = run.training.global_batch_size * run.training.sequence_length
@@ -229,7 +222,6 @@ def job(run: Run | GPURun, step_time_s: float) -> Job:
     time_s, tokens = steps * step_time_s, float(steps * tokens_per_step)
     price, energy = price_usd_per_s(run), power_w(run).scaled(time_s)
     facility = energy.times(facility_share(run))
-    decoder = run.model.causal
     return Job(
         steps=steps,
         tokens=tokens,
@@ -241,8 +233,5 @@ def job(run: Run | GPURun, step_time_s: float) -> Job:
         electricity_usd=electricity_usd(run, facility),
         carbon_kg=carbon_kg(run, facility),
         prices=prices(run),
-        pile_loss=pile_loss(compute_as_reported_flop(run, tokens)) if decoder else None,
-        chinchilla_loss=chinchilla_loss(parameter_count(run.model, run.training.sequence_length), tokens)
-        if decoder
-        else None,
+        quality=Quality(run.model, run.training.sequence_length, tokens) if run.model.causal else None,
     )

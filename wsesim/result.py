@@ -13,6 +13,7 @@ from wsesim.config.provenance import Origin, status_of
 from wsesim.config.run import GPURun, Run
 from wsesim.intervals import Bounds, interval_dict, of_job, of_rate, of_time
 from wsesim.job import Job, Range, job
+from wsesim.loss import quality_dict
 from wsesim.shown import ShowsItself
 from wsesim.units import parse_quantity, show, unit_of_field
 
@@ -182,8 +183,7 @@ def job_dict(job: Job) -> dict[str, Any]:
         **with_bounds("electricity_usd", job.electricity_usd),
         **with_bounds("carbon_kg", job.carbon_kg),
         "prices": [asdict(price) for price in job.prices],
-        "predicted_loss": job.pile_loss,
-        "predicted_loss_chinchilla": job.chinchilla_loss,
+        **quality_dict(job.quality),
     }
 
 

@@ -18,6 +18,7 @@ from wsesim.config.cluster import (
 from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
 from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
 from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
+from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
 from wsesim.config.layering import NAMED
 from wsesim.config.meanings import meanings, specs_of
 from wsesim.config.model import ModelSpec
@@ -138,10 +139,23 @@ SECTIONS = (
         "[job]", "What a job takes besides its steps, for `wsesim lifetime`; what is left out takes no time.", JobSpec
     ),
     Section(
-        "Goal file", "For `wsesim plan`: a model, or a target loss, and the clusters that may be used.", GoalSpec, 2
+        "Goal file",
+        "For `wsesim plan`: a model, or a target loss or accuracy, and the clusters that may be used.",
+        GoalSpec,
+        2,
     ),
     Section("[limits]", "", LimitsSpec),
     Section("[[candidates]]", "", CandidateSpec),
+    Section(
+        "Law",
+        "A file of `cluster_configs/laws/`: loss by parameters and tokens or by compute, and zero-shot accuracy by loss. "
+        "`wsesim calibrate --loss` writes one.",
+        LawSpec,
+        2,
+    ),
+    Section("[loss]", "", LossLawSpec),
+    Section("[compute]", "", ComputeLawSpec),
+    Section("[tasks.NAME]", "", TaskSpec),
     Section("Portfolio file", "For `wsesim portfolio`: jobs that share a cluster.", PortfolioSpec, 2),
     Section("[[jobs]]", "Each has one of `run`, `model` and `duration_s`.", PortfolioJobSpec),
 )

@@ -34,6 +34,12 @@ def calibrate(
         bool,
         typer.Option("--gpu", help="Fit the six constants of GPUs instead, to the measurements that ship with wsesim."),
     ] = False,
+    loss: Annotated[
+        bool,
+        typer.Option(
+            "--loss", help="Fit the laws of loss and zero-shot accuracy instead, to MEASUREMENTS or the shipped models."
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
@@ -61,6 +67,9 @@ def calibrate(
         else:
             gpu_calibration.print_fit(console(), found, text, out)
         return
+    if loss:
+        _calibrate_loss(measurements, source, out, json=json)
+        return
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
     if out is not None:
@@ -69,3 +78,17 @@ def calibrate(
         print_json(calibration.as_dict(fit, text, out))
     else:
         calibration.print_fit(console(), fit, text, out)
+
+
+def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, json: bool) -> None:
+    from wsesim.report import files
+    from wsesim.report.pages import loss_laws
+
+    fit = loss_laws.fit_file(measurements)
+    text = loss_laws.as_text(fit, source)
+    if out is not None:
+        files.write(out, text)
+    if json:
+        print_json(loss_laws.fit_dict(fit, text, out))
+    else:
+        loss_laws.print_fit(console(), fit, text, out)

@@ -27,7 +27,7 @@ def explain(
 
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="systems, gpus, clusters, models, runs or calibrations.")
+        str | None, typer.Argument(metavar="KIND", help="systems, gpus, clusters, models, runs, calibrations or laws.")
     ] = None,
     json: AsJson = False,
 ) -> None:

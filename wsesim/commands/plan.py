@@ -17,7 +17,13 @@ def plan(
     target_loss: Annotated[
         float | None, typer.Option(metavar="LOSS", help="Loss to reach, by a scaling law, instead of a model.")
     ] = None,
-    law: Annotated[str | None, typer.Option(metavar="LAW", help="chinchilla (default) or cerebras-gpt.")] = None,
+    target_accuracy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK=SHARE", help="Zero-shot accuracy to reach, instead of a model: hellaswag=0.5. Repeatable."
+        ),
+    ] = None,
+    law: Annotated[str | None, typer.Option(metavar="LAW", help="pile (default), cerebras-gpt or chinchilla.")] = None,
     tokens: Annotated[
         str | None, typer.Option(metavar="COUNT", help='Training tokens, or "chinchilla": 20 per parameter.')
     ] = None,
@@ -33,6 +39,7 @@ def plan(
 ) -> None:
     """Which clusters, and how large, meet a goal: the smallest, the cheapest, the fastest, and what binds."""
     from wsesim.report.progress import bar
+    from wsesim.study.goal_files import accuracies
     from wsesim.study.plan import plan as search
 
     with bar("planning") as advance:
@@ -40,6 +47,7 @@ def plan(
             goal,
             model=model,
             target_loss=target_loss,
+            target_accuracy=accuracies(target_accuracy) if target_accuracy else None,
             law=law,
             tokens=tokens,
             deadline=deadline,

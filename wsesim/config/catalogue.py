@@ -10,7 +10,7 @@ from typing import Any
 from wsesim.config import reading
 from wsesim.errors import UnknownNameError, did_you_mean
 
-KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations")
+KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws")
 _LONGEST_VALUE = 60
 
 

@@ -1,4 +1,4 @@
-"""Entries of the catalogue: systems, GPUs, clusters, models and calibrations, each as its spec."""
+"""Entries of the catalogue: systems, GPUs, clusters, models, calibrations and laws, each as its spec."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 from wsesim.config import catalogue
 from wsesim.config.cluster import ClusterSpec
 from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
+from wsesim.config.law import LawSpec
 from wsesim.config.layering import NAMED, Layered, layered, resolve
 from wsesim.config.loader import build, load_any
 from wsesim.config.model import ModelSpec
@@ -26,6 +27,12 @@ SpecT = TypeVar("SpecT", bound=Spec)
 def load_model(name: str) -> ModelSpec:
     """A model of the catalogue."""
     return _entry("models", name, ModelSpec)
+
+
+@lru_cache(maxsize=16)
+def load_law(name: str) -> LawSpec:
+    """A law of the catalogue."""
+    return _entry("laws", name, LawSpec)
 
 
 def load_system(name: str, folder: Path | None = None, where: str = "") -> tuple[SystemSpec, dict[str, Origin]]:
@@ -105,6 +112,7 @@ def origins_of(kind: str, name: str) -> dict[str, Origin]:
         "clusters": lambda: load_any_cluster(name)[1],
         "models": lambda: layered("models", catalogue.find("models", name)).origins,
         "calibrations": lambda: layered("calibrations", catalogue.find("calibrations", name)).origins,
+        "laws": lambda: layered("laws", catalogue.find("laws", name)).origins,
         "runs": lambda: load_any(name).origins,
     }
     return readers[kind]()

@@ -51,14 +51,18 @@ class GoalSpec(Spec):
     name
         Title of the answer.
     model
-        As the ``[model]`` table of a run; left out where there is a target loss.
+        As the ``[model]`` table of a run; left out where there is a target loss or accuracy.
     training
         As the ``[training]`` table of a run. `sequence_length` is 2048 and `global_batch_size` the nearest of
         Brown et al. 2020, table 2.1, when left out.
     target_loss
         Loss to reach with a model and a number of tokens that a scaling law gives. [nats/token]
+    target_accuracy
+        Zero-shot accuracy to reach instead, by task: any of hellaswag, piqa, winogrande, lambada, arc_easy, arc_challenge,
+        openbookqa, and their average; of several, all. [-]
     law
-        "chinchilla" (loss on MassiveText) or "cerebras-gpt" (loss on the Pile).
+        "pile" (loss on the Pile, as `wsesim run` predicts it), "cerebras-gpt" (the same by compute alone, at 20 tokens per
+        parameter) or "chinchilla" (loss on MassiveText, which no accuracy follows from).
     limits
         What an answer must keep.
     candidates
@@ -69,15 +73,27 @@ class GoalSpec(Spec):
     model: dict[str, Any] | None = None
     training: Annotated[dict[str, Any], Field(default_factory=dict)]
     target_loss: Annotated[float, Field(gt=0, le=100)] | None = None
-    law: Literal["chinchilla", "cerebras-gpt"] = "chinchilla"
+    target_accuracy: Annotated[dict[str, Annotated[float, Field(gt=0, lt=1)]], Field(default_factory=dict)]
+    law: Literal["pile", "cerebras-gpt", "chinchilla"] = "pile"
     limits: LimitsSpec = LimitsSpec()
     candidates: Annotated[tuple[CandidateSpec, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _one_aim(self) -> GoalSpec:
-        if (self.model is None) == (self.target_loss is None):
-            finding = (
-                "is missing" if self.model is None else "stands beside target_loss, and says what the law would find"
+        aims = {"target_loss": self.target_loss, "target_accuracy": self.target_accuracy or None}
+        given = [name for name, value in aims.items() if value is not None]
+        if len(given) == 2:
+            raise ValueError("[target_accuracy] stands beside target_loss; give one of them")
+        if (self.model is None) == (not given):
+            finding = "is missing" if not given else f"stands beside {given[0]}, and says what the law would find"
+            raise ValueError(f"[model] {finding}; give either a model, a target_loss or a target_accuracy")
+        if self.target_accuracy and self.law == "chinchilla":
+            raise ValueError(
+                "[law] is chinchilla, of other data than accuracies follow from; leave it out, or take pile"
             )
-            raise ValueError(f"[model] {finding}; give either a model or a target_loss")
         return self
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether a law gives the model and its tokens."""
+        return self.model is None

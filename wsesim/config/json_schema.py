@@ -14,6 +14,7 @@ from wsesim.config.cluster import ClusterSpec
 from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
 from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
 from wsesim.config.job import JobSpec
+from wsesim.config.law import LawSpec
 from wsesim.config.layering import NAMED
 from wsesim.config.meanings import meanings, specs_of, summary
 from wsesim.config.model import ModelSpec
@@ -90,6 +91,8 @@ class Definitions:
         inner = next(specs_of(spec.model_fields[name].annotation), None)
         if inner is not None:
             table = self.reference(inner)
+            if "additionalProperties" in raw:
+                return [{"type": "object", "additionalProperties": table}]
             if raw.get("type") == "array":
                 return [{"type": "array", "items": table}]
             return [_TEXT, table] if name in NAMED else [table]
@@ -209,6 +212,7 @@ KINDS = {
     "gpu": Kind("one GPU", _file(GPUSpec)),
     "gpu-calibration": Kind("fitted numbers of GPUs", _file(GPUCalibrationSpec)),
     "model": Kind("a model", _file(ModelSpec)),
+    "law": Kind("laws of loss and of zero-shot accuracy", _file(LawSpec)),
     "goal": Kind("a goal for `wsesim plan`", lambda definitions: definitions.table(GoalSpec)),
     "portfolio": Kind("jobs for `wsesim portfolio`", lambda definitions: definitions.table(PortfolioSpec)),
 }

@@ -48,7 +48,7 @@ class Row:
             raise MeasurementError(f"{self.place}: {key} is missing; add it, it is {self.columns[key]}")
         return found
 
-    def real(self, key: str, default: float | None = None) -> float:
+    def real(self, key: str, default: float | None = None, largest: float = LARGEST) -> float:
         """A number above zero."""
         if not self.text(key) and default is not None:
             return default
@@ -59,9 +59,9 @@ class Row:
             raise MeasurementError(
                 f"{self.place}: {key} is {catalogue.value_shown(text)}; write a plain number"
             ) from None
-        if not SMALLEST <= value <= LARGEST:
+        if not SMALLEST <= value <= largest:
             raise MeasurementError(
-                f"{self.place}: {key} is {value:g}; it must be more than 0, from {SMALLEST:g} to {LARGEST:g}"
+                f"{self.place}: {key} is {value:g}; it must be more than 0, from {SMALLEST:g} to {largest:g}"
             )
         return value
 

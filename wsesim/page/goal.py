@@ -13,7 +13,7 @@ from wsesim.errors import ConfigError, InputError
 from wsesim.page.limits import MOST_CANDIDATES
 from wsesim.page.state import GoalState
 from wsesim.study.candidates import base_of
-from wsesim.study.goal_files import goal_from_table
+from wsesim.study.goal_files import accuracies, goal_from_table
 
 GOAL_FILE = "goal.toml"
 """Name of the file that is taken away; messages name it, as `wsesim plan` does."""
@@ -22,6 +22,7 @@ TRAINING = {"tokens": "tokens", "sequence_length": "sequence_length", "batch": "
 GOAL_FIELDS = {
     "goal.model": "model",
     "goal.target_loss": "target_loss",
+    "goal.target_accuracy": "target_accuracy",
     "goal.law": "law",
     "goal.candidates": "candidates",
     **{f"goal.limits.{key}": name for name, key in LIMITS.items()},
@@ -55,13 +56,16 @@ def goal_table(state: GoalState) -> Table:
     if not state.candidates:
         raise ConfigError(f"{GOAL_FILE}: goal.candidates is empty; choose one cluster or more that may be used")
     table: Table = {"name": _name(state)}
+    has_recipe = bool(state.target_loss or state.target_accuracy)
     if state.target_loss:
         table |= {"target_loss": _value("target_loss", state.target_loss), "law": state.law}
-    else:
+    if state.target_accuracy:
+        table |= {"target_accuracy": _accuracies(state.target_accuracy), "law": state.law}
+    if not has_recipe:
         catalogue.find("models", state.model, f"{GOAL_FILE}: goal.model")
         table["model"] = {"name": state.model}
     training = {key: _value(key, getattr(state, name)) for name, key in TRAINING.items() if getattr(state, name)}
-    if state.target_loss:
+    if has_recipe:
         training.pop("tokens", None)  # the law gives them
     limits = {key: _value(key, getattr(state, name)) for name, key in LIMITS.items() if getattr(state, name)}
     return table | {
@@ -72,7 +76,17 @@ def goal_table(state: GoalState) -> Table:
 
 
 def _name(state: GoalState) -> str:
+    if state.target_accuracy:
+        return f"Train to an accuracy of {state.target_accuracy}"[:100]
     return f"Train to a loss of {state.target_loss}"[:100] if state.target_loss else f"Train {state.model}"
+
+
+def _accuracies(text: str) -> dict[str, float]:
+    try:
+        return accuracies(text.split(","))
+    except ConfigError as error:
+        finding = str(error).partition(": ")[2]
+        raise ConfigError(f"{GOAL_FILE}: goal.target_accuracy: {finding}") from None
 
 
 def _value(key: str, text: str) -> Any:

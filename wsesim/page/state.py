@@ -87,9 +87,11 @@ class GoalState:
     Attributes
     ----------
     model
-        Name of the catalogue; left out where there is a target loss.
+        Name of the catalogue; left out where there is a target loss or accuracy.
     target_loss, law
         As in a goal file.
+    target_accuracy
+        As options of `wsesim plan` say it, separated by commas: "hellaswag=0.5, average=0.52".
     tokens, sequence_length, batch
         As in the ``[training]`` table; an empty batch takes the usual one for the model's size.
     deadline, budget, power
@@ -100,7 +102,8 @@ class GoalState:
 
     model: str = "cerebras-gpt-13b"
     target_loss: str = ""
-    law: str = "chinchilla"
+    target_accuracy: str = ""
+    law: str = "pile"
     tokens: str = "chinchilla"
     sequence_length: str = "2048"
     batch: str = ""

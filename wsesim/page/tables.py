@@ -69,7 +69,7 @@ class Planned:
 
 def planned(result: Answer, state: GoalState) -> Planned:
     """A plan's answer; wafer-scale choices lead to their run."""
-    recipe = goals.RECIPE if result.goal.target_loss is not None else ()
+    recipe = goals.RECIPE if result.goal.has_recipe else ()
     named = [
         ("fastest", result.fastest),
         ("cheapest", result.cheapest),

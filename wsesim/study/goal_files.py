@@ -12,6 +12,7 @@ from wsesim.config import catalogue
 from wsesim.config.goal import GoalSpec
 from wsesim.config.problems import describe
 from wsesim.errors import ConfigError
+from wsesim.units import parse_quantity
 
 
 def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
@@ -55,6 +56,33 @@ def goal_of(
         known = ", ".join(catalogue.names("clusters")[:6])
         raise ConfigError(f"plan: no cluster is named; add --cluster NAME, for example one of {known}, or a goal file")
     return goal_from_table(raw, "options" if word is None else catalogue.shown(Path(word)))
+
+
+def accuracies(words: Iterable[str]) -> dict[str, float]:
+    """Accuracies as options of `wsesim plan` say them.
+
+    Raises
+    ------
+    ConfigError
+        What is no task with a number.
+
+    Examples
+    --------
+    >>> accuracies(["hellaswag=0.5", "average=52 %"])
+    {'hellaswag': 0.5, 'average': 0.52}
+    """
+    found = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        try:
+            found[name.strip()] = parse_quantity(value, "-")
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise ConfigError(
+                f"--target-accuracy {catalogue.value_shown(word)}: is no task with a share; write for example hellaswag=0.5"
+            )
+    return found
 
 
 def _from_here(name: str) -> str:

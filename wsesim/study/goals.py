@@ -17,9 +17,17 @@ from typing import Any
 from wsesim.config.goal import CandidateSpec, GoalSpec
 from wsesim.config.run import GPURun, Run
 from wsesim.shown import ShowsItself
-from wsesim.study.candidates import SEQUENCE_LENGTH, base_of, gpu_steps, size_between, sized, sizes, wafer_steps
+from wsesim.study.candidates import (
+    SEQUENCE_LENGTH,
+    base_of,
+    gpu_steps,
+    size_between,
+    sized,
+    sizes,
+    wafer_steps,
+)
 from wsesim.study.options import UNITS, Option, limits_of, option_of, simulated
-from wsesim.study.scaling_laws import LAWS, Recipe, recipes, with_model
+from wsesim.study.scaling_laws import Recipe, law_text, recipes, wanted_loss, with_model
 from wsesim.units import show
 
 
@@ -40,7 +48,7 @@ class Answer(ShowsItself):
     front
         Those that no other one beats in time, cost and energy, fastest first.
     by_recipe
-        For each model size that reaches a target loss, the cheapest that meets the goal; the fastest without prices.
+        For each model size that reaches a target loss or accuracy, the cheapest that meets the goal; the fastest without prices.
     """
 
     goal: GoalSpec
@@ -81,7 +89,9 @@ class Answer(ShowsItself):
             "front": [one.to_dict() for one in self.front],
             "by_recipe": [one.to_dict() for one in self.by_recipe],
             "prices": {one.cluster: [vars(price) for price in one.prices] for one in self.options},
-            "law": None if self.goal.target_loss is None else LAWS[self.goal.law],
+            "law": law_text(self.goal.law) if self.goal.has_recipe else None,
+            "target_loss": wanted_loss(self.goal),
+            "target_accuracy": self.goal.target_accuracy or None,
             "would_do": [] if self.is_met else what_would_have_to_give(self),
             "refused": self.refused,
             "num_options": len(self.options),
@@ -174,11 +184,12 @@ def answer(
 
 
 def _models(goal: GoalSpec) -> list[tuple[Recipe | None, dict[str, Any]]]:
-    if goal.target_loss is None:
+    loss = wanted_loss(goal)
+    if loss is None:
         return [(None, goal.model or {})]
     length = goal.training.get("sequence_length")
     length = length if isinstance(length, int) and length > 0 else SEQUENCE_LENGTH
-    found = [with_model(one, goal.target_loss, goal.law, length) for one in recipes(goal.target_loss, goal.law)]
+    found = [with_model(one, loss, goal.law, length) for one in recipes(loss, goal.law)]
     whole = {recipe.parameters: (recipe, model) for recipe, model in filter(None, found)}
     return list(whole.values())
 

@@ -10,6 +10,7 @@ from wsesim.config.goal import GoalSpec
 from wsesim.config.run import GPURun, Run
 from wsesim.intervals import of_job
 from wsesim.job import Price, Range, job, power_w, prices, wanted_tokens
+from wsesim.loss import Quality, quality_dict
 from wsesim.machines.wafer.coverage import is_outside
 from wsesim.study.candidates import bounds_of
 from wsesim.study.scaling_laws import Recipe
@@ -44,6 +45,8 @@ class Option:
         Limits that it keeps, but of which the end of its range is beyond.
     is_estimate
         Whether the step time is that of the closed form, which only ranks.
+    quality
+        Loss and zero-shot accuracy that it trains to; None for encoders.
     """
 
     run: Run | GPURun
@@ -56,6 +59,7 @@ class Option:
     recipe: Recipe | None = None
     may_fail: tuple[str, ...] = ()
     is_estimate: bool = False
+    quality: Quality | None = None
 
     @property
     def num_devices(self) -> int:
@@ -103,6 +107,7 @@ class Option:
             "fails": self.fails,
             "may_fail": list(self.may_fail),
             "is_extrapolated": self.is_extrapolated,
+            **quality_dict(self.quality),
         }
 
 
@@ -120,6 +125,7 @@ def option_of(goal: GoalSpec, run: Run | GPURun, step_s: float, recipe: Recipe |
         fails=fails,
         recipe=recipe,
         may_fail=may_fail,
+        quality=work.quality,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from wsesim.study.goal_files import goal_of
@@ -14,6 +14,7 @@ def plan(
     *,
     model: str | None = None,
     target_loss: float | None = None,
+    target_accuracy: Mapping[str, float] | None = None,
     law: str | None = None,
     tokens: str | float | None = None,
     deadline: str | float | None = None,
@@ -28,8 +29,8 @@ def plan(
     ----------
     goal
         Goal file; what is said beside it counts more.
-    model, target_loss, law
-        What is to be trained: a model of the catalogue, or a loss by a scaling law.
+    model, target_loss, target_accuracy, law
+        What is to be trained: a model of the catalogue, or a loss or zero-shot accuracies by a scaling law.
     tokens
         Training tokens, or "chinchilla": 20 per parameter. [-]
     deadline, budget, power
@@ -57,7 +58,8 @@ def plan(
     >>> found.is_met, found.smallest[0].num_devices
     (True, 1)
     """
-    named = {"model": model and {"name": model}, "target_loss": target_loss, "law": law}
+    accuracy = None if target_accuracy is None else dict(target_accuracy)
+    named = {"model": model and {"name": model}, "target_loss": target_loss, "target_accuracy": accuracy, "law": law}
     limits = {"deadline_s": deadline, "budget_usd": budget, "power_w": power}
     place = "options" if goal is None else str(goal)
     wanted = goal_of(

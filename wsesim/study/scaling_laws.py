@@ -1,55 +1,44 @@
-"""Which model, trained on how many tokens, reaches a loss: published laws, solved the other way round.
+"""Which model, trained on how many tokens, reaches a loss or an accuracy: the laws of loss, solved the other way round.
 
-Chinchilla [1]_ gives the loss of any model on any number of tokens, so smaller models that are trained
-longer can be weighed against the compute-optimal one. The Cerebras-GPT law [2]_ is for models trained
-on 20 tokens per parameter, and knows only those.
+Laws in parameters and tokens [1]_ [2]_ give the loss of any model on any number of tokens, so smaller models that are trained
+longer can be weighed against the compute-optimal one. The Cerebras-GPT law [3]_ is for models trained on 20 tokens per
+parameter, and knows only those. An accuracy is asked of the loss at which models of the Pile reach it.
 
 References
 ----------
-.. [1] Hoffmann et al. 2022, arXiv:2203.15556, equation 10 (`wsesim.loss.chinchilla_loss`).
-.. [2] Dey et al. 2023, arXiv:2304.03208, equation 1 (`wsesim.loss.pile_loss`).
+.. [1] Fitted to published models of the Pile: ``pile`` in cluster_configs/laws (`wsesim.loss.loss`).
+.. [2] Hoffmann et al. 2022, arXiv:2203.15556, equation 10, with the constants of Besiroglu et al. 2024, arXiv:2404.10102.
+.. [3] Dey et al. 2023, arXiv:2304.03208, equation 1 (`wsesim.loss.loss_by_compute`).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any, NamedTuple
 
+from wsesim.config.entries import load_law
+from wsesim.config.goal import GoalSpec
+from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec
 from wsesim.config.model import ModelSpec
 from wsesim.errors import DoesNotFit
-from wsesim.job import TOKENS_PER_PARAMETER
 from wsesim.loss import (
-    DATA_POWER,
-    IRREDUCIBLE,
-    MODEL_POWER,
-    OF_DATA,
-    OF_MODEL,
-    PILE_IRREDUCIBLE,
-    PILE_POWER,
-    PILE_SCALE_FLOP,
+    PILE,
+    counted,
+    loss_for,
+    optimal_parameters,
+    tokens_for,
     vendor_training_flop,
 )
+from wsesim.workload.shapes import shape_of
 from wsesim.workload.transformer import parameter_count
 
-LAWS = {
-    "chinchilla": "Hoffmann et al. 2022, equation 10: "
-    f"{IRREDUCIBLE:g} + {OF_MODEL:g} / N^{MODEL_POWER:g} + {OF_DATA:g} / D^{DATA_POWER:g}",
-    "cerebras-gpt": "Dey et al. 2023, equation 1: "
-    f"(C / {PILE_SCALE_FLOP:.4g} FLOP)^-{PILE_POWER:g} + {PILE_IRREDUCIBLE:g}, at 20 tokens per parameter",
-}
-"""Where each law is from, and its constants."""
-FITTED_ON = {"chinchilla": (70e6, 16e9), "cerebras-gpt": (111e6, 13e9)}
-"""Parameters of the smallest and the largest model that each law was fitted on: abstracts of both papers. [-]"""
 SMALLEST, LARGEST = 1e6, 1e14
 """Parameters beyond which a law's answer is no model. [-]"""
 SMALLER = (1.0, 0.7, 0.5, 0.35)
 """Sizes over the compute-optimal one that are tried: smaller models are cheaper to use later. [-]"""
-COUNTED_AGAIN = 4
-"""Times that a size is corrected for what its compute is counted as. [-]"""
+COUNTED_AGAIN = 6
+"""Times that a size is corrected for what the law counts of it. [-]"""
 FLOP_PER_PARAMETER_AND_TOKEN = 6.0
-VOCAB_SIZE = 50257
-"""That of GPT-2, which both laws' models are near to. [-]"""
 
 
 class Recipe(NamedTuple):
@@ -64,8 +53,48 @@ class Recipe(NamedTuple):
         return FLOP_PER_PARAMETER_AND_TOKEN * self.parameters * self.tokens
 
 
+def law_text(name: str) -> str:
+    """A law with its constants.
+
+    Examples
+    --------
+    >>> law_text("cerebras-gpt")
+    'Dey et al. 2023, equation 1: (C / 5.984e+22 FLOP)^-0.0737 + 0.5066, at 20 tokens per parameter'
+    """
+    found = load_law(name)
+    if found.loss is not None:
+        law = found.loss
+        costs = (
+            f"{law.of_parameters:.5g} / N^{law.parameters_power:.4g}",
+            f"{law.of_tokens:.6g} / D^{law.tokens_power:.4g}",
+        )
+        reducible = " + ".join(costs)
+        if law.sharpness != 1.0:
+            powers = [f"({one})^{law.sharpness:g}" for one in costs]
+            reducible = f"({' + '.join(powers)})^(1/{law.sharpness:g})"
+        of_blocks = ", N without embeddings" if law.counted == "blocks" else ""
+        return f"{found.name}: {law.floor:g} + {reducible}{of_blocks}"
+    compute = _compute(found)
+    return (
+        f"{found.name}: (C / {compute.scale_flop:.4g} FLOP)^-{compute.power:g} + {compute.floor:g}, "
+        f"at {compute.tokens_per_parameter:g} tokens per parameter"
+    )
+
+
+def _compute(law: LawSpec) -> ComputeLawSpec:
+    assert law.compute is not None, f"law {law.name} has no law of loss"
+    return law.compute
+
+
+def wanted_loss(goal: GoalSpec) -> float | None:
+    """Loss that a goal asks for, itself or by an accuracy; None where it names its model. [nats/token]"""
+    if goal.target_accuracy:
+        return loss_for(load_law(PILE), goal.target_accuracy)
+    return goal.target_loss
+
+
 def recipes(loss: float, law: str) -> list[Recipe]:
-    """Ways to reach a loss, the compute-optimal one first.
+    """Ways to reach a loss, the compute-optimal one first; parameters as the law counts them.
 
     Raises
     ------
@@ -74,145 +103,110 @@ def recipes(loss: float, law: str) -> list[Recipe]:
 
     Examples
     --------
-    >>> best, *smaller = recipes(2.0, "chinchilla")
-    >>> 10e9 < best.parameters < 20e9, all(one.flop > best.flop for one in smaller)
+    >>> best, *smaller = recipes(2.2, "chinchilla")
+    >>> 1e9 < best.parameters < 10e9, all(one.flop > best.flop for one in smaller)
     (True, True)
     """
-    floor = IRREDUCIBLE if law == "chinchilla" else PILE_IRREDUCIBLE
+    found = load_law(law)
+    floor = found.loss.floor if found.loss is not None else _compute(found).floor
     if loss <= floor:
         raise DoesNotFit(
             f"a loss of {loss:g} is below {floor:g}, which no model reaches by the {law} law; raise target_loss, "
             "or take the law of the data that you mean"
         )
-    best = _cerebras_recipe(loss) if law == "cerebras-gpt" else _recipe(optimal_parameters(loss), loss)
+    best = _compute_recipe(_compute(found), loss) if found.loss is None else _recipe(found.loss, None, loss)
     if not SMALLEST <= best.parameters <= LARGEST:
         change = "raise" if best.parameters > LARGEST else "lower"
         raise DoesNotFit(
             f"a loss of {loss:.9g} takes {best.parameters:.3g} parameters by the {law} law, of which nobody makes a model; "
             f"{change} target_loss"
         )
-    if law == "cerebras-gpt":
+    if found.loss is None:
         return [best]
-    sizes = [best.parameters * share for share in SMALLER]
-    return [_recipe(size, loss) for size in sizes if size >= SMALLEST and reaches(size, loss)]
+    sizes = [_recipe(found.loss, best.parameters * share, loss) for share in SMALLER]
+    return [one for one in sizes if one.parameters >= SMALLEST and math.isfinite(one.tokens)]
 
 
-def _cerebras_recipe(loss: float) -> Recipe:
-    flop = PILE_SCALE_FLOP * (loss - PILE_IRREDUCIBLE) ** (-1.0 / PILE_POWER)
-    parameters = math.sqrt(flop / FLOP_PER_PARAMETER_AND_TOKEN / TOKENS_PER_PARAMETER)
-    return Recipe(parameters, TOKENS_PER_PARAMETER * parameters)
+def _compute_recipe(law: ComputeLawSpec, loss: float) -> Recipe:
+    flop = law.scale_flop * (loss - law.floor) ** (-1.0 / law.power)
+    parameters = math.sqrt(flop / FLOP_PER_PARAMETER_AND_TOKEN / law.tokens_per_parameter)
+    return Recipe(parameters, law.tokens_per_parameter * parameters)
 
 
-def _recipe(parameters: float, loss: float) -> Recipe:
-    return Recipe(parameters, tokens_for(parameters, loss))
+def _recipe(law: LossLawSpec, parameters: float | None, loss: float) -> Recipe:
+    size = optimal_parameters(law, loss) if parameters is None else parameters
+    return Recipe(size, tokens_for(law, size, loss))
 
 
 def with_model(recipe: Recipe, loss: float, law: str, sequence_length: int) -> tuple[Recipe, dict[str, Any]] | None:
     """A recipe for a model of whole layers and heads, which reaches the loss; None where no number of tokens does.
 
-    The Cerebras-GPT law counts compute as its authors do, with attention and the look-up of tokens.
+    The recipe that comes back counts all parameters. The Cerebras-GPT law counts compute as its authors do, with attention
+    and the look-up of tokens.
 
     Examples
     --------
-    >>> found, model = with_model(recipes(2.0, "chinchilla")[0], 2.0, "chinchilla", 2048)
-    >>> model["hidden_size"] % 128, found == _recipe(found.parameters, 2.0)
+    >>> found, model = with_model(recipes(2.2, "chinchilla")[0], 2.2, "chinchilla", 2048)
+    >>> model["hidden_size"] % 128, found.tokens > found.parameters
     (0, True)
     """
-    if law == "chinchilla":
-        shape = shape_of(recipe.parameters)
-        count = _count(shape, sequence_length)
-        return (_recipe(count, loss), shape) if reaches(count, loss) else None
+    found = load_law(law)
+    if found.loss is None:
+        return _with_model_of_compute(recipe, _compute(found), sequence_length)
+    spec, shape = _shape_counting(found.loss, recipe.parameters, sequence_length)
+    tokens = tokens_for(found.loss, counted(found.loss, spec, sequence_length), loss)
+    return (Recipe(parameter_count(spec, sequence_length), tokens), shape) if math.isfinite(tokens) else None
+
+
+def _shape_counting(law: LossLawSpec, wanted: float, sequence_length: int) -> tuple[ModelSpec, dict[str, Any]]:
+    """A shape of which the law counts about so many parameters."""
+    tried = []
+    parameters = wanted
+    for _ in range(COUNTED_AGAIN):
+        shape = shape_of(parameters)
+        spec = ModelSpec.model_validate(shape)
+        share = wanted / counted(law, spec, sequence_length)
+        tried.append((abs(math.log(share)), spec, shape))
+        parameters *= share
+        if law.counted == "all":
+            break
+    _, spec, shape = min(tried, key=lambda one: one[0])
+    return spec, shape
+
+
+def _with_model_of_compute(recipe: Recipe, law: ComputeLawSpec, sequence_length: int) -> tuple[Recipe, dict[str, Any]]:
     tried = []
     parameters = recipe.parameters
     for _ in range(COUNTED_AGAIN):
         shape = shape_of(parameters)
-        count = _count(shape, sequence_length)
-        tokens = TOKENS_PER_PARAMETER * count
-        share = recipe.flop / vendor_training_flop(ModelSpec.model_validate(shape), sequence_length, tokens)
+        spec = ModelSpec.model_validate(shape)
+        count = parameter_count(spec, sequence_length)
+        tokens = law.tokens_per_parameter * count
+        share = recipe.flop / vendor_training_flop(spec, sequence_length, tokens)
         tried.append((abs(math.log(share)), Recipe(count, share * tokens), shape))
         parameters *= math.sqrt(share)
     _, found, shape = min(tried, key=lambda one: one[0])
     return found, shape
 
 
-def _count(shape: dict[str, Any], sequence_length: int) -> int:
-    return parameter_count(ModelSpec.model_validate(shape), sequence_length)
-
-
 def beyond_law(recipe: Recipe, law: str) -> str:
-    """That a law is stretched, in words; empty where it was fitted on such models.
+    """That a law is stretched, in words; empty where it was fitted on such models. `Quality.notes` says it of the Pile.
 
     Examples
     --------
     >>> beyond_law(Recipe(13e9, 260e9), "chinchilla"), beyond_law(Recipe(1e12, 2e13), "chinchilla")
     ('', 'the chinchilla law was fitted on models of 0.07 to 16 billion parameters')
     """
-    low, high = FITTED_ON[law]
-    if low <= recipe.parameters <= high:
+    found = load_law(law)
+    if found.loss is not None:
+        low, high = found.loss.least_parameters, found.loss.most_parameters
+        if found.loss.counted == "blocks" or low <= recipe.parameters <= high:
+            return ""
+        return f"the {law} law was fitted on models of {low / 1e9:g} to {high / 1e9:g} billion parameters"
+    compute = _compute(found)
+    if compute.least_flop <= recipe.flop <= compute.most_flop:
         return ""
-    return f"the {law} law was fitted on models of {low / 1e9:g} to {high / 1e9:g} billion parameters"
-
-
-def optimal_parameters(loss: float) -> float:
-    """Parameters with which a loss takes least compute, by the Chinchilla law. [-]
-
-    At the optimum the two reducible terms are in the ratio of the exponents.
-    """
-    of_model = (loss - IRREDUCIBLE) * DATA_POWER / (MODEL_POWER + DATA_POWER)
-    return float((OF_MODEL / of_model) ** (1.0 / MODEL_POWER))
-
-
-def reaches(parameters: float, loss: float) -> bool:
-    """Whether a model reaches a loss on any number of tokens."""
-    return bool(loss > IRREDUCIBLE + OF_MODEL / parameters**MODEL_POWER)
-
-
-def tokens_for(parameters: float, loss: float) -> float:
-    """Tokens on which a model reaches a loss, by the Chinchilla law. [-]"""
-    rest = loss - IRREDUCIBLE - OF_MODEL / parameters**MODEL_POWER
-    return float((OF_DATA / rest) ** (1.0 / DATA_POWER))
-
-
-SHAPES = ((125e6, 12), (355e6, 24), (1.3e9, 24), (2.7e9, 32), (6.7e9, 32), (13e9, 40), (175e9, 96), (530e9, 105))
-"""Parameters and layers of the GPT-3 family and MT-NLG (Brown et al. 2020, table 2.1; Smith et al. 2022). [-]"""
-WIDTH_STEP = 128
-"""Widths are multiples of this, which is also the width of a head. [-]"""
-
-
-def shape_of(parameters: float) -> dict[str, Any]:
-    """A GPT of about so many parameters, as a ``[model]`` table; its depth lies between those of the GPT-3 family.
-
-    Examples
-    --------
-    >>> shape_of(13e9)["num_layers"], shape_of(13e9)["hidden_size"]
-    (40, 5120)
-    """
-    layers = _depth(parameters)
-    width = _width(parameters, layers)
-    return {
-        "name": f"GPT of {parameters:.3g} parameters",
-        "num_layers": layers,
-        "hidden_size": width,
-        "num_attention_heads": max(1, width // WIDTH_STEP),
-        "vocab_size": VOCAB_SIZE,
-    }
-
-
-def _depth(parameters: float) -> int:
-    known = SHAPES
-    if parameters <= known[0][0]:
-        return known[0][1]
-    for (small, few), (large, many) in itertools.pairwise(known):
-        if parameters <= large:
-            share = math.log(parameters / small) / math.log(large / small)
-            return round(float(few * (many / few) ** share))
-    return known[-1][1]
-
-
-def _width(parameters: float, layers: int) -> int:
-    """The multiple of `WIDTH_STEP` whose ``12 L h^2 + V h`` is nearest."""
-    exact = (math.sqrt(VOCAB_SIZE**2 + 48.0 * layers * parameters) - VOCAB_SIZE) / (24.0 * layers)
-    return max(1, round(exact / WIDTH_STEP)) * WIDTH_STEP
+    return f"the {law} law was fitted on models of {compute.least_flop:.2g} to {compute.most_flop:.2g} FLOP"
 
 
 BATCH_TOKENS = ((0.9e9, 0.5e6), (4e9, 1e6), (60e9, 2e6), (math.inf, 3.2e6))

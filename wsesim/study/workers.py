@@ -16,6 +16,7 @@ from wsesim import __version__
 from wsesim.config.run import GPURun, Run
 from wsesim.config.variations import Variations
 from wsesim.errors import InputError, WsesimError, fault, is_debugging
+from wsesim.loss import AVERAGE, TASKS
 from wsesim.machines.gpu.result import GPUResult, simulate_gpu_run
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.result import Result, simulate_many
@@ -27,11 +28,13 @@ STATUSES = {
 }
 NUMBERS = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "hfu")
 SIZES = ("micro_batch_size", "num_micro_batches")
-OF_THE_JOB = ("steps", "tokens", "time_s", "energy_j", "cost_usd", "predicted_loss")
+OF_THE_JOB = ("steps", "tokens", "time_s", "energy_j", "cost_usd", "predicted_loss", "predicted_accuracy")
+TASK_COLUMNS = {f"predicted_accuracy_{task}": task for task in TASKS}
+"""Columns of zero-shot accuracy, and their tasks."""
 RANGED = ("step_time_s", "samples_per_s", "time_s", "energy_j", "cost_usd")
 BOUNDS = tuple(f"{name}_{end}" for name in RANGED for end in ("low", "high"))
 """Ends of the ranges in which nine answers of ten lie."""
-ANSWERS = ("kind", "num_devices", *NUMBERS, *SIZES, *OF_THE_JOB, *BOUNDS, "parallelism")
+ANSWERS = ("kind", "num_devices", *NUMBERS, *SIZES, *OF_THE_JOB, *TASK_COLUMNS, *BOUNDS, "parallelism")
 """Columns of a row, before those of the breakdown."""
 LOOK_FOR_PARENT_S = 0.5
 
@@ -60,7 +63,9 @@ def answers_of(result: Result | GPUResult) -> dict[str, Any]:
         "energy_j": job.energy_j.value,
         "cost_usd": None if job.cost_usd is None else job.cost_usd.value,
         "predicted_loss": job.pile_loss,
+        "predicted_accuracy": None if job.quality is None else job.quality.accuracy[AVERAGE],
     }
+    row |= {key: None if job.quality is None else job.quality.accuracy[task] for key, task in TASK_COLUMNS.items()}
     interval = result.interval
     ends = [end for name in RANGED for end in (interval[name] or (None, None))]
     row |= dict(zip(BOUNDS, ends, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsesim.job import Range
+from wsesim.loss import AVERAGE
 from wsesim.machines.gpu.result import GPUResult
 from wsesim.machines.wafer.result import Result
 from wsesim.report.html.content import Tile
@@ -74,11 +75,12 @@ def tiles(result: Result | GPUResult) -> list[Tile]:
     if job.cost_usd is not None:
         found.append(Tile("cost", show(job.cost_usd.value, "USD"), _bounds(job.cost_usd, "USD", 1.0)))
     found.append(Tile("energy", f"{show(job.energy_j.value / 3600.0, 'W')}h", _bounds(job.energy_j, "W", 3600.0, "h")))
-    if job.pile_loss is not None and job.chinchilla_loss is not None:
+    if job.quality is not None:
+        (low, high), accuracy = job.quality.loss_range, job.quality.accuracy[AVERAGE]
+        least, most = job.quality.accuracy_range[AVERAGE]
+        found.append(Tile("predicted loss", f"{job.quality.loss:.3f}", f"{low:.3f} to {high:.3f} on the Pile"))
         found.append(
-            Tile(
-                "predicted loss", f"{job.pile_loss:.3f}", f"on the Pile; {job.chinchilla_loss:.3f} by Chinchilla's law"
-            )
+            Tile("predicted accuracy", f"{accuracy:.3f}", f"{least:.3f} to {most:.3f}, zero-shot, seven tasks")
         )
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from wsesim.loss import AVERAGE, Quality
 from wsesim.machines.wafer import breakdown
 from wsesim.machines.wafer.result import Result
 from wsesim.report.pages import gpu_facts, wafer_facts
@@ -51,12 +52,34 @@ def training(result: Result | GPUResult) -> list[Fact]:
         facts.append(Fact("electricity", show_range(job.electricity_usd, "USD")))
     if job.carbon_kg is not None:
         facts.append(Fact("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent"))
-    if job.pile_loss is not None and job.chinchilla_loss is not None:
-        laws = f"{job.pile_loss:.3f} on the Pile (Cerebras-GPT law), {job.chinchilla_loss:.3f} (Chinchilla law)"
-        facts.append(Fact("predicted loss", laws))
+    if job.quality is not None:
+        facts += learned(job.quality)
     facts.append(Fact("prices from", price_words(job.prices)))
     facts.append(Fact("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`"))
     return facts
+
+
+def learned(quality: Quality) -> list[Fact]:
+    """What the model will have learned."""
+    (low, high), found, ends, chance = quality.loss_range, quality.accuracy, quality.accuracy_range, quality.chance
+    by_compute = quality.loss_by_compute
+    beside = f"; {by_compute:.3f} by compute alone" if by_compute is not None else ""
+    least, most = ends[AVERAGE]
+    by_task = ", ".join(f"{name} {value:.3f} ({chance[name]:g})" for name, value in found.items() if name != AVERAGE)
+    return [
+        Fact("predicted loss", f"{quality.loss:.3f} ({low:.3f} to {high:.3f}) nats/token on the Pile{beside}"),
+        Fact(
+            "on MassiveText",
+            f"{quality.chinchilla_loss:.3f} (Chinchilla law): other data, not comparable with the Pile",
+        ),
+        Fact(
+            "predicted accuracy",
+            f"{found[AVERAGE]:.3f} ({least:.3f} to {most:.3f}) zero-shot, mean of {len(found) - 1} tasks, "
+            f"chance {chance[AVERAGE]:.3f}",
+        ),
+        Fact("by task (chance)", by_task),
+        *(Fact("extrapolated", note) for note in quality.notes),
+    ]
 
 
 def meanings(result: Result | GPUResult) -> Mapping[str, str]:

@@ -8,11 +8,12 @@ from rich.console import Console
 
 from wsesim.config.goal import GoalSpec
 from wsesim.job import Range, wanted_tokens
+from wsesim.loss import AVERAGE
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages.parts import plain_table, price_words, section
 from wsesim.study.goals import Answer, next_better, what_binds, what_would_have_to_give
 from wsesim.study.options import Option
-from wsesim.study.scaling_laws import LAWS, beyond_law
+from wsesim.study.scaling_laws import beyond_law, law_text, wanted_loss
 from wsesim.units import show
 
 SYMMETRIC = 0.005
@@ -89,7 +90,7 @@ def print_answer(console: Console, result: Answer) -> None:
     if not result.is_met:
         _print_unmet(console, result)
         return
-    recipe = RECIPE if result.goal.target_loss is not None else ()
+    recipe = RECIPE if result.goal.has_recipe else ()
     table = _table("", *COLUMNS, *recipe)
     named = [("fastest", result.fastest), ("cheapest", result.cheapest)]
     named += [("smallest", one) for one in result.smallest]
@@ -107,7 +108,7 @@ def print_answer(console: Console, result: Answer) -> None:
 
 
 def _print_front(console: Console, result: Answer) -> None:
-    table = _table(*COLUMNS, *(RECIPE if result.goal.target_loss is not None else ()))
+    table = _table(*COLUMNS, *(RECIPE if result.goal.has_recipe else ()))
     shown = spread(result.front)
     for option in shown:
         table.add_row(*cells(option), *recipe_cells(option))
@@ -134,11 +135,24 @@ def _print_recipes(console: Console, result: Answer) -> None:
 
 def trained_text(result: Answer) -> str:
     """What is trained, in words; empty where nothing can run."""
-    goal = result.goal
-    if goal.target_loss is not None:
-        return f"loss {goal.target_loss:g} by the {goal.law} law ({LAWS[goal.law]})"
-    one = next(iter(result.options), None)
-    return f"{one.run.model.name} on {wanted_tokens(one.run):.4g} tokens" if one else ""
+    goal, one = result.goal, next(iter(result.options), None)
+    if goal.has_recipe:
+        asked = " and ".join(f"{task} {value:g}" for task, value in goal.target_accuracy.items())
+        wanted = f"loss {wanted_loss(goal):.4g} by the {goal.law} law ({law_text(goal.law)})"
+        return (f"zero-shot accuracy of {asked}: {wanted}" if asked else wanted) + (learned_text(one) if one else "")
+    return f"{one.run.model.name} on {wanted_tokens(one.run):.4g} tokens{learned_text(one)}" if one else ""
+
+
+def learned_text(option: Option) -> str:
+    """Loss and accuracy that an option trains to, in words; empty for encoders."""
+    quality = option.quality
+    if quality is None:
+        return ""
+    least, most = quality.accuracy_range[AVERAGE]
+    return (
+        f": predicted loss {quality.loss:.3f} on the Pile, mean zero-shot accuracy {quality.accuracy[AVERAGE]:.3f} "
+        f"({least:.3f} to {most:.3f})"
+    )
 
 
 def said(result: Answer) -> list[str]:
@@ -169,6 +183,7 @@ def doubts(result: Answer) -> list[str]:
         if one.may_fail
     ]
     found += [beyond_law(one.recipe, result.goal.law) for one in named if one.recipe is not None]
+    found += [note for one in named if one.quality is not None for note in one.quality.notes]
     return [text for text in dict.fromkeys(found) if text]
 
 

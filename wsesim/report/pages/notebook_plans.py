@@ -61,7 +61,7 @@ def of_lifetime(life: Lifetime) -> Sheet:
 
 def of_goal(result: Answer) -> Sheet:
     """What meets a goal, or what would have to give."""
-    recipe = goals.RECIPE if result.goal.target_loss is not None else ()
+    recipe = goals.RECIPE if result.goal.has_recipe else ()
     named = [
         ("fastest", result.fastest),
         ("cheapest", result.cheapest),

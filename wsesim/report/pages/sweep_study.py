@@ -39,6 +39,7 @@ METRICS = {
         Metric("cost_usd", "cost", False),
         Metric("energy_j", "energy", False),
         Metric("predicted_loss", "predicted loss", False),
+        Metric("predicted_accuracy", "predicted accuracy", True),
         Metric("mfu", "MFU", True),
         Metric("hfu", "HFU", None),
         Metric("samples_per_s", "samples per second", None),
@@ -71,7 +72,7 @@ def shown(key: str, value: Any) -> str:
         return f"{value:.1%}"
     if key == "tokens_per_s":
         return f"{value:,.0f} tokens/s" if value >= 1000 else f"{value:.4g} tokens/s"
-    if key == "predicted_loss":
+    if key.startswith(("predicted_loss", "predicted_accuracy")):
         return f"{value:.3f}"
     if key == "samples_per_s":
         return f"{value:,.4g} samples/s"

@@ -1,0 +1,184 @@
+"""Loss and zero-shot accuracy of published models beside what laws say of them, for `wsesim validate` and `calibrate --loss`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from wsesim.config.entries import load_law
+from wsesim.loss import AVERAGE, PILE, accuracies
+from wsesim.report.columns import Columns, prose
+from wsesim.report.pages.parts import plain_table, section
+from wsesim.validate import losses as laws
+from wsesim.validate.losses import Evaluated, Fit, LeftOut, LossReport
+
+HEADS_BY_COMPUTE = ("model", "|reported FLOP", "|published loss", "|predicted", "|difference")
+HEADS_OF_LOSS = ("model", "|tokens", "|Pile loss", "|predicted", "|difference", "")
+HEADS_OF_ACCURACY = ("model", "|average", "|from loss", "|difference", "|worst task", "|as a run", "|by compute")
+EDGE = "smallest of its family, excepted"
+TITLE_BY_COMPUTE = f"Pile loss by the Cerebras-GPT law of compute, tolerance {laws.COMPUTE_TOLERANCE} nats/token"
+TITLE_OF_LOSS = (
+    f"Pile loss by parameters and tokens, each model left out of the fit, tolerance {laws.LOSS_TOLERANCE} nats/token"
+)
+TITLE_OF_ACCURACY = (
+    f"Zero-shot accuracy, each model left out of the fit, tolerance {laws.AVERAGE_TOLERANCE} of the average, "
+    f"{laws.TASK_TOLERANCE} of a task ({laws.SMALL_TASK_TOLERANCE} of the two smallest models)"
+)
+WORDS_OF_ACCURACY = (
+    "from loss: by the measured Pile loss, which is scored; as a run: difference of the average where the loss is predicted, too; "
+    "by compute: the same from compute alone, for models trained on 10 to 40 tokens per parameter"
+)
+
+
+def rows_by_compute(found: LossReport) -> list[tuple[str, ...]]:
+    """Models of the published law."""
+    return [
+        (one.model, f"{one.training_flop:.2g}", f"{one.published:.3f}", f"{one.predicted:.3f}", f"{one.error:+.3f}")
+        for one in found.by_compute
+    ]
+
+
+def rows_of_loss(left: Sequence[LeftOut]) -> list[tuple[str, ...]]:
+    """Models left out, and their loss."""
+    edge = laws.smallest_of_families([one.row for one in left])
+    return [_row_of_loss(one.row, one.loss, EDGE if one.row.label in edge else "") for one in left]
+
+
+def _row_of_loss(row: Evaluated, predicted: float, words: str) -> tuple[str, ...]:
+    measured, error = ("-", "") if row.loss is None else (f"{row.loss:.3f}", f"{predicted - row.loss:+.3f}")
+    return row.label, f"{row.tokens:.3g}", measured, f"{predicted:.3f}", error, words
+
+
+def rows_of_accuracy(left: Iterable[LeftOut]) -> list[tuple[str, ...]]:
+    """Models left out, and their accuracy."""
+    return [
+        _row_of_accuracy(one.row, one.from_loss, one.errors(one.from_run), one.errors(one.from_compute))
+        for one in left
+        if AVERAGE in one.row.accuracy
+    ]
+
+
+def _row_of_accuracy(
+    row: Evaluated, from_loss: dict[str, float], of_run: dict[str, float], by_compute: dict[str, float]
+) -> tuple[str, ...]:
+    errors = {name: error for name, error in row.errors(from_loss).items() if name != AVERAGE}
+    worst = max(errors, key=lambda name: abs(errors[name]), default="")
+    return (
+        row.label,
+        f"{row.accuracy[AVERAGE]:.3f}",
+        f"{from_loss[AVERAGE]:.3f}" if from_loss else "-",
+        f"{row.errors(from_loss)[AVERAGE]:+.3f}" if from_loss else "",
+        f"{worst} {errors[worst]:+.3f}" if worst else "",
+        f"{of_run[AVERAGE]:+.3f}",
+        f"{by_compute[AVERAGE]:+.3f}" if by_compute else "",
+    )
+
+
+def rows_shown(shown: Iterable[Evaluated]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Loss and accuracy of models that were not fitted, by the shipped laws."""
+    of_loss, of_accuracy = [], []
+    for row in shown:
+        quality = row.quality
+        of_loss.append(_row_of_loss(row, quality.loss, "; ".join(quality.notes)))
+        if AVERAGE in row.accuracy:
+            from_loss = {} if row.loss is None else accuracies(load_law(PILE), row.loss)
+            of_accuracy.append(_row_of_accuracy(row, from_loss, row.errors(quality.accuracy), {}))
+    return of_loss, of_accuracy
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Columns:
+    table = plain_table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_report(console: Console, found: LossReport) -> None:
+    """Losses, then accuracies, then what is only shown."""
+    if found.by_compute:
+        console.print(section(TITLE_BY_COMPUTE, _table(HEADS_BY_COMPUTE, rows_by_compute(found))))
+    if found.left_out:
+        console.print(section(TITLE_OF_LOSS, _table(HEADS_OF_LOSS, rows_of_loss(found.left_out))))
+        console.print(section(TITLE_OF_ACCURACY, _table(HEADS_OF_ACCURACY, rows_of_accuracy(found.left_out))))
+        console.print(prose(WORDS_OF_ACCURACY, style="dim"))
+    if found.shown:
+        of_loss, of_accuracy = rows_shown(found.shown)
+        scored = "by the shipped laws" if found.are_scored else "by the shipped laws, shown and not scored"
+        console.print(section(f"Pile loss {scored}", _table(HEADS_OF_LOSS, of_loss)))
+        if of_accuracy:
+            console.print(section(f"Zero-shot accuracy {scored}", _table(HEADS_OF_ACCURACY, of_accuracy)))
+
+
+def as_dict(found: LossReport) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "losses": [
+            {"model": one.model, "published": one.published, "predicted": one.predicted, "error": one.error}
+            for one in found.by_compute
+        ],
+        "left_out": [_left_out_dict(one) for one in found.left_out],
+        "shown": [_row_dict(row) | {"predicted_notes": list(row.quality.notes)} for row in found.shown],
+    }
+
+
+def _left_out_dict(one: LeftOut) -> dict[str, Any]:
+    return {
+        "model": one.row.label,
+        "tokens": one.row.tokens,
+        "loss": one.row.loss,
+        "predicted_loss": one.loss,
+        "loss_error": one.loss_error,
+        "accuracy_error": one.errors(one.from_loss),
+        "accuracy_error_as_a_run": one.errors(one.from_run),
+        "accuracy_error_by_compute": one.errors(one.from_compute) or None,
+    }
+
+
+def _row_dict(row: Evaluated) -> dict[str, Any]:
+    quality = row.quality
+    return {
+        "model": row.label,
+        "tokens": row.tokens,
+        "loss": row.loss,
+        "predicted_loss": quality.loss,
+        "loss_error": None if row.loss is None else quality.loss - row.loss,
+        "predicted_accuracy": quality.accuracy,
+        "accuracy_error": row.errors_from_loss() or None,
+        "accuracy_error_as_a_run": row.errors(quality.accuracy) or None,
+    }
+
+
+def fit_file(path: Path | None) -> Fit:
+    """The laws, fitted to a table of one's own or to the shipped one; their form is that of the shipped law."""
+    rows = laws.published() if path is None else laws.read_table(path)
+    return laws.calibrate(rows, load_law(PILE))
+
+
+def as_text(fit: Fit, source: str) -> str:
+    """The law as a file."""
+    return laws.as_toml(fit, source or fit.rows[0].source or "own measurements")
+
+
+def print_fit(console: Console, fit: Fit, text: str, out: Path | None) -> None:
+    """What was fitted, and how well the laws foretell models they were fitted without."""
+    console.print(section(TITLE_OF_LOSS, _table(HEADS_OF_LOSS, rows_of_loss(fit.left_out))))
+    console.print(section(TITLE_OF_ACCURACY, _table(HEADS_OF_ACCURACY, rows_of_accuracy(fit.left_out))))
+    console.print(prose(WORDS_OF_ACCURACY, style="dim"), "")
+    if out is None:
+        console.print(Text(f"\n{text}"), soft_wrap=True)
+    else:
+        console.print(prose(f"written to {out}; the shipped one is cluster_configs/laws/pile.toml"))
+
+
+def fit_dict(fit: Fit, text: str, out: Path | None) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "law": fit.law.model_dump(exclude_none=True),
+        "left_out": [_left_out_dict(one) for one in fit.left_out],
+        "out": None if out is None else str(out),
+        "toml": text,
+    }
