@@ -13,7 +13,7 @@ from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.run import GPURun
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import GPUMeasurement, published
-from wsesim.machines.gpu.times import Plans
+from wsesim.machines.gpu.stages import Plans
 
 Table = dict[str, Any]
 

@@ -39,15 +39,42 @@ def refusal(kind: type[WsesimError] = ConfigError, **overrides: Any) -> str:
             ["data_parallel_size is 3", "does not divide cluster.num_gpus = 8", "use 2 or 4"],
         ),
         ({"cluster": {"num_gpus": 6}, "parallelism": {"tensor_parallel_size": 4}}, ["does not divide", "use 4 or 8 GPUs"]),
-        # layers that do not divide into stages and chunks
-        ({"cluster": {"num_gpus": 3}, "parallelism": {"pipeline_parallel_size": 3}}, ["is 3", "8 layers of small", "use 2 or 4"]),
+        # stages and chunks that get no layer
         (
-            {"model": {"num_layers": 10}, "cluster": {"num_gpus": 4}, "parallelism": {"pipeline_parallel_size": 4}},
-            ["10 layers", "use 2 or 5", "account_for_embedding_and_loss = true"],
+            {"cluster": {"num_gpus": 16}, "parallelism": {"pipeline_parallel_size": 16}},
+            ["pipeline_parallel_size is 16", "small has 8 layers to deal", "use at most 8"],
         ),
         (
-            {"parallelism": {"pipeline_parallel_size": 2, "virtual_pipeline_size": 3}},
-            ["virtual_pipeline_size is 3", "4 layers of each stage", "use 2 or 4"],
+            {"parallelism": {"pipeline_parallel_size": 2, "virtual_pipeline_size": 5}},
+            ["virtual_pipeline_size is 5", "8 layers for 2 stages", "use at most 4"],
+        ),
+        (
+            {"parallelism": {"pipeline_parallel_size": 2, "layers_per_stage": [4, 3]}},
+            ["layers_per_stage adds up to 7 layers", "small has 8"],
+        ),
+        (
+            {"parallelism": {"pipeline_parallel_size": 4, "layers_per_stage": [4, 4]}},
+            ["layers_per_stage has 2 entries", "write 4, one for each stage", "set pipeline_parallel_size = 2"],
+        ),
+        (
+            {"parallelism": {"pipeline_parallel_size": 4, "layers_per_stage": [4, 0, 2, 2]}},
+            ["layers_per_stage has a stage without layers", "first and the last"],
+        ),
+        (
+            {"parallelism": {"pipeline_parallel_size": 2, "virtual_pipeline_size": 3, "layers_per_stage": [6, 2]}},
+            ["a stage of 2 layers", "virtual_pipeline_size = 3", "use at most 2 chunks"],
+        ),
+        (
+            {"parallelism": {"pipeline_parallel_size": 4, "num_layers_in_first_pipeline_stage": 7}},
+            ["num_layers_in_first_pipeline_stage = 7 of the 8 layers", "leaves 1 for 3 other stages"],
+        ),
+        (
+            {"parallelism": {"num_layers_in_last_pipeline_stage": 2}},
+            ["num_layers_in_last_pipeline_stage = 2", "one stage", "leave it out"],
+        ),
+        (
+            {"parallelism": {"pipeline_parallel_size": 2, "virtual_pipeline_size": 2, "num_layers_in_last_pipeline_stage": 1}},
+            ["num_layers_in_last_pipeline_stage = 1 is less than virtual_pipeline_size = 2"],
         ),
         (
             {"parallelism": {"pipeline_parallel_size": 2, "virtual_pipeline_size": 2, "pipeline_schedule": "gpipe"}},
@@ -55,13 +82,23 @@ def refusal(kind: type[WsesimError] = ConfigError, **overrides: Any) -> str:
         ),
         ({"parallelism": {"virtual_pipeline_size": 2}}, ["virtual_pipeline_size is 2", "one stage"]),
         (
-            {"training": {"global_batch_size": 28}, "cluster": {"num_gpus": 8},
-             "parallelism": {"pipeline_parallel_size": 2, "virtual_pipeline_size": 2}},
-            ["groups of pipeline_parallel_size = 2", "there are 7", "use 6 or 8"],
+            {"training": {"global_batch_size": 6},
+             "parallelism": {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2}},
+            ["virtual_pipeline_size is 2", "as many micro-batches as there are stages, 4", "there are 3"],
+        ),
+        (
+            {"training": {"global_batch_size": 22},
+             "parallelism": {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2, "micro_batch_group_size": 4}},
+            ["micro_batch_group_size is 4", "of 11 micro-batches leaves a last group of 3", "use 6"],
+        ),
+        (
+            {"training": {"global_batch_size": 22},
+             "parallelism": {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2, "micro_batch_group_size": 3}},
+            ["micro_batch_group_size is 3", "is not in 4 to 11", "use 6"],
         ),
         # the batch
         ({"training": {"global_batch_size": 60}}, ["global_batch_size is 60", "data_parallel_size = 8", "use 56 or 64"]),
-        ({"training": {"micro_batch_size": 3}}, ["micro_batch_size is 3", "8 sequences of each copy", "use 2 or 4", '"auto"']),
+        ({"training": {"micro_batch_size": 9}}, ["micro_batch_size is 9", "each copy of the model has 8", "at most 8", '"auto"']),
         # heads, sequence, experts
         (
             {"model": {"num_attention_heads": 12, "hidden_size": 768}, "parallelism": {"tensor_parallel_size": 8}},
@@ -99,7 +136,7 @@ def test_more_gpus_than_there_are_do_not_fit() -> None:
 
 def test_all_that_is_wrong_comes_together() -> None:
     message = refusal(
-        training={"micro_batch_size": 3, "sequence_length": 1023},
+        training={"micro_batch_size": 300, "sequence_length": 1023},
         parallelism={"tensor_parallel_size": 1, "context_parallel_size": 2, "zero_stage": 3, "shard_group_size": 3},
     )
     lines = message.splitlines()
@@ -110,11 +147,11 @@ def test_all_that_is_wrong_comes_together() -> None:
 def test_settings_that_leave_no_plan_are_told_so() -> None:
     message = refusal(
         training={"global_batch_size": 7, "micro_batch_size": "auto"},
-        cluster={"num_gpus": 5},
+        cluster={"num_gpus": 11},
         parallelism={"tensor_parallel_size": "auto", "pipeline_parallel_size": "auto", "data_parallel_size": "auto"},
     )
-    assert "8 layers, 16 heads and training.global_batch_size = 7" in message
-    assert "use a batch of 5 or 10" in message
+    assert "16 heads and training.global_batch_size = 7" in message
+    assert "use a batch of 11" in message
 
 
 def test_the_nearest_value_is_right() -> None:
@@ -123,10 +160,11 @@ def test_the_nearest_value_is_right() -> None:
         check(gpu_run(training={"global_batch_size": 60}))
     for batch in (56, 64):
         check(gpu_run(training={"global_batch_size": batch}))
-    with pytest.raises(ConfigError, match="use 2 or 4"):
-        check(gpu_run(training={"micro_batch_size": 3}))
-    for micro in (2, 4):
-        check(gpu_run(training={"micro_batch_size": micro}))
+    interleaved = {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2}
+    with pytest.raises(ConfigError, match="use 6"):
+        check(gpu_run(training={"global_batch_size": 22}, parallelism={**interleaved, "micro_batch_group_size": 4}))
+    for group in (6, "auto"):
+        check(gpu_run(training={"global_batch_size": 22}, parallelism={**interleaved, "micro_batch_group_size": group}))
 
 
 @given(st.integers(1, 5000), st.integers(1, 6000))
@@ -189,6 +227,12 @@ ANY_PARALLELISM = st.fixed_dictionaries(
         "fused_gradient_accumulation": st.booleans(),
         "reduction_precision": st.sampled_from(["16bit", "32bit"]),
         "account_for_embedding_and_loss": st.booleans(),
+        "account_for_embedding": st.sampled_from([True, False, "auto"]),
+        "account_for_loss": st.sampled_from([True, False, "auto"]),
+        "layers_per_stage": st.sampled_from(["even", [8], [4, 4], [3, 5], [1, 3, 2, 2], [0, 2, 2, 2, 2, 0]]),
+        "num_layers_in_first_pipeline_stage": st.sampled_from([1, 2, 5]),
+        "num_layers_in_last_pipeline_stage": st.sampled_from([1, 2, 7]),
+        "micro_batch_group_size": st.sampled_from([1, 4, 6, "auto"]),
     },
 )
 
@@ -216,8 +260,9 @@ def assert_sound(table: Table) -> None:
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "context_parallel_size")
     assert math.prod(plan[name] for name in sizes) == run.cluster.num_gpus
     given_sizes = {key: value for key, value in table["parallelism"].items() if value != "auto" and key in plan}
-    for key in given_sizes.keys() - {"shard_group_size"}:
+    for key in given_sizes.keys() - {"shard_group_size", "layers_per_stage", "micro_batch_group_size"}:
         assert plan[key] == given_sizes[key] or (key == "sequence_parallel" and plan["tensor_parallel_size"] == 1), key
+    assert sum(plan["layers_per_stage"]) == run.model.num_layers
     assert answer["bottleneck"]
 
 

@@ -10,7 +10,7 @@ from tests.gpu_builders import ROWS, gpu_run, one, plan_of, with_parallelism
 from wsesim.config.loader import any_from_table
 from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
-from wsesim.machines.gpu.memory import activation_bytes_of_gpu, block_activation_bytes, in_flight, memory_of
+from wsesim.machines.gpu.memory import block_activation_bytes, in_flight, kept_of_stages, memory_of
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.times import parameters_of_gpu
@@ -62,7 +62,7 @@ def test_full_recomputation_keeps_the_input_of_each_block(sequence: bool) -> Non
     inputs = 8 * 2 * S * B * H / (4 if sequence else 1)
     running = one(block_activation_bytes(found, plan, recompute=0))
     logits = 6 * S * B * 32_000 / 4
-    assert one(activation_bytes_of_gpu(found, plan)) == pytest.approx(inputs + running + logits)
+    assert one(kept_of_stages(found, plan)(0, 8)) == pytest.approx(inputs + running + logits)
 
 
 def test_float32_keeps_twice_the_bytes() -> None:
@@ -86,11 +86,12 @@ def test_stages_hold_micro_batches(schedule: str, chunks: int, batch: int, held:
         parallelism={"pipeline_parallel_size": 4, "virtual_pipeline_size": chunks, "pipeline_schedule": schedule},
     )
     plan = plan_of(found)
-    assert one(in_flight(found, plan)) == held
+    assert one(in_flight(found, plan, 0)) == held
     each = one(block_activation_bytes(found, plan, recompute=0))
-    assert one(in_flight(found, plan, on_last=True)) == held_last
+    assert one(in_flight(found, plan, plan.pipeline - 1)) == held_last
     last = held_last * 2 * each + 6 * S * 32_000
-    assert one(activation_bytes_of_gpu(found, plan)) == pytest.approx(max(held * 2 * each, last))
+    assert one(kept_of_stages(found, plan)(0, 2)) == pytest.approx(held * 2 * each)
+    assert one(kept_of_stages(found, plan)(3, 2)) == pytest.approx(last)
 
 
 # States

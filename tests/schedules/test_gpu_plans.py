@@ -21,7 +21,7 @@ from wsesim.machines.gpu.checks import check
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.search import rank
 from wsesim.machines.gpu.simulation import simulate_gpu
-from wsesim.machines.gpu.times import RECOMPUTE, Plans
+from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, RECOMPUTE, Plans, dealt_layers
 from wsesim.validate.gpu_predict import run_of
 
 AUTO = dict.fromkeys(
@@ -54,16 +54,18 @@ def rows_of(plans: Plans) -> list[tuple[int, ...]]:
 def assert_sound(run: GPURun, plans: Plans) -> None:
     """Everything multiplies and divides."""
     assert (plans.tensor * plans.pipeline * plans.data * plans.context == run.cluster.num_gpus).all()
-    assert (plans.data * plans.micro_batch_size * plans.num_micro_batches == run.training.global_batch_size).all()
-    extra = 2 * run.parallelism.account_for_embedding_and_loss
-    assert ((run.model.num_layers + extra) % (plans.pipeline * plans.chunks) == 0).all()
+    per_copy = plans.micro_batch_size * (plans.num_micro_batches - 1) + plans.last_micro_batch_size
+    assert (plans.data * per_copy == run.training.global_batch_size).all()
+    assert (plans.pipeline * plans.chunks <= dealt_layers(run, plans.ends)).all()
     assert (run.model.num_attention_heads % plans.tensor == 0).all()
     assert (run.training.sequence_length % plans.context == 0).all()
     assert (run.model.num_experts % plans.expert == 0).all()
     assert (plans.data % plans.expert == 0).all()
     interleaved = plans.chunks > 1
     assert (plans.pipeline[interleaved] > 1).all()
-    assert (plans.num_micro_batches[interleaved] % plans.pipeline[interleaved] == 0).all()
+    rest = plans.num_micro_batches % plans.group
+    assert (plans.group[interleaved] >= plans.pipeline[interleaved]).all()
+    assert ((rest == 0) | (rest >= plans.pipeline))[interleaved].all()
     assert (plans.shard <= plans.data * plans.context).all()
     assert (plans.tensor[plans.sequence_parallel] > 1).all()
     assert len(set(rows_of(plans))) == len(plans.tensor)
@@ -167,18 +169,23 @@ def test_all_plans_of_a_small_space_are_there() -> None:
     expected = set()
     numbers = range(1, 13)
     for tensor, stages, data, chunks, micro in itertools.product(numbers, numbers, numbers, numbers, numbers):
-        if tensor * stages * data != 4 or 8 % (stages * chunks) or 12 % (data * micro):
+        if tensor * stages * data != 4 or 12 % (data * micro):
             continue
         passes = 12 // data // micro
-        if chunks > 1 and (stages == 1 or passes % stages):
+        if chunks > 1 and (stages == 1 or passes < stages):
             continue
-        for zero, recompute in itertools.product(range(4), range(3)):
-            # nothing to share out, or gradients and parameters shared in a pipeline
-            if (data == 1 and zero > 0) or (stages > 1 and zero > 1):
+        # both ends count as a layer, or the loss, or none; the fullest stage has whole chunks
+        for ends, extra in ((0, 0), (2, 1), (3, 2)):
+            if -(-(8 + extra) // stages) % chunks or stages * chunks > 8 + extra or (stages == 1 and ends):
                 continue
-            expected.add((tensor, stages, data, chunks, micro, passes, zero, recompute))
+            for zero, recompute in itertools.product(range(4), range(3)):
+                # nothing to share out, or gradients and parameters shared in a pipeline
+                if (data == 1 and zero > 0) or (stages > 1 and zero > 1):
+                    continue
+                expected.add((tensor, stages, data, chunks, ends, micro, passes, zero, recompute))
     plans = candidates(run)
-    fields = (plans.tensor, plans.pipeline, plans.data, plans.chunks, plans.micro_batch_size, plans.num_micro_batches)
+    sizes = (plans.tensor, plans.pipeline, plans.data, plans.chunks, plans.ends)
+    fields = (*sizes, plans.micro_batch_size, plans.num_micro_batches)
     found = {tuple(map(int, row)) for row in zip(*fields, plans.zero_stage, plans.recompute, strict=True)}
     assert found == expected
 
@@ -200,6 +207,8 @@ def _only(run: GPURun, plans: Plans, place: int) -> GPURun:
         "pipeline_parallel_size": int(plans.pipeline[place]),
         "data_parallel_size": int(plans.data[place]),
         "virtual_pipeline_size": int(plans.chunks[place]),
+        "account_for_embedding": bool(plans.ends[place] & EMBEDDING_COUNTS),
+        "account_for_loss": bool(plans.ends[place] & LOSS_COUNTS),
         "zero_stage": int(plans.zero_stage[place]),
         "sequence_parallel": bool(plans.sequence_parallel[place]) if plans.tensor[place] > 1 else "auto",
         "context_parallel_size": int(plans.context[place]),

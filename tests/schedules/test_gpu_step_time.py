@@ -26,6 +26,8 @@ few = settings(deadline=None, max_examples=40)
     num_chunks=st.integers(1, 3),
     rounds=st.integers(1, 9),
     rest=st.integers(0, 4),
+    micro=st.integers(1, 3),
+    short=st.integers(0, 2),
     settings_=st.fixed_dictionaries(
         {
             "zero_stage": st.sampled_from([0, 1, 3]),
@@ -43,6 +45,8 @@ def test_the_step_time_of_every_plan_is_that_of_the_simulation(
     num_chunks: int,
     rounds: int,
     rest: int,
+    micro: int,
+    short: int,
     settings_: dict[str, Any],
     send_share: float,
     gather_share: float,
@@ -50,10 +54,15 @@ def test_the_step_time_of_every_plan_is_that_of_the_simulation(
 ) -> None:
     """Whatever waits for whom; and no step is shorter than its bound."""
     chunks = num_chunks if num_stages > 1 and settings_["pipeline_schedule"] == "1f1b" else 1
-    number = rounds * num_stages + (rest % num_stages if chunks == 1 else 0)
+    number = rounds * num_stages + rest
+    sequences = micro * number - short % micro
     run = gpu_run(
-        model={"num_layers": 2 * num_stages * chunks},
-        training={"global_batch_size": 8 * number, "max_gradient_norm": max_gradient_norm},
+        model={"num_layers": 2 * num_stages * chunks + rest},
+        training={
+            "global_batch_size": 8 * sequences,
+            "micro_batch_size": micro,
+            "max_gradient_norm": max_gradient_norm,
+        },
         cluster={"name": "selene", "num_gpus": 8 * num_stages},
         parallelism={"pipeline_parallel_size": num_stages, "virtual_pipeline_size": chunks, **settings_},
     )

@@ -188,9 +188,13 @@ def gpu_runs(draw: st.DrawFn) -> GPURun:
         "overlap_pipeline_communication": draw(st.booleans()),
         "activation_recompute": draw(st.sampled_from(["none", "selective", "full"])),
     }
-    batch = draw(st.sampled_from([32, 64, 256]))
-    norm = draw(st.sampled_from([0.0, 1.0]))
-    return gpu_run(parallelism=spread, training={"global_batch_size": batch, "max_gradient_norm": norm})
+    batch = draw(st.sampled_from([32, 48, 64, 256]))
+    training = {
+        "global_batch_size": batch,
+        "micro_batch_size": draw(st.sampled_from([1, 1, 3])) if batch > 32 else 1,
+        "max_gradient_norm": draw(st.sampled_from([0.0, 1.0])),
+    }
+    return gpu_run(parallelism=spread, training=training, model={"num_layers": draw(st.sampled_from([8, 11]))})
 
 
 @settings(max_examples=25, deadline=None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsesim.config.spec import Spec
 
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
+Layers = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Auto = Literal["auto"]
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["flash", "flash_1", "unfused"]
@@ -35,8 +36,24 @@ class ParallelismSpec(Spec):
         GPUs of the data-parallel group that share the experts of a mixture. [-]
     virtual_pipeline_size
         Model chunks of one stage; more than 1 is interleaved 1F1B. [-]
+    micro_batch_group_size
+        Micro-batches that go through one chunk before the next ones do, where stages have several; "auto" is
+        `pipeline_parallel_size`, or the next larger that leaves no smaller rest (Megatron-Core's
+        microbatch-group-size-per-virtual-pipeline-stage). [-]
     pipeline_schedule
         "1f1b", or "gpipe", which keeps the activations of all micro-batches.
+    layers_per_stage
+        "even", or a list of the blocks of each stage (with `virtual_pipeline_size`, of each stage or of each chunk, in the
+        order of the model). Even stages that differ by one block have fewer in front and at the end. [-]
+    num_layers_in_first_pipeline_stage
+        Blocks of the first stage, as in Megatron-Core; stages of which nothing is said are dealt evenly. [-]
+    num_layers_in_last_pipeline_stage
+        The same of the last stage. [-]
+    account_for_embedding
+        The embedding counts as a layer where layers are dealt to stages, as in Megatron-Core. Left out, it does where
+        `account_for_embedding_and_loss` says so, and that is searched where `pipeline_parallel_size` is.
+    account_for_loss
+        The same of the loss.
     sequence_parallel
         Norms and dropouts are split over the tensor-parallel group, too (Korthikanti et al. 2022).
     zero_stage
@@ -59,7 +76,7 @@ class ParallelismSpec(Spec):
     reduction_precision
         In which gradients are summed over the data-parallel group.
     account_for_embedding_and_loss
-        The embedding and the loss count as a layer each where layers are dealt to stages, as in Megatron-LM.
+        Both `account_for_embedding` and `account_for_loss`, where those are left out.
     """
 
     tensor_parallel_size: Size | Auto = "auto"
@@ -68,7 +85,13 @@ class ParallelismSpec(Spec):
     context_parallel_size: Size | Auto = 1
     expert_parallel_size: Size | Auto = 1
     virtual_pipeline_size: Size | Auto = 1
+    micro_batch_group_size: Size | Auto = "auto"
     pipeline_schedule: Literal["1f1b", "gpipe"] = "1f1b"
+    layers_per_stage: Literal["even"] | Annotated[tuple[Layers, ...], Field(min_length=1, max_length=4096)] = "even"
+    num_layers_in_first_pipeline_stage: Size | None = None
+    num_layers_in_last_pipeline_stage: Size | None = None
+    account_for_embedding: bool | Auto | None = None
+    account_for_loss: bool | Auto | None = None
     sequence_parallel: bool | Auto = "auto"
     zero_stage: Annotated[int, Field(ge=0, le=3)] | Auto = "auto"
     shard_group_size: Size | Auto = "auto"
@@ -79,3 +102,21 @@ class ParallelismSpec(Spec):
     fused_gradient_accumulation: bool = True
     reduction_precision: ReductionPrecision = "32bit"
     account_for_embedding_and_loss: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_to_deal(self) -> ParallelismSpec:
+        ends = ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")
+        counted = ("account_for_embedding", "account_for_loss", "account_for_embedding_and_loss")
+        given = [key for key in ends if getattr(self, key) is not None]
+        counting = [key for key in counted if getattr(self, key) is True]
+        if self.layers_per_stage != "even" and (given or counting):
+            raise ValueError(f"[layers_per_stage] says what {(given + counting)[0]} says, too; keep one of them")
+        if given and counting:
+            raise ValueError(f"[{given[0]}] says what {counting[0]} says, too; keep one of them")
+        return self
+
+    @property
+    def deals_as_it_likes(self) -> bool:
+        """Whether nothing is said of which stage holds how many blocks."""
+        ends = (self.num_layers_in_first_pipeline_stage, self.num_layers_in_last_pipeline_stage)
+        return self.layers_per_stage == "even" and ends == (None, None)

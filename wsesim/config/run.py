@@ -36,6 +36,7 @@ class Run:
 SEARCHED = (
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"),
     *("sequence_parallel", "zero_stage", "shard_group_size", "activation_recompute"),
+    *("micro_batch_group_size", "account_for_embedding", "account_for_loss"),
 )
 """Keys of ``[parallelism]`` that an automatic plan chooses."""
 
@@ -60,6 +61,8 @@ class GPURun:
 
     def with_auto_plan(self) -> GPURun:
         """The same run with every parallel size, the micro-batch and recomputation left open."""
-        spread = self.parallelism.model_copy(update=dict.fromkeys(SEARCHED, "auto"))
+        stages = ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")
+        dealt = {"layers_per_stage": "even", **dict.fromkeys(stages)}
+        spread = self.parallelism.model_copy(update={**dict.fromkeys(SEARCHED, "auto"), **dealt})
         training = self.training.model_copy(update={"micro_batch_size": "auto"})
         return replace(self, training=training, parallelism=spread)

@@ -20,7 +20,8 @@ from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import GPUMeasurement
 from wsesim.machines.gpu.search import rank
-from wsesim.machines.gpu.times import Plans, times_of
+from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.times import times_of
 from wsesim.validate.gpu_predict import run_of, with_constants
 
 FLASH = "flash shares"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from wsesim.config.run import GPURun
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.machines.gpu.plans import layers_to_deal
+from wsesim.machines.gpu.plans import ends_to_try
+from wsesim.machines.gpu.stages import dealt_layers, group_size
 from wsesim.machines.wafer.checks import nearest_multiples, positions, refuse
 from wsesim.machines.wafer.plan import divisors
 
@@ -74,25 +77,9 @@ def _sizes(run: GPURun) -> None:
         _divides(run.place, "data_parallel_size", data, "cluster.num_gpus", num_gpus)
 
 
-def _layers(run: GPURun) -> None:
-    spec, dealt = run.parallelism, layers_to_deal(run)
-    stages, chunks = _number(spec.pipeline_parallel_size), _number(spec.virtual_pipeline_size)
-    if dealt % stages:
-        fair = nearest_divisors(dealt, stages)
-        hint = (
-            ""
-            if spec.account_for_embedding_and_loss or (dealt + 2) % stages
-            else (", or set account_for_embedding_and_loss = true, as then two more layers are dealt")
-        )
-        raise ConfigError(
-            f"{run.place}: parallelism.pipeline_parallel_size is {stages}, which does not divide the {dealt} layers of "
-            f"{run.model.name}; use {fair}{hint}"
-        )
-    if dealt % (stages * chunks):
-        raise ConfigError(
-            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, which does not divide the {dealt // stages} layers of "
-            f"each stage; use {nearest_divisors(dealt // stages, chunks)}"
-        )
+def _chunks(run: GPURun) -> None:
+    """Several chunks of a stage need stages, and a schedule that interleaves."""
+    spec, chunks = run.parallelism, _number(run.parallelism.virtual_pipeline_size)
     if chunks > 1 and spec.pipeline_schedule == "gpipe":
         raise ConfigError(
             f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, but gpipe has one chunk to a stage; "
@@ -101,6 +88,85 @@ def _layers(run: GPURun) -> None:
     if chunks > 1 and spec.pipeline_parallel_size == 1:
         raise ConfigError(
             f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, but there is one stage; use 1, or more stages"
+        )
+
+
+def _layers(run: GPURun) -> None:
+    """Every chunk of every stage gets a layer."""
+    spec = run.parallelism
+    if spec.layers_per_stage != "even":
+        _listed_layers(run, spec.layers_per_stage)
+    elif not spec.deals_as_it_likes:
+        _given_ends(run)
+    else:
+        _even_layers(run)
+
+
+def _even_layers(run: GPURun) -> None:
+    stages, chunks = _number(run.parallelism.pipeline_parallel_size), _number(run.parallelism.virtual_pipeline_size)
+    dealt, name = int(max(dealt_layers(run, ends) for ends in ends_to_try(run))), run.model.name
+    if stages > dealt:
+        raise ConfigError(
+            f"{run.place}: parallelism.pipeline_parallel_size is {stages}, but {name} has {dealt} layers to deal; "
+            f"use at most {dealt}"
+        )
+    if stages * chunks > dealt:
+        raise ConfigError(
+            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, but {name} has {dealt} layers for {stages} stages of "
+            f"as many chunks; use at most {dealt // stages}"
+        )
+
+
+def _listed_layers(run: GPURun, layers: tuple[int, ...]) -> None:
+    """A list names every block once, and has an entry for each stage, or for each chunk."""
+    spec, place = run.parallelism, f"{run.place}: parallelism.layers_per_stage"
+    if sum(layers) != run.model.num_layers:
+        raise ConfigError(
+            f"{place} adds up to {sum(layers)} layers, but {run.model.name} has {run.model.num_layers}; change its entries"
+        )
+    if 0 in layers[1:-1]:
+        raise ConfigError(
+            f"{place} has a stage without layers between others; only the first and the last may have none"
+        )
+    stages, chunks = spec.pipeline_parallel_size, spec.virtual_pipeline_size
+    wanted = {stages} if isinstance(stages, int) else set()
+    if isinstance(stages, int) and isinstance(chunks, int):
+        wanted |= {stages * chunks}
+    if wanted and len(layers) not in wanted and chunks != "auto":
+        said = " or ".join(map(str, sorted(one for one in wanted)))
+        raise ConfigError(
+            f"{place} has {len(layers)} entries; write {said}, one for each stage"
+            f"{' or chunk' if len(wanted) > 1 else ''}, or set pipeline_parallel_size = {len(layers)}"
+        )
+    if isinstance(chunks, int) and len(layers) == stages and min(layers) < chunks:
+        raise ConfigError(
+            f"{place} has a stage of {min(layers)} layers, which is less than virtual_pipeline_size = {chunks}; "
+            f"use at most {max(1, min(layers))} chunks, or write an entry for each chunk"
+        )
+
+
+def _given_ends(run: GPURun) -> None:
+    """What the first and the last stage hold leaves a layer for each other stage."""
+    spec = run.parallelism
+    given = {
+        key: value
+        for key in ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")
+        if (value := getattr(spec, key)) is not None
+    }
+    said = " and ".join(f"{key} = {value}" for key, value in given.items())
+    stages, chunks, left = spec.pipeline_parallel_size, _number(spec.virtual_pipeline_size), run.model.num_layers
+    left -= sum(given.values())
+    if isinstance(stages, int) and stages == 1:
+        raise ConfigError(f"{run.place}: parallelism.{said}, but there is one stage; leave it out, or use more stages")
+    others = stages - len(given) if isinstance(stages, int) else 1
+    if left < others * chunks or (others == 0 and left != 0):
+        raise ConfigError(
+            f"{run.place}: parallelism.{said} of the {run.model.num_layers} layers of {run.model.name} leaves {left} for "
+            f"{others} other stages{f' of {chunks} chunks' if chunks > 1 else ''}; change it, or pipeline_parallel_size"
+        )
+    if min(given.values()) < chunks:
+        raise ConfigError(
+            f"{run.place}: parallelism.{said} is less than virtual_pipeline_size = {chunks}; use at least a layer to a chunk"
         )
 
 
@@ -137,17 +203,37 @@ def _batch(run: GPURun) -> None:
             f"use {nearest_multiples(batch, data)}"
         )
     per_copy = batch // data
-    if isinstance(micro, int) and per_copy % micro:
+    if isinstance(micro, int) and micro > per_copy:
         raise ConfigError(
-            f"{run.place}: training.micro_batch_size is {micro}, which does not divide the {per_copy} sequences of each "
-            f'copy of the model; use {nearest_divisors(per_copy, micro)}, or "auto"'
+            f"{run.place}: training.micro_batch_size is {micro}, but each copy of the model has {per_copy} sequences of "
+            f'training.global_batch_size = {batch}; use at most {per_copy}, or "auto"'
         )
-    chunks, stages = _number(spec.virtual_pipeline_size), spec.pipeline_parallel_size
-    if isinstance(micro, int) and isinstance(stages, int) and chunks > 1 and (per_copy // micro) % stages:
+    _groups(run, -(-per_copy // micro) if isinstance(micro, int) else per_copy)
+
+
+def _groups(run: GPURun, passes: int) -> None:
+    """Interleaved stages take micro-batches in groups, of which none is smaller than there are stages."""
+    spec, stages = run.parallelism, run.parallelism.pipeline_parallel_size
+    chunks, group = _number(spec.virtual_pipeline_size), spec.micro_batch_group_size
+    if chunks == 1 or not isinstance(stages, int):
+        return
+    if passes < stages:
         raise ConfigError(
-            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, which needs micro-batches in groups of "
-            f"pipeline_parallel_size = {stages}, but there are {per_copy // micro}; use "
-            f"{nearest_multiples(per_copy // micro, stages)} micro-batches (training.global_batch_size), or virtual_pipeline_size 1"
+            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, which needs at least as many micro-batches as "
+            f"there are stages, {stages}, but there are {passes}; use a larger training.global_batch_size, or "
+            "virtual_pipeline_size 1"
+        )
+    if not isinstance(group, int) or not isinstance(run.training.micro_batch_size, int):
+        return
+    rest = passes % group
+    if not stages <= group <= passes or 0 < rest < stages:
+        found = (
+            "leaves a last group of " + str(rest) if stages <= group <= passes else f"is not in {stages} to {passes}"
+        )
+        best = int(group_size(np.asarray(stages), np.asarray(chunks), np.asarray(passes)))
+        raise ConfigError(
+            f"{run.place}: parallelism.micro_batch_group_size is {group}, which of {passes} micro-batches {found}; no group "
+            f'may be smaller than the number of stages, {stages}; use {best}, or "auto"'
         )
 
 
@@ -178,7 +264,7 @@ def _sharding(run: GPURun) -> None:
         )
 
 
-CHECKS = (_gpus, _sizes, _layers, _heads, _context, _experts, _batch, _sharding, positions)
+CHECKS = (_gpus, _sizes, _chunks, _layers, _heads, _context, _experts, _batch, _sharding, positions)
 
 
 def check(run: GPURun) -> None:
@@ -199,6 +285,6 @@ def explain_no_plan(run: GPURun) -> ConfigError:
     batch, num_gpus = run.training.global_batch_size, run.cluster.num_gpus
     return ConfigError(
         f"{run.place}: no way to spread {run.model.name} over cluster.num_gpus = {num_gpus} divides its "
-        f"{run.model.num_layers} layers, {run.model.num_attention_heads} heads and training.global_batch_size = {batch} "
+        f"{run.model.num_attention_heads} heads and training.global_batch_size = {batch} "
         f"evenly; use a batch of {nearest_multiples(batch, num_gpus)}, another number of GPUs, or fewer settings in [parallelism]"
     )

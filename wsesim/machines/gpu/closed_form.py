@@ -11,27 +11,34 @@ from typing import Any
 import numpy as np
 
 from wsesim.config.run import GPURun
-from wsesim.machines.gpu.times import Plans, Times
+from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
+from wsesim.machines.gpu.times import Times, largest
 
 Array = Any
 
 
 def step_time_s(run: GPURun, plans: Plans, times: Times) -> Array:
     """Estimated time of one step, for each plan. [s]"""
-    blocks, chunks, stages = times.blocks_per_chunk, plans.chunks, plans.pipeline
+    stages = plans.pipeline
     block_forward_s = np.maximum(times.forward.total_s, times.gather_s)
     backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
     shares_all = plans.zero_stage == 3
     block_backward_s = np.where(shares_all, np.maximum(backward_s, times.gather_s + times.reduce_s), backward_s)
     block_s = block_forward_s + block_backward_s
-    stage_s = chunks * blocks * block_s
-    ends_s = times.head_forward_s + times.head_backward_s, 2.0 * times.embedding_s
-    fewer = 1.0 if run.parallelism.account_for_embedding_and_loss else 0.0
-    last_s = stage_s + np.maximum(*ends_s) - fewer * block_s
-    slowest_s = np.where(stages > 1, np.maximum(stage_s, last_s), stage_s + sum(ends_s) - 2.0 * fewer * block_s)
+    slowest_s = largest(
+        blocks_of_stage(run, plans, stage) * block_s + _ends_s(plans, times, stage)
+        for stage in deciding_stages(run, plans)
+    )
     slowest_s = slowest_s + _exposed_sends_s(run, plans, times)
-    fill_s = (stages - 1) * (stage_s / chunks + 2.0 * times.send_s)
-    return plans.num_micro_batches * slowest_s + fill_s + _after_s(run, plans, times, backward_s)
+    chunk_s = run.model.num_layers / (stages * plans.chunks) * block_s
+    fill_s = (stages - 1) * (chunk_s + 2.0 * times.send_s)
+    return plans.full_passes * slowest_s + fill_s + _after_s(run, plans, times, backward_s)
+
+
+def _ends_s(plans: Plans, times: Times, stage: Array) -> Array:
+    """What a stage does beside its blocks. [s]"""
+    head_s = times.head_forward_s + times.head_backward_s
+    return (stage == 0) * 2.0 * times.embedding_s + (stage == plans.pipeline - 1) * head_s
 
 
 def _exposed_sends_s(run: GPURun, plans: Plans, times: Times) -> Array:
@@ -41,7 +48,7 @@ def _exposed_sends_s(run: GPURun, plans: Plans, times: Times) -> Array:
 
 def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Array:
     """After the last backward pass: reductions that did not fit beside it, optimizer, parameters. [s]"""
-    blocks = times.blocks_per_chunk * plans.chunks
+    blocks = run.model.num_layers / plans.pipeline
     reductions_s = blocks * times.reduce_s
     if run.parallelism.overlap_gradient_reduction:
         exposed_s = np.maximum(times.reduce_s, reductions_s - (blocks - 1.0) * backward_s)

@@ -8,20 +8,20 @@ without dropout, hence without its masks (LLaMA, MPT).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wsesim.config.run import GPURun
 from wsesim.machines.gpu.pipeline import layer_equivalents
+from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
 from wsesim.machines.gpu.times import (
     BYTES_16BIT,
     BYTES_32BIT,
-    Plans,
     block_parameters_of_gpu,
-    blocks_per_chunk,
     mean_of_blocks,
-    parameters_of_gpu,
+    parameters_of_stages,
     reduction_bytes,
     split_of,
 )
@@ -52,34 +52,45 @@ class Memory(NamedTuple):
 
 
 def memory_of(run: GPURun, plans: Plans) -> Memory:
-    """What each plan needs."""
-    held, zero = parameters_of_gpu(run, plans), plans.zero_stage
-    wide = run.training.precision == "float32"
+    """What each plan needs on its fullest stage."""
+    zero, wide = plans.zero_stage, run.training.precision == "float32"
     weight_bytes = BYTES_32BIT if wide else BYTES_16BIT
     gradient_bytes = BYTES_32BIT if wide else reduction_bytes(run)
     optimizer = OPTIMIZER_BYTES[run.training.optimizer] - (BYTES_32BIT if wide else 0.0)
     shared, experts = block_parameters_of_gpu(run.model, plans)
     whole = GATHERED_BLOCKS * weight_bytes + weight_bytes + gradient_bytes  # the gradient, and as it is reduced
     gathered = np.where(zero == 3, whole * (shared + experts), 0.0)
-    return Memory(
-        weights=held * weight_bytes / np.where(zero == 3, plans.shard, 1),
-        gradients=held * gradient_bytes / np.where(zero >= 2, plans.shard, 1),
-        optimizer=held * optimizer / np.where(zero >= 1, plans.shard, 1),
-        activations=activation_bytes_of_gpu(run, plans),
-        buffers=gathered + run.cluster.reserved_memory_bytes,
+    each = [
+        weight_bytes / np.where(zero == 3, plans.shard, 1),
+        gradient_bytes / np.where(zero >= 2, plans.shard, 1),
+        optimizer / np.where(zero >= 1, plans.shard, 1),
+    ]
+    held, activations = _fullest(run, plans, sum(each))
+    weights, gradients, states = (held * one for one in each)
+    return Memory(weights, gradients, states, activations, gathered + run.cluster.reserved_memory_bytes)
+
+
+def _fullest(run: GPURun, plans: Plans, bytes_each: Array) -> tuple[Array, Array]:
+    """Parameters, and bytes of activations, of the stage that holds most. [-], [bytes]"""
+    held: Array = 0.0
+    activations: Array = 0.0
+    parameters, kept = parameters_of_stages(run, plans), kept_of_stages(run, plans)
+    for stage in deciding_stages(run, plans):
+        blocks = blocks_of_stage(run, plans, stage)
+        own, own_kept = parameters(stage, blocks), kept(stage, blocks)
+        is_fuller = own * bytes_each + own_kept > held * bytes_each + activations
+        held, activations = np.where(is_fuller, own, held), np.where(is_fuller, own_kept, activations)
+    return held, activations
+
+
+def kept_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]:
+    """Bytes between the forward and the backward pass, of all micro-batches in flight, of a stage with so many blocks. [bytes]"""
+    kept, last = kept_bytes_per_block(run, plans), plans.pipeline - 1
+    running = np.where(plans.recompute == 2, block_activation_bytes(run, plans, recompute=0), 0.0)
+    logits = LOGIT_COPIES_BYTES * split_of(run, plans).tokens * run.model.vocab_size / plans.tensor
+    return lambda stage, blocks: (
+        in_flight(run, plans, stage) * blocks * kept + running + np.where(stage == last, logits, 0.0)
     )
-
-
-def activation_bytes_of_gpu(run: GPURun, plans: Plans) -> Array:
-    """Kept between the forward and the backward pass, of all micro-batches in flight. [bytes]"""
-    whole, kept = block_activation_bytes(run, plans, recompute=0), kept_bytes_per_block(run, plans)
-    blocks = blocks_per_chunk(run, plans) * plans.chunks
-    running = np.where(plans.recompute == 2, whole, 0.0)
-    split = split_of(run, plans)
-    logits = LOGIT_COPIES_BYTES * split.tokens * run.model.vocab_size / plans.tensor
-    first = in_flight(run, plans) * blocks * kept + running
-    last = in_flight(run, plans, on_last=True) * blocks * kept + running + logits
-    return np.where(plans.pipeline > 1, np.maximum(first, last), first + logits)
 
 
 def kept_bytes_per_block(run: GPURun, plans: Plans) -> Array:
@@ -91,11 +102,10 @@ def kept_bytes_per_block(run: GPURun, plans: Plans) -> Array:
     )
 
 
-def in_flight(run: GPURun, plans: Plans, *, on_last: bool = False) -> Array:
-    """Micro-batches whose activations the first, or the last, stage holds. [-]"""
-    stage = plans.pipeline - 1 if on_last else 0
+def in_flight(run: GPURun, plans: Plans, stage: Array) -> Array:
+    """Micro-batches whose activations a stage holds. [-]"""
     schedule = run.parallelism.pipeline_schedule
-    return layer_equivalents(plans.pipeline, plans.chunks, plans.num_micro_batches, schedule, stage)
+    return layer_equivalents(plans.pipeline, plans.chunks, plans.num_micro_batches, schedule, stage, plans.group)
 
 
 def block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:

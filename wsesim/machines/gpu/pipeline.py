@@ -6,8 +6,8 @@ gradients of the stage behind have. GPipe [1]_ passes all micro-batches forward,
 in reverse order. 1F1B (PipeDream-Flush, as in Megatron-LM [2]_) passes forward only as many as
 there are stages behind, then one forward and one backward in turn, so that a stage keeps the
 activations of few micro-batches. Interleaved 1F1B [2]_ gives each stage several chunks of layers, and
-micro-batches go round the stages once for each chunk, a group of as many as there are stages at a
-time. Nothing sums up a bubble: stages wait for one another.
+micro-batches go round the stages once for each chunk, a group of as many as there are stages (or
+more [3]_) at a time. Nothing sums up a bubble: stages wait for one another.
 
 One GPU stands for all that do the same: its data-parallel copies and tensor-parallel peers are in
 the durations. A chunk's gradient is reduced bucket by bucket (here: piece by piece) while the last
@@ -26,12 +26,13 @@ References
 ----------
 .. [1] Huang et al., GPipe, NeurIPS 2019, arXiv:1811.06965.
 .. [2] Narayanan et al., SC21, arXiv:2104.04473.
+.. [3] Megatron-Core, microbatch_group_size_per_vp_stage in megatron/core/pipeline_parallel/schedules.py.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -75,6 +76,10 @@ class PipelineShape(NamedTuple):
         Each copy updates a share of the parameters, and gathers the rest (ZeRO-1 and 2).
     blocking_sends
         A stage computes nothing while it sends.
+    group_size
+        Micro-batches that pass one chunk of an interleaved stage before its next chunk; 0 is `num_stages`. [-]
+    short_last
+        The last micro-batch has fewer sequences than the others.
     """
 
     num_stages: int
@@ -89,6 +94,13 @@ class PipelineShape(NamedTuple):
     ties_embedding: bool = False
     updated_gather: bool = False
     blocking_sends: bool = False
+    group_size: int = 0
+    short_last: bool = False
+
+    @property
+    def group(self) -> int:
+        """Micro-batches of a group. [-]"""
+        return self.group_size or self.num_stages
 
 
 class Task(NamedTuple):
@@ -99,20 +111,23 @@ class Task(NamedTuple):
     micro_batch: int
 
 
-def warm_up(num_stages: Array, num_chunks: Array, num_micro_batches: Array, schedule: str, stage: Array) -> Array:
+def warm_up(
+    num_stages: Array, num_chunks: Array, num_micro_batches: Array, schedule: str, stage: Array, group: Array = 0
+) -> Array:
     """Forward passes of a stage through a chunk before its forward and backward passes take turns. [-]
 
-    Takes arrays over plans, too, as does `layer_equivalents`.
+    Takes arrays over plans, too, as does `layer_equivalents`. A `group` of 0 has as many micro-batches as there are stages.
     """
     total, behind = num_chunks * num_micro_batches, num_stages - 1 - stage
     if schedule == "gpipe":
         return total
-    ahead = np.where(num_chunks == 1, behind, 2 * behind + (num_chunks - 1) * num_stages)
+    each = np.where(np.equal(group, 0), num_stages, group)
+    ahead = np.where(num_chunks == 1, behind, 2 * behind + (num_chunks - 1) * each)
     return np.minimum(ahead, total)
 
 
 def layer_equivalents(
-    num_stages: Array, num_chunks: Array, num_micro_batches: Array, schedule: str, stage: Array
+    num_stages: Array, num_chunks: Array, num_micro_batches: Array, schedule: str, stage: Array, group: Array = 0
 ) -> Array:
     """Micro-batches for which a stage holds the activations of all its layers, at most. [-]
 
@@ -126,25 +141,30 @@ def layer_equivalents(
     >>> float(layer_equivalents(4, 2, 16, "1f1b", stage=0))
     5.5
     """
-    ahead = warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage)
+    ahead = warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage, group)
     return np.minimum(ahead + 1, num_chunks * num_micro_batches) / num_chunks
 
 
 def tasks_of(shape: PipelineShape, stage: int) -> list[Task]:
     """What a stage does, in order."""
     num_stages, num_chunks, num_micro_batches, schedule = shape[:4]
-    ahead = int(warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage))
+    ahead = int(warm_up(num_stages, num_chunks, num_micro_batches, schedule, stage, shape.group))
     forward: list[Task] = []
     backward: list[Task] = []
-    for number in range(num_chunks * num_micro_batches):
-        group, place = divmod(number, num_stages * num_chunks)
-        lap, member = divmod(place, num_stages)
-        micro_batch = group * num_stages + member
+    for lap, micro_batch in _in_groups(num_chunks, num_micro_batches, shape.group):
         forward.append(Task("forward", lap * num_stages + stage, micro_batch))
         returning = micro_batch if schedule == "1f1b" else num_micro_batches - 1 - micro_batch
         backward.append(Task("backward", (num_chunks - 1 - lap) * num_stages + stage, returning))
     turns = [task for pair in zip(forward[ahead:], backward, strict=False) for task in pair]
     return [*forward[:ahead], *turns, *backward[len(forward) - ahead :]]
+
+
+def _in_groups(num_chunks: int, num_micro_batches: int, group: int) -> Iterator[tuple[int, int]]:
+    """Lap and micro-batch of each pass: a group goes through one chunk after another, then the next group does."""
+    for first in range(0, num_micro_batches, group):
+        for lap in range(num_chunks):
+            for micro_batch in range(first, min(first + group, num_micro_batches)):
+                yield lap, micro_batch
 
 
 class Pipeline:
@@ -234,7 +254,8 @@ class Pipeline:
         shape, stage = self.shape, task.chunk % self.shape.num_stages
         reduces = self.reduces_after(task)
         is_cut = shape.gathers_parameters or reduces
-        duration = (f"{task.direction}_piece_s" if is_cut else f"{task.direction}_s", task.chunk)
+        name = f"{task.direction}_piece_s" if is_cut else f"{task.direction}_s"
+        duration = (self.of_last(name, task.micro_batch), task.chunk)
         source = self.delivered.pop(task, None)
         needs = [] if source is None else [Need(source, PIPELINE)]
         job = -1
@@ -252,6 +273,11 @@ class Pipeline:
         if task.direction == "backward":
             self.last_backward[stage] = job
         self.send(stage, task, job)
+
+    def of_last(self, name: str, micro_batch: int) -> str:
+        """Name of a duration, another one where the last micro-batch is shorter."""
+        shape = self.shape
+        return f"last_{name}" if shape.short_last and micro_batch == shape.num_micro_batches - 1 else name
 
     def reduces_after(self, task: Task) -> bool:
         """Whether gradients are reduced as soon as a task has made them: all, or what is complete."""
@@ -299,7 +325,8 @@ class Pipeline:
         blocks = self.shape.blocking_sends
         link = self.stages[stage] if blocks else self.links[direction][stage]
         needs = [] if blocks else [Need(made, PIPELINE)]
-        self.delivered[target] = self.do(link, "send", task, duration=("send_s", 0), needs=needs)
+        duration = (self.of_last("send_s", micro_batch), 0)
+        self.delivered[target] = self.do(link, "send", task, duration=duration, needs=needs)
 
     def reduce_embedding(self) -> None:
         """The first and the last stage add up the gradient of the table that both use."""
@@ -363,12 +390,11 @@ def write_program(shape: PipelineShape) -> Program:
     ValueError
         A shape that no plan may have: the search proposes none, and the checks refuse what a file says.
     """
-    is_interleaved = shape.num_chunks > 1
     if len(shape.pieces) != shape.num_stages * shape.num_chunks or min(shape.pieces) < 1:
         raise ValueError(
             f"{shape.pieces} pieces are not those of {shape.num_stages} stages x {shape.num_chunks} chunks"
         )
-    if is_interleaved and (shape.schedule != "1f1b" or shape.num_micro_batches % shape.num_stages):
+    if shape.num_chunks > 1 and (shape.schedule != "1f1b" or shape.num_micro_batches < shape.num_stages):
         raise ValueError(f"{shape.num_micro_batches} micro-batches cannot be interleaved: {shape}")
     return Pipeline(shape).write()
 

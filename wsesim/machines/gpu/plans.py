@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wsesim.config.run import GPURun
-from wsesim.machines.gpu.times import RECOMPUTE, Plans
+from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, RECOMPUTE, Plans, dealt_layers, group_size
 from wsesim.machines.wafer.plan import divisors
 
 Array = Any
@@ -19,14 +19,39 @@ def _choices(value: Any, offered: tuple[int, ...]) -> tuple[int, ...]:
     return offered if value == "auto" else (int(value),)
 
 
-def layers_to_deal(run: GPURun) -> int:
-    """Layers that are dealt to the stages: the blocks, and both ends where they count as one each. [-]"""
-    return run.model.num_layers + (2 if run.parallelism.account_for_embedding_and_loss else 0)
+def ends_to_try(run: GPURun) -> tuple[int, ...]:
+    """Which ends may count as a layer each: values of `Plans.ends`."""
+    spec = run.parallelism
+    if not spec.deals_as_it_likes:
+        return (0,)
+    embedding, loss = _counts(run, spec.account_for_embedding), _counts(run, spec.account_for_loss)
+    found = [one * EMBEDDING_COUNTS + other * LOSS_COUNTS for one in embedding for other in loss]
+    is_open = len(embedding) > 1 and len(loss) > 1
+    return tuple(ends for ends in found if not (is_open and ends == EMBEDDING_COUNTS))  # which gains no time
+
+
+def _counts(run: GPURun, given: bool | str | None) -> tuple[bool, ...]:
+    """Whether an end counts as a layer; both where that is searched."""
+    spec = run.parallelism
+    if isinstance(given, bool):
+        return (given,)
+    if given is None and spec.account_for_embedding_and_loss:
+        return (True,)
+    return (False, True) if given == "auto" or spec.pipeline_parallel_size == "auto" else (False,)
+
+
+def stages_to_try(run: GPURun) -> tuple[int, ...]:
+    """Numbers of stages that the run file allows and that divide the GPUs."""
+    spec, num_gpus, most = run.parallelism, run.cluster.num_gpus, dealt_layers(run, np.asarray(max(ends_to_try(run))))
+    if spec.layers_per_stage == "even":
+        return _choices(spec.pipeline_parallel_size, divisors(num_gpus, int(most)))
+    listed = len(spec.layers_per_stage)
+    return _choices(spec.pipeline_parallel_size, tuple(one for one in divisors(listed, listed) if num_gpus % one == 0))
 
 
 def _chunks_offered(run: GPURun) -> tuple[int, ...]:
     """Chunks that a stage may have; gpipe knows no interleaving. [-]"""
-    return (1,) if run.parallelism.pipeline_schedule == "gpipe" else divisors(layers_to_deal(run), MOST_CHUNKS)
+    return (1,) if run.parallelism.pipeline_schedule == "gpipe" else tuple(range(1, MOST_CHUNKS + 1))
 
 
 def candidates(run: GPURun) -> Plans:
@@ -40,16 +65,17 @@ def candidates(run: GPURun) -> Plans:
     ([2], [4], [12])
     """
     spec, model, num_gpus = run.parallelism, run.model, run.cluster.num_gpus
-    batch, dealt = run.training.global_batch_size, layers_to_deal(run)
+    batch = run.training.global_batch_size
     tensor = tuple(
         size for size in divisors(model.num_attention_heads, run.cluster.domain_size) if num_gpus % size == 0
     )
     axes = (
         _choices(spec.tensor_parallel_size, tensor),
-        _choices(spec.pipeline_parallel_size, divisors(dealt, num_gpus)),
+        stages_to_try(run),
         _choices(spec.context_parallel_size, divisors(run.training.sequence_length, min(64, num_gpus))),
         _choices(spec.expert_parallel_size, divisors(model.num_experts, num_gpus)),
         _choices(spec.virtual_pipeline_size, _chunks_offered(run)),
+        ends_to_try(run),
         _choices(run.training.micro_batch_size, divisors(batch, batch)),
         _choices(spec.zero_stage, (0, 1, 2, 3)),
         (RECOMPUTE.index(spec.activation_recompute),) if spec.activation_recompute != "auto" else (0, 1, 2),
@@ -79,9 +105,10 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
 
     What divides the batch and the layers is found first, as few combinations do.
     """
-    (place, expert, chunks, micro), passes = _that_divide_the_batch(run, layouts, axes[3:6])
-    kept, zero, recompute, sequence = _grid(np.arange(len(place)), *axes[6:])
-    place, expert, chunks, micro, passes = (axis[kept] for axis in (place, expert, chunks, micro, passes))
+    (place, expert, chunks, ends, micro), batch = _that_divide_the_batch(run, layouts, axes[3:7])
+    kept, zero, recompute, sequence = _grid(np.arange(len(place)), *axes[7:])
+    place, expert, chunks, ends, micro = (axis[kept] for axis in (place, expert, chunks, ends, micro))
+    group, passes, last = (axis[kept] for axis in batch)
     tensor, pipeline, context, data = layouts[:, place]
     ranks, spec = data * context, run.parallelism
     keeps = (sequence == 0) | (tensor > 1) | (spec.sequence_parallel != "auto")
@@ -100,8 +127,11 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
         context=context,
         expert=expert,
         chunks=chunks,
+        ends=ends,
+        group=group,
         micro_batch_size=micro,
         num_micro_batches=passes,
+        last_micro_batch_size=last,
         zero_stage=zero,
         shard=np.where(zero >= 1, shard, 1),
         recompute=recompute,
@@ -110,16 +140,40 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
     return found.only(keeps)
 
 
-def _that_divide_the_batch(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...]) -> tuple[Array, Array]:
-    """Layouts with experts' sizes, chunks and micro-batches that divide; and the passes of a step. [-]"""
-    place, expert, chunks, micro = grid = _grid(np.arange(layouts.shape[1]), *axes)
+def _that_divide_the_batch(
+    run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...]
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Layouts with experts' sizes, chunks, ends and micro-batches that go together; groups, passes and last micro-batches. [-]"""
+    place, expert, chunks, ends, micro = grid = _grid(np.arange(layouts.shape[1]), *axes)
     _, pipeline, _, data = layouts[:, place]
     per_copy = run.training.global_batch_size // data
-    passes = per_copy // micro
-    keeps = (layers_to_deal(run) % (pipeline * chunks) == 0) & (per_copy % micro == 0) & (passes > 0)
-    keeps &= (chunks == 1) | ((pipeline > 1) & (passes % pipeline == 0))
-    keeps &= data % expert == 0
-    return grid[:, keeps], passes[keeps]
+    passes = -(-per_copy // micro)
+    keeps = (data % expert == 0) & _that_deal(run, pipeline, chunks, ends) & (micro <= per_copy)
+    if run.training.micro_batch_size == "auto":
+        keeps &= per_copy % micro == 0
+    keeps &= (chunks == 1) | ((pipeline > 1) & (passes >= pipeline))
+    grid, pipeline, chunks, passes = grid[:, keeps], pipeline[keeps], chunks[keeps], passes[keeps]
+    given = run.parallelism.micro_batch_group_size
+    group = group_size(pipeline, chunks, passes) if given == "auto" else np.where(chunks > 1, given, pipeline)
+    last = per_copy[keeps] - (passes - 1) * micro[keeps]
+    return grid, (group, passes, last)
+
+
+def _that_deal(run: GPURun, stages: Array, chunks: Array, ends: Array) -> Array:
+    """Which numbers of stages and chunks give each a layer, and say something new."""
+    spec, number = run.parallelism, stages * chunks
+    if spec.layers_per_stage != "even":
+        listed = len(spec.layers_per_stage)
+        return (listed == number) | ((listed == stages) & (number <= run.model.num_layers))
+    dealt = dealt_layers(run, ends)
+    keeps = (number <= dealt) & ((stages > 1) | (ends == min(ends, default=0)))
+    if not spec.deals_as_it_likes:
+        given = [spec.num_layers_in_first_pipeline_stage or 0, spec.num_layers_in_last_pipeline_stage or 0]
+        others, left = stages - np.count_nonzero(given), run.model.num_layers - sum(given)
+        keeps &= (stages > 1) & (left >= others * chunks) & ((others > 0) | (left == 0))
+    if spec.virtual_pipeline_size == "auto":
+        keeps &= -(-dealt // stages) % chunks == 0
+    return keeps
 
 
 def _grid(*axes: Array | tuple[int, ...]) -> Array:

@@ -7,17 +7,8 @@ import numpy as np
 from wsesim.config.run import GPURun
 from wsesim.engine.program import Key, Numbers
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of
-from wsesim.machines.gpu.times import Pass, Plans, Times, end_reduce_s
-
-
-def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
-    """Blocks of each chunk of the pipeline. Shape ``(chunks * stages,)``. [-]"""
-    number, extra = int(plan.pipeline[0] * plan.chunks[0]), 2 * run.parallelism.account_for_embedding_and_loss
-    each = [(run.model.num_layers + extra) // number] * number
-    if extra:
-        each[0] -= 1
-        each[-1] -= 1
-    return tuple(each)
+from wsesim.machines.gpu.stages import Plans, blocks_of_chunks
+from wsesim.machines.gpu.times import Pass, Times, end_reduce_s, times_of
 
 
 def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
@@ -36,11 +27,26 @@ def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
         ties_embedding=run.model.tie_embeddings and int(plan.pipeline[0]) > 1,
         updated_gather=zero in (1, 2) and ranks > 1,
         blocking_sends=not spec.overlap_pipeline_communication,
+        group_size=int(plan.group[0]),
+        short_last=bool(plan.last_micro_batch_size[0] < plan.micro_batch_size[0]),
     )
 
 
 def durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> dict[Key, float]:
     """How long each job takes alone. [s]"""
+    found = _durations_s(run, plan, times, shape)
+    if shape.short_last:
+        shorter = plan._replace(micro_batch_size=plan.last_micro_batch_size)
+        last = _durations_s(run, shorter, times_of(run, shorter), shape)
+        found |= {(f"last_{name}", place): last[name, place] for name, place in last if name.startswith(OF_A_PASS)}
+    return found
+
+
+OF_A_PASS = ("forward", "backward", "send")
+"""Beginnings of the names of durations that depend on the size of a micro-batch."""
+
+
+def _durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> dict[Key, float]:
     one = {name: float(np.ravel(value)[0]) for name, value in times._asdict().items() if not isinstance(value, Pass)}
     forward_s = float(np.ravel(times.forward.total_s)[0])
     backward_s = float(np.ravel(times.backward.total_s + times.recompute.total_s)[0]) + one["accumulate_s"]

@@ -13,8 +13,9 @@ from wsesim.intervals import Bounds
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.search import describe
 from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu
+from wsesim.machines.gpu.stages import RECOMPUTE, group_size, layers_of_stages
 from wsesim.machines.gpu.step_time import step_time_s as simulated_s
-from wsesim.machines.gpu.times import RECOMPUTE, times_of
+from wsesim.machines.gpu.times import times_of
 from wsesim.machines.wafer.coverage import gpu_bounds
 from wsesim.result import Assumption, RunResult, assumptions_of
 from wsesim.workload.transformer import model_flop_per_sequence
@@ -32,6 +33,9 @@ CATEGORIES = {
     "bubble": "a stage waits for other stages",
 }
 """What a GPU spends a step on."""
+
+NOT_SETTINGS = ("layers_per_stage", "micro_batch_group_size")
+"""Parts of a plan that follow from others unless stages differ."""
 
 NEARLY_FULL = 0.95
 """Share of a GPU's memory above which a run says that it is tight. [-]"""
@@ -95,6 +99,11 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         """Passes per step. [-]"""
         return int(self.simulation.plan.num_micro_batches[0])
 
+    @property
+    def last_micro_batch_size(self) -> int:
+        """Sequences of the last pass of a step, which may be fewer. [-]"""
+        return int(self.simulation.plan.last_micro_batch_size[0])
+
     @cached_property
     def breakdown_s(self) -> dict[str, float]:
         """Where the time of a step goes, on average over the stages. [s]"""
@@ -116,6 +125,8 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
             "context_parallel_size": int(plan.context[0]),
             "expert_parallel_size": int(plan.expert[0]),
             "virtual_pipeline_size": int(plan.chunks[0]),
+            "micro_batch_group_size": int(plan.group[0]) if int(plan.chunks[0]) > 1 else 1,
+            "layers_per_stage": list(layers_of_stages(self.run, plan)),
             "sequence_parallel": bool(plan.sequence_parallel[0]),
             "zero_stage": int(plan.zero_stage[0]),
             "shard_group_size": int(plan.shard[0]),
@@ -142,7 +153,8 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
     def num_settings(self) -> int:
         """Settings that had to be right: those of the plan that are not trivial, and the micro-batch. [-]"""
         trivial = (1, 0, False, "none")
-        return 1 + sum(value not in trivial for value in self.plan.values())
+        dealt = len(set(self.plan["layers_per_stage"])) > 1
+        return 1 + dealt + sum(value not in trivial for key, value in self.plan.items() if key not in NOT_SETTINGS)
 
     @cached_property
     def bottleneck(self) -> str:
@@ -218,8 +230,14 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         if int(plan.data[0]) == 1:
             return self.step_time_s
         one, ranks = np.ones_like(plan.data), plan.context
+        sequences = times_as_many * self.run.training.global_batch_size // plan.data
+        passes = -(-sequences // plan.micro_batch_size)
         alone = plan._replace(
-            data=one, num_micro_batches=plan.num_micro_batches * times_as_many, shard=np.minimum(plan.shard, ranks)
+            data=one,
+            num_micro_batches=passes,
+            last_micro_batch_size=sequences - (passes - 1) * plan.micro_batch_size,
+            group=group_size(plan.pipeline, plan.chunks, passes),
+            shard=np.minimum(plan.shard, ranks),
         )
         smaller = self.run.on_gpus(self.num_devices // int(plan.data[0]))
         return simulated_s(smaller, alone, times_of(smaller, alone))
@@ -273,6 +291,11 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
             best = describe(self.simulation.plan, 0)
             found.append(
                 f"the plan is the fastest that fits of {self.simulation.num_plans:,} that divide evenly: {best}"
+            )
+        if self.last_micro_batch_size < self.micro_batch_size:
+            found.append(
+                f"micro-batches of {self.micro_batch_size} do not divide the batch of a copy: the last one has "
+                f"{self.last_micro_batch_size} sequences"
             )
         filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
         if filled > NEARLY_FULL:

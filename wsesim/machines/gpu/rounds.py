@@ -1,6 +1,7 @@
 """How much of a long step is simulated: so many rounds that two of them are alike.
 
-In a round every stage passes as many micro-batches as there are stages. A full pipeline comes to repeat itself, round by
+In a round every stage passes a group of micro-batches, as many as there are stages unless interleaved stages have larger ones.
+A full pipeline comes to repeat itself, round by
 round; then one round stands for those that are missing.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from wsesim.config.run import GPURun
 from wsesim.machines.gpu.pipeline import PipelineShape
-from wsesim.machines.gpu.times import Plans
+from wsesim.machines.gpu.stages import Plans
 
 ROUNDS = 5
 """Rounds that are simulated at first: two to fill, two to compare, one to drain. [-]"""
@@ -22,9 +23,9 @@ KINDS = ("forward", "backward", "send", "gather")
 
 def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
     """Micro-batches to simulate: more each time that no two rounds were alike, at last all. [-]"""
-    wanted, stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
+    wanted, each = int(plan.num_micro_batches[0]), int(plan.group[0])
     rounds = wanted if run.parallelism.pipeline_schedule == "gpipe" else ROUNDS
-    while (number := rounds * stages + wanted % stages) < wanted:
+    while (number := rounds * each + wanted % each) < wanted:
         yield number
         rounds *= 2
     yield wanted
@@ -41,7 +42,7 @@ def compared_round(phase: str, pieces: int, shape: PipelineShape) -> range:
     The last round drains, and makes gradients complete; forward passes, with their sends and gathers, are ahead of
     backward passes by up to two rounds.
     """
-    size, last = shape.num_stages * pieces, shape.num_micro_batches // shape.num_stages - 1
+    size, last = shape.group * pieces, shape.num_micro_batches // shape.group - 1
     behind = 2 if phase == "forward" else 3
     return range((last - behind) * size, (last - behind + 1) * size)
 

@@ -14,8 +14,9 @@ from wsesim.machines.gpu.checks import check, explain_no_plan
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.stages import RECOMPUTE, Plans
 from wsesim.machines.gpu.step_time import Candidate
-from wsesim.machines.gpu.times import RECOMPUTE, Plans, times_of
+from wsesim.machines.gpu.times import times_of
 from wsesim.units import show
 
 Array = Any

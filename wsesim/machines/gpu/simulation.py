@@ -25,8 +25,9 @@ from wsesim.machines.gpu.pipeline import PipelineShape, write_program
 from wsesim.machines.gpu.program import numbers_of, shape_of
 from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
 from wsesim.machines.gpu.search import choose
+from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.step_time import step_time_s
-from wsesim.machines.gpu.times import Pass, Plans, Times, times_of
+from wsesim.machines.gpu.times import Pass, Times, times_of
 
 
 class Rounds(NamedTuple):
@@ -224,13 +225,13 @@ def _round(trace: tuple[Span, ...], shape: PipelineShape, missing: int) -> tuple
 
 def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[Step, int]:
     """One step of one plan, and how many of its micro-batches were simulated."""
-    wanted, stages, num_events = int(plan.num_micro_batches[0]), int(plan.pipeline[0]), 0
+    wanted, group, num_events = int(plan.num_micro_batches[0]), int(plan.group[0]), 0
     for number in lengths(run, plan):
         step, shape = _simulate(run, plan, times, number), shape_of(run, plan, number)
         num_events += step.num_events
         if number == wanted:
             break
-        if (found := _round(step.trace, shape, (wanted - number) // stages)) is not None:
+        if (found := _round(step.trace, shape, (wanted - number) // group)) is not None:
             return _with_rounds(step, *found, times, shape, num_events), number
     return replace(step, num_events=num_events), wanted
 

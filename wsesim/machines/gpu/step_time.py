@@ -5,6 +5,7 @@ By these the search finds which of many plans is the fastest. The jobs are those
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from wsesim.engine.program import Key, Program
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, write_program
 from wsesim.machines.gpu.program import durations_s, shape_of
 from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
-from wsesim.machines.gpu.times import Plans, Times
+from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.times import Times
 
 
 class Outline(NamedTuple):
@@ -44,6 +46,7 @@ class Candidate:
     def __init__(self, run: GPURun, plan: Plans, times: Times) -> None:
         self.run, self.plan = run, plan
         self.num_micro_batches, self.num_stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
+        self.group = int(plan.group[0])
         self.shape = shape_of(run, plan, self.num_micro_batches)
         self.durations = durations_s(run, plan, times, self.shape)
 
@@ -58,7 +61,7 @@ class Candidate:
             lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
             length_s = round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
             if length_s is not None:
-                return ends[-1] + (wanted - number) // self.num_stages * length_s
+                return ends[-1] + (wanted - number) // self.group * length_s
         return ends[-1]
 
     def at_least_s(self) -> float:
@@ -67,18 +70,24 @@ class Candidate:
         Before it works, a micro-batch comes down to it through the stages before, and behind its last pass the gradients
         go back up through them. Then the first stage updates its parameters.
         """
-        number, stages, shape, durations = self.num_micro_batches, self.num_stages, self.shape, self.durations
-        send_s = durations["send_s", 0] if stages > 1 else 0.0
+        number, stages, shape = self.num_micro_batches, self.num_stages, self.shape
+        last = "last_" if shape.short_last else ""
+        send_s = self.durations[f"{last}send_s", 0] if stages > 1 else 0.0
         blocked_s = send_s if shape.blocking_sends else 0.0
         way_s, longest_s = 0.0, 0.0
         for stage in range(stages):
             chunks = range(stage, len(shape.pieces), stages)
-            passes_s = sum(durations["forward_s", chunk] + durations["backward_s", chunk] for chunk in chunks)
+            passes_s = (number - 1) * self._passes_s(chunks, "") + self._passes_s(chunks, last)
             num_sends = number * (2 * len(chunks) - (stage == 0) - (stage == stages - 1)) - (stage > 0)
-            longest_s = max(longest_s, way_s + number * passes_s + num_sends * blocked_s)
-            way_s += durations["forward_s", stage] + durations["backward_s", stage] + 2.0 * send_s
-        gather_s = durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
-        return longest_s + durations["update_s", 0] + gather_s
+            longest_s = max(longest_s, way_s + passes_s + num_sends * blocked_s)
+            way_s += self._passes_s([stage], last) + 2.0 * send_s
+        gather_s = self.durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
+        return longest_s + self.durations["update_s", 0] + gather_s
+
+    def _passes_s(self, chunks: Iterable[int], which: str) -> float:
+        """A micro-batch forward and backward through some chunks; the last one where `which` says so. [s]"""
+        both = ("forward_s", "backward_s")
+        return sum(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in both)
 
 
 def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:

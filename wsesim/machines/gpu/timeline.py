@@ -17,9 +17,10 @@ import numpy as np
 from wsesim.engine.trace import Span
 from wsesim.machines.gpu.memory import kept_bytes_per_block
 from wsesim.machines.gpu.pipeline import PIECES_AHEAD
-from wsesim.machines.gpu.program import blocks_of_chunks, shape_of
+from wsesim.machines.gpu.program import shape_of
 from wsesim.machines.gpu.result import GPUResult
 from wsesim.machines.gpu.simulation import Rounds, pass_shares
+from wsesim.machines.gpu.stages import blocks_of_chunks
 from wsesim.machines.gpu.times import messages_of, pass_flop
 from wsesim.machines.timeline.counters import Moved, fill, rate
 from wsesim.machines.timeline.limits import check_size
@@ -140,6 +141,7 @@ class _Drawing:
         ]
         self.shares = pass_shares(simulation.times)
         self.step_s = simulation.simulated_step_s
+        self.last_share = result.last_micro_batch_size / result.micro_batch_size
         self.sizes = self._sizes()
         self.flop = self._flop()
         self.last_number = run.model.num_layers + 1
@@ -261,8 +263,8 @@ class _Drawing:
             category=category,
             start_s=span.start_s,
             end_s=span.end_s,
-            num_bytes=self._size(span),
-            flop=self.flop.get((span.kind, span.layer), 0.0) / place.pieces,
+            num_bytes=self._size(span, place),
+            flop=self.flop.get((span.kind, span.layer), 0.0) / place.pieces * self._share(place),
             layer=place.layer,
             last_layer=place.last_layer,
             phase=span.phase,
@@ -286,7 +288,8 @@ class _Drawing:
         span = self.spans[index]
         if self._streams(span):
             blocks = self._num_blocks(self.places[index])
-            num_bytes = {part: blocks * self.sizes[f"{part}_{span.phase}"] for part in IN_PASS}
+            share = self._share(self.places[index])
+            num_bytes = {part: share * blocks * self.sizes[f"{part}_{span.phase}"] for part in IN_PASS}
             yield from streams_of(self._event(index), _stage(span.part), num_bytes)
 
     def _num_blocks(self, place: Place) -> int:
@@ -306,10 +309,14 @@ class _Drawing:
         messages = messages_of(self.result.run, self.simulation.plan)
         return {name: _number(value) for name, value in messages._asdict().items()}
 
-    def _size(self, span: Span) -> float:
+    def _share(self, place: Place) -> float:
+        """Sequences of a micro-batch over those of most. [-]"""
+        return self.last_share if place.micro_batch == self.shape.num_micro_batches - 1 else 1.0
+
+    def _size(self, span: Span, place: Place) -> float:
         """What one GPU sends, or the tensor of a collective. [bytes]"""
         if span.kind == "send":
-            return self.sizes["send"]
+            return self.sizes["send"] * self._share(place)
         if span.kind == "gather":
             return self.sizes["gather" if span.phase else "parameter_gather"]
         if span.kind != "reduce":
@@ -345,7 +352,7 @@ class _Drawing:
     def _moved(self, track: str) -> Iterator[Moved]:
         """What one link carries in all steps."""
         indices = [*self.by_track.get(track, ()), *self.by_stream.get(track, ())]
-        own = [(span, self._size(span)) for span in (self.spans[index] for index in indices)]
+        own = [(self.spans[index], self._size(self.spans[index], self.places[index])) for index in indices]
         for step in range(self.num_steps):
             later_s = step * self.step_s
             for span, size in own:
@@ -367,7 +374,7 @@ class _Drawing:
         for index in self.by_track[f"stage.{stage}"]:
             span, place = self.spans[index], self.places[index]
             if span.kind in ("forward", "backward"):
-                size = each * self._num_blocks(place)
+                size = each * self._num_blocks(place) * self._share(place)
                 yield (span.start_s, size) if span.kind == "forward" else (span.end_s, -size)
 
     def _gathered(self, stage: int) -> Iterator[tuple[float, float]]:

@@ -6,8 +6,9 @@ waits for whom is in `wsesim.machines.gpu.pipeline`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from wsesim.machines.gpu import gpu as device
 from wsesim.machines.gpu import kernels
 from wsesim.machines.gpu.collectives import all_gather_time_s, all_reduce_time_s, group_of, send_time_s
 from wsesim.machines.gpu.kernels import Kernels, Split
+from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
 from wsesim.workload.transformer import (
     attention_widths,
     block_parameters,
@@ -29,47 +31,9 @@ from wsesim.workload.transformer import (
 )
 
 Array = Any
-RECOMPUTE = ("none", "selective", "full")
 BYTES_16BIT, BYTES_32BIT = 2.0, 4.0
 SUMS_PER_BLOCK, EXCHANGES_PER_BLOCK = 2.0, 2.0
 """All-reduces of a tensor-parallel group, and exchanges of an expert-parallel group, in one pass of a block. [-]"""
-
-
-class Plans(NamedTuple):
-    """Ways to spread a run over its GPUs; every field is an array over them.
-
-    Attributes
-    ----------
-    tensor, pipeline, data, context, expert
-        Parallel sizes. [-]
-    chunks
-        Model chunks of a stage. [-]
-    micro_batch_size, num_micro_batches
-        Sequences of one pass, and passes of one step. [-]
-    zero_stage, shard
-        What is shared, and by how many. [-]
-    recompute
-        Place in `RECOMPUTE`. [-]
-    sequence_parallel
-        Whether norms are split, too.
-    """
-
-    tensor: Array
-    pipeline: Array
-    data: Array
-    context: Array
-    expert: Array
-    chunks: Array
-    micro_batch_size: Array
-    num_micro_batches: Array
-    zero_stage: Array
-    shard: Array
-    recompute: Array
-    sequence_parallel: Array
-
-    def only(self, places: Array) -> Plans:
-        """Some of the plans."""
-        return Plans(*(field[places] for field in self))
 
 
 class Pass(NamedTuple):
@@ -104,8 +68,6 @@ class Times(NamedTuple):
     ----------
     forward, backward, recompute
         One block and micro-batch; `backward` without `recompute`.
-    blocks_per_chunk
-        Of a chunk in the middle. [-]
     embedding_s, head_forward_s, head_backward_s
         What the first and the last chunk do beside their blocks.
     accumulate_s
@@ -125,7 +87,6 @@ class Times(NamedTuple):
     forward: Pass
     backward: Pass
     recompute: Pass
-    blocks_per_chunk: Array
     embedding_s: Array
     head_forward_s: Array
     head_backward_s: Array
@@ -281,12 +242,6 @@ def _attention_again(run: GPURun, plans: Plans) -> tuple[Array, Array]:
     return core_s, np.maximum(0.0, attention.num_launches * launch_s - core_s) if attention.fused is None else core_s
 
 
-def blocks_per_chunk(run: GPURun, plans: Plans) -> Array:
-    """Blocks of a chunk in the middle of the pipeline. [-]"""
-    extra = 2 if run.parallelism.account_for_embedding_and_loss else 0
-    return (run.model.num_layers + extra) / (plans.pipeline * plans.chunks)
-
-
 def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Array]:
     """Parameters of one block on one GPU: those that all data-parallel ranks hold, and those of its experts. [-]"""
     shared = experts = 0.0
@@ -307,12 +262,24 @@ def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
     return first, own + np.where(plans.pipeline > 1, table, 0.0)
 
 
-def parameters_of_gpu(run: GPURun, plans: Plans) -> Array:
-    """Parameters of the fullest stage on one GPU. [-]"""
+def parameters_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]:
+    """Parameters on one GPU of a stage with so many blocks. [-]"""
     shared, experts = block_parameters_of_gpu(run.model, plans)
     first, last = end_parameters_of_gpu(run, plans)
-    ends = np.where(plans.pipeline > 1, np.maximum(first, last), first + last)
-    return (shared + experts) * blocks_per_chunk(run, plans) * plans.chunks + ends
+    return lambda stage, blocks: (
+        (shared + experts) * blocks + first * (stage == 0) + last * (stage == plans.pipeline - 1)
+    )
+
+
+def parameters_of_gpu(run: GPURun, plans: Plans) -> Array:
+    """Parameters of the fullest stage on one GPU. [-]"""
+    of = parameters_of_stages(run, plans)
+    return largest(of(stage, blocks_of_stage(run, plans, stage)) for stage in deciding_stages(run, plans))
+
+
+def largest(values: Iterable[Array]) -> Array:
+    """The largest value of each plan."""
+    return reduce(np.maximum, values)
 
 
 def reduction_bytes(run: GPURun) -> float:
@@ -355,7 +322,7 @@ def times_of(run: GPURun, plans: Plans) -> Times:
     forward, backward = block_pass(run, plans, backward=False), block_pass(run, plans, backward=True)
     recompute = _recompute(run, plans, forward)
     shared, experts = block_parameters_of_gpu(run.model, plans)
-    per_chunk, ends = blocks_per_chunk(run, plans), end_parameters_of_gpu(run, plans)
+    ends = end_parameters_of_gpu(run, plans)
     head = [
         one(run.model, split, calibration.loss_bytes_per_logit) for one in (kernels.head_forward, kernels.head_backward)
     ]
@@ -372,7 +339,6 @@ def times_of(run: GPURun, plans: Plans) -> Times:
         forward=forward,
         backward=backward,
         recompute=recompute,
-        blocks_per_chunk=per_chunk,
         embedding_s=device.elementwise_time_s(run.cluster.gpu, kernels.embedding_bytes(run.model, split)),
         head_forward_s=kernels_time_s(run, head[0], backward=False),
         head_backward_s=kernels_time_s(run, head[1], backward=True),
@@ -442,7 +408,7 @@ def _flop(run: GPURun, plans: Plans) -> Array:
     """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
     one = pass_flop(run, plans)
     blocks = run.model.num_layers * (one.forward + one.backward)
-    return plans.num_micro_batches * (blocks + one.head_forward + one.head_backward) / plans.pipeline
+    return plans.full_passes * (blocks + one.head_forward + one.head_backward) / plans.pipeline
 
 
 class Messages(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from wsesim.report.pages.parts import MFU_DIFFERENCE, Fact, plural, samples_words, show_mfu, step_words
@@ -72,6 +73,8 @@ def spread(result: GPUResult) -> list[Fact]:
     if plan["expert_parallel_size"] > 1:
         facts.append(Fact("expert", f"{plan['expert_parallel_size']} GPUs share the experts of a layer"))
     passes = f"{result.num_micro_batches:,} x {result.micro_batch_size} of {training.sequence_length:,} tokens"
+    last = result.last_micro_batch_size
+    passes += f", the last {last}" if last < result.micro_batch_size else ""
     return [
         *facts,
         Fact("batch per copy", passes),
@@ -85,7 +88,23 @@ def _pipeline(result: GPUResult) -> str:
     name = {"1f1b": "1F1B", "gpipe": "GPipe"}[schedule]
     chunks = plan["virtual_pipeline_size"]
     how = f"interleaved {name}, {chunks} chunks of layers each" if chunks > 1 else name
-    return f"{plan['pipeline_parallel_size']} stages, {how}"
+    if chunks > 1 and plan["micro_batch_group_size"] != plan["pipeline_parallel_size"]:
+        how += f", micro-batches in groups of {plan['micro_batch_group_size']}"
+    return f"{plan['pipeline_parallel_size']} stages{stage_layers(plan['layers_per_stage'])}, {how}"
+
+
+def stage_layers(layers: list[int]) -> str:
+    """What uneven stages hold; nothing where all hold the same.
+
+    Examples
+    --------
+    >>> stage_layers([7, 8, 8, 7]), stage_layers([8, 8])
+    (' of 7, 2 x 8, 7 layers', '')
+    """
+    if len(set(layers)) == 1:
+        return ""
+    runs = [(value, len(list(same))) for value, same in groupby(layers)]
+    return " of " + ", ".join(f"{number} x {value}" if number > 1 else f"{value}" for value, number in runs) + " layers"
 
 
 def _where_from(result: GPUResult) -> str:

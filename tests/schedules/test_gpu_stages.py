@@ -1,0 +1,189 @@
+"""Uneven stages, groups of micro-batches and a short last micro-batch: dealt by hand, and simulated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wsesim.gpu_results import simulate_gpu_run
+from wsesim.gpu_simulation import simulate_gpu
+from wsesim.schedules.gpu_memory import memory_of
+from wsesim.schedules.gpu_plans import candidates
+from wsesim.schedules.gpu_stages import (
+    blocks_of_chunks,
+    blocks_of_stage,
+    deciding_stages,
+    group_size,
+    layers_of_stages,
+)
+
+from tests.gpu_builders import gpu_run, one, plan_of
+from wsesim.config.run import GPURun
+
+
+def staged(layers: int, stages: int, chunks: int = 1, batch: int = 64, **parallelism: Any) -> GPURun:
+    """One copy of a model of so many layers on so many stages."""
+    return gpu_run(
+        model={"num_layers": layers},
+        training={"global_batch_size": batch},
+        cluster={"name": "selene", "num_gpus": stages},
+        parallelism={"pipeline_parallel_size": stages, "virtual_pipeline_size": chunks, **parallelism},
+    )
+
+
+OVERLAPS = {"overlap_pipeline_communication": True}
+ENDS = {"account_for_embedding_and_loss": True}
+LOSS = {"account_for_loss": True}
+FIRST, LAST = "num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage"
+
+
+@pytest.mark.parametrize(
+    ("layers", "stages", "chunks", "words", "expected"),
+    [
+        (44, 6, 1, {}, [7, 7, 7, 8, 8, 7]),  # GPT-NeoX 20B on 3 nodes
+        (61, 16, 1, {}, [3, 3, *[4] * 13, 3]),  # DeepSeek-V3
+        (126, 16, 1, ENDS, [7, *[8] * 14, 7]),  # Llama 3 405B
+        (126, 8, 1, LOSS, [*[16] * 7, 14]),
+        (70, 12, 1, ENDS, [5, *[6] * 10, 5]),  # BLOOM
+        (126, 16, 1, {FIRST: 7, LAST: 7}, [7, *[8] * 14, 7]),
+        (10, 4, 1, {FIRST: 1}, [1, 3, 3, 3]),
+        (10, 4, 1, {LAST: 1}, [3, 3, 3, 1]),
+        (11, 4, 1, {LAST: 1}, [3, 3, 4, 1]),
+        (8, 3, 1, {"layers_per_stage": [2, 5, 1]}, [2, 5, 1]),
+        (8, 2, 2, {"layers_per_stage": [5, 3]}, [5, 3]),
+        (8, 2, 2, {"layers_per_stage": [0, 3, 3, 2]}, [3, 5]),
+        (126, 16, 8, ENDS, [7, *[8] * 14, 7]),
+        (126, 8, 8, {}, [15, *[16] * 6, 15]),
+        (5, 1, 1, LOSS, [5]),
+    ],
+)
+def test_layers_are_dealt(layers: int, stages: int, chunks: int, words: dict[str, Any], expected: list[int]) -> None:
+    run = staged(layers, stages, chunks, **words)
+    plan = plan_of(run)
+    assert list(layers_of_stages(run, plan)) == expected
+    assert [one(blocks_of_stage(run, plan, stage)) for stage in range(stages)] == expected
+
+
+def test_chunks_are_dealt_in_the_order_of_the_model() -> None:
+    run = staged(6, 2, 4, **ENDS)
+    assert blocks_of_chunks(run, plan_of(run)) == (0, 1, 1, 1, 1, 1, 1, 0)
+    run = staged(11, 2, 2, **{LAST: 5})
+    assert blocks_of_chunks(run, plan_of(run)) == (3, 3, 3, 2)
+
+
+DEALS = st.one_of(
+    st.fixed_dictionaries({}, optional={"account_for_embedding": st.booleans(), "account_for_loss": st.booleans()}),
+    st.fixed_dictionaries({}, optional={FIRST: st.integers(1, 9), LAST: st.integers(1, 9)}),
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(layers=st.integers(1, 40), stages=st.integers(1, 9), chunks=st.integers(1, 4), words=DEALS)
+def test_every_deal_is_whole_and_its_extremes_are_known(
+    layers: int, stages: int, chunks: int, words: dict[str, Any]
+) -> None:
+    """Stage by stage as chunk by chunk; what `deciding_stages` names has the most blocks, and holds most."""
+    run = staged(layers, stages, chunks, **words)
+    plans = candidates(run)
+    for place in range(len(plans.tensor)):
+        plan = plans.only(slice(place, place + 1))
+        each = layers_of_stages(run, plan)
+        assert sum(each) == layers
+        assert min(blocks_of_chunks(run, plan)[1:-1], default=1) >= 0
+        assert [one(blocks_of_stage(run, plan, stage)) for stage in range(stages)] == list(each)
+        named = [int(one(stage)) for stage in deciding_stages(run, plan)]
+        inside = range(1, stages - 1)
+        assert set(named) >= {0, stages - 1}
+        for stage in inside:  # some named stage before it has as many blocks
+            assert any(other <= stage and each[other] >= each[stage] for other in named if other in inside)
+
+
+@given(stages=st.integers(1, 12), number=st.integers(1, 200))
+def test_no_group_is_smaller_than_there_are_stages(stages: int, number: int) -> None:
+    """The smallest size that Megatron-Core takes, by trying all."""
+    found = int(group_size(np.array([stages]), np.array([2]), np.array([number]))[0])
+    if number >= stages:
+        fits = [size for size in range(stages, number + 1) if number % size == 0 or number % size >= stages]
+        assert found == fits[0]
+
+
+# Simulated
+
+
+def test_the_fullest_stage_decides_the_pace() -> None:
+    """Many micro-batches: a stage of 8 blocks takes 4 thirds of one of 6; the head stays below both."""
+    even, uneven = (
+        simulate_gpu(staged(20, 4, batch=400, layers_per_stage=layers, **OVERLAPS)).step_time_s
+        for layers in ([6, 6, 6, 2], [6, 4, 8, 2])
+    )
+    # the fill differs by less than two passes of 400
+    assert uneven / even == pytest.approx(4 / 3, rel=0.01)
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "gpipe"])
+def test_a_short_last_micro_batch_takes_its_share(schedule: str) -> None:
+    """7 sequences as 2, 2, 2 and 1: between three and four passes, and as long as passes of both sizes together."""
+    words = {"training": {"global_batch_size": 7, "micro_batch_size": 2}, "cluster": {"num_gpus": 1}}
+    run = gpu_run(**words, parallelism={"pipeline_schedule": schedule})
+    found = simulate_gpu_run(run)
+    assert (found.num_micro_batches, found.last_micro_batch_size) == (4, 1)
+    assert any("the last one has 1 sequences" in note for note in found.notes)
+    six, eight, one_only = (
+        simulate_gpu_run(
+            gpu_run(training={"global_batch_size": batch, "micro_batch_size": micro}, cluster={"num_gpus": 1})
+        )
+        for batch, micro in ((6, 2), (8, 2), (1, 1))
+    )
+    assert six.step_time_s < found.step_time_s < eight.step_time_s
+    pass_s = (eight.step_time_s - six.step_time_s) * 3
+    update_s = six.step_time_s - pass_s
+    assert found.step_time_s == pytest.approx(six.step_time_s + one_only.step_time_s - update_s, rel=1e-9)
+    # what is executed is that of seven sequences
+    assert one(found.simulation.times.flop) == pytest.approx(7 * one(one_only.simulation.times.flop))
+
+
+@pytest.mark.parametrize(("batch", "group"), [(8, 4), (9, 5), (6, 6), (11, 6)])
+def test_interleaved_stages_take_uneven_groups(batch: int, group: int) -> None:
+    """And still gain over stages of one chunk."""
+    interleaved, plain = (staged(32, 4, chunks, batch=batch, **OVERLAPS) for chunks in (2, 1))
+    assert one(plan_of(interleaved).group) == group
+    assert simulate_gpu(interleaved).step_time_s < simulate_gpu(plain).step_time_s
+
+
+def test_larger_groups_hold_more() -> None:
+    """Megatron-Core warms up with 2 (p - 1) + (v - 1) N passes of the first stage: 11 of 16 for N = 4, 13 for N = 6."""
+    held = []
+    for group in (4, 6):
+        run = staged(8, 4, 2, batch=12, micro_batch_group_size=group)
+        held.append(memory_of(run, plan_of(run)))
+    assert one(held[1].activations) / one(held[0].activations) == pytest.approx(13 / 11)
+
+
+def test_the_plan_of_44_blocks_on_6_stages_runs() -> None:
+    """GPT-NeoX 20B as a user trained it on 3 nodes of 8 A100 40 GB."""
+    found = simulate_gpu_run(
+        gpu_run(
+            model={"name": "gpt-neox-20b", "num_layers": 44, "hidden_size": 6144, "num_attention_heads": 64},
+            training={"sequence_length": 2048, "global_batch_size": 48},
+            cluster={"name": "dgx_a100_40gb", "num_gpus": 24},
+            parallelism={"tensor_parallel_size": 4, "pipeline_parallel_size": 6},
+        )
+    )
+    assert found.plan["layers_per_stage"] == [7, 7, 7, 8, 8, 7]
+
+
+def test_auto_finds_uneven_stages() -> None:
+    """13 layers on 4 stages of two GPUs that hold no more: nothing divides, and something is found."""
+    run = gpu_run(
+        model={"num_layers": 13},
+        training={"global_batch_size": 64, "micro_batch_size": "auto"},
+        cluster={"num_gpus": 8},
+        parallelism={"pipeline_parallel_size": "auto", "tensor_parallel_size": 2, "data_parallel_size": 1},
+    )
+    found = simulate_gpu_run(run)
+    assert len(found.plan["layers_per_stage"]) == 4
+    codes = set(candidates(run).ends.tolist())
+    assert codes == {0, 2, 3}

@@ -1,0 +1,169 @@
+"""Ways to spread a run over GPUs, and which blocks each stage of a pipeline holds: as evenly as it goes, or as the run says.
+
+Where blocks are left over, the stages before the last one hold one more each: the last has the head, and the first ones
+hold the activations of most micro-batches. An embedding or a loss that counts as a layer takes a block's place on its stage.
+Chunks of interleaved stages are dealt in the same way, in the order of the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wsesim.config.run import GPURun
+
+Array = Any
+RECOMPUTE = ("none", "selective", "full")
+EMBEDDING_COUNTS, LOSS_COUNTS = 1, 2
+"""Parts of `Plans.ends`."""
+
+
+class Plans(NamedTuple):
+    """Ways to spread a run over its GPUs; every field is an array over them.
+
+    Attributes
+    ----------
+    tensor, pipeline, data, context, expert
+        Parallel sizes. [-]
+    chunks
+        Model chunks of a stage. [-]
+    ends
+        Sum of `EMBEDDING_COUNTS` and `LOSS_COUNTS`, whichever count as a layer where layers are dealt.
+    group
+        Micro-batches that pass one chunk of a stage before the next chunk's turn. [-]
+    micro_batch_size, num_micro_batches, last_micro_batch_size
+        Sequences of one pass, passes of one step, and sequences of the last one, which may be fewer. [-]
+    zero_stage, shard
+        What is shared, and by how many. [-]
+    recompute
+        Place in `RECOMPUTE`. [-]
+    sequence_parallel
+        Whether norms are split, too.
+    """
+
+    tensor: Array
+    pipeline: Array
+    data: Array
+    context: Array
+    expert: Array
+    chunks: Array
+    ends: Array
+    group: Array
+    micro_batch_size: Array
+    num_micro_batches: Array
+    last_micro_batch_size: Array
+    zero_stage: Array
+    shard: Array
+    recompute: Array
+    sequence_parallel: Array
+
+    def only(self, places: Array) -> Plans:
+        """Some of the plans."""
+        return Plans(*(field[places] for field in self))
+
+    @property
+    def full_passes(self) -> Array:
+        """Passes of a step, the last one counted by its sequences. [-]"""
+        return self.num_micro_batches - 1 + self.last_micro_batch_size / self.micro_batch_size
+
+
+def dealt_layers(run: GPURun, ends: Array) -> Array:
+    """Layers that are dealt to stages: the blocks, and the ends that count as one each. [-]"""
+    return run.model.num_layers + counts_embedding(ends) + counts_loss(ends)
+
+
+def counts_embedding(ends: Array) -> Array:
+    """1 where the embedding counts as a layer. [-]"""
+    return ends & EMBEDDING_COUNTS
+
+
+def counts_loss(ends: Array) -> Array:
+    """1 where the loss counts as a layer. [-]"""
+    return (ends & LOSS_COUNTS) // LOSS_COUNTS
+
+
+def blocks_of_stage(run: GPURun, plans: Plans, stage: Array) -> Array:
+    """Blocks of one stage of each plan. [-]"""
+    spec, last_stage = run.parallelism, plans.pipeline - 1
+    if spec.layers_per_stage != "even":
+        return _listed(spec.layers_per_stage, plans.pipeline, stage)
+    first, last = spec.num_layers_in_first_pipeline_stage, spec.num_layers_in_last_pipeline_stage
+    base, more = _between_ends(run, plans)
+    even = base + ((stage >= last_stage - more) & (stage < last_stage))
+    at_first = first or even - counts_embedding(plans.ends)
+    at_last = last or even - counts_loss(plans.ends)
+    found = np.where(stage == 0, at_first, np.where(stage == last_stage, at_last, even))
+    return np.where(last_stage == 0, run.model.num_layers, found)
+
+
+def _between_ends(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+    """Layers of each stage of which the run file does not say how many it has, and how many of them have one more. [-]"""
+    spec = run.parallelism
+    given = [spec.num_layers_in_first_pipeline_stage or 0, spec.num_layers_in_last_pipeline_stage or 0]
+    others = plans.pipeline - np.count_nonzero(given)
+    base, more = np.divmod(dealt_layers(run, plans.ends) - sum(given), np.maximum(1, others))
+    return base, more
+
+
+def _listed(layers: tuple[int, ...], stages: Array, stage: Array) -> Array:
+    """Of a list of all stages, or of all chunks in the order of the model."""
+    each, laps = np.asarray(layers), len(layers) // int(np.max(stages, initial=1))
+    return sum(each[np.minimum(stage + lap * stages, len(layers) - 1)] for lap in range(laps))
+
+
+def deciding_stages(run: GPURun, plans: Plans) -> list[Array]:
+    """Stages of which one takes longest, and one holds most: both ends, and the first of each kind between them."""
+    stages = plans.pipeline
+    if run.parallelism.layers_per_stage != "even":
+        return [np.minimum(stage, stages - 1) for stage in range(int(np.max(stages, initial=1)))]
+    _, more = _between_ends(run, plans)
+    heavier = np.clip(stages - 1 - more, np.minimum(1, stages - 1), None)
+    return [0 * stages, np.minimum(1, stages - 1), heavier, stages - 1]
+
+
+def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
+    """Blocks of each chunk of the pipeline of one plan, in the order of the model. Shape ``(chunks * stages,)``. [-]"""
+    stages, chunks, ends = int(plan.pipeline[0]), int(plan.chunks[0]), int(plan.ends[0])
+    listed, number = run.parallelism.layers_per_stage, stages * chunks
+    if listed != "even" and len(listed) == number:
+        return listed
+    if run.parallelism.deals_as_it_likes:
+        each = _dealt(int(dealt_layers(run, ends)), number, number - 1)
+        each[0] -= counts_embedding(ends)
+        each[-1] -= counts_loss(ends)
+        return tuple(each)
+    of_stage = [int(np.ravel(blocks_of_stage(run, plan, stage))[0]) for stage in range(stages)]
+    laps = [_dealt(layers, chunks, chunks - (stage == stages - 1)) for stage, layers in enumerate(of_stage)]
+    return tuple(laps[stage][lap] for lap in range(chunks) for stage in range(stages))
+
+
+def layers_of_stages(run: GPURun, plan: Plans) -> tuple[int, ...]:
+    """Blocks of each stage of one plan. [-]"""
+    stages, each = int(plan.pipeline[0]), blocks_of_chunks(run, plan)
+    return tuple(sum(each[stage::stages]) for stage in range(stages))
+
+
+def _dealt(layers: int, parts: int, end: int) -> list[int]:
+    """Layers dealt evenly; those that are left over go to the parts before `end`."""
+    base, more = divmod(layers, parts)
+    return [base + (end - more <= part < end) for part in range(parts)]
+
+
+def group_size(stages: Array, chunks: Array, num_micro_batches: Array) -> Array:
+    """The smallest group of micro-batches of interleaved stages that Megatron-Core takes. [-]
+
+    No group, the last one neither, may have fewer micro-batches than there are stages.
+
+    Examples
+    --------
+    >>> group_size(np.array([4, 4, 4]), np.array([2, 2, 2]), np.array([16, 11, 6])).tolist()
+    [4, 6, 6]
+    """
+    found = np.where(chunks > 1, np.minimum(stages, num_micro_batches), stages)
+    while True:
+        rest = num_micro_batches % np.maximum(1, found)
+        wrong = (chunks > 1) & (rest > 0) & (rest < stages) & (found < num_micro_batches)
+        if not np.any(wrong):
+            return found
+        found = found + wrong
