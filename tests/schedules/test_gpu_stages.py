@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsesim.gpu_results import simulate_gpu_run
-from wsesim.gpu_simulation import simulate_gpu
-from wsesim.schedules.gpu_memory import memory_of
-from wsesim.schedules.gpu_plans import candidates
-from wsesim.schedules.gpu_stages import (
+
+from tests.gpu_builders import gpu_run, one, plan_of
+from wsesim.config.run import GPURun
+from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.result import simulate_gpu_run
+from wsesim.machines.gpu.simulation import simulate_gpu
+from wsesim.machines.gpu.stages import (
     blocks_of_chunks,
     blocks_of_stage,
     deciding_stages,
     group_size,
     layers_of_stages,
 )
-
-from tests.gpu_builders import gpu_run, one, plan_of
-from wsesim.config.run import GPURun
 
 
 def staged(layers: int, stages: int, chunks: int = 1, batch: int = 64, **parallelism: Any) -> GPURun:
