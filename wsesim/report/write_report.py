@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,7 +153,10 @@ def _of_sweep(wanted: Wanted, path: Path, tell: Callable[[str], None]) -> bytes:
     from wsesim.study.reading import read_points
 
     tell(path.name)
-    study = SweepStudy(path.name, read_points(path, wanted.sweep), wanted.axes, wanted.metric)
+    points = read_points(path, wanted.sweep)
+    for message in points.damaged:
+        print(f"warning: {message}", file=sys.stderr)
+    study = SweepStudy(path.name, points, wanted.axes, wanted.metric)
     if wanted.format == HTML:
         return sweep_report(study, wanted.command).encode()
     return drawn(picture(study, study.metrics[0]), wanted.format, "paper")

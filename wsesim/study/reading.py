@@ -43,20 +43,21 @@ def read_points(path: Path, sweep: str | None = None) -> SweepResult:
         No such file, damaged, something else, or without any finished point.
     """
     if path.suffix.lower() not in SUFFIXES:
-        keys, rows = _of_ledger(path, sweep)
+        keys, rows, damaged = _of_ledger(path, sweep)
     elif sweep is not None:
         raise InputError(f"--sweep {sweep}: a table holds one sweep, and {path} is one; leave --sweep out")
     else:
         keys, rows = _of_table(path)
+        damaged = []
     if not rows:
         raise InputError(f"{path}: holds no finished point; let the sweep run, or name another one")
-    return SweepResult(tuple(keys), rows)
+    return SweepResult(tuple(keys), rows, damaged=tuple(damaged))
 
 
-def _of_ledger(path: Path, sweep: str | None) -> tuple[Sequence[str], list[Row]]:
-    with Ledger(path, must_exist=True) as ledger:
+def _of_ledger(path: Path, sweep: str | None) -> tuple[Sequence[str], list[Row], list[str]]:
+    with Ledger(path, read_only=True) as ledger:
         entry = ledger.entry(sweep)
-        return entry.keys, rows_of(ledger, entry.keys, ledger.points(entry.sweep))
+        return entry.keys, rows_of(ledger, entry.keys, ledger.points(entry.sweep)), ledger.damaged
 
 
 def _of_table(path: Path) -> tuple[Sequence[str], list[Row]]:

@@ -76,11 +76,14 @@ class SweepResult(ShowsItself):
         One dict for each point: its values, status, answers in SI units, message.
     num_evaluated
         Points that were worked out now; the others were in the ledger. [-]
+    damaged
+        A message for each row of the ledger that was not as it had been written, and therefore did not count.
     """
 
     keys: tuple[str, ...]
     rows: list[dict[str, Any]] = field(repr=False)
     num_evaluated: int = 0
+    damaged: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -422,7 +425,8 @@ def sweep(
         rows = job.rows()
         if out is not None:
             table.write(out, rows, job.keys)
-    return SweepResult(job.keys, rows, job.num_evaluated)
+        damaged = tuple(book.damaged)
+    return SweepResult(job.keys, rows, job.num_evaluated, damaged)
 
 
 def ledger_beside(out: Path) -> Path:

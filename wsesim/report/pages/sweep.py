@@ -6,7 +6,7 @@ import datetime
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ def summary_dict(result: SweepResult, out: Path, ledger: Path | None) -> dict[st
         "points": len(result),
         "evaluated": result.num_evaluated,
         "ok": result.count("ok"),
+        "damaged": list(result.damaged),
         "messages": [{"message": message, "points": number} for message, number in counted],
     }
 
@@ -98,6 +99,7 @@ def print_summary(result: SweepResult, out: Path) -> None:
     console.print(f"{out}: {points:,} points{was}, {ok:,} with an answer, {len(without):,} without")
     for line in reasons(without):
         console.print(f"  {line}")
+    warn_of(result.damaged)
 
 
 def check(result: SweepResult, out: Path) -> None:
@@ -133,8 +135,10 @@ def _shown(entry: Entry) -> dict[str, Any]:
 
 def ledger_dict(path: Path) -> dict[str, Any]:
     """What a ledger holds."""
-    with Ledger(path, must_exist=True) as ledger:
-        return {"sweeps": [_shown(entry) for entry in ledger.entries()], "rows": ledger.num_rows()}
+    with Ledger(path, read_only=True) as ledger:
+        ledger.look_through()
+        found = {"sweeps": [_shown(entry) for entry in ledger.entries()], "rows": ledger.num_rows()}
+        return found | {"damaged": ledger.damaged}
 
 
 def print_ledger(console: Console, path: Path) -> None:
@@ -147,15 +151,24 @@ def print_ledger(console: Console, path: Path) -> None:
         table.add_row(one["sweep"], one["run"], varies, *counts, one["version"], one["used"][:16].replace("T", " "))
     console.print(table)
     console.print(f"{found['rows']:,} rows in {path}")
+    warn_of(found["damaged"])
+
+
+def warn_of(damaged: Iterable[str]) -> None:
+    """Name damaged rows of a ledger, on standard error."""
+    for message in damaged:
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def export(path: Path, out: Path, sweep_name: str | None) -> int:
     """Write the finished rows of a sweep, also of one that is running; how many. [-]"""
     check_out(out)
-    with Ledger(path, must_exist=True) as ledger:
+    with Ledger(path, read_only=True) as ledger:
         entry = ledger.entry(sweep_name)
         rows = rows_of(ledger, entry.keys, ledger.points(entry.sweep))
+        damaged = ledger.damaged
     write(out, rows, entry.keys)
+    warn_of(damaged)
     return len(rows)
 
 
