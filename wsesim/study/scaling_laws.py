@@ -20,7 +20,7 @@ from wsesim.config.entries import load_law
 from wsesim.config.goal import GoalSpec
 from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec
 from wsesim.config.model import ModelSpec
-from wsesim.errors import DoesNotFit
+from wsesim.errors import DoesNotFit, InputError
 from wsesim.loss import (
     PILE,
     counted,
@@ -82,7 +82,8 @@ def law_text(name: str) -> str:
 
 
 def _compute(law: LawSpec) -> ComputeLawSpec:
-    assert law.compute is not None, f"law {law.name} has no law of loss"
+    if law.compute is None:
+        raise InputError(f"law {law.name}: has no law of loss by compute; name one that has")
     return law.compute
 
 
