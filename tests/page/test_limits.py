@@ -14,15 +14,16 @@ from urllib.parse import urlencode
 import pytest
 from starlette.testclient import TestClient
 
-from wsesim.errors import DoesNotFit, InputError
+from wsesim.errors import DoesNotFit, Fault, InputError
 from wsesim.machines.wafer.checks import check
 from wsesim.page import limits, work
+from wsesim.page.app import application
 from wsesim.page.cache import Answers
 from wsesim.page.run_file import gpu_run_of, run_of
-from wsesim.page.service import Service
+from wsesim.page.service import Service, status_of
 from wsesim.page.size import check_work
 from wsesim.page.state import RunState
-from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, Workers
+from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, WorkerKilled, Workers
 
 LONG = "cluster.simulation.chunks_per_layer=250\nmodel.num_layers=70"
 """Some seconds of simulation."""
@@ -57,11 +58,116 @@ def test_a_job_that_takes_too_long_is_stopped_and_the_next_one_is_done() -> None
 
 def test_a_process_that_dies_is_replaced() -> None:
     async def use(workers: Workers) -> int:
-        with pytest.raises(WorkerDied):
+        with pytest.raises(WorkerKilled, match=r"ended|crashed \(exit code 3\)"):
             await workers.run(20.0, os._exit, 3)
         return int(await workers.run(20.0, abs, -4))
 
     assert with_workers(use) == 4
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
+def test_a_process_that_is_killed_in_the_middle_of_a_job_is_named_as_such(name: str) -> None:
+    async def use(workers: Workers) -> str:
+        with pytest.raises(WorkerKilled) as caught:
+            await workers.run(20.0, signal.raise_signal, getattr(signal, name))
+        assert status_of(caught.value) == 503
+        return str(caught.value)
+
+    words = with_workers(use)
+    assert f"({name})" in words
+    assert words.endswith("; try again")
+    assert "GiB" not in words
+
+
+def test_a_job_for_which_nobody_waits_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsesim.page.workers.GIVE_UP_S", 0.2)
+
+    async def use(workers: Workers) -> float:
+        await workers.run(20.0, abs, -4)
+        abandoned = asyncio.ensure_future(workers.run(60.0, time.sleep, 60))
+        await asyncio.sleep(0.2)
+        abandoned.cancel()
+        started_s = time.perf_counter()
+        assert await workers.run(20.0, abs, -4) == 4
+        return time.perf_counter() - started_s
+
+    assert with_workers(use) < 15.0
+
+
+ADDRESSES = [
+    *("/?systems=3", "/comparison", "/plan?answer=yes", "/run.toml", "/gpus.toml", "/goal.toml", "/report.html"),
+    *("/scaling.svg", "/api/run", "/api/gpus", "/api/plan", "/pictures.js"),
+]
+
+
+def asked(service: Any, address: str, headers: dict[str, str], *, is_gone: bool = False) -> tuple[int, str]:
+    """Status and body of an answer, for a browser that may have gone."""
+    path, _, query = address.partition("?")
+    told: list[Any] = []
+    came = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Any:
+        return next(came, None) or ({"type": "http.disconnect"} if is_gone else await asyncio.sleep(60))
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("localhost", 80),
+        "client": ("localhost", 1),
+        "headers": [(name.encode(), value.encode()) for name, value in {"host": "localhost", **headers}.items()],
+    }
+    asyncio.run(asyncio.wait_for(application(service)(scope, receive, send), 30))
+    return told[0]["status"], b"".join(one.get("body", b"") for one in told[1:]).decode()
+
+
+class Endless:
+    """A service that never answers, and remembers which of its work was given up."""
+
+    num_waiting = 0
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.given_up: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        async def work(*_: Any, **__: Any) -> None:
+            self.begun.append(name)
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self.given_up.append(name)
+                raise
+
+        return work
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_work_for_a_browser_that_has_gone_is_given_up(address: str) -> None:
+    service = Endless()
+    status, _ = asked(service, address, {}, is_gone=True)
+    assert status == 499
+    assert service.begun
+    assert service.given_up == service.begun
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("address", [*ADDRESSES, '/?x="><script>', "/runs/andromeda_13b", "/plan"])
+def test_a_link_of_another_site_does_no_work(address: str, site: str) -> None:
+    service = Endless()
+    status, body = asked(service, address, {"sec-fetch-site": site, "sec-fetch-mode": "navigate"})
+    assert (status, service.begun) == (200, [])
+    assert "<script" not in body
+    assert f'<a href="{address}">' in body or "<" in address
+    assert asked(service, address, {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"})[0] == 403
+    assert service.begun == []
 
 
 def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced() -> None:
@@ -99,11 +205,11 @@ def test_a_job_that_takes_too_much_memory_is_refused() -> None:
 
 def test_errors_of_the_program_come_without_a_trace() -> None:
     async def use(workers: Workers) -> str:
-        with pytest.raises(RuntimeError) as error:
+        with pytest.raises(Fault) as error:
             await workers.run(20.0, int, "x")
         return str(error.value)
 
-    assert with_workers(use).startswith("ValueError: invalid literal")
+    assert with_workers(use).startswith("wsesim serve: ValueError, which is a fault of wsesim")
 
 
 def test_who_waits_too_long_in_a_line_is_turned_away() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -94,10 +95,8 @@ class _Page:
         status, most = 200, None
         try:
             check_keys(RunState, pairs)
-            answered = await _while_somebody_waits(request, self.service.answered(state, is_patient=not is_part))
-            if answered is None:
-                return Response(status_code=CLIENT_GONE)
-            main, compared = answered
+            answering = self.service.answered(state, is_patient=not is_part)
+            main, compared = await _while_somebody_waits(request, answering)
             values |= {"main": main, "compared": compared, "problems": compared.problems}
             most = main.most
         except WsesimError as error:
@@ -124,8 +123,6 @@ class _Page:
         """The comparison alone, for an answer that did not wait for it."""
         state = _asked(request, RunState)
         found = await _while_somebody_waits(request, self.service.compared(state, is_patient=True))
-        if found is None:
-            return Response(status_code=CLIENT_GONE)
         return HTMLResponse(render("compared.html", compared=found, state=state, query=state.query(), is_late=True))
 
     async def plan(self, request: Request) -> Response:
@@ -139,8 +136,6 @@ class _Page:
             check_keys(GoalState, pairs)
             if is_asked:
                 values["planned"] = await _while_somebody_waits(request, self.service.plan(state))
-                if values["planned"] is None:
-                    return Response(status_code=CLIENT_GONE)
         except WsesimError as error:
             values |= {"message": str(error), "problems": beside(str(error), GOAL_FIELDS)}
             values["is_of_address"] = isinstance(error, WrongAddress)
@@ -181,7 +176,7 @@ class _Page:
         """The scaling curve, for browsers without JavaScript."""
         theme = "dark" if request.query_params.get("theme") == "dark" else "light"
         state = _asked(request, RunState, ("theme",))
-        picture = await self.service.make(work.scaling_picture, state, theme)
+        picture = await _while_somebody_waits(request, self.service.make(work.scaling_picture, state, theme))
         return Response(picture, media_type="image/svg+xml")
 
     async def _file(self, request: Request, job: Any, kind: type[State], name: str, media_type: str) -> Response:
@@ -190,7 +185,7 @@ class _Page:
         return Response(made, media_type=media_type, headers=headers)
 
     async def _made(self, request: Request, job: Any, kind: type[State]) -> Any:
-        return await self.service.make(job, _asked(request, kind))
+        return await _while_somebody_waits(request, self.service.make(job, _asked(request, kind)))
 
     async def api_run(self, request: Request) -> Response:
         """JSON of the run."""
@@ -204,9 +199,10 @@ class _Page:
         """JSON of the plan."""
         return JSONResponse(await self._made(request, work.plan_json, GoalState))
 
-    async def pictures(self, _: Request) -> Response:
+    async def pictures(self, request: Request) -> Response:
         """What draws pictures."""
-        return Response(await self.service.pictures(), media_type="text/javascript", headers=FOR_EVER)
+        made = await _while_somebody_waits(request, self.service.pictures())
+        return Response(made, media_type="text/javascript", headers=FOR_EVER)
 
     async def health(self, _: Request) -> Response:
         """Whether the page answers, and how many wait."""
@@ -221,13 +217,19 @@ def _asked(request: Request, kind: type[State], others: tuple[str, ...] = ()) ->
 
 
 async def _while_somebody_waits(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:
-    """The outcome of some work; None, and the work is given up, where the browser has gone."""
+    """The outcome of some work; it is given up where the browser has gone.
+
+    Raises
+    ------
+    HTTPException
+        Nobody waits.
+    """
     task = asyncio.ensure_future(answer)
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=LOOK_S)
             if not task.done() and await request.is_disconnected():
-                return None
+                raise HTTPException(CLIENT_GONE, "nobody waits for this answer any longer")
         return task.result()
     finally:
         task.cancel()
@@ -276,10 +278,18 @@ class _LastResort:
 def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Tell of an error for which no request waits."""
     error = context.get("exception")
-    if error is None or is_debugging():
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        _tell_of_descriptors()
+    elif error is None or is_debugging():
         loop.default_exception_handler(context)
     elif not isinstance(error, WsesimError):
         _tell(error if isinstance(error, Fault) else fault("wsesim serve", error))
+
+
+@cache
+def _tell_of_descriptors() -> None:
+    """Once; asyncio says so many times a second."""
+    print("warning: all file descriptors are in use; new connections have to wait", file=sys.stderr, flush=True)
 
 
 def _tell(error: Fault) -> None:

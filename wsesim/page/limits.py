@@ -26,3 +26,10 @@ LONGEST_WAIT_S = 20.0
 """After which it is turned away. [s]"""
 RETRY_S = 2
 """After which a request that was turned away may come again. [s]"""
+REQUEST_S = 10.0
+"""Within which a request has to be there as a whole. [s]"""
+GIVE_UP_S = 1.0
+"""A job for which nobody waits any longer may take so long before its process is ended: most are done, and what the process
+remembers is worth something. [s]"""
+MOST_CONNECTIONS, FEWEST_CONNECTIONS = 500, 8
+"""Connections at a time; fewer where the system gives few file descriptors. [-]"""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import html
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wsesim.page.limits import LONGEST_QUERY
@@ -61,7 +62,7 @@ class Guard:
         await (refused or self.app)(scope, receive, send_with_headers)
 
 
-def _refused(scope: Scope, hosts: tuple[str, ...] | None) -> PlainTextResponse | None:
+def _refused(scope: Scope, hosts: tuple[str, ...] | None) -> Response | None:
     headers = Headers(scope=scope)
     if hosts is not None and _host(headers) not in hosts:
         return PlainTextResponse(
@@ -77,9 +78,26 @@ def _refused(scope: Scope, hosts: tuple[str, ...] | None) -> PlainTextResponse |
             "other keys, or write a run file and run it with `wsesim run`",
             414,
         )
-    if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-        return PlainTextResponse("other sites may link to this page, but not ask it", 403)
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):  # of one site are all ports of a machine
+        if headers.get("sec-fetch-mode") != "navigate":
+            return PlainTextResponse("other sites may link to this page, but not ask it", 403)
+        return _linked(scope)
     return None
+
+
+def _linked(scope: Scope) -> HTMLResponse:
+    """What a link of another site opens: a link to what it wants, so that no other site makes this one work."""
+    query = scope["query_string"].decode("ascii", "replace")
+    address = html.escape(quote(scope["path"], safe="/") + (f"?{query}" if query else ""), quote=True)
+    return HTMLResponse(_LINK.format(address=address))
+
+
+_LINK = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>A link to wsesim</title></head>
+<body><h1>Another site links to this page</h1>
+<p>Nothing was simulated yet: <a href="{address}">open {address}</a></p></body></html>
+"""
 
 
 def _host(headers: Headers) -> str | None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
 import sys
 import threading
 import webbrowser
+from pathlib import Path
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wsesim.errors import InputError
-from wsesim.page import workers
+from wsesim.page import limits, workers
 from wsesim.page.app import LOOPBACK, application
 from wsesim.page.service import Service
 from wsesim.study.executors import num_cores
 
-BACKLOG = 128
+BACKLOG = 16
+"""Connections that wait to be accepted; asyncio accepts as many in one go before it looks at any. [-]"""
+KINDS_OF_WORKERS, DESCRIPTORS_OF_A_WORKER = 3, 4
+SPARE_DESCRIPTORS, USUALLY_OPEN = 16 + BACKLOG, 20
+"""For files that are sent, and what the event loop and the server of processes hold. [-]"""
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 """Addresses that mean every one of this machine, and one of them that a browser can open."""
 FEWEST_WORKERS, MOST_WORKERS = 2, 8
@@ -69,6 +77,63 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class _Protocol(H11Protocol):
+    """Ends requests that do not come whole within their time, and refuses connections that are too many at the door."""
+
+    most_connections = limits.MOST_CONNECTIONS
+    deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is at the door."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            transport.write(_FULL)
+            transport.close()
+        else:
+            self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        """A request, or a part of one."""
+        super().data_received(data)
+        self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Somebody has gone."""
+        super().connection_lost(exc)
+        self._forget_deadline()
+
+    def _wait_for_request(self) -> None:
+        is_whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
+        if is_whole:
+            self._forget_deadline()
+        elif self.deadline is None and not self.transport.is_closing():
+            self.deadline = self.loop.call_later(limits.REQUEST_S, self.transport.close)
+
+    def _forget_deadline(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\ncontent-length: 9\r\n\r\ntry again"
+
+
+def most_connections(num_workers: int) -> int:
+    """Connections for which there are file descriptors beside those that are open, and those of workers. [-]"""
+    try:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except (ImportError, ValueError, OSError):
+        return limits.MOST_CONNECTIONS
+    try:
+        used = len(list(Path("/proc/self/fd").iterdir()))
+    except OSError:
+        used = USUALLY_OPEN
+    free = soft - used - KINDS_OF_WORKERS * num_workers * DESCRIPTORS_OF_A_WORKER - SPARE_DESCRIPTORS
+    return max(limits.FEWEST_CONNECTIONS, min(limits.MOST_CONNECTIONS, free))
+
+
 class _Server(uvicorn.Server):
     """Gives up what it works on when it is told to end."""
 
@@ -99,7 +164,9 @@ def serve(host: str, port: int, *, is_to_be_opened: bool) -> None:
             "leave --host out to serve this machine alone",
             file=sys.stderr,
         )
-    service = Service(max(FEWEST_WORKERS, min(MOST_WORKERS, num_cores())))
+    num_workers = max(FEWEST_WORKERS, min(MOST_WORKERS, num_cores()))
+    service = Service(num_workers)
+    _Protocol.most_connections = most_connections(num_workers)
     hosts = (*LOOPBACK, host) if is_loopback(host) else None
     config = uvicorn.Config(
         application(service, hosts),
@@ -107,6 +174,8 @@ def serve(host: str, port: int, *, is_to_be_opened: bool) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
+        http=_Protocol,
+        backlog=BACKLOG,
         lifespan="on",
     )
     server = _Server(config, service)

@@ -14,7 +14,7 @@ from wsesim.page.problems import OTHER_KEYS, beside
 from wsesim.page.run_file import FIELDS, GPU_FIELDS
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, changed
 from wsesim.page.work import Main
-from wsesim.page.workers import TooBusy, Workers
+from wsesim.page.workers import TooBusy, WorkerKilled, Workers
 from wsesim.study.comparison import Entry
 
 HURRY_S = 0.05
@@ -31,7 +31,7 @@ LONG = (work.report, work.plan_json)
 
 def status_of(error: WsesimError) -> int:
     """HTTP status of an error: try again, wrong input, or the answer is no."""
-    if isinstance(error, TooBusy):
+    if isinstance(error, TooBusy | WorkerKilled):
         return 503
     return 400 if isinstance(error, InputError) else 422
 

@@ -20,12 +20,15 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from wsesim.errors import Fault, WsesimError, fault, is_debugging
-from wsesim.page.limits import LONGEST_WAIT_S, MOST_MEMORY_BYTES, MOST_WAITING
+from wsesim.page.limits import GIVE_UP_S, LONGEST_WAIT_S, MOST_MEMORY_BYTES, MOST_WAITING
 
 GRACE_S = 5.0
 """A process whose parent is gone ends itself so long after its job's time is up. [s]"""
 START_S = 30.0
 """A process that has not started by then never will. [s]"""
+
+PATIENCE_S = 0.5
+"""For the exit code of a process whose pipe is closed. [s]"""
 
 Job = Callable[..., Any]
 
@@ -68,7 +71,11 @@ class TookTooLong(WsesimError):
 
 
 class WorkerDied(WsesimError):
-    """A process ended in the middle of a job: it ran out of memory."""
+    """A job needs more memory than it may take."""
+
+
+class WorkerKilled(WsesimError):
+    """A process ended in the middle of a job, or does not start; the job may do the next time."""
 
 
 def _limit_memory() -> None:
@@ -119,6 +126,19 @@ def _memory_words() -> str:
     )
 
 
+def _end_words(exit_code: int | None) -> str:
+    """How a process ended in the middle of a job."""
+    try:
+        name = signal.Signals(-(exit_code or 0)).name
+    except ValueError:
+        name = "" if exit_code is None else f"exit code {exit_code}"
+    if name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"):
+        how = f"was killed ({name}), by hand or by a system that is short of memory"
+    else:
+        how = f"crashed ({name})" if name else "ended"
+    return f"the process that worked on this {how}; try again"
+
+
 class Worker:
     """One process and the pipe to it; it is started when it is first needed."""
 
@@ -133,14 +153,17 @@ class Worker:
         """Start, and wait until the process is there."""
         if self.is_over:
             raise _ends()
-        ours, theirs = self.context.Pipe()
-        self.process = self.context.Process(target=_work, args=(theirs,), daemon=True)
-        self.process.start()
+        try:
+            ours, theirs = self.context.Pipe()
+            self.process = self.context.Process(target=_work, args=(theirs,), daemon=True)
+            self.process.start()
+        except OSError as error:
+            raise WorkerKilled(f"no worker process can be started ({error.strerror or error}); try again") from None
         theirs.close()
         self.pipe = ours
         if not ours.poll(START_S):
             self.stop()
-            raise WorkerDied("a worker process does not start; is the machine out of memory or processes?")
+            raise WorkerKilled("a worker process does not start; is the machine out of memory or processes?")
         ours.recv()
 
     def call(self, job: Job, arguments: tuple[Any, ...], limit_s: float) -> Any:
@@ -155,8 +178,9 @@ class Worker:
                 )
             is_done, found = pipe.recv()
         except (EOFError, OSError):
-            self.stop()
-            raise WorkerDied(_memory_words()) from None
+            process = self.process
+            self.stop(PATIENCE_S)
+            raise WorkerKilled(_end_words(process.exitcode)) from None
         if is_done:
             return found
         raise found
@@ -184,10 +208,12 @@ class Worker:
             if self.process is not None and self.process.pid is not None:
                 self.process.kill()
 
-    def stop(self) -> None:
-        """End the process and clear up after it."""
-        self.kill()
-        self.process.join()
+    def stop(self, patience_s: float = 0.0) -> None:
+        """End the process, which may end by itself meanwhile, and clear up after it."""
+        with contextlib.suppress(AssertionError, ValueError):  # it was never started
+            self.process.join(patience_s)
+            self.kill()
+            self.process.join()
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
@@ -257,7 +283,7 @@ class Workers:
 
         Raises
         ------
-        TooBusy, TookTooLong, WorkerDied
+        TooBusy, TookTooLong, WorkerDied, WorkerKilled
             The job was not done.
         Exception
             What it raised.
@@ -269,7 +295,11 @@ class Workers:
         call = _in_thread(lambda: worker.call(job, arguments, limit_s))
         self._calls.add(call)
         call.add_done_callback(lambda done: self._free(worker, done))  # also where nobody waits for it any longer
-        return await asyncio.shield(call)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:  # nobody waits any longer
+            asyncio.get_running_loop().call_later(GIVE_UP_S, _end_if_it_still_works, worker, call)
+            raise
 
     async def _turn(self) -> None:
         """Wait for a worker that is free."""
@@ -302,6 +332,11 @@ class Workers:
         for call in self._calls:
             with contextlib.suppress(RuntimeError):  # the loop was closed before
                 call.get_loop().call_soon_threadsafe(_give_up, call)
+
+
+def _end_if_it_still_works(worker: Worker, call: asyncio.Future[Any]) -> None:
+    if not call.done():
+        worker.kill()
 
 
 def _give_up(call: asyncio.Future[Any]) -> None:
