@@ -30,14 +30,20 @@ class JobSpec(Spec):
         Steps between two evaluations; left out, there is none. [-]
     evaluation_s
         Time of one evaluation. [s]
+    evaluation_sequences
+        Sequences of one evaluation, at the rate of forward passes alone, in place of its time. [-]
     checkpoint_interval_s
         Steps between two checkpoints take so long; "optimal" takes Daly's formula. [s]
     checkpoint_bytes_per_parameter
         Weights and optimizer state on storage. [bytes]
     checkpoint_bytes_per_s
         To and from storage; left out, checkpoints take `checkpoint_least_s`. [bytes/s]
+    checkpoint_begin_s
+        Time of a checkpoint before its first byte. [s]
     checkpoint_least_s
         Shortest time of a checkpoint. [s]
+    checkpoint_ahead_steps
+        Steps that may run while a checkpoint is written; then they wait for it. 0 stops for the whole of it. [-]
     restart_s
         From a failure, or from the part that replaces it, to a job that runs; reading the checkpoint comes on top. [s]
     on_failure
@@ -59,10 +65,13 @@ class JobSpec(Spec):
     staging_s: NotNegative = 0.0
     evaluation_every_steps: Annotated[int, Field(gt=0, le=10**12)] | None = None
     evaluation_s: NotNegative = 0.0
+    evaluation_sequences: Annotated[int, Field(gt=0, le=10**15)] | None = None
     checkpoint_interval_s: Positive | Literal["optimal"] = "optimal"
     checkpoint_bytes_per_parameter: NotNegative = 0.0
     checkpoint_bytes_per_s: Positive | None = None
+    checkpoint_begin_s: NotNegative = 0.0
     checkpoint_least_s: NotNegative = 0.0
+    checkpoint_ahead_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
     restart_s: NotNegative = 0.0
     on_failure: Literal["spare", "shrink", "wait"] = "spare"
     spares: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = "auto"
@@ -99,6 +108,10 @@ class GPUReliabilitySpec(Spec):
     ----------
     node_mtbf_s
         Mean time between failures of one node that stop the job: its GPUs, host and adapters. [s]
+    job_mtbf_s
+        Mean time between stops of a job that no node has caused, however many nodes it has: its own software and
+        users, and what it shares with others. [s]
     """
 
     node_mtbf_s: LongTime | None = None
+    job_mtbf_s: LongTime | None = None

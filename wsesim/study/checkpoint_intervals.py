@@ -14,6 +14,8 @@ GRID = tuple(2.0 ** (place / 2.0) for place in range(-4, 5))
 GRID_REPLICATIONS, GRID_REPLICATIONS_LEAST = 200, 4
 GRID_FAILURES = 2_000
 """Replications of each of them, and failures of all its replications, about; they meet the same ones. [-]"""
+NEGLIGIBLE = 0.001
+"""Share of the time that may be lost between checkpoints that cost nothing. [-]"""
 STANDARD_ERRORS = 2.0
 """An interval is as good as the best where it takes longer by no more than so many standard errors. [-]"""
 
@@ -49,6 +51,27 @@ def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
         return mtbf_s
     share = checkpoint_s / (2.0 * mtbf_s)
     return young_interval_s(checkpoint_s, mtbf_s) * (1.0 + math.sqrt(share) / 3.0 + share / 9.0) - checkpoint_s
+
+
+def waits_s(timeline: JobTimeline) -> float:
+    """For which the steps wait for a checkpoint, where the next one is far enough away. [s]"""
+    return timeline.waits_s(math.inf)
+
+
+def least_interval_s(timeline: JobTimeline) -> float:
+    """Work between two checkpoints that follow one another without a gap; none where steps stop for them. [s]"""
+    return timeline.checkpoint_s if timeline.ahead_steps else 0.0
+
+
+def best_interval_s(timeline: JobTimeline) -> float:
+    """Work between two checkpoints by Daly's formula, whose cost is the wait; saves do not overlap. [s]
+
+    Where steps never wait, the formula asks for a checkpoint after every step; fewer do, as storage is not free.
+    """
+    mtbf_s = 1.0 / timeline.rate_per_s
+    cost_s = waits_s(timeline)
+    enough_s = daly_interval_s(cost_s, mtbf_s) if cost_s else 2.0 * NEGLIGIBLE * mtbf_s
+    return max(least_interval_s(timeline), enough_s)
 
 
 def steps_between(interval_s: float, timeline: JobTimeline) -> int | None:

@@ -4,8 +4,12 @@ Between two failures nothing is random, hence the job advances from event to eve
 come at random with exponential gaps, measured in wear: time that the job holds its systems, times the rate at which
 these fail. So two settings of a job can meet the same failures.
 
+A checkpoint is written beside the steps as far as these may run ahead of it; then they wait until it is complete. It holds
+the weights of the step at which it began, so what ran beside it is lost when a failure comes before it is complete, and what
+came after its beginning is lost in any case.
+
 Not modelled: failures while the job waits, several parts that fail for one reason, systems that are slow before they
-fail, checkpoints that are written beside the steps, checkpoints that are lost.
+fail, checkpoints that are lost.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ CAUSES = {
     "compute": "steps that count, at full strength",
     "fewer": "what the same steps take longer on fewer systems",
     "evaluation": "evaluations",
-    "checkpoint": "checkpoints that were completed",
+    "checkpoint": "steps that wait for a checkpoint",
     "lost": "work since the last checkpoint, done again",
     "restart": "failure noticed, job started again, checkpoint read",
     "repair": "the job waits for a repaired system",
@@ -68,6 +72,10 @@ class JobTimeline:
         Failures that stop the job but take no unit with them. [1/s]
     checkpoint_steps
         Steps between checkpoints; None checkpoints at the end only. [-]
+    checkpoint_s
+        Time in which one is written. [s]
+    ahead_steps
+        Steps that may run while it is written. [-]
     restart_s
         Reading the checkpoint included. [s]
     spares
@@ -87,6 +95,7 @@ class JobTimeline:
     evaluation_s: float = 0.0
     checkpoint_steps: int | None = None
     checkpoint_s: float = 0.0
+    ahead_steps: int = 0
     restart_s: float = 0.0
     repair_s: float = 0.0
     spares: int = 0
@@ -102,11 +111,31 @@ class JobTimeline:
         """Steps alone, without anything else. [s]"""
         return self.steps * self.step_time_s
 
-    def time_to_s(self, start: int, step: int, slowness: float = 1.0) -> float:
-        """From one step to the end of another, its evaluation and its checkpoint included. [s]"""
-        evaluations, checkpoints = self.evaluations(start, step), self.checkpoints(start, step)
+    def waits_s(self, steps_after: float, slowness: float = 1.0) -> float:
+        """For which the steps wait for a checkpoint, if so many come before the next one. [s]"""
+        return max(0.0, self.checkpoint_s - min(self.ahead_steps, steps_after) * self.step_time_s * slowness)
+
+    def waits_between_s(self, start: int, step: int, slowness: float = 1.0) -> float:
+        """Waits for the checkpoints after one step and before another. [s]"""
+        every = self.checkpoint_steps
+        if not every or (number := (step - 1) // every - start // every) < 1:
+            return 0.0
+        last = (start // every + number) * every
+        return (number - 1) * self.waits_s(every, slowness) + self.waits_s(step - last, slowness)
+
+    def begins_s(self, start: int, step: int, slowness: float = 1.0) -> float:
+        """From one step to the end of another and its evaluation, where its checkpoint begins. [s]"""
         compute_s = (step - start) * self.step_time_s * slowness
-        return compute_s + evaluations * self.evaluation_s + checkpoints * self.checkpoint_s
+        evaluation_s = self.evaluations(start, step) * self.evaluation_s
+        return compute_s + evaluation_s + self.waits_between_s(start, step, slowness)
+
+    def time_to_s(self, start: int, step: int, slowness: float = 1.0) -> float:
+        """From one step to the end of another, its evaluation included, and its checkpoint, which is complete then. [s]"""
+        return self.begins_s(start, step, slowness) + (self.checkpoint_s if self.is_saved(start, step) else 0.0)
+
+    def is_saved(self, start: int, step: int) -> bool:
+        """Whether a checkpoint begins at the end of a step. [-]"""
+        return step > start and self.checkpoints(start, step) > self.checkpoints(start, step - 1)
 
     def evaluations(self, start: int, step: int) -> int:
         """Evaluations after `start`, up to the end of `step`. [-]"""
@@ -127,7 +156,7 @@ class JobTimeline:
             return start
         first, last = start // every, (self.steps - 1) // every
         evaluation_s = self.evaluation_s * every / self.evaluation_steps if self.evaluation_steps else 0.0
-        cycle_s = every * self.step_time_s * slowness + self.checkpoint_s + evaluation_s
+        cycle_s = every * self.step_time_s * slowness + self.waits_s(every, slowness) + evaluation_s
         number = max(first, min(last, first + int(elapsed_s / cycle_s)))  # nearly; evaluations need not fall evenly
         while number < last and self.time_to_s(start, (number + 1) * every, slowness) <= elapsed_s:
             number += 1
@@ -222,22 +251,26 @@ class _Job:
         duration_s, failure_s = line.time_to_s(start, goal, slowness), self._until_failure_s()
         if failure_s > duration_s:
             yield self.clock.timeout(duration_s)
-            self._save(goal, slowness)
+            self._save(goal, slowness, line.checkpoint_s if line.is_saved(start, goal) else 0.0)
             self._wear(duration_s)
             return True
         yield self.clock.timeout(failure_s)
-        self._save(line.saved_after(start, failure_s, slowness), slowness)
-        self.spent_s["lost"] += failure_s - line.time_to_s(start, self.saved, slowness)
+        saved = line.saved_after(start, failure_s, slowness)
+        next_steps = min(line.checkpoint_steps or line.steps, line.steps - saved)
+        wait_s = line.waits_s(next_steps, slowness) if saved > start else 0.0
+        self._save(saved, slowness, wait_s)
+        self.spent_s["lost"] += failure_s - line.begins_s(start, saved, slowness) - wait_s
         self._fail()
         return False
 
-    def _save(self, step: int, slowness: float) -> None:
+    def _save(self, step: int, slowness: float, wait_s: float) -> None:
+        """Count what was done up to a step that is saved, and the wait for its checkpoint."""
         line, start, spent_s = self.timeline, self.saved, self.spent_s
         compute_s = (step - start) * line.step_time_s
         spent_s["compute"] += compute_s
         spent_s["fewer"] += compute_s * (slowness - 1.0)
         spent_s["evaluation"] += line.evaluations(start, step) * line.evaluation_s
-        spent_s["checkpoint"] += line.checkpoints(start, step) * line.checkpoint_s
+        spent_s["checkpoint"] += line.waits_between_s(start, step, slowness) + wait_s
         self.saved = step
 
     def _goal(self) -> int:

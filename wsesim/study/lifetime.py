@@ -20,8 +20,10 @@ from wsesim.study.checkpoint_intervals import (
     GRID_REPLICATIONS,
     GRID_REPLICATIONS_LEAST,
     Intervals,
-    daly_interval_s,
+    best_interval_s,
+    least_interval_s,
     simulated_optimum,
+    waits_s,
     with_interval,
     young_interval_s,
 )
@@ -50,7 +52,7 @@ class Lifetime(ShowsItself):
     def calendar_s(self) -> dict[str, float]:
         """From submission to the end: mean and percentiles. [s]"""
         times = [one.calendar_s for one in self.replications]
-        shares = {"p5": 0.05, "p50": 0.5, "p95": 0.95}
+        shares = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
         return {"mean": fmean(times), **{name: float(np.quantile(times, share)) for name, share in shares.items()}}
 
     @cached_property
@@ -92,8 +94,10 @@ class Lifetime(ShowsItself):
         if line.rate_per_s == 0.0 or line.checkpoint_s == 0.0:
             best_s = math.inf if line.rate_per_s == 0.0 else 0.0
             return Intervals(used_s, best_s, best_s, best_s)
-        young_s = young_interval_s(line.checkpoint_s, self.mtbf_s)
-        daly_s = daly_interval_s(line.checkpoint_s, self.mtbf_s)
+        young_s, daly_s = (
+            max(least_interval_s(line), young_interval_s(waits_s(line), self.mtbf_s)),
+            best_interval_s(line),
+        )
         enough = math.ceil(GRID_FAILURES / max(1.0, sum(self.failures.values())))
         replications = min(GRID_REPLICATIONS, max(GRID_REPLICATIONS_LEAST, enough), len(self.replications))
         found = simulated_optimum(line, daly_s, replications, self.seed)
@@ -101,8 +105,13 @@ class Lifetime(ShowsItself):
 
     @property
     def energy_j(self) -> Range:
-        """Of the systems while the job holds them, at full power; spares stand by without. [J]"""
-        return power_w(self.run).scaled(self.held_s)
+        """Of the systems and their spares while the job holds them, busy or not: power hardly follows load. [J]"""
+        return power_w(self.run).scaled(self.held_s * self._with_spares)
+
+    @property
+    def _with_spares(self) -> float:
+        """Systems and spares over systems. [-]"""
+        return 1.0 + self.timeline.spares / self.timeline.units
 
     @property
     def cost_usd(self) -> Range | None:
@@ -110,7 +119,7 @@ class Lifetime(ShowsItself):
         price = price_usd_per_s(self.run)
         if price is None:
             return None
-        return price.scaled(self.held_s * (1.0 + self.timeline.spares / self.timeline.units))
+        return price.scaled(self.held_s * self._with_spares)
 
     @property
     def facility_energy_j(self) -> Range:
@@ -126,6 +135,17 @@ class Lifetime(ShowsItself):
     def carbon_kg(self) -> Range | None:
         """CO2 equivalent of the facility's energy; None where the grid's is not given. [kg]"""
         return carbon_kg(self.run, self.facility_energy_j)
+
+    @property
+    def samples(self) -> dict[str, list[float]]:
+        """Every simulated life: calendar time, goodput, failures. [s], [-], [-]"""
+        lives = self.replications
+        held_s = [one.calendar_s - one.spent_s["compile"] - one.spent_s["queue"] for one in lives]
+        return {
+            "calendar_s": [one.calendar_s for one in lives],
+            "goodput": [self.timeline.work_s / one_s for one_s in held_s],
+            "failures": [float(sum(one.failures.values())) for one in lives],
+        }
 
     @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
@@ -149,6 +169,7 @@ class Lifetime(ShowsItself):
             "spares": line.spares,
             "on_failure": line.on_failure,
             "checkpoint_s": line.checkpoint_s,
+            "checkpoint_wait_s": waits_s(line),
             "checkpoint_interval_s": {
                 "used": found.used_s,
                 "young": _finite(found.young_s),
@@ -162,6 +183,7 @@ class Lifetime(ShowsItself):
             **with_bounds("electricity_usd", self.electricity_usd),
             **with_bounds("carbon_kg", self.carbon_kg),
             "prices": [vars(one) for one in prices(self.run)],
+            "samples": self.samples,
             "replications": len(self.replications),
             "seed": self.seed,
             "assumptions": [vars(one) for one in self.assumptions],
@@ -195,7 +217,8 @@ def _rates_per_s(run: Run | GPURun) -> tuple[int, float, float]:
     """Units, failures of one of them, and failures that take no unit with them. [-], [1/s], [1/s]"""
     if isinstance(run, GPURun):
         nodes = math.ceil(run.cluster.num_gpus / run.cluster.gpus_per_node)
-        return nodes, _rate_per_s(run.cluster.reliability.node_mtbf_s), 0.0
+        parts_of_gpus = run.cluster.reliability
+        return nodes, _rate_per_s(parts_of_gpus.node_mtbf_s), _rate_per_s(parts_of_gpus.job_mtbf_s)
     parts, cluster = run.cluster.reliability, run.cluster
     link, server = _rate_per_s(parts.link_mtbf_s), _rate_per_s(parts.weight_server_mtbf_s)
     inner = inner_links(cluster.num_systems, cluster.swarmx.fan_out)
@@ -204,6 +227,23 @@ def _rates_per_s(run: Run | GPURun) -> tuple[int, float, float]:
         _rate_per_s(parts.system_mtbf_s) + link,
         inner * link + parts.num_weight_servers * server,
     )
+
+
+def _evaluation_s(run: Run | GPURun, step_time_s: float) -> float:
+    """One evaluation: as it is said, or its sequences at the rate of forward passes. [s]"""
+    sequences = run.job.evaluation_sequences
+    if sequences is None:
+        return run.job.evaluation_s
+    return sequences / run.training.global_batch_size * _forward_s(run, step_time_s)
+
+
+def _forward_s(run: Run | GPURun, step_time_s: float) -> float:
+    """Forward passes of one batch: simulated, or a third of a step where evaluation is no mode of training. [s]"""
+    if "mode" not in type(run.training).model_fields:
+        return step_time_s / 3.0
+    from wsesim.machines.wafer.result import simulate
+
+    return simulate(replace(run, training=run.training.model_copy(update={"mode": "evaluation"}))).step_time_s
 
 
 def timeline_of(run: Run | GPURun, step_time_s: float) -> JobTimeline:
@@ -226,8 +266,9 @@ def timeline_of(run: Run | GPURun, step_time_s: float) -> JobTimeline:
         start_up_s=spec.start_up_s,
         staging_s=spec.staging_s,
         evaluation_steps=spec.evaluation_every_steps,
-        evaluation_s=spec.evaluation_s,
-        checkpoint_s=max(spec.checkpoint_least_s, transfer_s),
+        evaluation_s=_evaluation_s(run, step_time_s),
+        checkpoint_s=max(spec.checkpoint_least_s, spec.checkpoint_begin_s + transfer_s),
+        ahead_steps=spec.checkpoint_ahead_steps,
         restart_s=spec.restart_s + transfer_s,
         repair_s=spec.repair_s,
         spares=0 if spec.on_failure == "wait" else spares,
@@ -237,7 +278,7 @@ def timeline_of(run: Run | GPURun, step_time_s: float) -> JobTimeline:
         return with_interval(line, spec.checkpoint_interval_s)
     if line.rate_per_s == 0.0:
         return line
-    return with_interval(line, daly_interval_s(line.checkpoint_s, 1.0 / line.rate_per_s))
+    return with_interval(line, best_interval_s(line))
 
 
 def lifetime(

@@ -13,6 +13,7 @@ from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages import parts
 from wsesim.report.pages.parts import Fact, bar_table, facts_grid, plain_table, plural, section, show_energy, show_range
+from wsesim.study.checkpoint_intervals import waits_s
 from wsesim.study.life import CAUSES
 from wsesim.study.lifetime import Lifetime
 from wsesim.units import show
@@ -36,9 +37,36 @@ def headline(life: Lifetime) -> list[Fact]:
     return [
         Fact("calendar time", f"{show(calendar_s['mean'], 's')} on average", is_key=True),
         Fact("5 %, half, 95 %", ", ".join(show(calendar_s[key], "s") for key in ("p5", "p50", "p95"))),
+        Fact("spread", spread_words(life)),
         Fact("goodput", held, is_key=True),
         Fact("steps alone", f"{show(line.work_s, 's')}: {line.steps:,} steps of {line.step_time_s:.4g} s"),
     ]
+
+
+BINS = 24
+"""Of the histogram of lives. [-]"""
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def spread_words(life: Lifetime) -> str:
+    """How often lives take how long, as a line of bars from the shortest to the longest.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> from wsesim.study.lifetime import lifetime
+    >>> spread_words(lifetime(load("andromeda_13b"), step_time_s=7.26, replications=2)).split()[-1]
+    'days'
+    """
+    times = life.samples["calendar_s"]
+    low, high = min(times), max(times)
+    if high == low:
+        return "all the same"
+    counts = [0] * BINS
+    for one in times:
+        counts[min(BINS - 1, int((one - low) / (high - low) * BINS))] += 1
+    bars = "".join(BLOCKS[math.ceil(count / max(counts) * (len(BLOCKS) - 1))] for count in counts)
+    return f"{show(low, 's')} {bars} {show(high, 's')}"
 
 
 def causes(life: Lifetime) -> Columns:
@@ -58,7 +86,8 @@ def failures(life: Lifetime) -> list[Fact]:
     if math.isinf(life.mtbf_s):
         return [Fact("failures", "none: the run states no mean time between failures")]
     word = "node" if isinstance(life.run, GPURun) else "system"
-    fabric = f", {found['fabric']:.3g} of the fabric and weight servers" if line.fabric_rate_per_s else ""
+    rest = "of the job itself" if isinstance(life.run, GPURun) else "of the fabric and weight servers"
+    fabric = f", {found['fabric']:.3g} {rest}" if line.fabric_rate_per_s else ""
     return [
         Fact("failures", f"{found['unit']:.3g} of a {word}{fabric}, on average"),
         Fact("one every", f"{show(life.mtbf_s, 's')} on {_units(life, line.units)}"),
@@ -87,11 +116,30 @@ def interval_rows(life: Lifetime) -> list[tuple[str, str, str]]:
     ]
 
 
+def beside_words(life: Lifetime) -> str:
+    """What steps do while a checkpoint is written; nothing where they stop for it.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> from wsesim.study.lifetime import lifetime
+    >>> beside_words(lifetime(load("andromeda_13b"), step_time_s=7.26, replications=2))
+    ', beside the steps, of which 136 (16.5 min) may run ahead of it; then they wait 1.02 min'
+    """
+    line = life.timeline
+    if not line.ahead_steps:
+        return ""
+    waits = waits_s(line)
+    ahead = f"{line.ahead_steps:,} ({show(line.ahead_steps * line.step_time_s, 's')}) may run ahead of it"
+    after = f"then they wait {show(waits, 's')}" if waits else "they do not wait"
+    return f", beside the steps, of which {ahead}; {after}"
+
+
 def checkpoint_words(life: Lifetime) -> str:
     """What a checkpoint takes, and what other intervals would do."""
     line, found = life.timeline, life.intervals
     tried = dict(found.curve)
-    text = f"A checkpoint takes {show(line.checkpoint_s, 's')}."
+    text = f"A checkpoint takes {show(line.checkpoint_s, 's')}{beside_words(life)}."
     if tried:
         shortest, longest = found.curve[0], found.curve[-1]
         text += (
@@ -118,7 +166,9 @@ def _time(value_s: float | None) -> str:
 
 def money(life: Lifetime) -> list[Fact]:
     """What the systems cost and take while the job holds them."""
-    facts = [Fact("energy", f"{show_energy(life.energy_j)}, at full power for {show(life.held_s, 's')}")]
+    facts = [
+        Fact("energy", f"{show_energy(life.energy_j)}, spares included, busy or not, for {show(life.held_s, 's')}")
+    ]
     if life.facility_energy_j != life.energy_j:
         facts.append(Fact("with the building", show_energy(life.facility_energy_j)))
     if life.cost_usd is not None:
