@@ -16,6 +16,7 @@ from wsesim.job import Job, Range, job
 from wsesim.loss import quality_dict
 from wsesim.shown import ShowsItself
 from wsesim.units import parse_quantity, show, unit_of_field
+from wsesim.workload.transformer import active_parameter_count, parameter_count, size_warning
 
 if TYPE_CHECKING:
     from wsesim.machines.gpu.simulation import GPUSimulation
@@ -128,6 +129,22 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
         """What a reader should know before using the numbers."""
 
     @property
+    def read_notes(self) -> tuple[str, ...]:
+        """How the files of the run were understood, and where a model's name and its size disagree."""
+        warning = size_warning(self.run.model, self.run.training.sequence_length)
+        return (*((warning,) if warning else ()), *self.run.notes)
+
+    @property
+    def parameters(self) -> int:
+        """Of the model, tied tables once. [-]"""
+        return parameter_count(self.run.model, self.run.training.sequence_length)
+
+    @property
+    def active_parameters(self) -> int:
+        """Those that work on a token: without the experts that it is not sent to. [-]"""
+        return active_parameter_count(self.run.model, self.run.training.sequence_length)
+
+    @property
     def num_events(self) -> int:
         """SimPy events of the simulation. [-]"""
         return self.simulation.num_events
@@ -150,6 +167,11 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
             "name": self.name,
             "kind": self.kind,
             "num_devices": self.num_devices,
+            "model": {
+                "name": self.run.model.name,
+                "parameters": self.parameters,
+                "active_parameters": self.active_parameters,
+            },
             "interval": self.interval,
             **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
             **self._spread_dict(),

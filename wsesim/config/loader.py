@@ -15,7 +15,7 @@ from wsesim.config.gpu import GPUClusterSpec
 from wsesim.config.job import JobSpec
 from wsesim.config.layering import Layered, Table, layer, sub
 from wsesim.config.model import ModelSpec
-from wsesim.config.naming import cluster_table, model_table
+from wsesim.config.naming import Along, cluster_table, model_table
 from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.problems import describe
 from wsesim.config.provenance import Origin
@@ -161,6 +161,8 @@ class Parts:
         The ``[model]`` table as the run file and the options have it.
     name
         The run's own, or None.
+    notes
+        How files of other tools were understood.
     """
 
     tables: dict[str, Layered]
@@ -169,6 +171,7 @@ class Parts:
     model: Table
     name: str | None
     place: str
+    notes: tuple[str, ...] = ()
 
     def built(self, tables: dict[str, Layered]) -> dict[str, Any]:
         """The specs of these tables, with all problems in one message."""
@@ -180,7 +183,7 @@ class Parts:
         name = f"{model.name} on {built['cluster'].name}" if self.name is None else self.name
         kind = GPURun if "parallelism" in built else Run
         own = self.origins() if origins is None else origins
-        return kind(name, **(built | {"model": model}), origins=own, place=self.place)
+        return kind(name, **(built | {"model": model}), origins=own, place=self.place, notes=self.notes)
 
     def origins(self) -> dict[str, Origin]:
         """Where each number comes from."""
@@ -193,14 +196,13 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     _check_tables(table, place)
     table.plain.setdefault("training", {})
     table = replace(table, origins=_as_user(table.origins, place))
-    model, given = model_table(sub(table, "model"), folder, place)
-    num_systems = given.plain.pop("num_systems", None)
+    model, along = model_table(sub(table, "model"), folder, place)
     cluster = cluster_table(sub(table, "cluster"), folder, place)
     on_gpus = "gpu" in cluster.plain
-    if num_systems is not None and not on_gpus and "num_systems" not in table.plain["cluster"]:
-        cluster = Layered({"num_systems": num_systems}).over(cluster)
-    tables = {"model": model, "training": sub(table, "training").over(given), "cluster": cluster}
-    problems = _kind_problems(table, tables, place)
+    if not on_gpus:
+        cluster = Layered(_unsaid(along.cluster, table.plain["cluster"])).over(cluster)
+    tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
+    problems = _kind_problems(table, tables, place) + _length_problem(tables["training"], along, place)
     if on_gpus:
         tables["training"].plain.setdefault("precision", "bfloat16")
         is_table = isinstance(table.plain.get("parallelism"), dict)
@@ -208,7 +210,41 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
         tables["parallelism"] = own.over(_part(cluster, "software"))
     tables["job"] = _part(table, "job").over(_part(cluster, "job"))
     specs = _GPU_PARTS if on_gpus else _WAFER_PARTS
-    return Parts(tables, specs, problems, table.plain["model"], table.plain.get("name"), place)
+    notes = (*along.notes, *_length_note(table, along))
+    return Parts(tables, specs, problems, table.plain["model"], table.plain.get("name"), place, notes)
+
+
+TYPICAL_LENGTH = 8192
+"""Tokens of a sequence that a message offers for models which take far longer ones. [-]"""
+
+
+def _length_problem(training: Layered, along: Along, place: str) -> list[str]:
+    """A model that takes very long sequences does not say how long those of its training are."""
+    longest = along.longest_sequence
+    if longest is None or "sequence_length" in training.plain:
+        return []
+    training.plain["sequence_length"] = TYPICAL_LENGTH  # so that nothing else complains
+    finding = f"is missing, and the model takes up to {longest:,} tokens"
+    return [f"{place}: training.sequence_length {finding}; add it, for example sequence_length = {TYPICAL_LENGTH}"]
+
+
+def _length_note(table: Layered, along: Along) -> tuple[str, ...]:
+    longest, own = along.longest_sequence, table.plain.get("training", {})
+    if longest is None or "sequence_length" in own or "sequence_length" not in along.training.plain:
+        return ()
+    return (f"no training.sequence_length, so the longest that the model takes was taken: {longest:,} tokens",)
+
+
+def _unsaid(found: Table, own: Table) -> Table:
+    """What a foreign file says and a run file does not."""
+    rest: Table = {}
+    for key, value in found.items():
+        above = own.get(key)
+        if isinstance(value, dict) and isinstance(above, dict | None):
+            rest[key] = _unsaid(value, above or {})
+        elif key not in own:
+            rest[key] = value
+    return {key: value for key, value in rest.items() if value != {}}
 
 
 _WAFER_PARTS: dict[str, type[Spec]] = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsesim.config import catalogue
 from wsesim.config.layering import NAMED, Layered, Table, existing, layer, layered, nested, put, resolve, sub
@@ -89,16 +90,71 @@ def import_model(path: Path, where: str, given: Iterable[str] = ()) -> Imported:
     )
 
 
-def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layered, Layered]:
+IN_FOLDERS = ("config.json", "params.json", "params.yaml")
+
+
+def model_file(path: Path, where: str) -> Path:
+    """The model's file in a folder, as people download them; any other path as it is."""
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in IN_FOLDERS if (path / name).is_file()), None)
+    if found is None:
+        raise ConfigError(
+            f"{where} is a folder without {', '.join(IN_FOLDERS[:-1])} or {IN_FOLDERS[-1]}; name a file in it"
+        )
+    return found
+
+
+class Along(NamedTuple):
+    """What came with a model beside its own fields.
+
+    Attributes
+    ----------
+    training, cluster
+        Fields of these tables.
+    notes
+        How it was understood.
+    longest_sequence
+        Tokens that the model takes, where nothing says how many it is trained with. [-]
+    """
+
+    training: Layered
+    cluster: Table
+    notes: tuple[str, ...] = ()
+    longest_sequence: int | None = None
+
+
+def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layered, Along]:
     if not isinstance(word, str):
         raise ConfigError(f"{where} is {catalogue.value_shown(word)}; write the path of a file")
-    path = existing(word, folder, where)
+    path = model_file(existing(word, folder, where), where)
     imported = import_model(path, where, own.plain)
     read = {"status": "user", "source": path.name}
     base = layer({**imported.model, **read}, catalogue.shown(path))
-    systems = {key: value for key, value in imported.cluster.items() if key == "num_systems"}
-    given = layer({**imported.training, **systems, **read}, catalogue.shown(path))
-    return own.without("path").over(base), given
+    given = layer({**imported.training, **read}, catalogue.shown(path))
+    along = Along(given, imported.cluster, imported.notes, imported.longest_sequence)
+    return own.without("path").over(base), along
+
+
+_DEFAULTS = {
+    "position_embedding": "learned positions",
+    "normalization": "layer norm",
+    "tie_embeddings": "tied embeddings",
+    "gated_mlp": "an MLP of two matrices",
+    "intermediate_size": "4 times as wide as the model",
+}
+
+
+def _inline(own: Layered, place: str) -> tuple[Layered, Along]:
+    """A model whose shape stands in the run file: a name is not needed, and what it leaves out is as GPT-2 has it."""
+    if "name" not in own.plain and not _SHAPE.isdisjoint(own.plain):
+        own = replace(own, plain={"name": Path(place).stem or "model"} | own.plain)
+    left_out = [words for key, words in _DEFAULTS.items() if key not in own.plain]
+    is_shape = own.plain.keys() >= _SHAPE and own.plain.get("causal", True) is True
+    notes = (
+        (f"[model] does not say, and was taken as in GPT-2: {', '.join(left_out)}",) if left_out and is_shape else ()
+    )
+    return own, Along(Layered({}), {}, notes)
 
 
 def names_model(name: str, table: Table) -> bool:
@@ -112,9 +168,8 @@ def names_model(name: str, table: Table) -> bool:
     return name in catalogue.names("models") or name.endswith(".toml") or _SHAPE.isdisjoint(table)
 
 
-def model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Layered]:
-    """The ``[model]`` table laid over what it names, and training fields that came with it."""
-    nothing = Layered({})
+def model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Along]:
+    """The ``[model]`` table laid over what it names, and what came with it."""
     if "path" in own.plain:
         return _imported(own, own.plain["path"], folder, f"{own.place_of('path', place)}: model.path")
     name = own.plain.get("name")
@@ -123,5 +178,5 @@ def model_table(own: Layered, folder: Path, place: str) -> tuple[Layered, Layere
         raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write a name in quotes")
     if name is not None and names_model(name, own.plain):
         base = layered("models", resolve("models", name, folder, where))
-        return own.without("name").over(base), nothing
-    return own, nothing
+        return own.without("name").over(base), Along(Layered({}), {})
+    return _inline(own, place)

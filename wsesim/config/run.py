@@ -24,6 +24,7 @@ class Run:
     job: JobSpec = field(default_factory=JobSpec)
     origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     place: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def on(self, num_systems: int, global_batch_size: int | None = None) -> Run:
         """The same run on another number of identical systems, and with another batch."""
@@ -53,6 +54,7 @@ class GPURun:
     job: JobSpec = field(default_factory=JobSpec)
     origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     place: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def on_gpus(self, num_gpus: int) -> GPURun:
         """The same run on another number of GPUs, with as many copies of the model as they hold."""

@@ -15,6 +15,7 @@ The blocks of a model may differ: in what they attend to, and in whether they ha
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -308,6 +309,40 @@ def active_parameter_count(model: ModelSpec, sequence_length: int | None = None)
         for one, number in block_variants(model)
     )
     return parameter_count(model, sequence_length) - idle
+
+
+_SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:[.p]\d+)?)\s?([bmt])(?![a-z0-9])")
+_UNITS = {"m": 1e6, "b": 1e9, "t": 1e12}
+NAMED_WITHIN, MIXTURE_WITHIN, PUBLISHED_WITHIN = (0.65, 1.45), (0.5, 1.1), (0.95, 1.05)
+"""Parameters over what a name says (Gemma 7B has 8.5e9), over experts times their size (Mixtral 8x7B has 46.7e9), and over a
+published count. [-]"""
+
+
+def size_warning(model: ModelSpec, sequence_length: int | None = None) -> str:
+    """A sentence where a model's name, or its published count, disagrees with its parameters; else nothing.
+
+    Examples
+    --------
+    >>> shape = {"num_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "vocab_size": 32_000}
+    >>> size_warning(ModelSpec(name="my-7b", **shape))
+    ''
+    >>> size_warning(ModelSpec(name="mixtral-8x7b", **shape))
+    'warning: the name mixtral-8x7b says 8x7b, but the file describes 6.7e+09 parameters; is it read as it is meant?'
+    """
+    count, published = parameter_count(model, sequence_length), model.published_parameters
+    if published is not None and not PUBLISHED_WITHIN[0] <= count / published <= PUBLISHED_WITHIN[1]:
+        return f"warning: published_parameters is {published:.4g}, but the file describes {count:.4g} parameters"
+    said = _SIZE.search(model.name.lower().replace("_", "-"))
+    if said is None:
+        return ""
+    low, high = MIXTURE_WITHIN if said[1] else NAMED_WITHIN
+    size = float(said[2].replace("p", ".")) * _UNITS[said[3]] * int(said[1] or 1)
+    if size == 0 or low <= count / size <= high:
+        return ""
+    return (
+        f"warning: the name {model.name} says {said[0]}, but the file describes {count:.4g} parameters; "
+        "is it read as it is meant?"
+    )
 
 
 def block_gemm_flop_per_token(model: ModelSpec) -> float:

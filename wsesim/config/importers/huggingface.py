@@ -32,6 +32,7 @@ from wsesim.config.importers.section import (
     Reasons,
     Section,
     Understood,
+    defaults_said,
     model_name,
     pass_over,
     raise_problems,
@@ -334,6 +335,8 @@ def _read_config(document: Mapping[str, Any], place: str, name: str, given: Iter
         harmless |= dict.fromkeys((name for name in document if name != "text_config"), "about pictures")
     raise_problems(problems)
     extras = [*([about_pictures] if about_pictures else []), *_extras(config)]
+    if said := defaults_said(fields.understood):
+        extras.append(f"{place}: does not say, and family {family} has: {said}")
     if found_by is not None:
         extras.append(f"{place}: no model_type, so the family {family} was taken from architectures")
     return Imported(

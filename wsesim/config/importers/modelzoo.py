@@ -37,6 +37,7 @@ from wsesim.config.importers.section import (
     Imported,
     Reasons,
     Section,
+    defaults_said,
     model_name,
     pass_over,
     raise_problems,
@@ -813,7 +814,8 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
     model = _model_fields(layout, family or "gpt", given)
     training, cluster = _read_all(layout, "training", _TRAINING), _read_all(layout, "cluster", _CLUSTER)
     harmless = _of_the_model(layout)
-    notes = tuple(_notes(layout))
+    said = defaults_said(model.understood)
+    notes = (*_notes(layout), *([f"{place}: does not say, and was taken: {said}"] if said else []))
     raise_problems(problems)
     name = model_name(path, ["params"]).removeprefix("params_")
     return Imported(

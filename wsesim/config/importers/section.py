@@ -37,6 +37,32 @@ class Understood(NamedTuple):
     is_default: bool
 
 
+_SAID = {
+    "position_embedding": "{} positions",
+    "normalization": "{}",
+    "tie_embeddings": "tied embeddings",
+    "gated_mlp": "a gated MLP",
+    "qkv_bias": "biases of queries, keys and values",
+    "parallel_block": "parallel blocks",
+}
+
+
+_NOT_SAID = frozenset({"final_norm", "pooler", "num_labels", "embedding_norm", "masked_positions", "attention_dropout"})
+"""Fields of which no reader would expect anything else."""
+
+
+def defaults_said(understood: Iterable[Understood]) -> str:
+    """What of a model's shape no key of the file says; nothing where all is said, or nothing is switched on."""
+    words = []
+    for one in understood:
+        table, _, name = one.field.partition(".")
+        if name in _NOT_SAID or table != "model" or not one.is_default or not one.keys:
+            continue
+        if one.value not in (False, 0, "none"):
+            words.append(_SAID[name].format(one.value) if name in _SAID else f"{name} = {one.value}")
+    return ", ".join(words)
+
+
 @dataclass(frozen=True)
 class Imported:
     """What was read from a foreign file.

@@ -286,7 +286,10 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
-        found = ["a step without failures, stragglers, data loading and checkpoints, which real runs have"]
+        found = [
+            *self.read_notes,
+            "a step without failures, stragglers, data loading and checkpoints, which real runs have",
+        ]
         if self.simulation.num_plans > 1:
             best = describe(self.simulation.plan, 0)
             found.append(

@@ -145,6 +145,7 @@ class Result(RunResult[Run, Simulation]):
         """What a reader should know before using the numbers."""
         simulation = self.simulation
         return (
+            *self.read_notes,
             *_coverage_note(self.run),
             *_release_note(simulation),
             *_micro_batch_note(simulation),

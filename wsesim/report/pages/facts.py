@@ -16,7 +16,33 @@ if TYPE_CHECKING:
 
 
 def headline(result: Result | GPUResult) -> list[Fact]:
-    """How fast, on what."""
+    """How fast, on what, and which model."""
+    on, *others = _headline(result)
+    return [on, Fact("model", model_words(result)), *others]
+
+
+def model_words(result: Result | GPUResult) -> str:
+    """A model's name and size.
+
+    Parameters that no token of a mixture needs are said apart.
+    """
+    active = f", {result.active_parameters / 1e9:,.4g} B active" if result.active_parameters < result.parameters else ""
+    return f"{result.run.model.name}, {show_count(result.parameters)} parameters{active}"
+
+
+def show_count(number: int) -> str:
+    """A number of parameters as people write it.
+
+    Examples
+    --------
+    >>> show_count(8_030_261_248), show_count(124_439_808), show_count(90_000)
+    ('8.03 B', '124.4 M', '90,000')
+    """
+    size, word = (1e9, " B") if number >= 1e9 else (1e6, " M") if number >= 1e6 else (1, "")
+    return f"{number / size:,.4g}{word}" if size > 1 else f"{number:,}"
+
+
+def _headline(result: Result | GPUResult) -> list[Fact]:
     return wafer_facts.headline(result) if isinstance(result, Result) else gpu_facts.headline(result)
 
 

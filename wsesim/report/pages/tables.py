@@ -27,7 +27,7 @@ BUSY_COLOUR = SERIES_COLOURS[2]
 def headline(result: Result | GPUResult) -> Group:
     """What was asked: how fast, how long and for how much, on what."""
     lines = facts.headline(result)
-    answers = sum(fact.is_key for fact in lines) + 1  # after what it runs on
+    answers = max(place for place, fact in enumerate(lines) if fact.is_key) + 1
     lines.insert(answers, _time_to_train(result))
     return Group(prose(result.name, style="bold"), facts_grid(lines))
 
