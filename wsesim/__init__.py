@@ -61,6 +61,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted([*__all__, "__version__"])
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import wsesim` stays cheap."""
     if name not in _HOMES:

@@ -19,6 +19,7 @@ from wsesim.commands.calibrate import calibrate
 from wsesim.commands.catalogue import explain, list_
 from wsesim.commands.compare import compare
 from wsesim.commands.examples import epilog, summary
+from wsesim.commands.import_ import import_
 from wsesim.commands.ledger import ledger_app
 from wsesim.commands.lifetime import lifetime
 from wsesim.commands.plan import plan
@@ -36,7 +37,7 @@ app = typer.Typer(
     name="wsesim",
     help="Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -49,6 +50,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate,
     "explain": explain,
     "list": list_,
+    "import": import_,
     "schema": schema,
     "plan": plan,
     "lifetime": lifetime,

@@ -47,6 +47,16 @@ def _table() -> dict[str, tuple[str, float]]:
         "a": ("s", 365.0 * _DAY_S),
         "year": ("s", 365.0 * _DAY_S),
         "years": ("s", 365.0 * _DAY_S),
+        "w": ("s", 7.0 * _DAY_S),
+        "week": ("s", 7.0 * _DAY_S),
+        "weeks": ("s", 7.0 * _DAY_S),
+        "sec": ("s", 1.0),
+        "second": ("s", 1.0),
+        "seconds": ("s", 1.0),
+        "minute": ("s", 60.0),
+        "minutes": ("s", 60.0),
+        "hour": ("s", 3600.0),
+        "hours": ("s", 3600.0),
         "1/s": ("1/s", 1.0),
         "samples/s": ("1/s", 1.0),
         "parameters/s": ("1/s", 1.0),
@@ -61,6 +71,27 @@ def _table() -> dict[str, tuple[str, float]]:
 
 
 UNITS = _table()
+
+PLAIN = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9, "g": 1e9, "t": 1e12, "thousand": 1e3, "million": 1e6, "billion": 1e9}
+PLAIN |= {"trillion": 1e12}
+"""Sizes of plain numbers as people write them, 20B or 1.5T, in lower case. [-]"""
+NOUNS = frozenset(
+    {"token", "tokens", "parameter", "parameters", "param", "params", "sequence", "sequences", "sample", "samples"}
+    | {"step", "steps", "system", "systems", "gpu", "gpus", "layer", "layers", "head", "heads"}
+)
+"""What may stand behind a plain number."""
+OF_LENGTHS = frozenset({"sequence_length", "max_position_embeddings", "sliding_window"})
+"""Fields whose k is 1024: a context of 8k has 8,192 tokens."""
+EXAMPLES = {
+    "sequence_length": "2048", "global_batch_size": "256", "batch_size_per_system": "90", "micro_batch_size": "4",
+    "num_layers": "24", "hidden_size": "2048", "num_attention_heads": "16", "num_key_value_heads": "8", "head_dim": "128",
+    "intermediate_size": "8192", "vocab_size": "50_257", "max_position_embeddings": "2048", "num_systems": "4",
+    "num_gpus": "64", "gpus_per_node": "8", "steps": "100_000", "tokens": '"300 B"', "global_batch_tokens": '"4 M"',
+    "num_experts": "8", "experts_per_token": "2", "moe_intermediate_size": "1408", "sliding_window": "4096",
+    "published_parameters": '"13 B"', "tensor_parallel_size": "8", "pipeline_parallel_size": "4", "data_parallel_size": "8",
+    "masked_positions": "77", "max_systems": "64", "max_gpus": "1024",
+}  # fmt: skip
+"""A value that fits each field, for messages."""
 
 _SUFFIXES = (
     ("_bytes_per_parameter", "bytes"),
@@ -105,7 +136,49 @@ def unit_of_field(name: str) -> str:
     return next((unit for suffix, unit in _SUFFIXES if dotted.endswith(suffix)), "-")
 
 
-def parse_quantity(text: str, unit: str) -> float:
+def read_quantity(name: str, text: str) -> float:
+    """Read a quantity of a field, whose name says its unit.
+
+    Examples
+    --------
+    >>> read_quantity("io_bytes_per_s", "1.2 Tb/s"), read_quantity("tokens", "1.5T tokens"), read_quantity("sequence_length", "8k")
+    (150000000000.0, 1500000000000.0, 8192.0)
+    """
+    unit = unit_of_field(name)
+    thousand = 1024.0 if name in OF_LENGTHS else 1000.0
+    return parse_quantity(text, unit, example_for(name), thousand)
+
+
+def example_for(name: str) -> str:
+    """One well-formed value of a field, for messages.
+
+    Examples
+    --------
+    >>> example_for("sequence_length"), example_for("power_w")
+    ('2048', '"23 kW"')
+    """
+    return EXAMPLES.get(name) or example_of(unit_of_field(name))
+
+
+def _plain(words: str, thousand: float) -> float | None:
+    """What the words behind a plain number stand for: ``B tokens`` is 1e9. [-]"""
+    parts = words.lower().split()
+    if parts and parts[-1] in NOUNS:
+        parts.pop()
+    size = thousand if parts == ["k"] else 1.0 if not parts else PLAIN.get(parts[0])
+    return size if len(parts) < 2 else None
+
+
+def _unit(word: str, wanted: str) -> tuple[str, float]:
+    """Kind and size of a unit, in whatever case where only one unit of the wanted kind can be meant."""
+    known = UNITS.get(word)
+    if known is not None:
+        return known
+    near = {found for name, found in UNITS.items() if name.lower() == word.lower() and found[0] == wanted}
+    return near.pop() if len(near) == 1 else ("", 0.0)
+
+
+def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 1000.0) -> float:
     """Read ``"1.2 Tb/s"`` as a float in the wanted SI unit.
 
     Parameters
@@ -114,6 +187,10 @@ def parse_quantity(text: str, unit: str) -> float:
         A number, with or without a unit.
     unit
         The SI unit that is wanted, as `unit_of_field` names it.
+    example
+        A well-formed value, for messages.
+    thousand
+        What a k behind a plain number is. [-]
 
     Returns
     -------
@@ -132,18 +209,22 @@ def parse_quantity(text: str, unit: str) -> float:
     >>> parse_quantity("1 GiB", "bytes")
     1073741824.0
     """
-    match = _QUANTITY.match(text)
+    match, example = _QUANTITY.match(text), example or example_of(unit)
     if match is None:
-        raise ValueError(f"{text!r} is not a number with a unit; write for example {example_of(unit)}")
+        kind = "number" if unit == "-" else "number with a unit"
+        raise ValueError(f"{text!r} is not a {kind}; write for example {example}")
     value = float(match[1].replace("_", "").replace(",", ""))
     if not match[2]:
         return value
-    kind, size = UNITS.get(match[2], ("", 0.0))
+    plain = _plain(match[2], thousand) if unit == "-" else None
+    if plain is not None:
+        return value * plain
+    kind, size = _unit(match[2], unit)
     if not kind:
-        raise ValueError(f"{text!r} has the unknown unit {match[2]!r}; write for example {example_of(unit)}")
+        raise ValueError(f"{text!r} has the unknown unit {match[2]!r}; write for example {example}")
     if kind != unit:
         wanted = "a plain number" if unit == "-" else unit
-        raise ValueError(f"{text!r} is in {kind}, wanted {wanted}; write for example {example_of(unit)}")
+        raise ValueError(f"{text!r} is in {kind}, wanted {wanted}; write for example {example}")
     return value * size
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import wsesim
 from wsesim.config.importers.families import CLASSES, FAMILIES
 from wsesim.config.importers.foreign import MODEL_TYPES
 from wsesim.config.importers.huggingface import read_huggingface
@@ -241,7 +242,7 @@ def test_missing_things_are_taken_from_where_they_stand(tmp_path: Path) -> None:
     assert found.model["vocab_size"] == 50_257
     assert found.training["sequence_length"] == 1024
     assert found.cluster == {"num_systems": 4}
-    assert [note.split(": ", 1)[1].split(",")[0].split(" =")[0] for note in found.notes] == [
+    assert [note.split(": ", 1)[1].split(",")[0].split(" =")[0] for note in found.notes[:3]] == [
         "no max_sequence_length",
         "vocab_size was taken from train_input",
         "num_act_servers",
@@ -292,3 +293,86 @@ def test_other_yaml_files_are_named(document: dict[str, Any], what: str, tmp_pat
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(ConfigError, match=what):
         read_modelzoo(path)
+
+
+# From a file to an answer
+
+
+def small(folder: Path, **keys: Any) -> dict[str, Any]:
+    """A run of a folder that holds a config.json."""
+    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 1000}
+    where = folder / "tiny-llama"
+    where.mkdir()
+    (where / "config.json").write_text(json.dumps({"model_type": "llama", **shape, "intermediate_size": 128, **keys}))
+    return {
+        "model": {"path": str(where)},
+        "training": {"global_batch_size": 8},
+        "cluster": {"name": "cs2", "num_systems": 1},
+    }
+
+
+def test_an_answer_says_which_model_was_read(tmp_path: Path) -> None:
+    result = wsesim.simulate(small(tmp_path, max_position_embeddings=128, tie_word_embeddings=False))
+    assert result.to_dict()["model"] == {"name": "tiny-llama", "parameters": 210_240, "active_parameters": 210_240}
+    assert result.run.training.sequence_length == 128
+    assert any("the longest that the model takes was taken: 128 tokens" in note for note in result.notes)
+
+
+def test_a_very_long_sequence_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="takes up to 131,072 tokens; add it, for example sequence_length = 8192"):
+        wsesim.load(small(tmp_path, max_position_embeddings=131_072))
+
+
+def test_a_name_that_disagrees_with_the_size_is_said(tmp_path: Path) -> None:
+    raw = small(tmp_path, max_position_embeddings=128)
+    raw["model"]["name"] = "mixtral-8x7b"
+    notes = wsesim.simulate(raw).notes
+    assert notes[0].startswith("warning: the name mixtral-8x7b says 8x7b, but the file describes 210,240 parameters")
+
+
+def test_an_inline_model_needs_no_name_and_says_what_it_takes() -> None:
+    shape = {"num_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": "1k"}
+    run = wsesim.load(
+        {"model": shape, "training": {"sequence_length": "2k", "global_batch_size": 8}, "cluster": {"name": "cs2"}}
+    )
+    assert (run.model.vocab_size, run.training.sequence_length) == (1000, 2048)
+    assert "learned positions, layer norm, tied embeddings" in run.notes[0]
+
+
+def test_words_in_any_case_and_spelling() -> None:
+    shape = {
+        "num_layers": 2,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "vocab_size": 1000,
+        "position_embedding": "RoPE",
+    }
+    training = {
+        "sequence_length": 128,
+        "global_batch_size": 8,
+        "precision": "BF16",
+        "optimizer": "AdamW",
+        "tokens": "1.5T tokens",
+    }
+    run = wsesim.load({"model": shape, "training": training, "cluster": {"name": "cs2"}})
+    assert (run.model.position_embedding, run.training.precision, run.training.optimizer) == (
+        "rotary",
+        "bfloat16",
+        "adamw",
+    )
+    assert run.training.tokens == 1.5e12
+
+
+def test_an_example_fits_its_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        wsesim.load({"model": {"name": "gpt2"}, "cluster": {"name": "cs2"}})
+    assert "for example sequence_length = 2048" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [3, None, ["andromeda_13b"]])
+def test_python_errors_speak_of_the_argument(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"load\(\) takes the path of a run file, a name of the catalogue or a dict"):
+        wsesim.load(value)
+    with pytest.raises(ConfigError, match=r"simulate\(\) takes a run, the path of a run file"):
+        wsesim.simulate(value)
+    assert {"load", "simulate", "compare"} <= set(dir(wsesim))

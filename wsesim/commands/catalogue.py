@@ -11,13 +11,24 @@ from wsesim.commands.common import AsJson, console, print_json
 
 def explain(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Catalogue entry: a system, GPU, cluster, model, calibration or run.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Catalogue entry: a system, GPU, cluster, model, calibration or run; or a model file such as config.json.",
+        ),
     ],
     json: AsJson = False,
 ) -> None:
-    """Every number of a catalogue entry: value, unit, status, source."""
+    """Every number of a catalogue entry: value, unit, status, source. Of a model file, how each field was understood."""
     from wsesim.report.pages import explain as report
 
+    if report.is_file(name):
+        found = report.of_file(name)
+        if json:
+            print_json(report.file_dict(found))
+        else:
+            report.print_file(console(), found)
+        return
     rows = report.gather(name)
     if json:
         print_json(report.as_dicts(rows))

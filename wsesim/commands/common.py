@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,12 +14,41 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_WIDTH = 100
+
+
+def run_names(incomplete: str) -> list[str]:
+    """Names of catalogue runs, for the completion of a shell."""
+    from wsesim.config import catalogue
+
+    return [name for name in catalogue.names("runs") if name.startswith(incomplete)]
+
+
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Run file, or the name of a catalogue run (`wsesim list runs`).")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Run file, or the name of a catalogue run (`wsesim list runs`).",
+        autocompletion=run_names,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, for example cluster.num_systems=64. Repeatable."),
+]
+
+
+class Form(StrEnum):
+    """What an answer is printed as."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+    csv = "csv"
+
+
+Format = Annotated[
+    Form,
+    typer.Option("--format", help="text, json, or all figures in SI units as a table: markdown, csv."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in SI units instead of tables.")]
 
@@ -37,6 +68,13 @@ def console() -> Console:
         markup=False,  # texts come from files
         emoji=False,
     )
+
+
+def print_form(answers: Sequence[Mapping[str, Any]], form: Form) -> None:
+    """`--format`: figures of answers as one table."""
+    from wsesim.report.markdown import written
+
+    typer.echo(written(answers, form.value), nl=False)
 
 
 def print_json(data: object) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, Form, Format, console, print_form, print_json
 
 
 def compare(
@@ -18,6 +18,7 @@ def compare(
         ),
     ],
     json: AsJson = False,
+    form: Format = Form.text,
     same_time: Annotated[
         bool,
         typer.Option(
@@ -29,8 +30,11 @@ def compare(
     from wsesim.study.side_by_side import compare as put_side_by_side
 
     compared = put_side_by_side(*runs, same_time=same_time)
-    if json:
+    if json or form is Form.json:
         print_json(compared.to_dict())
+        return
+    if form is not Form.text:
+        print_form(compared.to_dict()["runs"], form)
         return
     from wsesim.report.pages.compare import print_comparison
 

@@ -21,8 +21,9 @@ EXAMPLES = {
     ),
     "validate": ("wsesim validate usc-gpt", "wsesim validate my_rates.csv"),
     "calibrate": ("wsesim calibrate train.log --run andromeda_13b --out log_calibration.toml",),
-    "explain": ("wsesim explain cs2",),
+    "explain": ("wsesim explain cs2", "wsesim explain config.json"),
     "list": ("wsesim list models",),
+    "import": ("wsesim import args.txt --cluster selene --out imported.toml",),
     "schema": ("wsesim schema --out schemas",),
     "plan": (
         'wsesim plan --model cerebras-gpt-13b --deadline "30 d" --cluster andromeda',

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, Form, Format, console, print_form, print_json
 
 
 def plan(
@@ -36,6 +36,7 @@ def plan(
         list[str] | None, typer.Option(metavar="NAME", help="Cluster that may be used, wafer-scale or GPU. Repeatable.")
     ] = None,
     json: AsJson = False,
+    form: Format = Form.text,
 ) -> None:
     """Which clusters, and how large, meet a goal: the smallest, the cheapest, the fastest, and what binds."""
     from wsesim.report.progress import bar
@@ -56,11 +57,20 @@ def plan(
             clusters=cluster or (),
             progress=advance,
         )
-    if json:
+    if json or form is Form.json:
         print_json(found.to_dict())
+    elif form is not Form.text:
+        print_form(_options(found.to_dict()), form)
     else:
         from wsesim.report.pages.goals import print_answer
 
         print_answer(console(), found)
     if not found.is_met:
         raise typer.Exit(1)
+
+
+def _options(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The ways that an answer offers: the fastest, the cheapest, the smallest of each cluster, and those between."""
+    found = [("fastest", answer["fastest"]), ("cheapest", answer["cheapest"])]
+    found += [(key, one) for key in ("smallest", "front", "would_do") for one in answer[key]]
+    return [{"name": name} | option for name, option in found if option]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, console, print_json
+from wsesim.commands.common import AsJson, Form, Format, RunArgument, Settings, console, print_form, print_json
 from wsesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def run(
     run: RunArgument,
     settings: Settings = None,
     json: AsJson = False,
+    form: Format = Form.text,
     layers: Annotated[bool, typer.Option("--layers", help="Add the time of every layer and phase.")] = False,
     links: Annotated[bool, typer.Option("--links", help="Add the traffic of every link of the fabric.")] = False,
     scaling: Annotated[
@@ -66,11 +67,14 @@ def run(
         from wsesim.machines.wafer.result import simulate
 
         result = simulate(loaded, engine=engine.value)
-    if json:
+    if json or form is not Form.text:
         from wsesim.report.json import result_dict
 
         data = result_dict(result, layers=layers, links=links, plans=plans, scaling=scaling, measured=measured)
-        print_json(data)
+        if json or form is Form.json:
+            print_json(data)
+        else:
+            print_form([data], form)
         return
     from wsesim.report.pages import tables
 

@@ -25,7 +25,7 @@ from wsesim.config.spec import Spec, numeric_fields
 from wsesim.config.system import CalibrationSpec, SystemSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import UnknownNameError, did_you_mean
-from wsesim.units import UNITS, unit_of_field
+from wsesim.units import NOUNS, UNITS, unit_of_field
 
 Schema = dict[str, Any]
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -109,7 +109,12 @@ class Definitions:
     def _quantity(self, unit: str) -> Schema:
         """A string with a unit of the wanted kind."""
         names = sorted((name for name, (kind, _) in UNITS.items() if kind == unit), key=len)
-        pattern = f"{_NUMBER}({'|'.join(map(re.escape, names))})?\\s*$"
+        plain = (
+            rf"|([kKmMbBgGtT]|bn|thousand|million|billion|trillion)?\s*({'|'.join(sorted(NOUNS))})?"
+            if unit == "-"
+            else ""
+        )
+        pattern = f"{_NUMBER}({'|'.join(map(re.escape, names))}{plain})?\\s*$"
         return self.named(
             f"Quantity_in_{'numbers' if unit == '-' else unit.replace('/', '_per_')}",
             lambda: _TEXT | {"pattern": pattern},

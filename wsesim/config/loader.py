@@ -70,13 +70,13 @@ def _as_user(origins: dict[str, Origin], place: str) -> dict[str, Origin]:
     }
 
 
-def load_any(word: str | Path, settings: Iterable[str] = ()) -> Run | GPURun:
+def load_any(word: str | Path | Table, settings: Iterable[str] = ()) -> Run | GPURun:
     """Read a run file.
 
     Parameters
     ----------
     word
-        Path of a run file, or the name of a catalogue run.
+        Path of a run file, the name of a catalogue run, or the tables of a run file as nested dicts.
     settings
         Overrides such as ``"cluster.num_systems=64"`` or ``"cluster.num_gpus=64"``.
 
@@ -97,7 +97,26 @@ def load_any(word: str | Path, settings: Iterable[str] = ()) -> Run | GPURun:
     >>> load_any("gpt_1t_3072xa100").parallelism.pipeline_parallel_size
     64
     """
+    if isinstance(word, dict):
+        return any_from_table(word, place="the dict", settings=settings)
+    if not isinstance(word, str | Path):
+        raise ConfigError(
+            f"load() takes the path of a run file, a name of the catalogue or a dict, but got {catalogue.value_shown(word)}; "
+            'write for example wsesim.load("andromeda_13b")'
+        )
     return _assemble(*layered_run(word), settings)
+
+
+def as_run(run: Any, function: str) -> Run | GPURun:
+    """A run as it is, or what `load_any` makes of a name, a path or nested dicts."""
+    if isinstance(run, Run | GPURun):
+        return run
+    if isinstance(run, str | Path | dict):
+        return load_any(run)
+    raise ConfigError(
+        f"{function}() takes a run, the path of a run file, a name of the catalogue or a dict, but got {type(run).__name__}; "
+        f'write for example wsesim.{function}("andromeda_13b")'
+    )
 
 
 def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
@@ -192,26 +211,45 @@ class Parts:
 
 def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]) -> Parts:
     """Follow the names in the table of a run file."""
-    table = layer(settings_table(settings), "--set", {}).over(raw)
+    table = _with_run_file(layer(settings_table(settings), "--set", {}).over(raw), place)
     _check_tables(table, place)
     table.plain.setdefault("training", {})
     table = replace(table, origins=_as_user(table.origins, place))
     model, along = model_table(sub(table, "model"), folder, place)
     cluster = cluster_table(sub(table, "cluster"), folder, place)
     on_gpus = "gpu" in cluster.plain
-    if not on_gpus:
-        cluster = Layered(_unsaid(along.cluster, table.plain["cluster"])).over(cluster)
+    of_its_kind = {key: value for key, value in along.cluster.items() if (key == "num_gpus") == on_gpus}
+    cluster = Layered(_unsaid(of_its_kind, table.plain["cluster"])).over(cluster)
+    if not on_gpus and along.parallelism.plain:
+        along.training.plain.pop("micro_batch_size", None)  # of a GPU
     tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
     problems = _kind_problems(table, tables, place) + _length_problem(tables["training"], along, place)
     if on_gpus:
         tables["training"].plain.setdefault("precision", "bfloat16")
         is_table = isinstance(table.plain.get("parallelism"), dict)
         own = sub(table, "parallelism") if is_table else Layered(dict.fromkeys(_TRIVIAL, "auto"))
+        if is_table or "parallelism" not in table.plain:
+            own = (own if is_table else Layered({})).over(along.parallelism) if along.parallelism.plain else own
         tables["parallelism"] = own.over(_part(cluster, "software"))
     tables["job"] = _part(table, "job").over(_part(cluster, "job"))
     specs = _GPU_PARTS if on_gpus else _WAFER_PARTS
     notes = (*along.notes, *_length_note(table, along))
     return Parts(tables, specs, problems, table.plain["model"], table.plain.get("name"), place, notes)
+
+
+def _with_run_file(table: Layered, place: str) -> Layered:
+    """``[run] path = "args.txt"`` is a model's path whose batch and plan are taken as well."""
+    run = table.plain.get("run")
+    if run is None:
+        return table
+    path = run.get("path") if isinstance(run, dict) else None
+    if not isinstance(path, str) or len(run) != 1:
+        raise ConfigError(f'{table.place_of("run", place)}: run takes one key, for example path = "args.txt"')
+    model = table.plain.get("model", {})
+    plain = {key: value for key, value in table.plain.items() if key != "run"}
+    places = {"model.path": table.place_of("run.path", place)}
+    own = {"path": path} | model if isinstance(model, dict) else model
+    return replace(table, plain=plain | {"model": own}, places=places | table.places)
 
 
 TYPICAL_LENGTH = 8192

@@ -78,15 +78,18 @@ def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
 def import_model(path: Path, where: str, given: Iterable[str] = ()) -> Imported:
     """What a foreign file says; `given` are fields of the model that it is not asked for."""
     from wsesim.config.importers.huggingface import read_huggingface
+    from wsesim.config.importers.megatron import SUFFIXES, read_megatron
     from wsesim.config.importers.modelzoo import read_modelzoo
 
     if path.suffix == ".json":
         return read_huggingface(path, given)
     if path.suffix in (".yaml", ".yml"):
         return read_modelzoo(path, given)
+    if path.suffix in SUFFIXES:
+        return read_megatron(path, given)
     raise ConfigError(
-        f"{where} is {catalogue.shown(path)!r}, which ends in {path.suffix or 'nothing'}; "
-        "give a Hugging Face config.json or a Model Zoo params.yaml"
+        f"{where} is {catalogue.shown(path)!r}, which ends in {path.suffix}; give a Hugging Face config.json, a Model Zoo "
+        "params.yaml, or arguments of Megatron-LM in a .txt or .sh"
     )
 
 
@@ -116,12 +119,15 @@ class Along(NamedTuple):
         How it was understood.
     longest_sequence
         Tokens that the model takes, where nothing says how many it is trained with. [-]
+    parallelism
+        Of a GPU run.
     """
 
     training: Layered
     cluster: Table
     notes: tuple[str, ...] = ()
     longest_sequence: int | None = None
+    parallelism: Layered = Layered({})
 
 
 def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layered, Along]:
@@ -132,7 +138,8 @@ def _imported(own: Layered, word: Any, folder: Path, where: str) -> tuple[Layere
     read = {"status": "user", "source": path.name}
     base = layer({**imported.model, **read}, catalogue.shown(path))
     given = layer({**imported.training, **read}, catalogue.shown(path))
-    along = Along(given, imported.cluster, imported.notes, imported.longest_sequence)
+    plan = layer({**imported.parallelism, **read} if imported.parallelism else {}, catalogue.shown(path))
+    along = Along(given, imported.cluster, imported.notes, imported.longest_sequence, plan)
     return own.without("path").over(base), along
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from wsesim.config.catalogue import value_shown
 from wsesim.config.spec import Unreadable, options_of
 from wsesim.errors import did_you_mean
-from wsesim.units import example_of, unit_of_field
+from wsesim.units import EXAMPLES, example_for, unit_of_field
 
 _MOST_PROBLEMS = 20
 
@@ -41,8 +41,8 @@ def _example(owner: type[BaseModel], name: str) -> str:
     if any(typing.get_origin(option) is dict for option in options):
         return f"[{name}]"
     unit = unit_of_field(name)
-    if unit != "-" or int in options:
-        return f"{name} = {example_of(unit)}"
+    if unit != "-" or int in options or name in EXAMPLES:
+        return f"{name} = {example_for(name)}"
     return f"{name} = {'0.5' if float in options else 'true' if bool in options else chr(34) + 'a text' + chr(34)}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from wsesim.config.catalogue import value_shown
-from wsesim.units import parse_quantity, unit_of_field
+from wsesim.units import read_quantity
 
 
 def options_of(annotation: Any) -> tuple[Any, ...]:
@@ -31,12 +31,34 @@ def _read_number(name: str, value: Any, options: tuple[Any, ...]) -> Any:
         raise ValueError(f"is {value_shown(value)}; write a number")
     if not isinstance(value, str) or value in options:
         return value
+    word = _in_any_case(value, options)
+    if word in options:
+        return word
     words = [option for option in options if isinstance(option, str)]
     try:
-        number = parse_quantity(value, unit_of_field(name))
+        number = read_quantity(name, value)
     except ValueError as error:
         raise ValueError(f"{error}{', or one of ' + ', '.join(map(repr, words)) if words else ''}") from None
     return int(number) if number.is_integer() and int in options else number
+
+
+SPELLINGS = {
+    "bf16": "bfloat16", "bfloat": "bfloat16", "fp16": "float16", "half": "float16", "f16": "float16", "fp32": "float32",
+    "f32": "float32", "single": "float32", "full": "float32", "cb16": "cbfloat16", "cbf16": "cbfloat16", "fp8": "float8",
+    "e4m3": "float8", "adam_w": "adamw", "ln": "layernorm", "layer_norm": "layernorm", "rms_norm": "rmsnorm",
+    "rope": "rotary", "train": "train", "training": "train", "eval": "evaluation", "float8": "fp8",
+}  # fmt: skip
+"""Other words for the same, in lower case."""
+
+
+def _in_any_case(value: str, options: tuple[Any, ...]) -> str:
+    """The word that a field takes for one in other letters, or in another common spelling."""
+    known = {option.lower(): option for option in options if isinstance(option, str)}
+    lower = value.strip().lower()
+    for word in (lower, lower.replace("-", "_").replace(" ", "_"), SPELLINGS.get(lower.replace("-", "_"), "")):
+        if word in known:
+            return known[word]
+    return value
 
 
 class Unreadable:
@@ -66,7 +88,22 @@ class Spec(BaseModel):
                     read[name] = _read_number(name, raw[name], options)
                 except ValueError as error:
                     read[name] = Unreadable(str(error))
+        for name, options in word_fields(cls).items():
+            if isinstance(read.get(name), str):
+                read[name] = _in_any_case(read[name], options)
         return read
+
+
+@lru_cache(maxsize=256)
+def word_fields(spec: type[Spec]) -> dict[str, tuple[Any, ...]]:
+    """Fields of a spec that take one of a few words, and these."""
+    options = {name: options_of(field.annotation) for name, field in spec.model_fields.items()}
+    numeric = numeric_fields(spec)
+    return {
+        name: kinds
+        for name, kinds in options.items()
+        if name not in numeric and str not in kinds and any(isinstance(kind, str) for kind in kinds)
+    }
 
 
 @lru_cache(maxsize=256)

@@ -30,7 +30,7 @@ from wsesim.config.run_files import layered_run
 from wsesim.config.settings import Setting, parse_setting
 from wsesim.config.spec import Spec, numeric_fields, options_of
 from wsesim.errors import ConfigError, InputError, did_you_mean
-from wsesim.units import parse_quantity, unit_of_field
+from wsesim.units import read_quantity
 
 _MASK = (1 << 128) - 1
 _ELSEWHERE = {("cluster", "software"), ("cluster", "job")}
@@ -149,7 +149,7 @@ def _leaf_hash(spec: type[BaseModel] | None, key: str, value: Any) -> int:
     if field is not None and spec is not None:
         if isinstance(value, str) and name in numeric_fields(spec) and value not in numeric_fields(spec)[name]:
             with contextlib.suppress(ValueError):
-                value = parse_quantity(value, unit_of_field(name))
+                value = read_quantity(name, value)
         if key not in _NO_DEFAULT and not field.is_required() and _canonical(field.default) == _canonical(value):
             return 0
     return _hash(f"{key}={_canonical(value)}")

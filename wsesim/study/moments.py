@@ -9,6 +9,9 @@ from wsesim.config import catalogue
 from wsesim.errors import ConfigError
 from wsesim.units import parse_quantity, show
 
+DATES = ("%Y/%m/%d", "%d.%m.%Y", "%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%B %d %Y")
+"""How people write dates beside 2026-03-01; none whose day and month could be mixed up."""
+
 
 def seconds_after(value: Any, start: date | None, where: str) -> float:
     """A duration or a date as seconds after the start of a portfolio. [s]
@@ -42,6 +45,11 @@ def _date_or_seconds(text: str, otherwise: str) -> date | float:
         return datetime.fromisoformat(text)
     except ValueError:
         pass
+    for written in DATES:
+        try:
+            return datetime.strptime(text.strip(), written)
+        except ValueError:
+            continue
     try:
         return parse_quantity(text, "s")
     except ValueError:

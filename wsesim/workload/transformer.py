@@ -327,11 +327,11 @@ def size_warning(model: ModelSpec, sequence_length: int | None = None) -> str:
     >>> size_warning(ModelSpec(name="my-7b", **shape))
     ''
     >>> size_warning(ModelSpec(name="mixtral-8x7b", **shape))
-    'warning: the name mixtral-8x7b says 8x7b, but the file describes 6.7e+09 parameters; is it read as it is meant?'
+    'warning: the name mixtral-8x7b says 8x7b, but the file describes 6,573,899,776 parameters; is it read as it is meant?'
     """
     count, published = parameter_count(model, sequence_length), model.published_parameters
     if published is not None and not PUBLISHED_WITHIN[0] <= count / published <= PUBLISHED_WITHIN[1]:
-        return f"warning: published_parameters is {published:.4g}, but the file describes {count:.4g} parameters"
+        return f"warning: published_parameters is {published:.4g}, but the file describes {count:,} parameters"
     said = _SIZE.search(model.name.lower().replace("_", "-"))
     if said is None:
         return ""
@@ -340,7 +340,7 @@ def size_warning(model: ModelSpec, sequence_length: int | None = None) -> str:
     if size == 0 or low <= count / size <= high:
         return ""
     return (
-        f"warning: the name {model.name} says {said[0]}, but the file describes {count:.4g} parameters; "
+        f"warning: the name {model.name} says {said[0]}, but the file describes {count:,} parameters; "
         "is it read as it is meant?"
     )
 

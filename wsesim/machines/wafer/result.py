@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from wsesim.config.loader import as_run
 from wsesim.config.release import release_key
 from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit, InputError
@@ -232,13 +234,15 @@ def simulate(run: Run, *, engine: Engine = "simpy") -> Result: ...
 def simulate(run: GPURun, *, engine: Engine = "simpy") -> GPUResult: ...
 @overload
 def simulate(run: Run | GPURun, *, engine: Engine = "simpy") -> Result | GPUResult: ...
-def simulate(run: Run | GPURun, *, engine: Engine = "simpy") -> Result | GPUResult:
+@overload
+def simulate(run: str | Path | dict[str, Any], *, engine: Engine = "simpy") -> Result | GPUResult: ...
+def simulate(run: Run | GPURun | str | Path | dict[str, Any], *, engine: Engine = "simpy") -> Result | GPUResult:
     """Simulate a run and answer everything about it.
 
     Parameters
     ----------
     run
-        From `wsesim.load`.
+        From `wsesim.load`, or anything that it takes: a catalogue name, a path, nested dicts.
     engine
         "simpy", the reference, or "recurrence": the same times to the last digit, without a trace; GPU
         runs are simulated on SimPy only.
@@ -262,6 +266,7 @@ def simulate(run: Run | GPURun, *, engine: Engine = "simpy") -> Result | GPUResu
     >>> result.micro_batch_size, result.num_micro_batches
     (90, 1)
     """
+    run = as_run(run, "simulate")
     if isinstance(run, GPURun):
         from wsesim.machines.gpu.result import simulate_gpu_run
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from wsesim.config import catalogue
 from wsesim.config.entries import origins_of
+from wsesim.config.layering import Layered
+from wsesim.config.loader import build
+from wsesim.config.model import ModelSpec
+from wsesim.config.naming import import_model, model_file
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
 from wsesim.report.columns import prose
 from wsesim.report.pages.parts import plain_table
 from wsesim.result import status_of
 from wsesim.units import parse_quantity, show, unit_of_field
+from wsesim.workload.transformer import active_parameter_count, parameter_count
+
+if TYPE_CHECKING:
+    from wsesim.config.importers.section import Imported
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,64 @@ def below(row: ExplainedNumber) -> str:
     unit, bounds = unit_of_field(row.key), row.range_si
     words = [f"{show(bounds[0], unit)} to {show(bounds[1], unit)}"] if bounds else []
     return "; ".join([*words, *([row.origin.note] if row.origin.note else [])])
+
+
+def is_file(name: str) -> bool:
+    """Whether a model file is meant, and no entry of the catalogue."""
+    return (
+        catalogue.exists(Path(name))
+        and (Path(name).suffix != ".toml")
+        and not any(name in catalogue.names(kind) for kind in catalogue.KINDS)
+    )
+
+
+def of_file(name: str) -> Imported:
+    """What a model file, or a folder with one, says."""
+    return import_model(model_file(Path(name), name), name)
+
+
+def file_dict(found: Imported) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "kind": found.kind,
+        "model": _model_dict(found),
+        "understood": [one._asdict() | {"keys": list(one.keys)} for one in found.understood],
+        "harmless": dict(found.harmless),
+        "notes": list(found.notes),
+    }
+
+
+def _model_dict(found: Imported) -> dict[str, Any]:
+    model = build(ModelSpec, Layered(found.model), "model", found.model["name"])
+    length = found.training.get("sequence_length")
+    sizes = {"parameters": parameter_count(model, length), "active_parameters": active_parameter_count(model, length)}
+    return {"name": model.name} | sizes
+
+
+def print_file(console: Console, found: Imported) -> None:
+    """What the file is, its model, each field with the keys it came from, and what was passed over and why."""
+    model = _model_dict(found)
+    active = model["active_parameters"]
+    size = f"{model['parameters']:,} parameters" + (f", {active:,} active" if active < model["parameters"] else "")
+    console.print(prose(f"{found.kind}: {model['name']}, {size}"))
+    for note in found.notes:
+        console.print(prose(f"note: {note}"))
+    table = plain_table("field", "value", "~understood from")
+    for one in found.understood:
+        keys = ", ".join(one.keys)
+        origin = (
+            f"default; the file has no {keys}" if one.is_default and keys else keys or "the same in all of its kind"
+        )
+        value = " ".join(map(str, one.value)) if isinstance(one.value, tuple) else str(one.value)
+        table.add_row(one.field, value, origin)
+    console.print("", table)
+    reasons: dict[str, list[str]] = {}
+    for key, why in found.harmless.items():
+        reasons.setdefault(why, []).append(key)
+    if reasons:
+        console.print("", prose("Keys that change nothing:"))
+    for why, passed in reasons.items():
+        console.print(prose(f"{why}: {', '.join(passed)}", style="dim"))
 
 
 def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:

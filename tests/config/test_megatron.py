@@ -1,0 +1,83 @@
+"""Arguments of Megatron-LM, printed or in a launch script, are a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import wsesim
+from wsesim.config.importers.megatron import read_megatron
+from wsesim.config.importers.section import Imported
+from wsesim.config.model import ModelSpec
+from wsesim.errors import ConfigError
+from wsesim.workload.transformer import parameter_count
+
+DATA = Path(__file__).parent / "data"
+
+
+def read(folder: Path, text: str) -> Imported:
+    path = folder / "args.txt"
+    path.write_text(text)
+    return read_megatron(path)
+
+
+def test_printed_arguments_are_a_run_of_gpus() -> None:
+    run = wsesim.load({"run": {"path": str(DATA / "megatron_args.txt")}, "cluster": {"name": "selene"}})
+    assert (run.cluster.num_gpus, run.training.global_batch_size, run.training.precision) == (64, 128, "bfloat16")
+    plan = run.parallelism
+    assert (plan.tensor_parallel_size, plan.pipeline_parallel_size, plan.zero_stage) == (8, 4, 1)
+    assert (plan.activation_recompute, plan.sequence_parallel) == ("selective", True)
+    assert round(parameter_count(run.model) / 1e9, 2) == 20.26
+    assert any("tp_comm_overlap is True" in note for note in run.notes)
+
+
+def test_the_model_of_the_same_file_runs_on_wafers() -> None:
+    run = wsesim.load({"run": {"path": str(DATA / "megatron_args.txt")}, "cluster": {"name": "cs2", "num_systems": 2}})
+    assert (run.training.global_batch_size, run.training.micro_batch_size) == (128, "auto")
+    assert run.cluster.num_systems == 2
+
+
+def test_a_launch_script_is_read_without_being_run() -> None:
+    """Variables, lists of flags, products of whole numbers; Llama 3 8B with its vocabulary padded to 4 x 128."""
+    found = read_megatron(DATA / "megatron_pretrain.sh")
+    assert parameter_count(ModelSpec(**found.model)) == 8_030_261_248 + 2 * 256 * 4096
+    assert found.cluster == {"num_gpus": 32}
+    assert (found.parallelism["tensor_parallel_size"], found.parallelism["pipeline_parallel_size"]) == (4, 2)
+    assert found.training["global_batch_size"] == 128
+    assert "nothing is known of frobnicate" in found.notes[-1]
+
+
+def test_a_run_file_overrides_what_was_read() -> None:
+    raw = {"run": {"path": str(DATA / "megatron_args.txt")}, "cluster": {"name": "selene", "num_gpus": 128}}
+    run = wsesim.load(raw | {"training": {"global_batch_size": 256}, "parallelism": {"pipeline_parallel_size": 2}})
+    assert (run.cluster.num_gpus, run.training.global_batch_size) == (128, 256)
+    assert (run.parallelism.pipeline_parallel_size, run.parallelism.tensor_parallel_size) == (2, 8)
+
+
+def test_latent_attention_and_experts(tmp_path: Path) -> None:
+    """DeepSeek V3 as its users train it; the count of Hugging Face, with the vocabulary padded by nothing."""
+    flags = """--num-layers 61 --hidden-size 7168 --ffn-hidden-size 18432 --num-attention-heads 128 --multi-latent-attention
+    --q-lora-rank 1536 --kv-lora-rank 512 --qk-head-dim 128 --qk-pos-emb-head-dim 64 --v-head-dim 128 --swiglu
+    --normalization RMSNorm --disable-bias-linear --untie-embeddings-and-output-weights --position-embedding-type rope
+    --num-experts 256 --moe-router-topk 8 --moe-ffn-hidden-size 2048 --moe-shared-expert-intermediate-size 2048
+    --moe-layer-freq ([0]*3+[1]*58) --expert-model-parallel-size 64 --vocab-size 129280 --seq-length 4096
+    --micro-batch-size 1 --global-batch-size 15360 --bf16 --fp8-format hybrid"""
+    found = read(tmp_path, flags)
+    assert parameter_count(ModelSpec(**found.model)) == 671_026_404_352
+    assert found.parallelism["expert_parallel_size"] == 64
+    assert "FP8 is not simulated" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("hello world", "holds no arguments of Megatron-LM"),
+        ("--num-layers 4 --hidden-size 64 --num-attention-heads 4", "vocab_size is the tokenizer's"),
+        ("--num-layers 4 --hidden-size 64 --hybrid-attention-ratio 0.1 --bf16", "has layers of a state space"),
+        ("--num-layers four --hidden-size 64 --num-attention-heads 4 --vocab-size 9", "num_layers is 'four'"),
+    ],
+)
+def test_what_cannot_be_read_is_said(text: str, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=finding):
+        read(tmp_path, text)
