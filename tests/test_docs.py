@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from generate import configuration_page
+from generate import configuration_page, model_files_page
 
 import wsesim
 from wsesim.cli import app
@@ -37,7 +37,11 @@ PIP_LINES = [
     "pip install . && wsesim run cluster_configs/runs/andromeda_13b.toml",
     "pip install '.[test]' && pytest",
 ]
-FOREIGN = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
+FOREIGN = {
+    "config.json": "llama-3-8b.json",
+    "params.yaml": "params_gpt3_1p3b_trainer.yaml",
+    "args.txt": "megatron_args.txt",
+}
 """Files that examples take for granted, and their stand-ins in tests/config/data."""
 
 GOALS: tuple[dict[str, Any], ...] = (
@@ -316,6 +320,10 @@ def test_every_part_of_the_breakdown_is_in_the_glossary() -> None:
 
 def test_the_page_of_configuration_is_current() -> None:
     assert read("docs/configuration.md") == configuration_page.page()
+
+
+def test_the_page_of_model_files_is_current() -> None:
+    assert read("docs/model-files.md") == model_files_page.page()
 
 
 def every_spec() -> list[type[Spec]]:

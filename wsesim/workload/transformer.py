@@ -327,7 +327,7 @@ def size_warning(model: ModelSpec, sequence_length: int | None = None) -> str:
     >>> size_warning(ModelSpec(name="my-7b", **shape))
     ''
     >>> size_warning(ModelSpec(name="mixtral-8x7b", **shape))
-    'warning: the name mixtral-8x7b says 8x7b, but the file describes 6,573,899,776 parameters; is it read as it is meant?'
+    'warning: the name mixtral-8x7b says 8x7b, but the file describes 6,575,235,072 parameters; is it read as it is meant?'
     """
     count, published = parameter_count(model, sequence_length), model.published_parameters
     if published is not None and not PUBLISHED_WITHIN[0] <= count / published <= PUBLISHED_WITHIN[1]:

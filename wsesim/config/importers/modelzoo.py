@@ -819,7 +819,7 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
     raise_problems(problems)
     name = model_name(path, ["params"]).removeprefix("params_")
     return Imported(
-        kind=f"Model Zoo params file, {_KINDS[family or 'gpt']}",
+        kind=f"Model Zoo params file, {KINDS[family or 'gpt']}",
         model={"name": name, **model.found},
         training=training.found,
         cluster=_nested(cluster.found),
@@ -829,7 +829,7 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
     )
 
 
-_KINDS: dict[Family, str] = {
+KINDS: dict[Family, str] = {
     "gpt": "decoder",
     "gptj": "decoder with parallel blocks",
     "bert": "encoder that predicts masked words",
