@@ -53,15 +53,15 @@ ZOO = """\
 ## Cerebras Model Zoo
 
 Params files of releases 1.6 and later, in the flat layout and around a `trainer`; of several phases the first. Read are decoders,
-with mixtures under `moe`, windows, sandwich norms and their older spellings, and encoders that predict masked words, classify texts or
-label tokens, and ESM-2. Names of models that are read, by their kind (files without a name are told by their keys):
+with mixtures under `moe`, windows, sandwich norms and their older spellings, and encoders that predict masked words, classify
+texts or label tokens, and ESM-2. Names of models that are read, by their kind (files without a name are told by their keys):
 """
 
 ZOO_TRAINING = """\
 Of the training `max_sequence_length`, `batch_size`, `micro_batch_size`, precision, optimizer, `max_gradient_norm`, constant
-sparsity and `max_steps` are taken, of the cluster `num_csx`, `num_workers_per_csx` and `num_wgt_servers`; servers of activations are without
-effect, and named. `fixed_sparse_attention` counts as the full square. Weights that are frozen or of low rank are refused by name,
-and so are files of these kinds:
+sparsity and `max_steps` are taken, of the cluster `num_csx`, `num_workers_per_csx` and `num_wgt_servers`; servers of
+activations are without effect, and named. `fixed_sparse_attention` counts as the full square. Weights that are frozen or of low
+rank are refused by name, and so are files of these kinds:
 """
 
 MEGATRON = """\

@@ -63,7 +63,7 @@ def _why(reason: str, *patterns: str) -> tuple[str, str]:
 HARMLESS: Reasons = (
     _why(
         "a name",
-        "_?name_or_path|name|model_type|architectures|_commit_hash|model_name|base_model.*|organization|license|tags|version",
+        "_.*|name_or_path|name|revision|trust_remote_code|legacy|is_llama_config|transformers\\.js_config|model_type|architectures|_commit_hash|model_name|base_model.*|organization|license|tags|version",
     ),
     _why(
         "how weights are stored or run",
@@ -81,7 +81,7 @@ HARMLESS: Reasons = (
         "num_labels|do_sample|num_beams|num_beam_groups|num_return_sequences|(max|min)_(length|new_tokens)|early_stopping",
         "(length|repetition|diversity)_penalty|.*no_repeat_ngram_size|bad_words_ids|typical_p|.*suppress_tokens|temperature|top_[kp]",
         "remove_invalid_values|exponential_decay_length_penalty|output_.*|summary_.*|classifier_dropout|chunk_size_feed_forward",
-        "is_decoder|tie_encoder_decoder|max_(context|window)_size|max_new_tokens|use_pad_tokenizer|is_causal|apply_.*_template",
+        "clean_up_tokenization_spaces|use_fast|pad_vocab.*|vocab_size_multiple.*|is_decoder|tie_encoder_decoder|max_(context|window)_size|max_new_tokens|use_pad_tokenizer|is_causal|apply_.*_template",
     ),
     _why(
         "how far positions reach",
@@ -120,7 +120,7 @@ HARMLESS: Reasons = (
         "follows from what is read, or is the same in all models of the family",
         "num_key_value_heads|head_dim|num_kv_heads|n_head_kv|qk_head_dim|moe_layer_freq|sequence_classifier.*|layer_switch",
         "attn_uses_sequence_id|prefix_lm|pre_seq_len|prefix_projection|cross_attention_hidden_size|use_parallel_block|output_projection",
-        "rmsnorm|norm_config|multi_query_attention|no_bias|use_bidirectional_attention|layer_types|mlp_layer_types",
+        "num_heads|dual_chunk_attention_config|rmsnorm|norm_config|multi_query_attention|no_bias|use_bidirectional_attention|layer_types|mlp_layer_types",
     ),
 )
 """Patterns of keys that change nothing that is worked out, and why."""
@@ -132,6 +132,8 @@ OF_A_FAMILY: dict[str, Reasons] = {
     ),
     "mpt": (_why("not with ALiBi or rotary positions", "learned_pos_emb"),),
     "falcon": (_why("not in the new architecture", "multi_query"),),
+    "bert": (_why("of a pooler that no class has any more", "pooler_.*"),),
+    "phi3": (_why("the same in all models of the family", "full_attn_mod|interpolate_factor"),),
     "bloom": (_why("BLOOM's is always four times the width", "n_inner"),),
 }
 """The same for single families."""

@@ -23,6 +23,7 @@ biases, not the projection per block that `ModelSpec` calls relative.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,7 @@ HARMLESS: Reasons = (
     ),
     _why(
         "how it runs",
-        "mixed_precision|fp16_type|use_bfloat16|to_float16|dtype|enable_vts|cs_.*|precision.*|half_dtype|autogen_policy|checkpoint.*",
+        "use_vsl|batch_first|.*optimizations|weight_initialization_seed|mixed_precision|fp16_type|use_bfloat16|to_float16|dtype|enable_vts|cs_.*|precision.*|half_dtype|autogen_policy|checkpoint.*",
         "boundary_casting|tf_summary|weight_histogram|.*summar.*|compute_.*metrics|eval_metrics|enable_.*|log_.*|seed|.*_seed",
         "lr_adjustment_groups|max_checkpoint.*|memory_tokens_config|tensorboard.*|return_.*|output_.*|dynamic_loss_.*|device.*",
     ),
@@ -331,8 +332,8 @@ def _refuse_foreign(layout: Layout) -> None:
     """Raise one sentence that names a file of another kind; it would be useless to ask it for keys."""
     model = layout.model
     name = model.values.get("name")
-    what = FOREIGN_NAMES.get(name.lower()) if isinstance(name, str) else None
-    if what is None and not (isinstance(name, str) and name.lower() in NAMES):
+    what = _foreign_name(name) if isinstance(name, str) else None
+    if what is None and not (isinstance(name, str) and family_of_name(name)):
         what = next(
             (words for marks, words in FOREIGN if any(model.values.get(mark) is not None for mark in marks)), None
         )
@@ -342,6 +343,15 @@ def _refuse_foreign(layout: Layout) -> None:
     if what is not None:
         called = f" {name}" if isinstance(name, str) else ""
         raise ConfigError(f"{model.place}: the model{called} {what}, which is not modelled")
+
+
+def _foreign_name(name: str) -> str | None:
+    """What a name says that is not modelled; sizes and versions may follow it."""
+    word = name.lower()
+    if "summar" in word and "bert" in word:
+        return FOREIGN_NAMES["bert/summarization"]
+    begins = [known for known in FOREIGN_NAMES if re.fullmatch(rf"{re.escape(known)}([-_/.\d].*)?", word)]
+    return FOREIGN_NAMES[max(begins, key=len)] if begins else None
 
 
 _PROCESSORS = {
@@ -380,8 +390,9 @@ def _family(layout: Layout) -> Family | None:
     """Tell the kind of blocks from the model's name, or from keys that only one kind has."""
     model = layout.model
     if model.has("name"):
-        name = model.word("name", known=NAMES)
-        family = NAMES[name] if name else None
+        family = family_of_name(model.get("name"))
+        if family is None:
+            model.word("name", known=NAMES)
         return "tokens" if family == "classifier" and _labels_tokens(layout) else family
     if _labels_tokens(layout):
         return "tokens"
@@ -403,6 +414,25 @@ def _family(layout: Layout) -> Family | None:
     return "gpt"
 
 
+def family_of_name(name: Any) -> Family | None:
+    """What a name says about the blocks; sizes and versions may follow it, as in ``llama3.1-8b``.
+
+    Examples
+    --------
+    >>> family_of_name("bert/token_classifier"), family_of_name("Llama3.1-8B"), family_of_name("lama")
+    ('tokens', 'gpt', None)
+    """
+    word = str(name).lower()
+    if word in NAMES:
+        return NAMES[word]
+    if "bert" in word and any(part in word for part in ("token_class", "ner", "question", "squad", "qa")):
+        return "tokens"
+    if "bert" in word and "classif" in word:
+        return "classifier"
+    begins = [known for known in NAMES if re.match(rf"{re.escape(known)}[-_/.\d]", word)]
+    return NAMES[max(begins, key=len)] if begins else None
+
+
 def _labels_tokens(layout: Layout) -> bool:
     """Whether every token gets a label or a score: token classification, answers within a text."""
     processor = layout.data.get("data_processor")
@@ -415,7 +445,7 @@ def _is_gated(layout: Layout) -> bool:
     name, value = layout.model.raw(["nonlinearity", "encoder_nonlinearity"], "gelu")
     if not isinstance(value, str):
         layout.model.problem(name, f"is {value_shown(value)}; write the name of a function")
-    return isinstance(value, str) and value.lower() in _GATED
+    return isinstance(value, str) and (value.lower() in _GATED or value.lower().endswith("glu"))
 
 
 def _vocab_size(layout: Layout) -> int | None:
@@ -607,6 +637,12 @@ def _decoder(parallel: bool) -> dict[str, Any]:
     }
 
 
+def _segments(layout: Layout, default: int) -> int | None:
+    has_segments = layout.model.flag("use_segment_embedding", default=True)
+    number = layout.model.count("num_segments", default=default, at_least=0)
+    return number if has_segments else 0
+
+
 def _encoder(family: Family) -> dict[str, Any]:
     """BERT with its head; ESM-2 has blocks with norms first, and no segments."""
     is_esm = family == "esm"
@@ -615,7 +651,7 @@ def _encoder(family: Family) -> dict[str, Any]:
         "causal": False,
         "embedding_norm": (lambda layout: layout.model.flag("embedding_layer_norm", default=not is_esm)),
         "final_norm": (lambda layout: layout.model.flag("use_final_layer_norm", default=is_esm)),
-        "type_vocab_size": lambda layout: layout.model.count("num_segments", default=0 if is_esm else 2, at_least=0),
+        "type_vocab_size": lambda layout: _segments(layout, 0 if is_esm else 2),
         "masked_positions": _masked_positions if predicts else 0,
         "pooler": (lambda layout: not layout.model.flag("disable_nsp", default=is_esm))
         if predicts

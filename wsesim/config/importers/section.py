@@ -293,6 +293,8 @@ def pass_over(section: Section, reasons: Reasons, remedy: Callable[[Any], str]) 
             why = "switched off"
         if why is None and isinstance(value, str):
             why = "a word, which counts nothing"
+        if why is None and isinstance(value, float) and not value.is_integer():
+            why = "a coefficient, which counts nothing"
         if why is None:
             section.problems.append(f"{section.place}: {_printable(name)} {remedy(value)}")
         else:
