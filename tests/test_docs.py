@@ -59,6 +59,7 @@ QUIET = (
     "wsesim trace",
     "wsesim report",
     "wsesim schema --out",
+    "wsesim import",
 )
 """Commands whose answer is a file."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -144,7 +144,7 @@ TYPES = [
         f"{HERE}model.num_layers",
         "'two'",
         "not a number",
-        "for example 16",
+        "for example 24",
     ),
     wrong_run(
         "list for a number", with_line("num_layers", "[2]"), f"{HERE}model.num_layers is [2]", "write a whole number"
@@ -284,7 +284,7 @@ UNITS = [
         with_line("num_layers", '"2 GB"'),
         f"{HERE}model.num_layers",
         "is in bytes, wanted a plain number",
-        "16",
+        "24",
     ),
     wrong_run(
         "unit in a range",
@@ -363,7 +363,7 @@ COUNTS = [
         "missing",
         RUN.replace("sequence_length = 128\n", ""),
         f"{HERE}training.sequence_length is missing",
-        "add it, for example sequence_length = 16",
+        "add it, for example sequence_length = 2048",
     ),
     wrong_run(
         "missing table",
@@ -702,7 +702,7 @@ FILES = [
         "there is no such file",
         "check the path",
     ),
-    wrong_run("model file is a folder", by_path("."), f"{HERE}model.path is '.'", "config.json"),
+    wrong_run("model file is a folder", by_path("."), f"{HERE}model.path is a folder without config.json"),
     wrong_run(
         "model file of another kind",
         by_path("weights.bin"),
@@ -902,9 +902,9 @@ SETTINGS = [
     ),
     wrong_set("x=1", f"{SET}x is not a known key", "a run has name"),
     wrong_set("cluster.num_system=4", f"{SET}cluster.num_system is not a known key", "did you mean num_systems?"),
-    wrong_set("cluster.num_systems=", f"{SET}cluster.num_systems", "'' is not a number", "16"),
-    wrong_set("cluster.num_systems=four", f"{SET}cluster.num_systems", "'four' is not a number", "16"),
-    wrong_set("cluster.num_systems=4\nfoo=3", f"{SET}cluster.num_systems", "unknown unit", "16"),
+    wrong_set("cluster.num_systems=", f"{SET}cluster.num_systems", "'' is not a number", "for example 4"),
+    wrong_set("cluster.num_systems=four", f"{SET}cluster.num_systems", "'four' is not a number", "for example 4"),
+    wrong_set("cluster.num_systems=4\nfoo=3", f"{SET}cluster.num_systems", "unknown unit", "for example 4"),
     wrong_set("cluster.num_systems.x=4", f"{SET}cluster.num_systems is {{'x': 4}}", "write a whole number"),
     wrong_set("cluster=4", f"{SET}cluster is 4", "write it as a table"),
     wrong_set("cluster.memoryx=4", f"{SET}cluster.memoryx is 4", "write a table of keys"),

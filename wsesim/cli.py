@@ -37,7 +37,7 @@ app = typer.Typer(
     name="wsesim",
     help="Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

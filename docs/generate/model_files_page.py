@@ -75,7 +75,7 @@ states itself comes first. Flags of which nothing is known are named in a note, 
 OTHERS = """\
 ## Other files
 
-The `params.json` beside the original weights of LLaMA and Mistral is read as what it is. Files that are mistaken
+The params.json beside the original weights of LLaMA and Mistral is read as what it is. Files that are mistaken
 for these are named:
 """
 
@@ -108,7 +108,7 @@ def _grouped(table: dict[str, str]) -> Iterator[list[str]]:
     for name, what in table.items():
         groups[what].append(name)
     for what, names in groups.items():
-        yield [what, ", ".join(f"`{name}`" for name in names)]
+        yield [what, ", ".join(name if "/" in name else f"`{name}`" for name in names)]
 
 
 def page() -> str:

@@ -371,9 +371,7 @@ def test_missing_type_is_said(tmp_path: Path) -> None:
 def test_architectures_name_the_family(tmp_path: Path) -> None:
     found = read_huggingface(write(tmp_path, {**TINY, "architectures": ["LlamaForCausalLM"]}))
     assert found.model["gated_mlp"] is True
-    assert found.notes == (
-        f"{tmp_path / 'config.json'}: no model_type, so the family llama was taken from architectures",
-    )
+    assert f"{tmp_path / 'config.json'}: no model_type, so the family llama was taken from architectures" in found.notes
 
 
 def test_all_problems_come_together_each_with_its_place(tmp_path: Path) -> None:

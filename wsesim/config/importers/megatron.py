@@ -361,11 +361,6 @@ def _attention(args: Section) -> str | None:
     return None
 
 
-def _ends_count(args: Section) -> bool:
-    first = args.flag("account_for_embedding_in_pipeline_split", default=False)
-    return args.flag("account_for_loss_in_pipeline_split", default=False) and first
-
-
 PARALLELISM: dict[str, Entry] = {
     "tensor_parallel_size": _tensor,
     "pipeline_parallel_size": lambda args: args.count("pipeline_model_parallel_size", default=1),
@@ -377,7 +372,15 @@ PARALLELISM: dict[str, Entry] = {
     "activation_recompute": _recompute,
     "attention": _attention,
     "overlap_gradient_reduction": lambda args: args.flag("overlap_grad_reduce", default=False) or None,
-    "account_for_embedding_and_loss": lambda args: _ends_count(args) or None,
+    "account_for_embedding": lambda args: args.flag("account_for_embedding_in_pipeline_split", default=False) or None,
+    "account_for_loss": lambda args: args.flag("account_for_loss_in_pipeline_split", default=False) or None,
+    "num_layers_in_first_pipeline_stage": _size(
+        "decoder_first_pipeline_num_layers", "num_layers_in_first_pipeline_stage"
+    ),
+    "num_layers_in_last_pipeline_stage": _size("decoder_last_pipeline_num_layers", "num_layers_in_last_pipeline_stage"),
+    "micro_batch_group_size": _size(
+        "microbatch_group_size_per_vp_stage", "microbatch_group_size_per_virtual_pipeline_stage"
+    ),
     "reduction_precision": lambda args: (
         "32bit" if args.flag("accumulate_allreduce_grads_in_fp32", default=False) else None
     ),
@@ -399,8 +402,6 @@ MATTER: dict[str, str] = {
     "moe_shared_expert_overlap": "overlap of the shared expert is not simulated",
     "moe_expert_capacity_factor": "dropped tokens are not simulated; routing is balanced",
     "expert_tensor_parallel_size": "experts are split like the rest of a block",
-    "decoder_first_pipeline_num_layers": "a first stage of its own size is not read; set parallelism.layers_per_stage",
-    "decoder_last_pipeline_num_layers": "a last stage of its own size is not read; set parallelism.layers_per_stage",
     "pipeline_model_parallel_layout": "a layout of stages is not read; set parallelism.layers_per_stage",
     "standalone_embedding_stage": "a stage of the embedding alone is not simulated",
     "use_tp_pp_dp_mapping": "the order of ranks is tensor, context, data, pipeline here",
