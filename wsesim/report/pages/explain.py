@@ -107,7 +107,8 @@ def below(row: ExplainedNumber) -> str:
 def is_file(name: str) -> bool:
     """Whether a model file is meant, and no entry of the catalogue."""
     return (
-        catalogue.exists(Path(name))
+        bool(name.strip())
+        and catalogue.exists(Path(name))
         and (Path(name).suffix != ".toml")
         and not any(name in catalogue.names(kind) for kind in catalogue.KINDS)
     )
