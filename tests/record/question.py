@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import csv
+import io
 import json
 import os
-import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
 
-import wsesim
 from tests.front_door import call
+from tests.record import page
+from tests.record.reading import cleaned, lines_of, words_of_page
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = {"wall_s": "(time)", "version": "(version)"}
-"""Keys of answers that differ from time to time, and what is recorded instead."""
-TIME = re.compile(r"( events,\s+in)\s+[\d.,]+ (?:us|ms|s|min)\b")
-MOMENT = re.compile(r"\b20\d\d-\d\d-\d\d \d\d:\d\d\b")
 
 
 class Ask(Protocol):
@@ -66,7 +62,10 @@ class Question:
             said = [_said(shlex.split(command)) for command in self.commands]
             found: dict[str, Any] = {"commands": said}
             if self.reads:
-                found["files"] = {name: read(place / name) for name, read in self.reads.items()}
+                found["files"] = {
+                    name: read(place / name) if (place / name).exists() else "not written"
+                    for name, read in self.reads.items()
+                }
         return found
 
 
@@ -84,6 +83,40 @@ class Refused:
             with folder(files):
                 found.append({"case": case, **_said(words)})
         return {"commands": found}
+
+
+@dataclass(frozen=True)
+class Script:
+    """Python with the public names of wsesim, and what it leaves in ``found``, and as HTML in ``shown``."""
+
+    name: str
+    code: str
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+
+    def answer(self) -> dict[str, Any]:
+        """Run it, and say what it printed and found."""
+        names: dict[str, Any] = {}
+        printed = io.StringIO()
+        with folder(self.files), redirect_stdout(printed):
+            exec(compile(self.code, self.name, "exec"), names)
+        told: dict[str, Any] = {"code": self.code.splitlines(), "out": lines_of(printed.getvalue())}
+        if "found" in names:
+            told["found"] = cleaned(names["found"])
+        if "shown" in names:
+            told["shown"] = {name: words_of_page(html)["lines"] for name, html in names["shown"].items()}
+        return told
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Addresses of the page of `wsesim serve`, asked by a browser or by its form (``PART`` in front)."""
+
+    name: str
+    addresses: Sequence[str]
+
+    def answer(self) -> dict[str, Any]:
+        """Ask, and say what came back."""
+        return {"answers": [page.answer(address) for address in self.addresses]}
 
 
 @dataclass(frozen=True)
@@ -146,40 +179,3 @@ def _said(words: Sequence[str]) -> dict[str, Any]:
         "err": lines_of(outcome.err),
     }
     return {key: value for key, value in said.items() if value not in ([], "")}
-
-
-def lines_of(text: str) -> list[str]:
-    """Lines of a text, without blanks at their ends, without the version and without the time that a simulation took."""
-    told = TIME.sub(r"\1 (time)", MOMENT.sub("(moment)", text).replace(wsesim.__version__, LEFT_OUT["version"]))
-    return [line.rstrip() for line in told.splitlines()]
-
-
-def cleaned(data: Any) -> Any:
-    """The same without what differs from time to time."""
-    if isinstance(data, dict):
-        return {key: LEFT_OUT[key] if key in LEFT_OUT else cleaned(value) for key, value in data.items()}
-    return [cleaned(value) for value in data] if isinstance(data, list) else data
-
-
-def table(path: Path) -> dict[str, Any]:
-    """A CSV file: columns, and rows in which numbers are numbers."""
-    with path.open(encoding="utf-8", newline="") as file:
-        columns, *rows = csv.reader(file)
-    return {"columns": columns, "rows": [[_cell(cell) for cell in row] for row in rows]}
-
-
-def _cell(text: str) -> str | float:
-    try:
-        return json.loads(text) if text[:1] in "-0123456789" and text else text
-    except ValueError:
-        return text
-
-
-def text(path: Path) -> list[str]:
-    """A text file by lines."""
-    return lines_of(path.read_text(encoding="utf-8"))
-
-
-def as_json(path: Path) -> Any:
-    """A JSON file."""
-    return cleaned(json.loads(path.read_text(encoding="utf-8")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +12,9 @@ from multiprocessing import get_context
 from typing import Any
 
 from tests import test_wrong_input as wrong
-from tests.record.question import ROOT, Ask, Question, Refused, Schema, as_json, table, text
+from tests.record.page import PART
+from tests.record.question import ROOT, Ask, Pages, Question, Refused, Schema, Script
+from tests.record.reading import as_json, first_bytes, page, svg, table, text, trace
 
 DATA = ROOT / "tests" / "config" / "data"
 RUNS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "cluster_configs" / "runs").glob("*.toml")}
@@ -366,8 +370,212 @@ def _refusals() -> Iterator[Ask]:
         yield Refused(f"wrong_input/{name}", [(one.id, one.argv, one.files) for one in cases])
 
 
+# Files to look at
+
+TRACES = {
+    "wafer": "trace andromeda_13b --out step.json",
+    "steps": "trace cerebras_gpt_111m --steps 3 --out step.json --json",
+    "layers": "trace gpt_1t_cs2_192 --layers 0..1,head --out step.json",
+    "straggler": "trace straggler_13b --set training.global_batch_size=960 --layers 0..3 --out step.json",
+    "gpus": "trace gpt3_13b_256xa100 --out step.json",
+    "pipeline": "trace cerebras_gpt_13b_gpu --set parallelism.pipeline_parallel_size=4 --steps 2 --out step.json",
+}
+REPORTS = {
+    "wafer": "report andromeda_13b --out report.html",
+    "gpu": "report llama_3.1_70b_64xh100 --out report.html",
+    "both": "report cerebras_gpt_111m cerebras_gpt_111m_gpu --out report.html",
+    "beside": "report cerebras_gpt_1.3b --set cluster.num_systems=2 --gpu-cluster dgx_h100 --out report.html",
+}
+PICTURES = ("breakdown", "scaling", "efficiency", "timeline", "memory", "utilization", "totals", "validation")
+
+
+def _files() -> Iterator[Ask]:
+    for name, command in TRACES.items():
+        yield Question(f"trace/{name}", (command,), reads={"step.json": trace})
+    for name, command in REPORTS.items():
+        yield Question(f"report/{name}", (command,), reads={"report.html": page})
+    drawn = tuple(f"report cerebras_gpt_111m --picture {name} --out {name}.svg" for name in PICTURES)
+    yield Question("report/pictures", drawn, reads={f"{name}.svg": svg for name in PICTURES})
+    others = tuple(f"report bert_large --picture breakdown --out one.{ending}" for ending in ("png", "pdf"))
+    yield Question("report/formats", others, reads={"one.png": first_bytes, "one.pdf": first_bytes})
+    grid = "--vary cluster.num_systems=1..4 --vary training.weight_sparsity=0.0,0.5"
+    swept = (
+        f"sweep cerebras_gpt_111m {grid} --workers 1 --out grid.csv",
+        "report --ledger grid.csv.ledger --out grid.html",
+        "report --ledger grid.csv --x training.weight_sparsity --y cost_usd --out cost.html",
+        "report --ledger grid.csv.ledger --y mfu --out mfu.svg",
+    )
+    yield Question("report/sweep", swept, reads={"grid.html": page, "cost.html": page, "mfu.svg": svg})
+
+
+# The page
+
+SMALL = "model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120"
+GOAL_ASKED = "answer=yes&model=cerebras-gpt-111m&deadline=1+h&candidates=andromeda"
+ADDRESSES = {
+    "run": ("/", f"/?{SMALL}&num_gpus=16", f"{PART}/?{SMALL}&gpus=none", f"/comparison?{SMALL}&num_gpus=16"),
+    "ready": ("/runs/straggler_13b?systems=8", "/runs/andromeda_13b", "/runs/andromeda_13"),
+    "plan": ("/plan", f"/plan?{GOAL_ASKED}", f"{PART}/plan?{GOAL_ASKED}", f"/plan?{GOAL_ASKED}&budget=1"),
+    "files": (
+        f"/run.toml?{SMALL}&num_gpus=16&settings=training.max_gradient_norm%3D0",
+        f"/gpus.toml?{SMALL}&num_gpus=16",
+        f"/goal.toml?{GOAL_ASKED}",
+        f"/scaling.svg?{SMALL}&theme=dark",
+        "/style.css",
+        "/pictures.js",
+        "/static/page.js",
+    ),
+    "report": (f"/report.html?{SMALL}&gpus=neox_cluster&num_gpus=16",),
+    "json": (f"/api/run?{SMALL}", f"/api/gpus?{SMALL}&num_gpus=16", f"/api/plan?{GOAL_ASKED}", "/api/run?systems=x"),
+    "refused": (
+        "/?system=3&gpus=none",
+        *(f"{PART}/?{query}&gpus=none" for query in ("systems=3&systems=4", "systems=abc", "systems=17")),
+        *(f"{PART}/?{query}&gpus=none" for query in ("sequence_length=0", "model=megatron-1t&batch=1")),
+        f"/?{SMALL}&num_gpus=7000000",
+        *(f"/api/run?{query}" for query in ("settings=cluster.swarmx.fan_outt%3D3", "cluster=../../etc/passwd")),
+        *(f"{PART}/plan?answer=yes&{query}" for query in ("deadline=soon", "candidates=", "target_loss=-1")),
+        "/goal.toml?target_loss=2&batch=0",
+        "/nothing",
+        "/static/nothing",
+        "/api/nothing",
+    ),
+}
+
+
+def _page() -> Iterator[Ask]:
+    for name, addresses in ADDRESSES.items():
+        yield Pages(f"page/{name}", addresses)
+
+
+# Python and the docs
+
+SCRIPTS = {
+    "names": "import wsesim\nfound = {name: type(getattr(wsesim, name)).__name__ for name in sorted(wsesim.__all__)}\n",
+    "simulate": """\
+import wsesim
+
+result = wsesim.simulate(wsesim.load("andromeda_13b", ["cluster.num_systems=8", "training.global_batch_size=720"]))
+print(repr(result))
+found = {
+    name: getattr(result, name)
+    for name in sorted(set(dir(result)) & set(result.to_dict()))
+    if not callable(getattr(result, name)) and name not in ("wall_s", "assumptions")
+}
+""",
+    "simulate_on_gpus": """\
+import wsesim
+
+result = wsesim.simulate(wsesim.load("gpt3_13b_256xa100"))
+print(repr(result))
+found = {key: value for key, value in result.to_dict().items() if key != "assumptions"}
+""",
+    "simulate_many": """\
+import wsesim
+
+runs = [wsesim.load("cerebras_gpt_111m", [f"cluster.num_systems={n}"]) for n in (1, 2, 4, 8)]
+found = [[result.num_devices, result.step_time_s, result.scaling_efficiency] for result in wsesim.simulate_many(runs)]
+""",
+    "from_table": """\
+import wsesim
+
+table = {
+    "model": {"name": "gpt2"},
+    "training": {"sequence_length": 1024, "global_batch_size": 512, "tokens": 1e9},
+    "cluster": {"name": "cs3", "num_systems": 4},
+}
+found = wsesim.simulate(wsesim.from_table(table)).to_dict()
+""",
+    "sweep": """\
+import wsesim
+
+result = wsesim.sweep("cerebras_gpt_111m", {"cluster.num_systems": "1..4", "training.weight_sparsity": [0.0, 0.5]})
+print(repr(result))
+found = [dict(row) for row in result]
+""",
+    "studies": """\
+import wsesim
+
+compared = wsesim.compare("cerebras_gpt_111m", "cerebras_gpt_111m_gpu")
+planned = wsesim.plan(model="cerebras-gpt-111m", deadline="7 d", clusters=["andromeda"])
+life = wsesim.lifetime(wsesim.load("cerebras_gpt_1.3b"), replications=5)
+shared = wsesim.portfolio("jobs.toml", policy="deadline")
+for answer in (compared, planned, life, shared):
+    print(repr(answer))
+found = {"compare": compared.to_dict(), "plan": planned.to_dict(), "lifetime": life.to_dict(), "portfolio": shared.to_dict()}
+""",
+    "notebook": """\
+import wsesim
+
+answers = {
+    "run": wsesim.simulate(wsesim.load("cerebras_gpt_111m")),
+    "gpu run": wsesim.simulate(wsesim.load("cerebras_gpt_111m_gpu")),
+    "compare": wsesim.compare("cerebras_gpt_111m", "cerebras_gpt_111m_gpu"),
+    "plan": wsesim.plan(model="cerebras-gpt-111m", deadline="7 d", clusters=["andromeda"]),
+    "lifetime": wsesim.lifetime(wsesim.load("cerebras_gpt_111m"), replications=5),
+    "portfolio": wsesim.portfolio("jobs.toml"),
+    "sweep": wsesim.sweep("cerebras_gpt_111m", {"cluster.num_systems": "1..3"}),
+}
+shown = {name: answer._repr_html_() for name, answer in answers.items()}
+""",
+}
+
+DOCS = (*sorted((ROOT / "docs").glob("**/*.md")), ROOT / "README.md")
+"""The README last: it repeats what the others show."""
+STAND_INS = {"config.json": "llama-3-8b.json", "params.yaml": "params_gpt3_1p3b_trainer.yaml"}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _scripts() -> Iterator[Ask]:
+    portfolio = (ROOT / "docs" / "examples" / "portfolio.toml").read_text(encoding="utf-8")
+    for name, code in SCRIPTS.items():
+        yield Script(f"python/{name}", code, {"jobs.toml": portfolio})
+
+
+LONG_PAGE = 20_000
+WRITE_PICTURES = ("report ", "trace ", "schema ")
+"""Commands whose files are asked for above; tests of the docs run them."""
+
+
+def _docs() -> Iterator[Ask]:
+    """Pages in a folder with the files of all of them; what was asked before and writes nothing is not asked again."""
+    known = {
+        shlex.join(shlex.split(one))
+        for some in (_runs, _tables, _studies, _measurements, _catalogue)
+        for asked in some()
+        if isinstance(asked, Question) and not asked.files
+        for one in asked.commands
+    }
+    files: dict[str, str] = {name: _data(stand_in) for name, stand_in in STAND_INS.items()}
+    files["docs/examples/portfolio.toml"] = (ROOT / "docs" / "examples" / "portfolio.toml").read_text(encoding="utf-8")
+    for path in DOCS:
+        content = path.read_text(encoding="utf-8")
+        files |= dict(FILE.findall(content))
+        for place, part in enumerate(_parts(content)):
+            commands = [one for one in _commands(part) if " --out " in one or one not in known]
+            known |= set(commands)
+            if commands:
+                yield Question(f"docs/{path.stem.lower()}{f'_{place}' if place else ''}", tuple(commands), files)
+
+
+def _parts(content: str) -> list[str]:
+    """A long page in two, so that no file of the record is too long."""
+    start = content.rfind("\n## ", 0, len(content) // 2)
+    return [content] if len(content) < LONG_PAGE or start < 0 else [content[:start], content[start:]]
+
+
+def _commands(content: str) -> list[str]:
+    """Commands that a page shows, without their first word."""
+    shown = [line for language, block in FENCE.findall(content) if language == "sh" for line in block.splitlines()]
+    parts = [part for line in shown for part in line.split(" && ") if part.startswith("wsesim ")]
+    commands = [shlex.join(shlex.split(part, comments=True)[1:]) for part in parts]
+    return [one for one in commands if not one.startswith(WRITE_PICTURES)]
+
+
 QUESTIONS: dict[str, Ask] = {
-    one.name: one for some in (_runs, _tables, _studies, _measurements, _catalogue, _refusals) for one in some()
+    one.name: one
+    for some in (_runs, _tables, _studies, _measurements, _catalogue, _refusals, _files, _page, _scripts, _docs)
+    for one in some()
 }
 
 

@@ -1,0 +1,12 @@
+"""What a user sees of Python and the docs is what is recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.record.held import hold, names_in
+
+
+@pytest.mark.parametrize("name", names_in("python", "docs"))
+def test_it_is_as_recorded(name: str) -> None:
+    hold(name)
