@@ -8,11 +8,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 import wsesim
+from wsesim import Run, load
 from wsesim.config import catalogue
 from wsesim.config.cluster import ClusterSpec
 from wsesim.config.entries import load_any_cluster
-from wsesim.config.loader import load_any
-from wsesim.config.run import Run
 
 Table = dict[str, Any]
 
@@ -47,7 +46,7 @@ def tiny_run(**overrides: Table) -> Run:
 
 def wafer_runs() -> list[str]:
     """Catalogue runs on wafer-scale clusters."""
-    return [name for name in catalogue.names("runs") if isinstance(load_any(name), Run)]
+    return [name for name in catalogue.names("runs") if isinstance(load(name), Run)]
 
 
 def wafer_clusters() -> list[str]:

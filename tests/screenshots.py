@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.browser import chromium, errors, overflow_px, print_pdf, screenshot, show_at, wait_for_pictures, why_not
+from wsesim import sweep
 from wsesim.report.write_report import Wanted, of
-from wsesim.study.sweep import sweep
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

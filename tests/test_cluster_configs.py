@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builders import wafer_clusters, wafer_runs
+from wsesim import load
 from wsesim.config import catalogue
 from wsesim.config.entries import (
     load_any_cluster,
@@ -19,7 +20,6 @@ from wsesim.config.entries import (
     load_system,
     origins_of,
 )
-from wsesim.config.loader import load, load_any
 from wsesim.config.provenance import STATUSES, Origin
 from wsesim.config.release import release_key
 from wsesim.machines.wafer.simulation import run_schedule
@@ -61,7 +61,7 @@ def test_every_file_loads(kind: str, name: str) -> None:
         "gpus": load_gpu,
         "clusters": load_any_cluster,
         "models": load_model,
-        "runs": load_any,
+        "runs": load,
         "laws": load_law,
     }
     if kind in readers:
@@ -183,6 +183,6 @@ def test_links_are_no_slower_than_the_ports_that_hang_on_them(name: str) -> None
 
 @each_run
 def test_every_run_has_a_name_of_its_own(name: str) -> None:
-    run = load_any(name)
-    assert [other for other in catalogue.names("runs") if load_any(other).name == run.name] == [name]
+    run = load(name)
+    assert [other for other in catalogue.names("runs") if load(other).name == run.name] == [name]
     assert run.place == f"cluster_configs/runs/{name}.toml"

@@ -11,12 +11,12 @@ from rich.console import Console
 
 import wsesim
 from tests.front_door import answer, call
+from wsesim import Comparison
 from wsesim.job import power_w
 from wsesim.machines.gpu.result import simulate_gpu_run
 from wsesim.report.pages.compare import FIGURES, print_comparison
 from wsesim.study.comparison import COMPARED, Entry, entry
 from wsesim.study.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
-from wsesim.study.side_by_side import Comparison
 
 WAFER, GPU, NEOX = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100"
 

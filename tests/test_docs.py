@@ -28,7 +28,6 @@ from wsesim.machines.wafer.breakdown import CATEGORIES
 from wsesim.machines.wafer.rows import COLUMNS
 from wsesim.report.json import result_dict
 from wsesim.report.pages import validation
-from wsesim.study.lifetime import lifetime
 from wsesim.validate.predict import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -299,7 +298,7 @@ def test_every_key_of_the_json_of_gpu_runs_and_comparisons_is_in_the_glossary() 
 
 
 def test_every_key_of_lifetimes_and_portfolios_is_in_the_glossary() -> None:
-    life = lifetime(wsesim.load("andromeda_13b"), step_time_s=7.0, replications=2).to_dict()
+    life = wsesim.lifetime(wsesim.load("andromeda_13b"), step_time_s=7.0, replications=2).to_dict()
     shared = wsesim.portfolio(ROOT / "docs/examples/portfolio.toml")
     keys_found = set(keys(life)) | set(keys(shared.to_dict()))
     assert keys_found <= glossary_words(), keys_found - glossary_words()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.builders import between
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
-from wsesim.config.run import GPURun
+from wsesim import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.program import shape_of

@@ -20,12 +20,11 @@ from starlette.testclient import TestClient
 from tests.front_door import call
 from tests.test_cli import TABLE
 from tests.test_wrong_input import RUN
-from wsesim import __version__, errors
+from wsesim import __version__, errors, sweep
 from wsesim.page import workers
 from wsesim.page.app import application
 from wsesim.page.service import Service
 from wsesim.study import workers as sweep_workers
-from wsesim.study.sweep import sweep
 
 SECRET = "moonbase"
 PORTFOLIO = """\

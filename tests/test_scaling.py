@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wsesim
-from wsesim.config.run import GPURun, Run
+from wsesim import GPURun, Result, Run
 from wsesim.machines.gpu.search import estimate_s, rank
-from wsesim.machines.wafer.result import Result
 from wsesim.study.scaling import Curve, Scaling, counts, gpu_counts, on_gpus_of, scaling
 
 

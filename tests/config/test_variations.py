@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import between
-from wsesim.config.loader import load_any
-from wsesim.config.run import GPURun, Run
+from wsesim import GPURun, Run, load
 from wsesim.config.settings import parse_setting
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import ConfigError, InputError
@@ -86,7 +85,7 @@ def compare(word: str | Path, fixed: list[str], keys: list[str], rows: list[list
         texts = [f"{key}={value}" for key, value in zip(keys, row, strict=True)]
         values = [parse_setting(text)[1] for text in texts]
         wanted, got = (
-            outcome(lambda texts=texts: load_any(word, [*fixed, *texts])),
+            outcome(lambda texts=texts: load(word, [*fixed, *texts])),
             outcome(lambda v=values: runs.run(v)),
         )
         assert same(wanted, got), (texts, wanted, got)
@@ -131,7 +130,7 @@ def test_a_point_costs_a_tenth_of_reading_its_files() -> None:
     varied_s = (time.process_time() - started) / count
     started = time.process_time()
     for _ in range(10):
-        load_any("andromeda_13b", [f"{keys[0]}=0.3", f"{keys[1]}=2"])
+        load("andromeda_13b", [f"{keys[0]}=0.3", f"{keys[1]}=2"])
     assert varied_s < (time.process_time() - started) / 10 / 10
 
 

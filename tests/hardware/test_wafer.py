@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import wsesim
 from tests.builders import between, tiny_run
-from wsesim.config.run import Run
+from wsesim import Run
 from wsesim.config.system import SystemSpec
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.plan import lanes_of

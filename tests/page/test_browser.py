@@ -11,8 +11,7 @@ import pytest
 import uvicorn
 
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
-from wsesim.config.loader import load
-from wsesim.machines.wafer.result import simulate
+from wsesim import load, simulate
 from wsesim.page.app import application
 from wsesim.page.run_file import run_of
 from wsesim.page.server import bound

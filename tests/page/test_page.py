@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from wsesim.config.loader import load_any
-from wsesim.machines.wafer.result import simulate
+from wsesim import load, simulate
 from wsesim.page import limits
 from wsesim.page.app import STATIC
 from wsesim.page.run_file import gpu_run_of, run_of
@@ -62,7 +61,7 @@ def test_a_file_that_is_taken_away_gives_the_same_numbers(client: TestClient, na
     file.write_text(answer.text, encoding="utf-8")
     state = small(num_gpus="16", settings="training.max_gradient_norm=0")
     shown = run_of(state) if name == "run.toml" else gpu_run_of(state)
-    assert simulate(load_any(file)).step_time_s == simulate(shown).step_time_s
+    assert simulate(load(file)).step_time_s == simulate(shown).step_time_s
 
 
 def test_the_report_holds_both_runs(client: TestClient) -> None:

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from wsesim import GPURun, load
 from wsesim.config import catalogue
-from wsesim.config.loader import load_any
-from wsesim.config.run import GPURun
 from wsesim.page.ready import ready_runs, ready_state
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.size import check_work
@@ -20,7 +19,7 @@ def test_all_runs_of_the_catalogue_are_offered() -> None:
 
 @pytest.mark.parametrize("name", catalogue.names("runs"))
 def test_a_ready_run_is_that_of_the_command_line(name: str) -> None:
-    known, state = load_any(name), ready_state(name)
+    known, state = load(name), ready_state(name)
     shown, beside = run_of(state), gpu_run_of(state)
     own = beside if isinstance(known, GPURun) else shown
     assert replace(own, name="", place="", origins={}) == replace(known, name="", place="", origins={})

@@ -12,7 +12,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsesim.config.loader import load_any
+from wsesim import load
 from wsesim.errors import WsesimError
 from wsesim.page.goal import goal_of
 from wsesim.page.problems import beside
@@ -139,7 +139,7 @@ def test_files_that_are_taken_away_are_the_runs(state: RunState, tmp_path: Path)
     for build, table in ((run_of, wafer_table), (gpu_run_of, gpu_table)):
         file = tmp_path / "taken.toml"
         file.write_text(tomli_w.dumps(table(state)), encoding="utf-8")
-        taken, shown = load_any(file), build(state)
+        taken, shown = load(file), build(state)
         assert (taken.model, taken.training, taken.cluster, taken.job) == (
             shown.model,
             shown.training,
@@ -211,5 +211,5 @@ def test_messages_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(WsesimError) as of_page:
             run_of(state)
         with pytest.raises(WsesimError) as of_file:
-            load_any("run.toml")
+            load("run.toml")
         assert str(of_page.value) == str(of_file.value)

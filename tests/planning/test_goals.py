@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsesim import GPURun, Run, load, simulate
 from wsesim.config.entries import load_law
-from wsesim.config.loader import load
-from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.job import Range, job
 from wsesim.loss import Quality, loss, loss_by_compute
-from wsesim.machines.wafer.result import simulate
 from wsesim.report.pages.goals import basis, doubts
 from wsesim.study.goal_files import goal_from_table, goal_of
 from wsesim.study.goals import answer, front, next_better, next_smaller, what_binds, what_would_have_to_give

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import wsesim
 from tests.builders import tiny_run
+from wsesim import Lifetime, lifetime
 from wsesim.errors import AnswerIsNo, ConfigError
 from wsesim.study.checkpoint_intervals import (
     daly_interval_s,
@@ -23,7 +24,7 @@ from wsesim.study.checkpoint_intervals import (
     young_interval_s,
 )
 from wsesim.study.life import CAUSES, JobTimeline, replicate, simulate_life
-from wsesim.study.lifetime import Lifetime, lifetime, timeline_of
+from wsesim.study.lifetime import timeline_of
 
 PLAIN = JobTimeline(
     steps=100,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import wsesim
 from tests.builders import Table, small_tables, wafer_runs
+from wsesim import Result
 from wsesim.machines.wafer.breakdown import breakdown_s
 from wsesim.machines.wafer.levers import levers
-from wsesim.machines.wafer.result import Result
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
 from wsesim.machines.wafer.utilization import utilization
 

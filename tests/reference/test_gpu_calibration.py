@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wsesim import load
 from wsesim.config.entries import load_gpu_calibration, origins_of
-from wsesim.config.loader import load_any
 from wsesim.machines.gpu.rows import published, published_all_reduces, published_layers
 from wsesim.validate.gpu_calibrate import COLLECTIVE_KEYS, KERNEL_KEYS, AllReduces, GPUFit, Kernels, as_toml, fit_gpus
 from wsesim.validate.gpu_predict import run_of
@@ -97,7 +97,7 @@ def test_the_file_is_read_as_it_was_written(fit: GPUFit, tmp_path: Path) -> None
     path = tmp_path / "mine.toml"
     path.write_text(as_toml(fit, origins_of("calibrations", "gpu_kernels")), encoding="utf-8")
     assert load_gpu_calibration(str(path)).model_dump() == pytest.approx(fit.calibration.model_dump(), rel=1e-9)
-    run = load_any("gpt_neox_20b_96xa100", [f'cluster.gpu.calibration="{path.as_posix()}"'])
+    run = load("gpt_neox_20b_96xa100", [f'cluster.gpu.calibration="{path.as_posix()}"'])
     assert run.cluster.gpu.calibration.gemm_efficiency == fit.calibration.gemm_efficiency  # type: ignore[union-attr]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.builders import tiny_run
 from tests.front_door import call
 from tests.timeline.checker import nanoseconds
-from wsesim.machines.wafer.result import simulate
+from wsesim import simulate
 from wsesim.report import chrome_trace
 from wsesim.timeline import Timeline, timeline_of
 

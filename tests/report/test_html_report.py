@@ -15,7 +15,7 @@ import wsesim
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
 from tests.front_door import answer, call
 from tests.report.pages import Page
-from wsesim.config.loader import load_any
+from wsesim import load
 from wsesim.errors import AnswerIsNo, InputError
 from wsesim.report.charts import bundle
 from wsesim.report.html.content import Link
@@ -108,7 +108,7 @@ def test_every_picture_has_words_and_its_numbers(page: Page) -> None:
 
 def test_numbers_are_those_of_the_run(pages: dict[str, Page]) -> None:
     for name, page in ((WAFERS, pages["wafers"]), (GPUS, pages["gpus"])):
-        told = wsesim.simulate(load_any(name)).to_dict()
+        told = wsesim.simulate(load(name)).to_dict()
         tiles = {one.children[0].text: one.children[1].text for one in page.all("div", "ws-tile")}
         assert f"{told['tokens_per_s']:,.0f} tokens/s" in tiles["throughput"]
         assert tiles["step time"].startswith(show(told["step_time_s"], "s"))
@@ -130,7 +130,7 @@ def test_numbers_are_those_of_the_run(pages: dict[str, Page]) -> None:
 def test_the_line_of_gpus_beside_says_what_it_rests_on(pages: dict[str, Page]) -> None:
     assumed = pages["wafers"].by_id("assumptions").text
     assert "Numbers of the line of DGX A100 80 GB that are not public" in assumed
-    told = wsesim.simulate(load_any(GPUS)).to_dict()["assumptions"]
+    told = wsesim.simulate(load(GPUS)).to_dict()["assumptions"]
     used = {one["key"] for one in told if ".calibration." in one["key"]}
     assert used
     assert all(key in assumed for key in used)
@@ -330,7 +330,7 @@ def test_a_format_needs_no_ending(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [WAFERS, GPUS])
 def test_every_picture_is_what_the_schema_of_vega_lite_allows(name: str) -> None:
-    study = Study((wsesim.simulate(load_any(name)),), "none")
+    study = Study((wsesim.simulate(load(name)),), "none")
     for word in PICTURES:
         picture = picture_of(study, word)
         data = {key: list(rows[:1]) for key, rows in picture.datasets.items()}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import laid_over
 from tests.gpu_builders import SMALL, gpu_run
-from wsesim.config.loader import any_from_table
+from wsesim import from_table
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.machines.gpu.checks import check, nearest_divisors
 from wsesim.machines.gpu.simulation import simulate_gpu
@@ -241,7 +241,7 @@ def assert_sound(table: Table) -> None:
     """Either one of our errors, or a step whose numbers are numbers."""
     refused = ""
     try:
-        run = any_from_table(table, place="run")
+        run = from_table(table, place="run")
         found = wsesim.simulate(run)
     except WsesimError as error:
         refused = str(error)

@@ -7,8 +7,7 @@ import re
 import pytest
 
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of, with_parallelism
-from wsesim.config.loader import any_from_table
-from wsesim.config.run import GPURun
+from wsesim import GPURun, from_table
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.memory import block_activation_bytes, in_flight, kept_of_stages, memory_of
 from wsesim.machines.gpu.plans import candidates
@@ -192,7 +191,7 @@ def test_gpt3_175b_on_8_a100_is_told_what_fits() -> None:
         "training": {"sequence_length": 2048, "global_batch_size": 1536},
         "cluster": {"name": "dgx_a100_80gb"},
     }
-    small = any_from_table(table)
+    small = from_table(table)
     assert isinstance(small, GPURun)
     with pytest.raises(DoesNotFit) as caught:
         simulate_gpu(small)
@@ -206,7 +205,7 @@ def test_gpt3_175b_on_8_a100_is_told_what_fits() -> None:
     parallelism = {key: value.strip('"') if value.startswith('"') else int(value) for key, value in settings.items()}
     table |= {"parallelism": {**parallelism}, "cluster": {"name": "dgx_a100_80gb", "num_gpus": num_gpus}}
     table["training"] = {**table["training"], "micro_batch_size": micro}
-    larger = any_from_table(table)
+    larger = from_table(table)
     assert isinstance(larger, GPURun)
     found = simulate_gpu(larger)
     assert one(found.memory.total) <= larger.cluster.gpu.memory_bytes
@@ -222,7 +221,7 @@ def test_a_plan_that_does_not_fit_is_told_one_on_as_many_gpus() -> None:
         "cluster": {"name": "dgx_a100_80gb"},
         "parallelism": {"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "zero_stage": 0},
     }
-    found = any_from_table(table)
+    found = from_table(table)
     assert isinstance(found, GPURun)
     with pytest.raises(DoesNotFit, match="what fits is") as caught:
         simulate_gpu(found)

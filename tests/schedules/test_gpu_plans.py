@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.gpu_builders import ROWS, gpu_run, one
-from wsesim.config.loader import any_from_table
+from wsesim import GPURun, from_table
 from wsesim.config.parallelism import ParallelismSpec
-from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.checks import check
 from wsesim.machines.gpu.plans import candidates
@@ -263,7 +262,7 @@ def test_the_whole_space_of_175b_on_1024_gpus_is_ranked() -> None:
         "cluster": {"name": "selene", "num_gpus": 1024},
         "parallelism": {**OPEN, "context_parallel_size": 1},
     }
-    run = any_from_table(table)
+    run = from_table(table)
     assert isinstance(run, GPURun)
     ranked = rank(run)
     assert ranked.num_plans > 5_000

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gpu_builders import gpu_run, one, plan_of
-from wsesim.config.run import GPURun
+from wsesim import GPURun
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.result import simulate_gpu_run

@@ -13,13 +13,12 @@ import wsesim
 from tests.builders import Table, small_tables, tiny_run
 from tests.gpu_builders import gpu_run
 from tests.timeline.checker import check_format, written
-from wsesim.config.run import GPURun, Run
+from wsesim import GPURun, Result, Run, simulate, simulate_many
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.errors import InputError
 from wsesim.machines.gpu.result import GPUResult
 from wsesim.machines.wafer.links import link_traffic
-from wsesim.machines.wafer.result import Result, simulate, simulate_many
 from wsesim.machines.wafer.streaming import WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.machines.wafer.throughput import executed_flop_per_step
 from wsesim.machines.wafer.utilization import bytes_per_step, layer_times_s

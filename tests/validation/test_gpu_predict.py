@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from wsesim import GPURun
 from wsesim.config.entries import load_gpu_calibration
-from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.rows import GPUMeasurement, published
 from wsesim.validate.gpu_predict import (

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import wsesim
+from wsesim import Result
 from wsesim.machines.gpu.result import GPUResult
-from wsesim.machines.wafer.result import Result
 
 AXES = ("x", "y")
 

@@ -9,9 +9,9 @@ import pytest
 
 import wsesim
 from tests.report.charts.drawn import result, titles
+from wsesim import Result
 from wsesim.errors import InputError
 from wsesim.machines.gpu.result import GPUResult
-from wsesim.machines.wafer.result import Result
 from wsesim.report.charts import breakdown, memory, scaling, sweep, timeline, totals, utilization, validation
 from wsesim.report.charts.axes import scale_of
 from wsesim.report.charts.render import Picture, spec
