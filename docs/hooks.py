@@ -36,7 +36,8 @@ energy in joules; the end of a name says its unit, and the keys of `to_dict()` a
 """
 
 MODULES = (
-    "machines.gpu.result.GPUResult",
+    "step.Step",
+    "machines.machine.Machine",
     "study.goals.Answer",
     "study.options.Option",
     "study.scaling.scaling",

@@ -33,8 +33,8 @@ WAYS = ("SimPy", "recurrence", "step time alone")
 def pictures() -> dict[str, Picture]:
     """Every picture by its name."""
     return {
-        "validation-wafer-scale": validation.chart(never_fitted(gpus=False)),
-        "validation-gpus": _errors(never_fitted(gpus=True)),
+        "validation-wafer-scale": validation.chart(never_fitted("wafer")),
+        "validation-gpus": _errors(never_fitted("gpu")),
         "performance-engines": _engines(),
     }
 

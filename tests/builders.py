@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import wsesim
 from wsesim import Run, load
 from wsesim.config import catalogue
-from wsesim.config.cluster import ClusterSpec
 from wsesim.config.entries import load_any_cluster
 
 Table = dict[str, Any]
@@ -46,12 +45,12 @@ def tiny_run(**overrides: Table) -> Run:
 
 def wafer_runs() -> list[str]:
     """Catalogue runs on wafer-scale clusters."""
-    return [name for name in catalogue.names("runs") if isinstance(load(name), Run)]
+    return [name for name in catalogue.names("runs") if load(name).machine == "wafer"]
 
 
 def wafer_clusters() -> list[str]:
     """Catalogue clusters of wafers."""
-    return [name for name in catalogue.names("clusters") if isinstance(load_any_cluster(name)[0], ClusterSpec)]
+    return [name for name in catalogue.names("clusters") if load_any_cluster(name)[0].machine == "wafer"]
 
 
 def between(low: float, high: float) -> st.SearchStrategy[float]:

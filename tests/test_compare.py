@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ import wsesim
 from tests.front_door import answer, call
 from wsesim import Comparison
 from wsesim.job import power_w
-from wsesim.machines.gpu.result import simulate_gpu_run
+from wsesim.machines.gpu.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
 from wsesim.report.pages.compare import FIGURES, print_comparison
+from wsesim.simulation import simulate
 from wsesim.study.comparison import COMPARED, Entry, entry
-from wsesim.study.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
 
 WAFER, GPU, NEOX = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100"
 
@@ -169,8 +170,8 @@ def test_the_count_is_fast_enough_and_the_next_smaller_is_not(share: float) -> N
     assert found.result is not None
     size = found.result.num_devices
     assert found.result.job.time_s <= wanted_s
-    smaller = [one for one in sizes_that_divide(run, 1, size - 1) if estimate_s(run.on_gpus(one)) < float("inf")]
-    assert not smaller or simulate_gpu_run(run.on_gpus(smaller[-1])).job.time_s > wanted_s
+    smaller = [one for one in sizes_that_divide(run, 1, size - 1) if estimate_s(run.on(one)) < float("inf")]
+    assert not smaller or simulate(run.on(smaller[-1])).job.time_s > wanted_s
 
 
 def test_sizes_of_the_file_stay_and_only_copies_are_added() -> None:
@@ -192,7 +193,7 @@ def test_where_no_number_of_gpus_holds_the_model() -> None:
     run = wsesim.load(GPU, ["cluster.gpu.memory_bytes=2.1 GB", "cluster.max_gpus=16"])
     # 2 GB are reserved; what is left holds less than one block's activations
     settings = run.parallelism.model_copy(update={"tensor_parallel_size": 1, "pipeline_parallel_size": 1})
-    found = gpus_for(wsesim.GPURun(run.name, run.model, run.training, run.cluster, settings), 1000.0)
+    found = gpus_for(replace(run, parallelism=settings), 1000.0)
     assert (found.result, found.is_reached) == (None, False)
 
 

@@ -20,10 +20,10 @@ from generate import configuration_page, model_files_page
 import wsesim
 from wsesim.cli import app
 from wsesim.commands.examples import EXAMPLES
+from wsesim.config.cluster import AnyCluster, AnySpread
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
-from wsesim.machines.gpu.ranking import best_plans
-from wsesim.machines.gpu.result import CATEGORIES as GPU_CATEGORIES
+from wsesim.machines.gpu.words import CATEGORIES as GPU_CATEGORIES
 from wsesim.machines.wafer.breakdown import CATEGORIES
 from wsesim.machines.wafer.rows import COLUMNS
 from wsesim.report.json import result_dict
@@ -328,8 +328,9 @@ def test_the_page_of_model_files_is_current() -> None:
 
 def every_spec() -> list[type[Spec]]:
     """All tables of all files."""
-    found = [spec for spec in Spec.__subclasses__() if spec.__module__.startswith("wsesim.config.")]
-    return sorted(found, key=lambda spec: spec.__name__)
+    every = (*Spec.__subclasses__(), *AnyCluster.__subclasses__(), *AnySpread.__subclasses__())
+    own = [spec for spec in every if spec.model_fields and spec.__module__.startswith("wsesim.")]
+    return sorted(own, key=lambda spec: spec.__name__)
 
 
 @pytest.mark.parametrize("spec", every_spec(), ids=lambda spec: spec.__name__)

@@ -27,7 +27,7 @@ def test_importing_wsesim_loads_nothing_but_wsesim_itself() -> None:
 def test_help_needs_the_command_line_library_only() -> None:
     loaded = loaded_by("import wsesim.cli")
     own = {name for name in loaded if name.startswith("wsesim.") and not name.startswith("wsesim.commands")}
-    assert own == {"wsesim.cli", "wsesim.errors"}
+    assert own == {"wsesim.cli", "wsesim.errors", "wsesim.version"}
     assert not loaded & {"simpy", "numpy", "networkx", "pydantic", "scipy", "yaml"}
 
 

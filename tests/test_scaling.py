@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import wsesim
-from wsesim import GPURun, Result, Run
+from wsesim import GPURun, Result
+from wsesim.machines.gpu.machine import gpu_counts
 from wsesim.machines.gpu.search import estimate_s, rank
-from wsesim.study.scaling import Curve, Scaling, counts, gpu_counts, on_gpus_of, scaling
+from wsesim.machines.machine import counts
+from wsesim.result import scaling_efficiency
+from wsesim.study.scaling import Curve, Scaling, job_of, scaling
 
 
 def wafers(*settings: str) -> Result:
@@ -22,7 +26,7 @@ def wafers(*settings: str) -> Result:
 
 def gpus(name: str) -> GPURun:
     run = wsesim.load(name)
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     return run
 
 
@@ -46,9 +50,9 @@ def test_efficiencies_are_those_of_the_result() -> None:
     result = wafers("cluster.num_systems=4", "training.global_batch_size=528")
     found = scaling(result)
     weak, strong = ({p.num_devices: p for p in curve(found, kind).points}[4] for kind in ("weak", "strong"))
-    assert found.own.efficiency == pytest.approx(result.scaling_efficiency)
-    assert weak.efficiency == pytest.approx(result.scaling_efficiency)
-    assert strong.efficiency == pytest.approx(result.strong_scaling_efficiency)
+    assert found.own.efficiency == pytest.approx(scaling_efficiency(result)[0])
+    assert weak.efficiency == pytest.approx(scaling_efficiency(result)[0])
+    assert strong.efficiency == pytest.approx(scaling_efficiency(result)[1])
 
 
 def test_numbers_that_do_not_divide_the_batch_are_left_out_with_the_reason() -> None:
@@ -60,13 +64,11 @@ def test_numbers_that_do_not_divide_the_batch_are_left_out_with_the_reason() -> 
 
 def test_a_model_that_fits_nowhere_has_no_points_but_reasons() -> None:
     run = wsesim.load("cerebras_gpt_1.3b")
-    assert isinstance(run, Run)
+    assert run.machine == "wafer"
     small = wsesim.simulate(run)
     assert isinstance(small, Result)
     starved = run.cluster.memoryx.model_copy(update={"dram_bytes": 1e9, "flash_bytes": 0.0})
-    cramped = Result(
-        Run(**{**vars(run), "cluster": run.cluster.model_copy(update={"memoryx": starved})}), small.simulation
-    )
+    cramped = Result(replace(run, cluster=run.cluster.model_copy(update={"memoryx": starved})), small.step)
     weak = scaling(cramped).curves[0]
     assert weak.points == ()
     assert "MemoryX" in weak.left_out[0].reason
@@ -83,11 +85,11 @@ def test_exceptions_are_not_in_the_curves_but_in_the_own_point() -> None:
 def test_gpu_points_are_the_best_plans_of_the_same_job() -> None:
     result, gpu = wafers(), gpus("cerebras_gpt_1.3b_gpu")
     found = curve(scaling(result, gpu), "gpu")
-    run = on_gpus_of(gpu, result.run)
+    run = job_of(gpu, result.run)
     assert run.training.global_batch_size == result.run.training.global_batch_size
     assert run.model == result.run.model
     for point in found.points[:3]:
-        assert point.step_time_s == float(rank(run.on_gpus(point.num_devices)).estimates_s[0])
+        assert point.step_time_s == float(rank(run.on(point.num_devices)).estimates_s[0])
     rates = [point.tokens_per_s for point in found.points]
     assert rates == sorted(rates)
     assert {*(p.num_devices for p in found.points), *(one.num_devices for one in found.left_out)} == set(
@@ -101,7 +103,7 @@ def test_a_gpu_run_scales_too() -> None:
     assert [one.kind for one in found.curves] == ["weak", "strong"]
     assert found.device == "GPUs"
     assert {one.reason for one in curve(found, "strong").left_out} == {"no plan fits into the memory"}
-    assert estimate_s(run.with_auto_plan().on_gpus(8)) is None
+    assert estimate_s(run.with_auto_plan().on(8)) is None
     assert any("the best plan for as many GPUs has about" in note for note in found.notes)
 
 

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.builders import between
-from wsesim.config.cluster import ClusterSpec, MemoryXSpec, SwarmXSpec
-from wsesim.config.system import SystemSpec, WaferSpec
 from wsesim.config.training import TrainingSpec
+from wsesim.machines.wafer.spec import ClusterSpec, MemoryXSpec, SwarmXSpec
+from wsesim.machines.wafer.system import SystemSpec, WaferSpec
 from wsesim.units import PLAIN, UNITS, example_of, parse_quantity, read_quantity, show, show_duration, unit_of_field
 
 KINDS = ("bytes", "bytes/s", "FLOP", "FLOP/s", "Hz", "W", "J", "USD", "USD/h", "s", "1/s", "-")

@@ -8,18 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from wsesim.config.loader import any_from_table as from_table
-    from wsesim.config.loader import load_any as load
-    from wsesim.config.run import GPURun, Run
-    from wsesim.machines.wafer.result import Result, simulate, simulate_many
-    from wsesim.study.lifetime import Lifetime, lifetime
-    from wsesim.study.plan import plan
-    from wsesim.study.shared_cluster import SharedCluster, portfolio
-    from wsesim.study.side_by_side import Comparison, compare
-    from wsesim.study.sweep import SweepResult, sweep
+from typing import Any
 
 __all__ = [
     "Comparison",
@@ -29,21 +18,21 @@ __all__ = [
     "Run",
     "SharedCluster",
     "SweepResult",
+    "bottleneck",
     "compare",
     "from_table",
     "lifetime",
     "load",
     "plan",
     "portfolio",
+    "scaling_efficiency",
     "simulate",
     "simulate_many",
     "sweep",
 ]
-__version__ = "0.1.0"
-
 _HOMES = {
-    "GPURun": ("wsesim.config.loader", "GPURun"),
-    "Run": ("wsesim.config.loader", "Run"),
+    "GPURun": ("wsesim.config.run", "Run"),
+    "Run": ("wsesim.config.run", "Run"),
     "from_table": ("wsesim.config.loader", "any_from_table"),
     "load": ("wsesim.config.loader", "load_any"),
     "Lifetime": ("wsesim.study.lifetime", "Lifetime"),
@@ -53,9 +42,12 @@ _HOMES = {
     "plan": ("wsesim.study.plan", "plan"),
     "SharedCluster": ("wsesim.study.shared_cluster", "SharedCluster"),
     "portfolio": ("wsesim.study.shared_cluster", "portfolio"),
-    "Result": ("wsesim.machines.wafer.result", "Result"),
-    "simulate": ("wsesim.machines.wafer.result", "simulate"),
-    "simulate_many": ("wsesim.machines.wafer.result", "simulate_many"),
+    "Result": ("wsesim.result", "Result"),
+    "bottleneck": ("wsesim.result", "bottleneck"),
+    "scaling_efficiency": ("wsesim.result", "scaling_efficiency"),
+    "simulate": ("wsesim.simulation", "simulate"),
+    "simulate_many": ("wsesim.simulation", "simulate_many"),
+    "__version__": ("wsesim.version", "__version__"),
     "SweepResult": ("wsesim.study.sweep", "SweepResult"),
     "sweep": ("wsesim.study.sweep", "sweep"),
 }

@@ -14,7 +14,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from wsesim import __version__
 from wsesim.commands.calibrate import calibrate
 from wsesim.commands.catalogue import explain, list_
 from wsesim.commands.compare import compare
@@ -32,6 +31,7 @@ from wsesim.commands.sweep import sweep
 from wsesim.commands.trace import trace
 from wsesim.commands.validate import validate
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
+from wsesim.version import __version__
 
 app = typer.Typer(
     name="wsesim",

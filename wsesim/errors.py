@@ -98,7 +98,7 @@ def fault(command: str, error: BaseException) -> Fault:
     error
         Only its kind is told, for its text may quote files.
     """
-    from wsesim import __version__
+    from wsesim.version import __version__
 
     kept = _keep_traceback(command, error)
     where = f"the full traceback is in {kept}" if kept else "its traceback could be written nowhere"
@@ -149,7 +149,7 @@ def _circumstances(command: str) -> str:
     import datetime
     import platform
 
-    from wsesim import __version__
+    from wsesim.version import __version__
 
     lines = (
         f"{command}: {sys.argv}",

@@ -57,6 +57,12 @@ class Bounds(NamedTuple):
         return self._replace(faster=self.faster * share, slower=self.slower * share)
 
 
+NOTHING_KNOWN = Bounds(
+    math.log(2.0), math.log(2.0), ("nothing was measured on such a machine: a factor of two is assumed",)
+)
+"""Bounds on a machine of which no error of a prediction is known."""
+
+
 def student_quantile(freedom: int) -> float:
     """What 5 % of Student's t exceed, by its expansion around the normal law; within 1 % from 3 degrees on. [-]
 

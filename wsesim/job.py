@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 from wsesim.config.catalogue import sources
-from wsesim.config.gpu import GPUClusterSpec
 from wsesim.config.provenance import Origin, status_of
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.loss import TOKENS_PER_PARAMETER, Quality
 from wsesim.workload.transformer import parameter_count
 
@@ -119,7 +119,7 @@ class Job:
         return None if self.quality is None else self.quality.loss
 
 
-def wanted_tokens(run: Run | GPURun) -> float:
+def wanted_tokens(run: Run) -> float:
     """Training tokens that the run asks for. [-]"""
     tokens_per_step = run.training.global_batch_size * run.training.sequence_length
     if run.training.steps is not None:
@@ -129,83 +129,67 @@ def wanted_tokens(run: Run | GPURun) -> float:
     return float(run.training.tokens)
 
 
-def power_w(run: Run | GPURun) -> Range:
-    """All systems, or GPUs, and their share of the rest of the cluster. [W]"""
-    if isinstance(run, GPURun):
-        each = ranged(run.cluster.power_w_per_gpu, run.origins.get("cluster.power_w_per_gpu"))
-        return each.scaled(run.cluster.num_gpus)
-    systems = ranged(run.cluster.system.power_w, run.origins.get("cluster.system.power_w"))
-    rest = ranged(run.cluster.overhead_power_w, run.origins.get("cluster.overhead_power_w"))
-    return systems.plus(rest).scaled(run.cluster.num_systems)
+def _ranged(run: Run, key: str) -> Range | None:
+    """A number of the cluster by its key, with the bounds of its origin; None where it is left out."""
+    value = run.cluster.number(key)
+    return None if value is None else ranged(value, run.origins.get(f"cluster.{key}"))
 
 
-def price_usd_per_s(run: Run | GPURun) -> Range | None:
-    """Price of all systems, or GPUs, for one second, or None. [USD/s]"""
-    if isinstance(run, GPURun):
-        return _price_of_gpus_usd_per_s(run)
+def power_w(run: Run) -> Range:
+    """All devices, and their share of the rest of the cluster. [W]"""
+    parts = [part for part in (_ranged(run, key) for key in run.cluster.power) if part is not None]
+    return reduce(Range.plus, parts).scaled(run.num_devices)
+
+
+def price_usd_per_s(run: Run) -> Range | None:
+    """Price of all devices for one second, or None. [USD/s]"""
     cluster = run.cluster
-    if cluster.price_usd_per_system_hour is not None:
-        hourly = ranged(cluster.price_usd_per_system_hour, run.origins.get("cluster.price_usd_per_system_hour"))
-        return hourly.scaled(cluster.num_systems / HOUR_S)
-    if cluster.system.purchase_price_usd is None or cluster.amortization_s is None:
+    hourly = _ranged(run, cluster.price)
+    if hourly is not None:
+        return hourly.scaled(run.num_devices / HOUR_S)
+    bought = _ranged(run, cluster.bought)
+    if bought is None or cluster.amortization_s is None:
         return None
-    price = ranged(cluster.system.purchase_price_usd, run.origins.get("cluster.system.purchase_price_usd"))
-    return price.scaled(cluster.num_systems / cluster.amortization_s)
+    return bought.scaled(run.num_devices / cluster.amortization_s)
 
 
-def _price_of_gpus_usd_per_s(run: GPURun) -> Range | None:
-    """Price of all GPUs for one second, or None. [USD/s]"""
-    cluster = run.cluster
-    if cluster.price_usd_per_gpu_hour is not None:
-        hourly = ranged(cluster.price_usd_per_gpu_hour, run.origins.get("cluster.price_usd_per_gpu_hour"))
-        return hourly.scaled(cluster.num_gpus / HOUR_S)
-    if cluster.purchase_price_usd_per_gpu is None or cluster.amortization_s is None:
-        return None
-    price = ranged(cluster.purchase_price_usd_per_gpu, run.origins.get("cluster.purchase_price_usd_per_gpu"))
-    return price.scaled(cluster.num_gpus / cluster.amortization_s)
-
-
-def facility_share(run: Run | GPURun) -> Range:
+def facility_share(run: Run) -> Range:
     """Power of the building over that of the devices: the PUE, or 1. [-]"""
     return ranged(run.cluster.pue or 1.0, run.origins.get("cluster.pue"))
 
 
-def electricity_usd(run: Run | GPURun, energy_j: Range) -> Range | None:
+def electricity_usd(run: Run, energy_j: Range) -> Range | None:
     """What an energy costs, or None without a price. [USD]"""
     return _by_kwh(run, "electricity_usd_per_kwh", energy_j)
 
 
-def carbon_kg(run: Run | GPURun, energy_j: Range) -> Range | None:
+def carbon_kg(run: Run, energy_j: Range) -> Range | None:
     """CO2 equivalent of an energy, or None where the grid's is not given. [kg]"""
     return _by_kwh(run, "carbon_kg_per_kwh", energy_j)
 
 
-def _by_kwh(run: Run | GPURun, key: str, energy_j: Range) -> Range | None:
+def _by_kwh(run: Run, key: str, energy_j: Range) -> Range | None:
     per_kwh = getattr(run.cluster, key)
     if per_kwh is None:
         return None
     return ranged(per_kwh, run.origins.get(f"cluster.{key}")).times(energy_j.scaled(1.0 / KWH_J))
 
 
-def _price_keys(run: Run | GPURun) -> Iterator[tuple[str, float]]:
+def _price_keys(run: Run) -> Iterator[tuple[str, float]]:
     """Dotted keys and values of the numbers that cost, electricity and carbon rest on."""
     cluster = run.cluster
-    if isinstance(cluster, GPUClusterSpec):
-        hourly, bought = "price_usd_per_gpu_hour", ("purchase_price_usd_per_gpu", cluster.purchase_price_usd_per_gpu)
-    else:
-        hourly, bought = "price_usd_per_system_hour", ("system.purchase_price_usd", cluster.system.purchase_price_usd)
-    per_hour = getattr(cluster, hourly)
+    per_hour, bought = cluster.number(cluster.price), cluster.number(cluster.bought)
     if per_hour is not None:
-        yield f"cluster.{hourly}", per_hour
-    elif bought[1] is not None and cluster.amortization_s is not None:
-        yield f"cluster.{bought[0]}", bought[1]
+        yield f"cluster.{cluster.price}", per_hour
+    elif bought is not None and cluster.amortization_s is not None:
+        yield f"cluster.{cluster.bought}", bought
         yield "cluster.amortization_s", cluster.amortization_s
     for key in ("pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"):
         if getattr(cluster, key) is not None:
             yield f"cluster.{key}", getattr(cluster, key)
 
 
-def prices(run: Run | GPURun) -> tuple[Price, ...]:
+def prices(run: Run) -> tuple[Price, ...]:
     """Numbers that cost, electricity and carbon rest on, and from when they are."""
     found = []
     for key, value in _price_keys(run):
@@ -215,7 +199,13 @@ def prices(run: Run | GPURun) -> tuple[Price, ...]:
     return tuple(found)
 
 
-def job(run: Run | GPURun, step_time_s: float) -> Job:
+def prices_of_devices(run: Run) -> tuple[Price, ...]:
+    """Those that the cost of the devices rests on."""
+    of_cost = {f"cluster.{key}" for key in (run.cluster.price, run.cluster.bought, "amortization_s")}
+    return tuple(one for one in prices(run) if one.key in of_cost)
+
+
+def job(run: Run, step_time_s: float) -> Job:
     """What the whole job takes at a step time."""
     tokens_per_step = run.training.global_batch_size * run.training.sequence_length
     steps = max(1, int(wanted_tokens(run) / tokens_per_step))

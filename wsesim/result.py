@@ -1,35 +1,31 @@
-"""What answers of wafer-scale and of GPU runs have in common."""
+"""The answer of one run, on whatever machine."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any
 
-from wsesim import __version__
 from wsesim.config.provenance import Origin, status_of
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.intervals import Bounds, interval_dict, of_job, of_rate, of_time
 from wsesim.job import Job, Range, job
 from wsesim.loss import quality_dict
+from wsesim.plugins import MACHINES
 from wsesim.shown import ShowsItself
+from wsesim.step import Step
 from wsesim.units import parse_quantity, show, unit_of_field
-from wsesim.workload.transformer import active_parameter_count, parameter_count, size_warning
+from wsesim.version import __version__
+from wsesim.workload.transformer import active_parameter_count, model_flop_per_sequence, parameter_count, size_warning
 
-if TYPE_CHECKING:
-    from wsesim.machines.gpu.simulation import GPUSimulation
-    from wsesim.machines.wafer.simulation import Simulation
-
-__all__ = ["Assumption", "RunResult", "assumptions_of", "job_dict", "status_of"]
-
-RunT = TypeVar("RunT", bound="Run | GPURun")
-SimulationT = TypeVar("SimulationT", bound="Simulation | GPUSimulation")
+__all__ = ["Assumption", "Result", "assumptions_of", "bottleneck", "job_dict", "scaling_efficiency", "status_of"]
 
 UNCERTAIN = ("calibrated", "assumed")
 OF_LIFETIMES = ("job.", "cluster.job.", "cluster.reliability.")
 """Numbers that only the lifetime of a job rests on, and no step."""
+RESULTS_KEPT = 16
+"""Results of which it is remembered what changes would do. [-]"""
 
 
 @dataclass(frozen=True)
@@ -43,19 +39,16 @@ class Assumption:
     note: str = ""
 
 
-@dataclass(frozen=True, repr=False)
-class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
-    """The answer of one run; SI units. Everything is worked out when it is first asked for.
+@dataclass(frozen=True, repr=False, eq=False)
+class Result(ShowsItself):
+    """The answer of one run; SI units. Everything is worked out when it is first asked for, and nothing simulates.
 
-    Attributes
-    ----------
-    kind
-        On what it ran: "wafer_scale" or "gpu".
+    What would change with another machine is another simulation: `bottleneck`, `scaling_efficiency`,
+    `wsesim.study.scaling.scaling` and `wsesim.validate.near.near` are functions.
     """
 
-    run: RunT
-    simulation: SimulationT = field(repr=False)
-    kind: ClassVar[Literal["wafer_scale", "gpu"]]
+    run: Run
+    step: Step = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -63,19 +56,29 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
         return self.run.name
 
     @property
-    @abstractmethod
-    def num_devices(self) -> int:
-        """CS systems or GPUs. [-]"""
+    def kind(self) -> str:
+        """On what it ran: "wafer_scale", "gpu", or what another kind of machine calls itself."""
+        return str(MACHINES[self.run.machine].kind)
 
     @property
-    @abstractmethod
+    def num_devices(self) -> int:
+        """CS systems, GPUs, or whatever the machine counts. [-]"""
+        return self.run.num_devices
+
+    @property
     def device(self) -> str:
         """What one of them is called."""
+        return str(self.run.cluster.device)
+
+    @property
+    def simulation(self) -> Any:
+        """What the machine knows of the step in its own terms."""
+        return getattr(self.step, "simulation", None)
 
     @property
     def step_time_s(self) -> float:
         """One optimizer step, in the steady state. [s]"""
-        return self.simulation.step_time_s
+        return self.step.time_s
 
     @property
     def samples_per_s(self) -> float:
@@ -88,14 +91,93 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
         return self.samples_per_s * self.run.training.sequence_length
 
     @property
-    @abstractmethod
-    def mfu(self) -> float:
-        """Model FLOP utilization, attention over the full square. [-]"""
+    def peak_flop_per_s(self) -> float:
+        """Dense peak of all devices at the run's precision. [FLOP/s]"""
+        return self.step.peak_flop_per_s
+
+    def _model_flop_per_s(self, *, causal: bool = False) -> float:
+        per_sequence = model_flop_per_sequence(self.run.model, self.run.training.sequence_length, causal=causal)
+        return per_sequence * self.samples_per_s
 
     @property
-    @abstractmethod
+    def model_flop_per_s(self) -> float:
+        """Model FLOP per second over all devices, attention over the full square. [FLOP/s]"""
+        return self._model_flop_per_s()
+
+    @property
+    def mfu(self) -> float:
+        """Model FLOP utilization, attention over the full square. [-]"""
+        return self.model_flop_per_s / self.peak_flop_per_s
+
+    @property
+    def mfu_causal(self) -> float:
+        """Model FLOP utilization, attention over its causal half. [-]"""
+        return self._model_flop_per_s(causal=True) / self.peak_flop_per_s
+
+    @property
+    def hfu(self) -> float:
+        """Hardware FLOP utilization: what is executed, recomputation included. [-]"""
+        return self.step.flop / self.step_time_s / self.peak_flop_per_s
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences of one copy of the model and pass. [-]"""
+        return self.step.micro_batch_size
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Passes per step. [-]"""
+        return self.step.num_micro_batches
+
+    @cached_property
+    def breakdown_s(self) -> dict[str, float]:
+        """Where the time of a step goes. [s]"""
+        return dict(self.step.spent_s)
+
+    @cached_property
+    def utilization(self) -> dict[str, float]:
+        """How busy each part is. [-]"""
+        return dict(self.step.utilization)
+
+    @cached_property
+    def memory(self) -> dict[str, float]:
+        """What is held where."""
+        return dict(self.step.memory)
+
+    @cached_property
+    def bytes_per_step(self) -> dict[str, float]:
+        """What crosses each kind of link of one device in one step; empty where the machine does not say. [bytes]"""
+        return dict(self.step.bytes_moved)
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """How the model is spread, in the words of ``[parallelism]``; empty where there is no choice."""
+        return dict(self.step.plan)
+
+    @property
+    def kinds_of_parallelism(self) -> tuple[str, ...]:
+        """Which there are in the plan."""
+        return self.step.kinds_of_parallelism
+
+    @property
+    def num_settings(self) -> int:
+        """Settings that had to be right. [-]"""
+        return self.step.num_settings
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether nothing was measured on such a machine, or of such a size."""
+        return self.step.is_extrapolated
+
+    @cached_property
+    def job(self) -> Job:
+        """The whole training job."""
+        return of_job(job(self.run, self.step_time_s), self.bounds)
+
+    @property
     def bounds(self) -> Bounds:
         """By how much the step may be faster or slower in nine cases of ten, and what that rests on."""
+        return self.step.bounds
 
     @property
     def step_time_range_s(self) -> Range:
@@ -107,26 +189,21 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
         """Within this the rate lies in nine cases of ten. [1/s]"""
         return of_rate(self.samples_per_s, self.bounds)
 
-    @cached_property
-    def job(self) -> Job:
-        """The whole training job."""
-        return of_job(job(self.run, self.step_time_s), self.bounds)
-
     @property
     def interval(self) -> dict[str, Any]:
         """Ranges of what is answered, as in JSON."""
         rates = {"samples_per_s": self.samples_per_s, "tokens_per_s": self.tokens_per_s}
         return interval_dict(self.bounds, self.step_time_s, rates, self.job)
 
-    @property
-    @abstractmethod
+    @cached_property
     def assumptions(self) -> tuple[Assumption, ...]:
         """Every calibrated or assumed number that had a part in this run."""
+        return assumptions_of(self.run.origins, self.step.uses)
 
-    @property
-    @abstractmethod
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
+        return (*self.read_notes, *self.step.notes)
 
     @property
     def read_notes(self) -> tuple[str, ...]:
@@ -147,22 +224,27 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
     @property
     def num_events(self) -> int:
         """SimPy events of the simulation. [-]"""
-        return self.simulation.num_events
+        return self.step.num_events
 
     @property
     def wall_s(self) -> float:
         """Wall time of the simulation, the search of a plan included. [s]"""
-        return self.simulation.wall_s
+        return self.step.wall_s
 
     def __repr__(self) -> str:
         step = f"{show(self.step_time_s, 's')} per step, {self.tokens_per_s:,.0f} tokens/s, MFU {self.mfu:.1%}"
         return f"<{type(self).__name__} {self.name}: {self.num_devices:,} x {self.device}, {step}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """The contract of ``wsesim run --json``: SI units, times in seconds."""
+        """The contract of ``wsesim run --json``: SI units, times in seconds. Simulates what `bottleneck` asks for."""
         plain = ("step_time_s", "samples_per_s", "tokens_per_s", "model_flop_per_s", "mfu", "mfu_causal", "hfu")
-        answers = ("micro_batch_size", "num_micro_batches", "breakdown_s", "bottleneck", "utilization", "memory")
-        scaling = ("scaling_efficiency", "strong_scaling_efficiency")
+        sizes = ("micro_batch_size", "num_micro_batches")
+        weak, strong = scaling_efficiency(self)
+        spread = {
+            "parallelism": self.plan,
+            "kinds_of_parallelism": list(self.kinds_of_parallelism),
+            "num_settings": self.num_settings,
+        }
         return {
             "name": self.name,
             "kind": self.kind,
@@ -173,21 +255,45 @@ class RunResult(ABC, ShowsItself, Generic[RunT, SimulationT]):
                 "active_parameters": self.active_parameters,
             },
             "interval": self.interval,
-            **{key: getattr(self, key) for key in (*plain, *answers, *scaling)},
-            **self._spread_dict(),
+            **{key: getattr(self, key) for key in (*plain, *sizes)},
+            "breakdown_s": self.breakdown_s,
+            "bottleneck": bottleneck(self),
+            "utilization": self.utilization,
+            "memory": self.memory,
+            "scaling_efficiency": weak,
+            "strong_scaling_efficiency": strong,
+            **(spread if self.plan else {}),
             "training": job_dict(self.job),
             "assumptions": [asdict(one) for one in self.assumptions],
             "notes": list(self.notes),
-            "simulator": {"version": __version__, **self._simulator_dict(), "wall_s": self.wall_s},
+            "simulator": {"version": __version__, **self.step.simulator, "wall_s": self.wall_s},
+            **({"bytes_per_step": self.bytes_per_step} if self.bytes_per_step else {}),
         }
 
-    def _spread_dict(self) -> dict[str, Any]:
-        """How the model is spread over the devices, where there is a choice."""
-        return {}
 
-    @abstractmethod
-    def _simulator_dict(self) -> dict[str, Any]:
-        """What ran the schedule, and its events."""
+@lru_cache(maxsize=RESULTS_KEPT)
+def bottleneck(result: Result) -> str:
+    """What takes most of the step, and what would move it; simulates the changes.
+
+    Examples
+    --------
+    >>> import wsesim
+    >>> bottleneck(wsesim.simulate(wsesim.load("andromeda_13b"))).split(":")[0]
+    'compute bound'
+    """
+    return result.step.bottleneck()
+
+
+@lru_cache(maxsize=RESULTS_KEPT)
+def scaling_efficiency(result: Result) -> tuple[float, float]:
+    """Speed over that of one device, or one copy of the model, times their number; simulates that one. [-]
+
+    Returns
+    -------
+    weak, strong
+        At the same batch of each, and at the same batch of all. [-]
+    """
+    return result.step.efficiency()
 
 
 def job_dict(job: Job) -> dict[str, Any]:

@@ -20,19 +20,20 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed.cases import CASES, GPU_CASES, PAGE_CASES
-from wsesim.config.cluster import ExceptionSpec
 from wsesim.config.loader import load
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.machines.gpu import pipeline
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.search import rank
 from wsesim.machines.gpu.simulation import simulate_gpu, simulate_plan
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.step_time import outline_of
 from wsesim.machines.gpu.times import times_of
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.machines.wafer.simulation import run_many, run_schedule, step_time_s
+from wsesim.machines.wafer.spec import ExceptionSpec
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.page import work
 from wsesim.page.state import RunState, changed

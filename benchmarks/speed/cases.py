@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from wsesim.config.loader import load, load_any
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
+from wsesim.machines.gpu.spec import GPURun
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ class GPUCase:
 
     def load(self) -> GPURun:
         """The run to simulate."""
-        run = load_any(self.run)
-        assert isinstance(run, GPURun)
-        return run
+        return load_any(self.run)
 
     def open(self) -> GPURun:
         """The same run with everything left open, context parallelism included."""

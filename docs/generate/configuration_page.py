@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wsesim.config.cluster import (
+from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
+from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
+from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
+from wsesim.config.layering import NAMED
+from wsesim.config.meanings import meanings, specs_of
+from wsesim.config.model import ModelSpec
+from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
+from wsesim.config.provenance import STATUSES
+from wsesim.config.spec import Spec
+from wsesim.config.training import TrainingSpec
+from wsesim.machines.gpu.parallelism import ParallelismSpec
+from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
+from wsesim.machines.wafer.spec import (
     ClusterSpec,
     ExceptionSpec,
     InputSpec,
@@ -15,19 +27,7 @@ from wsesim.config.cluster import (
     SimulationSpec,
     SwarmXSpec,
 )
-from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
-from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
-from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
-from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
-from wsesim.config.layering import NAMED
-from wsesim.config.meanings import meanings, specs_of
-from wsesim.config.model import ModelSpec
-from wsesim.config.parallelism import ParallelismSpec
-from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
-from wsesim.config.provenance import STATUSES
-from wsesim.config.spec import Spec
-from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
-from wsesim.config.training import TrainingSpec
+from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.report.markdown import markdown_table
 from wsesim.units import example_of
 

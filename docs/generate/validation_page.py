@@ -8,8 +8,8 @@ from pathlib import Path
 
 from wsesim.config import catalogue
 from wsesim.config.entries import load_system
-from wsesim.config.system import CalibrationSpec
 from wsesim.machines.wafer.rows import Measurement, published
+from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.report.markdown import markdown_table
 from wsesim.report.pages import gpu_validation, gpu_validation_part, loss_laws
 from wsesim.report.pages.validation import set_cells

@@ -22,9 +22,9 @@ from wsesim.config.entries import (
 )
 from wsesim.config.layering import Table
 from wsesim.config.loader import any_from_table, from_table, load, load_any
-from wsesim.config.parallelism import ParallelismSpec
-from wsesim.config.run import GPURun, Run
 from wsesim.errors import ConfigError, InputError, UnknownNameError
+from wsesim.machines.gpu.parallelism import ParallelismSpec
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import parse_quantity, unit_of_field
 
 DATA = Path(__file__).parent / "data"
@@ -40,7 +40,7 @@ OWN_CLUSTER: Table = {
     "reserved_memory_bytes": "3 GB",
     "power_w_per_gpu": "1 kW",
 }
-GPU_RUNS = [name for name in catalogue.names("runs") if isinstance(load_any(name), GPURun)]
+GPU_RUNS = [name for name in catalogue.names("runs") if load_any(name).machine == "gpu"]
 GPU_CLUSTERS = [
     name for name in catalogue.names("clusters") if "num_gpus" in load_any_cluster(name)[0].model_fields_set
 ]
@@ -48,7 +48,7 @@ GPU_CLUSTERS = [
 
 def tiny(**overrides: Any) -> GPURun:
     run = any_from_table(laid_over(TINY, overrides))
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     return run
 
 
@@ -63,15 +63,15 @@ def refusal(settings: list[str] | None = None, **overrides: Any) -> str:
 
 
 def test_a_run_is_of_the_kind_of_its_cluster() -> None:
-    assert isinstance(load_any("andromeda_13b"), Run)
-    assert isinstance(load_any("gpt_1t_3072xa100"), GPURun)
-    assert isinstance(wsesim.load("gpt_1t_3072xa100"), wsesim.GPURun)
-    assert isinstance(wsesim.from_table(TINY), wsesim.GPURun)
+    assert load_any("andromeda_13b").machine == "wafer"
+    assert load_any("gpt_1t_3072xa100").machine == "gpu"
+    assert wsesim.load("gpt_1t_3072xa100").machine == "gpu"
+    assert wsesim.from_table(TINY).machine == "gpu"
 
 
 def test_the_tables_of_a_published_run() -> None:
     run = load_any("gpt_1t_3072xa100")
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     plan = run.parallelism
     assert (plan.tensor_parallel_size, plan.pipeline_parallel_size, plan.data_parallel_size) == (8, 64, 6)
     assert (run.cluster.num_gpus, run.cluster.max_gpus, run.cluster.domain_size) == (3072, 4480, 8)
@@ -97,7 +97,7 @@ OLD_SOFTWARE = {
 def test_parallelism_that_is_not_said_is_searched(parallelism: str | Table | None) -> None:
     table = TINY if parallelism is None else TINY | {"parallelism": parallelism}
     run = any_from_table(table)
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     is_left_open = parallelism != {}
     assert run.parallelism == (EVERYTHING_OPEN if is_left_open else ParallelismSpec())
     assert run.parallelism.tensor_parallel_size == "auto"
@@ -125,7 +125,7 @@ def test_what_a_run_sets_lies_over_the_catalogue() -> None:
 
 def test_a_cluster_says_what_its_software_does() -> None:
     run = load_any("gpt_1t_3072xa100", ["parallelism.attention=flash", "cluster.software.reduction_precision=32bit"])
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     spec = run.parallelism
     assert (spec.attention, spec.reduction_precision, spec.overlap_gradient_reduction) == ("flash", "32bit", False)
     with pytest.raises(ConfigError, match=r"cluster\.software\.attention is 'flashy'"):
@@ -141,12 +141,12 @@ def test_options_lie_over_the_file() -> None:
         "cluster.gpu.calibration.launch_latency_s=1 us",
     ]
     run = load_any("llama_65b_2048xa100", settings)
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     assert (run.parallelism.tensor_parallel_size, run.parallelism.pipeline_parallel_size) == (4, "auto")
     assert (run.cluster.num_gpus, run.cluster.gpu.name, run.cluster.gpu.memory_bytes) == (64, "H100 SXM 80 GB", 96e9)
     assert run.cluster.gpu.calibration.launch_latency_s == pytest.approx(1e-6)
     again = load_any("gpt_1t_3072xa100", ["parallelism=auto"])
-    assert isinstance(again, GPURun)
+    assert again.machine == "gpu"
     assert again.parallelism == EVERYTHING_OPEN.model_copy(update=OLD_SOFTWARE)
     assert not any(key.startswith("parallelism.") for key in again.origins)
 
@@ -160,7 +160,7 @@ def test_a_gpu_and_its_calibration_from_files(tmp_path: Path, gpu: str | Table) 
         text.replace('"gpu_kernels"', '"kernels.toml"').replace("H100 SXM", "H100 PCIe")
     )
     run = any_from_table(laid_over(TINY, {"cluster": {"gpu": gpu}}), tmp_path)
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     assert run.cluster.gpu.name == "H100 PCIe 80 GB"
     assert run.cluster.gpu.power_w == (700.0 if isinstance(gpu, str) else 500.0)
     assert load_gpu(str(tmp_path / "mine.toml"))[0].name == "H100 PCIe 80 GB"
@@ -177,12 +177,12 @@ def test_a_run_that_extends_another(tmp_path: Path) -> None:
     lines = 'extends = "gpt_1t_3072xa100"\nname = "half"\n[cluster]\nnum_gpus = 1536\n[parallelism]\ndata_parallel_size = 3\n'
     (tmp_path / "half.toml").write_text(lines)
     run = load_any(tmp_path / "half.toml")
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     plan = run.parallelism
     assert (plan.tensor_parallel_size, plan.pipeline_parallel_size, plan.data_parallel_size) == (8, 64, 3)
     (tmp_path / "auto.toml").write_text('extends = "half.toml"\nparallelism = "auto"\n')
     run = load_any(tmp_path / "auto.toml")
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     assert run.parallelism == EVERYTHING_OPEN.model_copy(update=OLD_SOFTWARE)
 
 
@@ -194,7 +194,7 @@ def test_a_model_zoo_file_trains_on_gpus_without_its_number_of_systems() -> None
     ):
         any_from_table(raw)
     dense = any_from_table(raw | {"training": {"weight_sparsity": 0, "precision": "bfloat16"}})
-    assert isinstance(dense, GPURun)
+    assert dense.machine == "gpu"
     assert dense.cluster.num_gpus == 8
 
 
@@ -301,7 +301,7 @@ def test_readers_of_one_kind_refuse_the_other() -> None:
 @pytest.mark.parametrize("name", GPU_RUNS)
 def test_sizes_of_catalogue_runs_multiply_to_their_gpus(name: str) -> None:
     run = load_any(name)
-    assert isinstance(run, GPURun)
+    assert run.machine == "gpu"
     assert run.cluster.num_gpus <= run.cluster.max_gpus
     assert run.cluster.num_gpus % run.cluster.gpus_per_node == 0
     plan = run.parallelism
@@ -362,7 +362,7 @@ def test_numbers_of_a_gpu_run_are_explained_with_their_units() -> None:
 def test_every_size_of_cerebras_gpt_has_a_run_on_gpus() -> None:
     for size in ("111m", "256m", "590m", "1.3b", "2.7b", "6.7b", "13b"):
         wafer, gpus = load(f"cerebras_gpt_{size}"), load_any(f"cerebras_gpt_{size}_gpu")
-        assert isinstance(gpus, GPURun)
+        assert gpus.machine == "gpu"
         assert gpus.model == wafer.model
         assert gpus.training.global_batch_size == pytest.approx(wafer.training.global_batch_size, rel=0.02)
         raw = tomllib.loads(catalogue.find("runs", f"cerebras_gpt_{size}_gpu").read_text())

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.builders import between
 from wsesim.config.entries import load_gpu_cluster
-from wsesim.config.gpu import GPUClusterSpec
 from wsesim.machines.gpu.collectives import (
     all_gather_time_s,
     all_reduce_time_s,
@@ -20,6 +19,7 @@ from wsesim.machines.gpu.collectives import (
     nvlink_bytes_per_s,
     send_time_s,
 )
+from wsesim.machines.gpu.spec import GPUClusterSpec
 
 SHIPPED, _ = load_gpu_cluster("dgx_a100_80gb")
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsesim.config.entries import load_gpu
-from wsesim.config.gpu import GPUSpec
 from wsesim.machines.gpu.gpu import (
     batched_gemm_time_s,
     elementwise_time_s,
@@ -16,6 +15,7 @@ from wsesim.machines.gpu.gpu import (
     gemm_rate_flop_per_s,
     gemm_time_s,
 )
+from wsesim.machines.gpu.spec import GPUSpec
 
 CALIBRATION = {
     "gemm_efficiency": 0.9,

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import between, tiny_run
-from wsesim.config.cluster import MemoryXSpec
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.memoryx import (
     STATE_BYTES_PER_PARAMETER,
@@ -18,6 +17,7 @@ from wsesim.machines.wafer.memoryx import (
     state_bytes,
     update_time_s,
 )
+from wsesim.machines.wafer.spec import MemoryXSpec
 
 OPTIMIZERS = sorted(STATE_BYTES_PER_PARAMETER)
 each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)

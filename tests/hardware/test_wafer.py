@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import between, tiny_run
 from wsesim import Run
-from wsesim.config.system import SystemSpec
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.plan import lanes_of
+from wsesim.machines.wafer.system import SystemSpec
 from wsesim.machines.wafer.wafer import (
     Lanes,
     attention_rate_flop_per_s,

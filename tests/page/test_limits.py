@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from wsesim.errors import DoesNotFit, Fault, InputError
+from wsesim.machines.gpu.machine import MOST_SEARCHED
 from wsesim.machines.wafer.checks import check
 from wsesim.page import limits, work
 from wsesim.page.app import application
@@ -291,7 +292,7 @@ def test_more_gpus_than_a_page_searches_are_refused() -> None:
     run = gpu_run_of(RunState(num_gpus="16384"))
     check_work(run)
     with pytest.raises(DoesNotFit, match="searches plans for up to"):
-        check_work(run.on_gpus(limits.MOST_GPUS + 8))
+        check_work(run.on(MOST_SEARCHED + 8))
 
 
 def test_what_takes_too_long_is_cut_off_and_the_page_goes_on(

@@ -21,7 +21,6 @@ from rich.console import Console
 from tests.builders import TINY, Table, between, laid_over
 from tests.front_door import call
 from wsesim import Run, from_table, load, simulate
-from wsesim.config.cluster import ClusterSpec, ExceptionSpec
 from wsesim.config.model import ModelSpec
 from wsesim.config.settings import parse_setting
 from wsesim.config.spec import options_of
@@ -30,6 +29,7 @@ from wsesim.errors import WsesimError
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.rows import COLUMNS, read_log, read_table
 from wsesim.machines.wafer.simulation import MOST_MICRO_BATCHES, run_schedule
+from wsesim.machines.wafer.spec import ClusterSpec, ExceptionSpec
 from wsesim.report.json import result_dict
 from wsesim.report.pages.tables import print_result
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from wsesim.config.entries import load_system
-from wsesim.config.system import CalibrationSpec
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement, published
+from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.validate.calibrate import FEWEST_ROWS, OUTLIER_SCALE, RATE_KEYS, as_toml, fit, fit_lane_width
 from wsesim.validate.predict import predict_all
 

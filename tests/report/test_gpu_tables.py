@@ -10,10 +10,11 @@ from rich.console import Console
 import wsesim
 from tests.front_door import answer, call
 from tests.test_cli import CONTRACT, check_contract
-from wsesim.machines.gpu.ranking import best_plans, differences_s
-from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.gpu.ranking import differences_s
 from wsesim.report.pages.gpu_tables import plan_words, why_it_loses
 from wsesim.report.pages.tables import More, print_result
+from wsesim.result import Result
+from wsesim.simulation import best_plans
 
 NEOX, AUTO = "gpt_neox_20b_96xa100", "cerebras_gpt_111m_gpu"
 GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utilization"} | {
@@ -26,11 +27,11 @@ GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utiliza
 
 
 @pytest.fixture(scope="module")
-def plans() -> list[GPUResult]:
+def plans() -> list[Result]:
     return best_plans(wsesim.load("gpt3_13b_256xa100"), 6)
 
 
-def page(results: list[GPUResult], top: int = 0, width: int = 80) -> str:
+def page(results: list[Result], top: int = 0, width: int = 80) -> str:
     file = io.StringIO()
     out = Console(file=file, width=width, color_system=None, markup=False, emoji=False)
     print_result(out, results[0], More(plans=results if top else (), wanted_plans=top))
@@ -39,7 +40,7 @@ def page(results: list[GPUResult], top: int = 0, width: int = 80) -> str:
 
 def test_the_page_holds_what_was_asked_at_80_columns() -> None:
     result = wsesim.simulate(wsesim.load(NEOX))
-    assert isinstance(result, GPUResult)
+    assert isinstance(result, Result)
     shown = page([result])
     assert max(map(len, shown.splitlines())) <= 80
     titles = ["Where the time goes", "How it is spread", "Memory", "Scaling", "Time, energy and cost", "Not public"]
@@ -78,14 +79,14 @@ def test_json_keeps_its_contract(name: str) -> None:
     assert "plans" not in data
 
 
-def test_plans_come_fastest_first_and_the_first_is_the_answer(plans: list[GPUResult]) -> None:
+def test_plans_come_fastest_first_and_the_first_is_the_answer(plans: list[Result]) -> None:
     times_s = [one.step_time_s for one in plans]
     assert times_s == sorted(times_s)
     assert plans[0].step_time_s == wsesim.simulate(plans[0].run).step_time_s
     assert len({plan_words(one) for one in plans}) == 6
 
 
-def test_what_a_plan_loses_on_adds_up(plans: list[GPUResult]) -> None:
+def test_what_a_plan_loses_on_adds_up(plans: list[Result]) -> None:
     for one in plans[1:]:
         lost_s = sum(differences_s(plans[0], one).values())
         # the breakdown adds up to the step within rounding
@@ -94,7 +95,7 @@ def test_what_a_plan_loses_on_adds_up(plans: list[GPUResult]) -> None:
     assert why_it_loses(plans[0], plans[0]) == "as fast"
 
 
-def test_top_prints_the_plans(plans: list[GPUResult]) -> None:
+def test_top_prints_the_plans(plans: list[Result]) -> None:
     shown = page(plans, 6).split("Best plans")[1].split("How it is spread")[0]
     assert max(map(len, shown.splitlines())) <= 80
     for number in range(1, 7):

@@ -12,11 +12,11 @@ from rich.console import Console
 
 import wsesim
 from wsesim import lifetime
-from wsesim.machines.gpu.ranking import best_plans
 from wsesim.report.pages import compare, explain, goals, listing, validation
 from wsesim.report.pages import lifetime as lifetime_report
 from wsesim.report.pages import portfolio as portfolio_report
 from wsesim.report.pages.tables import More, print_result
+from wsesim.simulation import best_plans
 from wsesim.study.scaling import scaling
 
 WIDTHS = (40, 60, 80, 120, 200)

@@ -13,7 +13,6 @@ from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim import GPURun
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.plans import candidates
-from wsesim.machines.gpu.result import simulate_gpu_run
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.stages import (
     blocks_of_chunks,
@@ -22,6 +21,7 @@ from wsesim.machines.gpu.stages import (
     group_size,
     layers_of_stages,
 )
+from wsesim.simulation import simulate
 
 
 def staged(layers: int, stages: int, chunks: int = 1, batch: int = 64, **parallelism: Any) -> GPURun:
@@ -128,13 +128,11 @@ def test_a_short_last_micro_batch_takes_its_share(schedule: str) -> None:
     """7 sequences as 2, 2, 2 and 1: between three and four passes, and as long as passes of both sizes together."""
     words = {"training": {"global_batch_size": 7, "micro_batch_size": 2}, "cluster": {"num_gpus": 1}}
     run = gpu_run(**words, parallelism={"pipeline_schedule": schedule})
-    found = simulate_gpu_run(run)
+    found = simulate(run)
     assert (found.num_micro_batches, found.last_micro_batch_size) == (4, 1)
     assert any("the last one has 1 sequences" in note for note in found.notes)
     six, eight, one_only = (
-        simulate_gpu_run(
-            gpu_run(training={"global_batch_size": batch, "micro_batch_size": micro}, cluster={"num_gpus": 1})
-        )
+        simulate(gpu_run(training={"global_batch_size": batch, "micro_batch_size": micro}, cluster={"num_gpus": 1}))
         for batch, micro in ((6, 2), (8, 2), (1, 1))
     )
     assert six.step_time_s < found.step_time_s < eight.step_time_s
@@ -164,7 +162,7 @@ def test_larger_groups_hold_more() -> None:
 
 def test_the_plan_of_44_blocks_on_6_stages_runs() -> None:
     """GPT-NeoX 20B as a user trained it on 3 nodes of 8 A100 40 GB."""
-    found = simulate_gpu_run(
+    found = simulate(
         gpu_run(
             model={"name": "gpt-neox-20b", "num_layers": 44, "hidden_size": 6144, "num_attention_heads": 64},
             training={"sequence_length": 2048, "global_batch_size": 48},
@@ -183,7 +181,7 @@ def test_auto_finds_uneven_stages() -> None:
         cluster={"num_gpus": 8},
         parallelism={"pipeline_parallel_size": "auto", "tensor_parallel_size": 2, "data_parallel_size": 1},
     )
-    found = simulate_gpu_run(run)
+    found = simulate(run)
     assert len(found.plan["layers_per_stage"]) == 4
     codes = set(candidates(run).ends.tolist())
     assert codes == {0, 2, 3}

@@ -101,4 +101,4 @@ def test_plans_that_are_passed_over_would_not_have_won(batch: int, num_gpus: int
     assert len(choose(run, number).plans) >= len(best)
     lazy = simulate_best(run, number, lazily=True)
     assert [one.step_time_s for one in lazy] == pytest.approx([one.step_time_s for one in found], rel=1e-12)
-    assert [(one.spent_s, one.trace) for one in lazy] == [(one.spent_s, one.trace) for one in found]
+    assert not any(one.spent_s or one.trace for one in lazy), "the time alone was asked for"

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import laid_over, tiny_run
-from wsesim.config.cluster import ClusterSpec
 from wsesim.engine.clock import Clock
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.trace import Span
 from wsesim.errors import SimulationStuck
 from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of
 from wsesim.machines.wafer.simulation import run_schedule
+from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import system_classes
 from wsesim.machines.wafer.utilization import bytes_per_step

@@ -12,7 +12,8 @@ from tests.builders import tiny_run
 from tests.gpu_builders import gpu_run, plan_of
 from wsesim.config.model import ModelSpec
 from wsesim.machines.gpu.memory import block_activation_bytes, memory_of
-from wsesim.machines.gpu.times import Plans, block_parameters_of_gpu, pass_flop, times_of
+from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.times import block_parameters_of_gpu, pass_flop, times_of
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.workload.transformer import (
     Layer,

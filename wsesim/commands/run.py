@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +12,7 @@ from wsesim.commands.common import AsJson, Form, Format, RunArgument, Settings, 
 from wsesim.errors import InputError
 
 if TYPE_CHECKING:
-    from wsesim.config.run import GPURun
-    from wsesim.machines.gpu.result import GPUResult
-    from wsesim.machines.wafer.result import Result
+    from wsesim.config.run import Run
 
 MOST_PLANS = 1000
 """Plans that `--top` compares at most; each is simulated. [-]"""
@@ -51,22 +49,14 @@ def run(
 ) -> None:
     """Simulate one run: throughput, where the time goes, memory, scaling, time to train."""
     from wsesim.config.loader import load_any
-    from wsesim.config.run import GPURun
+    from wsesim.simulation import best_plans, simulate
 
     loaded = load_any(run, settings or ())
-    plans: Sequence[GPUResult] = ()
-    result: Result | GPUResult
-    if isinstance(loaded, GPURun):
-        _refuse_on_gpus(loaded.place, layers=layers, links=links, recurrence=engine is EngineName.recurrence)
-        result, plans = _simulated_on_gpus(loaded, top)
-    else:
-        if top is not None:
-            raise InputError(f"--top compares plans of GPU runs, and {loaded.place} is a wafer-scale run; leave it out")
-        if layers and engine is EngineName.recurrence:
-            raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
-        from wsesim.machines.wafer.result import simulate
-
-        result = simulate(loaded, engine=engine.value)
+    _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value)
+    if layers and engine is EngineName.recurrence:
+        raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
+    plans = () if top is None else tuple(best_plans(loaded, top))
+    result = plans[0] if plans else simulate(loaded, engine=engine.value)
     if json or form is not Form.text:
         from wsesim.report.json import result_dict
 
@@ -84,24 +74,23 @@ def run(
     tables.print_result(console(), result, more)
 
 
-def _refuse_on_gpus(place: str, *, layers: bool, links: bool, recurrence: bool) -> None:
-    """Options that ask for what only wafer-scale runs have."""
-    given = {"--layers": layers, "--links": links, "--engine recurrence": recurrence}
-    words = [word for word, is_given in given.items() if is_given]
+def _refuse(run: Run, asked: Mapping[str, bool], engine: str) -> None:
+    """Options that ask for what the run's kind of machine does not have."""
+    from wsesim.machines.machine import MACHINES, machine_of
+
+    own = machine_of(run)
+    mine = f"{run.place} is a {own.words.adjective} run"
+    if asked["top"] and "top" not in own.offers:
+        raise InputError(f"--top compares plans of GPU runs, and {mine}; leave it out")
+    words = [f"--{option}" for option, is_asked in asked.items() if is_asked and option not in own.offers]
+    words += [] if engine in own.engines else [f"--engine {engine}"]
     if words:
+        others = " and ".join(
+            f"{one.words.adjective} runs"
+            for one in MACHINES.values()
+            if engine in one.engines and "links" in one.offers
+        )
         raise InputError(
-            f"{place} is a GPU run, and {' and '.join(words)} {'is' if len(words) == 1 else 'are'} for wafer-scale runs; "
+            f"{mine}, and {' and '.join(words)} {'is' if len(words) == 1 else 'are'} for {others}; "
             f"leave {'it' if len(words) == 1 else 'them'} out"
         )
-
-
-def _simulated_on_gpus(loaded: GPURun, top: int | None) -> tuple[GPUResult, Sequence[GPUResult]]:
-    """A GPU run, and its best plans where some are wanted."""
-    if top is None:
-        from wsesim.machines.gpu.result import simulate_gpu_run
-
-        return simulate_gpu_run(loaded), ()
-    from wsesim.machines.gpu.ranking import best_plans
-
-    plans = best_plans(loaded, top)
-    return plans[0], plans

@@ -28,15 +28,15 @@ def trace(
 ) -> None:
     """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
     from wsesim.config.loader import load_any
-    from wsesim.machines.wafer.result import simulate
     from wsesim.report import chrome_trace
     from wsesim.report.columns import prose
     from wsesim.report.files import check_out
-    from wsesim.report.pages.parts import plural
     from wsesim.report.progress import bar
+    from wsesim.simulation import simulate
     from wsesim.timeline import timeline_of
     from wsesim.timeline.choice import layers_in
     from wsesim.units import show
+    from wsesim.view import plural
 
     check_out(out, chrome_trace.ENDINGS)
     loaded = load_any(run, settings or ())

@@ -9,6 +9,7 @@ from typing import Any
 
 from wsesim.config import reading
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.plugins import MACHINES
 
 KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws")
 _LONGEST_VALUE = 60
@@ -30,10 +31,30 @@ def published() -> Path:
     return inside if inside.is_dir() else package.parent / "benchmarks" / "published"
 
 
+def kinds() -> tuple[str, ...]:
+    """Kinds of entries, with what the kinds of machines that were read so far are built of."""
+    return tuple(dict.fromkeys((*KINDS, *(one.files.folder for one in MACHINES.known))))
+
+
 @cache
+def _files(root: Path, kind: str) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((root / kind).glob("*.toml"))}
+
+
+def _entries(kind: str) -> dict[str, Path]:
+    """Files by name; ours go before those of machines that bring a catalogue of their own."""
+    return _merged(kind, tuple(filter(None, (one.files.catalogue for one in MACHINES.known))))
+
+
+@cache
+def _merged(kind: str, others: tuple[Path, ...]) -> dict[str, Path]:
+    found = {name: path for folder in reversed(others) for name, path in _files(folder, kind).items()}
+    return dict(sorted((found | _files(root(), kind)).items()))
+
+
 def names(kind: str) -> tuple[str, ...]:
     """Names of all entries of one kind, sorted."""
-    return tuple(sorted(path.stem for path in (root() / kind).glob("*.toml")))
+    return tuple(_entries(kind))
 
 
 def shown(path: Path) -> str:
@@ -78,8 +99,11 @@ def find(kind: str, name: str, place: str = "") -> Path:
     UnknownNameError
         With the nearest known name.
     """
-    if name in names(kind):
+    if name in _files(root(), kind):
         return root() / kind / f"{name}.toml"
+    MACHINES.load_others()
+    if name in _entries(kind):
+        return _entries(kind)[name]
     hint = did_you_mean(name, names(kind)) or f"; `wsesim list {kind}` shows what there is"
     where = f"{place}: " if place else ""
     raise UnknownNameError(f"{where}{kind.removesuffix('s')} {value_shown(name)} is not in the catalogue{hint}")

@@ -1,244 +1,149 @@
-"""A cluster: systems, MemoryX, SwarmX, input workers, prices, and what differs from system to system."""
+"""What clusters of every kind of machine have in common, and what a kind of machine is called in files."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
-
-from wsesim.config.job import JobSpec, ReliabilitySpec
+from wsesim.config.catalogue import value_shown
+from wsesim.config.job import JobSpec
+from wsesim.config.layering import Layered, Table
+from wsesim.config.model import ModelSpec
 from wsesim.config.spec import Spec
-from wsesim.config.system import PUE, NotNegative, Positive, SystemSpec
+from wsesim.config.training import TrainingSpec
+from wsesim.plugins import MACHINES
 
 
-class MemoryXSpec(Spec):
-    """Weight storage and optimizer.
+class AnyCluster(Spec):
+    """A cluster of some kind of machine; names of keys say how it counts, what it draws and what it costs.
 
-    Attributes
-    ----------
-    dram_bytes
-        Capacity of the fast tier. [bytes]
-    flash_bytes
-        Capacity of the slow tier; 0 is a unit without flash. [bytes]
-    flash_bytes_per_s
-        Rate at which tensors that lie in flash are streamed and updated. [bytes/s]
-    egress_bytes_per_s
-        Weights out. [bytes/s]
-    ingress_bytes_per_s
-        Gradients in. [bytes/s]
-    tensor_latency_s
-        Of the weight servers, from the request to the first byte; added to the way of every
-        chunk, while the next ones follow. [s]
-    optimizer_bytes_per_s
-        Memory traffic of the optimizer update. [bytes/s]
-    wire_bytes_per_weight
-        A weight or a gradient on the wire at 16-bit precisions. [bytes]
-    index_bytes_per_weight
-        Added to each non-zero weight when weights are sparse. [bytes]
-    """
-
-    dram_bytes: Positive
-    flash_bytes: NotNegative
-    flash_bytes_per_s: Positive
-    egress_bytes_per_s: Positive
-    ingress_bytes_per_s: Positive
-    tensor_latency_s: NotNegative
-    optimizer_bytes_per_s: Positive
-    wire_bytes_per_weight: Positive
-    index_bytes_per_weight: NotNegative
-
-
-class SwarmXSpec(Spec):
-    """The broadcast-reduce tree.
+    A cluster has the fields `name`, `pue`, `electricity_usd_per_kwh`, `carbon_kg_per_kwh`, `amortization_s` and `job`
+    besides those that are named here.
 
     Attributes
     ----------
-    fan_out
-        Children of one node. [-]
-    link_bytes_per_s
-        One link, each direction. [bytes/s]
-    hop_latency_s
-        One hop, down or up. [s]
+    machine
+        Name of the kind of machine in `wsesim.plugins.MACHINES`.
+    count, limit
+        Keys of the devices that a job uses, and of those that there are.
+    power
+        Keys of what one device draws, its share of the rest of the cluster included; they add up.
+    price, bought
+        Keys of what one device costs for an hour, and of what it costs to buy.
     """
 
-    fan_out: Annotated[int, Field(ge=2, le=1024)]
-    link_bytes_per_s: Positive
-    hop_latency_s: NotNegative
-
-
-class InputSpec(Spec):
-    """Input workers.
-
-    Attributes
-    ----------
-    num_workers_per_system
-        Input workers for each system. [-]
-    worker_samples_per_s
-        Sequences that one worker prepares; left out, the input never starves. [1/s]
-    prefetch_micro_batches
-        Micro-batches that may wait ready for one system. [-]
-    bytes_per_token
-        What one token takes on the way to the wafer: ids, labels and mask. [bytes]
-    """
-
-    num_workers_per_system: Annotated[int, Field(gt=0, le=10_000)] = 1
-    worker_samples_per_s: Positive | None = None
-    prefetch_micro_batches: Annotated[int, Field(gt=0, le=1000)] = 2
-    bytes_per_token: Positive = 12.0
-
-
-class ExceptionSpec(Spec):
-    """Systems or links that differ from the rest.
-
-    Attributes
-    ----------
-    systems
-        Systems by number, from 0. [-]
-    nodes
-        SwarmX nodes by name, ``swarmx.LEVEL.NUMBER``, as `wsesim run --links` shows them: the link
-        from the node above down to this one differs, and only the two `link_` keys apply.
-    speed
-        Compute speed over that of the others. [-]
-    io_bytes_per_s
-        Their port. [bytes/s]
-    link_bytes_per_s
-        The SwarmX link that they hang on. [bytes/s]
-    link_latency_s
-        Added to the way from and to MemoryX. [s]
-    worker_samples_per_s
-        Their input workers. [1/s]
-    """
-
-    systems: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = ()
-    nodes: tuple[str, ...] = ()
-    speed: Positive | None = None
-    io_bytes_per_s: Positive | None = None
-    link_bytes_per_s: Positive | None = None
-    link_latency_s: NotNegative | None = None
-    worker_samples_per_s: Positive | None = None
-
-    @model_validator(mode="after")
-    def _names_something(self) -> ExceptionSpec:
-        if not self.systems and not self.nodes:
-            raise ValueError('[systems] is missing; name systems = [3], or nodes = ["swarmx.1.0"]')
-        alone = [key for key in ("speed", "io_bytes_per_s", "worker_samples_per_s") if getattr(self, key) is not None]
-        if self.nodes and alone:
-            raise ValueError(f"[{alone[0]}] belongs to systems, not to nodes; put it into an exception of its own")
-        for key in ("systems", "nodes"):
-            named = getattr(self, key)
-            if len(set(named)) < len(named):
-                twice = next(one for one, number in Counter(named).items() if number > 1)
-                raise ValueError(f"[{key}] names {twice} twice; drop one")
-        if not self.changes:
-            raise ValueError("[systems] differ in nothing; add what differs, for example speed = 0.8")
-        return self
+    machine: ClassVar[str]
+    count: ClassVar[str]
+    limit: ClassVar[str]
+    power: ClassVar[tuple[str, ...]]
+    price: ClassVar[str]
+    bought: ClassVar[str]
 
     @property
-    def changes(self) -> frozenset[str]:
-        """Keys that differ from the rest."""
-        keys = self.__class__.model_fields.keys() - {"systems", "nodes"}
-        return frozenset(key for key in keys if getattr(self, key) is not None)
+    def title(self) -> str:
+        """Its name."""
+        return str(getattr(self, "name", self.machine))
+
+    @property
+    def device(self) -> str:
+        """What one of its devices is called."""
+        return f"{self.machine} device"
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that the job uses. [-]"""
+        return int(getattr(self, self.count))
+
+    @property
+    def max_devices(self) -> int:
+        """Devices that there are. [-]"""
+        return int(getattr(self, self.limit))
+
+    def number(self, key: str) -> float | None:
+        """A number by its dotted key below ``[cluster]``; None where it is left out."""
+        found: Any = self
+        for part in key.split("."):
+            found = getattr(found, part)
+        return None if found is None else float(found)
+
+    def on_devices(self, number: int) -> Self:
+        """The same cluster with a job on another number of its devices."""
+        return self.model_copy(update={self.count: number})
 
 
-class SimulationSpec(Spec):
-    """How finely time is cut.
+class AnySpread(Spec):
+    """How a model is spread over devices, for machines that leave a choice."""
+
+    def on_other_devices(self) -> Self:
+        """The same spread where the number of devices is another one."""
+        return self
+
+    def left_open(self) -> Self:
+        """The same spread with everything left open that the machine chooses."""
+        return self
+
+
+Contradicts = Callable[[Layered, Mapping[str, Layered], str], list[str]]
+"""Takes the table of a run file, its parts laid over what they name, and how messages name the file; gives messages."""
+
+
+def no_spread(table: Layered, tables: Mapping[str, Layered], place: str) -> list[str]:
+    """Refuse a table ``[parallelism]`` where a machine leaves no choice."""
+    if "parallelism" not in table.plain:
+        return []
+    where, name = table.place_of("parallelism", place), value_shown(tables["cluster"].plain.get("name"))
+    finding = f"is for GPU clusters; {name} leaves no choice of how a model is spread"
+    return [f"{where}: parallelism {finding}; remove the table, or name a GPU cluster"]
+
+
+@dataclass(frozen=True)
+class Files:
+    """What files say of a kind of machine.
 
     Attributes
     ----------
-    chunks_per_layer
-        Pieces in which a layer's weights and gradients travel. [-]
-    max_steps
-        Steps after which the search for a steady state gives up. [-]
+    cluster, part
+        Specs of a cluster, and of what it is built of.
+    key, folder
+        The key of a cluster that names this part, and so the kind of machine; and the catalogue's folder of such parts.
+    whole
+        A cluster table with all of these keys describes a cluster of its own.
+    spread
+        Spec of the table ``[parallelism]``, where there is one.
+    from_cluster
+        Tables of a cluster that lie below tables of a run, by the run's.
+    training
+        What a ``[training]`` table has where it is silent.
+    schemas
+        Kinds of files that describe such machines: what each is, and its spec.
+    contradicts
+        What is set in a run file but belongs to other kinds of machines.
+    catalogue
+        Folder of a catalogue of its own, laid out as ours; None for what ours holds.
     """
 
-    chunks_per_layer: Annotated[int, Field(gt=0, le=256)] = 4
-    max_steps: Annotated[int, Field(ge=3, le=1000)] = 30
+    cluster: type[AnyCluster]
+    part: type[Spec]
+    key: str
+    folder: str
+    whole: frozenset[str]
+    schemas: Mapping[str, tuple[str, type[Spec]]]
+    spread: type[AnySpread] | None = None
+    from_cluster: Mapping[str, str] = field(default_factory=lambda: {"job": "job"})
+    training: Mapping[str, str] = field(default_factory=dict)
+    contradicts: Contradicts = no_spread
+    catalogue: Path | None = None
+
+    @property
+    def tables(self) -> dict[str, type[Spec]]:
+        """Spec of each table of a run."""
+        spread = {} if self.spread is None else {"parallelism": self.spread}
+        return {"model": ModelSpec, "training": TrainingSpec, "cluster": self.cluster, **spread, "job": JobSpec}
 
 
-class ClusterSpec(Spec):
-    """One file of ``cluster_configs/clusters``, with the run file's overrides.
-
-    Attributes
-    ----------
-    name
-        Name of the cluster; in a run, of a catalogue entry (`wsesim list clusters`).
-    system
-        Name of a catalogue system, a .toml file, or a table of the keys that differ.
-    num_systems
-        CS systems that the job uses. [-]
-    max_systems
-        CS systems that the fabric takes. [-]
-    software_release
-        Picks the rate factor of the calibration; the newest calibrated one when left out. A text in quotes, "2.1".
-    memoryx
-        Weight storage and optimizer.
-    swarmx
-        The broadcast-reduce tree.
-    input
-        Input workers.
-    simulation
-        How finely time is cut.
-    exceptions
-        Systems or links that differ from the rest.
-    overhead_power_w
-        MemoryX, SwarmX, hosts and cooling, for each system; 0 counts the systems alone. [W]
-    price_usd_per_system_hour
-        What an hour of one system costs; left out, the purchase price over `amortization_s`. [USD/h]
-    amortization_s
-        Time over which a purchase price is spread. [s]
-    pue
-        Power of the facility over that of the devices, for cooling and losses; 1 where left out. [-]
-    electricity_usd_per_kwh
-        Price of electricity; left out, no cost of it is stated. [USD/kWh]
-    carbon_kg_per_kwh
-        CO2 equivalent of electricity; left out, none is stated. [kg/kWh]
-    reliability
-        How often its parts fail.
-    job
-        Defaults of the ``[job]`` table of runs on it.
-    """
-
-    name: str
-    system: SystemSpec
-    num_systems: Annotated[int, Field(gt=0, le=10**9)]
-    max_systems: Annotated[int, Field(gt=0, le=100_000)]
-    software_release: str | None = None
-    memoryx: MemoryXSpec
-    swarmx: SwarmXSpec
-    input: InputSpec = InputSpec()
-    simulation: SimulationSpec = SimulationSpec()
-    exceptions: tuple[ExceptionSpec, ...] = ()
-    overhead_power_w: NotNegative = 0.0
-    price_usd_per_system_hour: Positive | None = None
-    amortization_s: Positive | None = None
-    pue: PUE | None = None
-    electricity_usd_per_kwh: NotNegative | None = None
-    carbon_kg_per_kwh: NotNegative | None = None
-    reliability: ReliabilitySpec = ReliabilitySpec()
-    job: JobSpec = JobSpec()
-
-    @model_validator(mode="after")
-    def _exceptions_exist(self) -> ClusterSpec:
-        for place, exception in enumerate(self.exceptions):
-            beyond = [system for system in exception.systems if system >= self.num_systems]
-            if beyond:
-                raise ValueError(
-                    f"[exceptions.{place}.systems] names system {beyond[0]}, but num_systems = {self.num_systems} "
-                    f"numbers them 0 to {self.num_systems - 1}; drop it or raise num_systems"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _exceptions_agree(self) -> ClusterSpec:
-        said: set[tuple[str, object]] = set()
-        for place, exception in enumerate(self.exceptions):
-            now = {(key, one) for one in (*exception.systems, *exception.nodes) for key in exception.changes}
-            again = sorted(now & said, key=str)
-            if again:
-                key, one = again[0]
-                raise ValueError(
-                    f"[exceptions.{place}.{key}] is set for {one}, for which an exception before it sets {key}, too; keep one"
-                )
-            said |= now
-        return self
+def files_of(cluster: Table) -> Files:
+    """Files of the kind of machine that a cluster's table is of, by what it is built of; ours where nothing says so."""
+    found: list[Files] = [one.files for one in MACHINES.known]
+    return next((one for one in found if one.key in cluster), found[0])

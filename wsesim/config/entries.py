@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import ClusterSpec
-from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
+from wsesim.config.cluster import AnyCluster, files_of
 from wsesim.config.law import LawSpec
 from wsesim.config.layering import NAMED, Layered, layered, resolve
 from wsesim.config.loader import build, load_any
@@ -17,8 +15,8 @@ from wsesim.config.model import ModelSpec
 from wsesim.config.naming import cluster_table, machine_table
 from wsesim.config.provenance import Origin
 from wsesim.config.spec import Spec
-from wsesim.config.system import CalibrationSpec, SystemSpec
 from wsesim.errors import ConfigError
+from wsesim.plugins import MACHINES
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
@@ -35,66 +33,67 @@ def load_law(name: str) -> LawSpec:
     return _entry("laws", name, LawSpec)
 
 
-def load_system(name: str, folder: Path | None = None, where: str = "") -> tuple[SystemSpec, dict[str, Origin]]:
-    """A system of the catalogue or of a file, and its numbers' origins."""
-    return _machine("system", SystemSpec, name, folder, where)
-
-
-def load_gpu(name: str, folder: Path | None = None, where: str = "") -> tuple[GPUSpec, dict[str, Origin]]:
-    """A GPU of the catalogue or of a file, and its numbers' origins."""
-    return _machine("gpu", GPUSpec, name, folder, where)
-
-
-def _machine(
-    key: str, spec: type[SpecT], name: str, folder: Path | None, where: str
-) -> tuple[SpecT, dict[str, Origin]]:
+def load_part(key: str, name: str, folder: Path | None = None, where: str = "") -> tuple[Any, dict[str, Origin]]:
+    """What clusters are built of, by the key that names it: an entry of the catalogue or a file, and its numbers' origins."""
     path = resolve(NAMED[key], name, folder or Path(), where)
     table = machine_table(layered(NAMED[key], path), path.parent)
+    spec = next(one.files.part for one in MACHINES.known if one.files.key == key)
     return build(spec, table, key, catalogue.shown(path)), table.origins
 
 
-def load_calibration(word: str) -> CalibrationSpec:
-    """A system's calibration, of the catalogue or of a file."""
-    return _calibration(word, CalibrationSpec)
+def load_system(name: str, folder: Path | None = None, where: str = "") -> tuple[Any, dict[str, Origin]]:
+    """A CS system of the catalogue or of a file, and its numbers' origins."""
+    return load_part("system", name, folder, where)
 
 
-def load_gpu_calibration(word: str) -> GPUCalibrationSpec:
-    """A GPU's calibration, of the catalogue or of a file."""
-    return _calibration(word, GPUCalibrationSpec)
+def load_gpu(name: str, folder: Path | None = None, where: str = "") -> tuple[Any, dict[str, Origin]]:
+    """A GPU of the catalogue or of a file, and its numbers' origins."""
+    return load_part("gpu", name, folder, where)
 
 
-def _calibration(word: str, spec: type[SpecT]) -> SpecT:
+def load_calibration(word: str, key: str = "system") -> Any:
+    """A calibration of what clusters are built of, of the catalogue or of a file."""
     path = resolve("calibrations", word, Path(), "--calibration")
+    part = next(one.files.part for one in MACHINES.known if one.files.key == key)
+    spec = part.model_fields["calibration"].annotation
     return build(spec, layered("calibrations", path), "calibration", catalogue.shown(path))
 
 
-def load_any_cluster(name: str) -> tuple[ClusterSpec | GPUClusterSpec, dict[str, Origin]]:
+def load_gpu_calibration(word: str) -> Any:
+    """A GPU's calibration, of the catalogue or of a file."""
+    return load_calibration(word, "gpu")
+
+
+def load_any_cluster(name: str) -> tuple[AnyCluster, dict[str, Origin]]:
     """A cluster of the catalogue, and its numbers' origins.
 
     Examples
     --------
-    >>> load_any_cluster("selene")[0].gpus_per_node
-    8
+    >>> load_any_cluster("selene")[0].max_devices
+    4480
     """
     table = cluster_table(Layered({"name": name}), Path(), "cluster")
+    files = files_of(table.plain)
     place = f"cluster_configs/clusters/{name}.toml"
-    if "gpu" in table.plain:
-        return build(GPUClusterSpec, table, "cluster", place), table.origins
-    return build(ClusterSpec, table, "cluster", place), table.origins
+    if files is None:
+        raise ConfigError(
+            f"{place}: names neither {' nor '.join(one.files.key for one in MACHINES.known)}; add one of them"
+        )
+    return build(files.cluster, table, "cluster", place), table.origins
 
 
-def load_cluster(name: str) -> tuple[ClusterSpec, dict[str, Origin]]:
+def load_cluster(name: str) -> tuple[Any, dict[str, Origin]]:
     """A wafer-scale cluster of the catalogue, and its numbers' origins."""
     cluster, origins = load_any_cluster(name)
-    if isinstance(cluster, GPUClusterSpec):
+    if cluster.machine != "wafer":
         raise ConfigError(f"cluster {name!r} is a GPU cluster, where a wafer-scale one is needed; name for example cs2")
     return cluster, origins
 
 
-def load_gpu_cluster(name: str) -> tuple[GPUClusterSpec, dict[str, Origin]]:
+def load_gpu_cluster(name: str) -> tuple[Any, dict[str, Origin]]:
     """A GPU cluster of the catalogue, and its numbers' origins."""
     cluster, origins = load_any_cluster(name)
-    if isinstance(cluster, ClusterSpec):
+    if cluster.machine != "gpu":
         raise ConfigError(f"cluster {name!r} is wafer-scale, where one of GPUs is needed; name for example selene")
     return cluster, origins
 
@@ -106,13 +105,9 @@ def _entry(kind: str, name: str, spec: type[SpecT]) -> SpecT:
 
 def origins_of(kind: str, name: str) -> dict[str, Origin]:
     """Every number of a catalogue entry, for `wsesim explain`."""
-    readers: dict[str, Callable[[], dict[str, Origin]]] = {
-        "systems": lambda: load_system(name)[1],
-        "gpus": lambda: load_gpu(name)[1],
-        "clusters": lambda: load_any_cluster(name)[1],
-        "models": lambda: layered("models", catalogue.find("models", name)).origins,
-        "calibrations": lambda: layered("calibrations", catalogue.find("calibrations", name)).origins,
-        "laws": lambda: layered("laws", catalogue.find("laws", name)).origins,
-        "runs": lambda: load_any(name).origins,
-    }
-    return readers[kind]()
+    parts = {one.files.folder: one.files.key for one in MACHINES.known}
+    if kind in parts:
+        return load_part(parts[kind], name)[1]
+    if kind in ("models", "calibrations", "laws"):
+        return layered(kind, catalogue.find(kind, name)).origins
+    return load_any_cluster(name)[1] if kind == "clusters" else load_any(name).origins

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from wsesim.config.spec import Spec
-from wsesim.config.system import Positive
+from wsesim.config.spec import Positive, Spec
 
 
 class LimitsSpec(Spec):

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from wsesim.config.spec import Spec
-from wsesim.config.system import NotNegative, Positive
+from wsesim.config.spec import NotNegative, Positive, Spec
 
 LongTime = Annotated[float, Field(ge=1, le=1e13)]
 """A mean time between failures: a part that fails every second is none. [s]"""

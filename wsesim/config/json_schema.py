@@ -10,21 +10,19 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from wsesim.config.cluster import ClusterSpec
+from wsesim.config.cluster import AnyCluster
 from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
-from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec, GPUSpec
 from wsesim.config.job import JobSpec
 from wsesim.config.law import LawSpec
 from wsesim.config.layering import NAMED
 from wsesim.config.meanings import meanings, specs_of, summary
 from wsesim.config.model import ModelSpec
-from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec, numeric_fields
-from wsesim.config.system import CalibrationSpec, SystemSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.plugins import MACHINES
 from wsesim.units import NOUNS, UNITS, unit_of_field
 
 Schema = dict[str, Any]
@@ -40,7 +38,7 @@ _STATUS: Schema = {
 _ORIGIN: Schema = {"source": {"$ref": "#/definitions/Source"}, "status": {"$ref": "#/definitions/Status"}}
 _TOP = {"extends": _EXTENDS, **_ORIGIN}
 """Keys at the top of run files and of files of the catalogue."""
-_TABLES_OF_A_RUN: dict[str, type[Spec]] = {"model": ModelSpec, "training": TrainingSpec, "cluster": ClusterSpec}
+_TABLES_OF_A_RUN: dict[str, type[Spec]] = {"model": ModelSpec, "training": TrainingSpec, "cluster": AnyCluster}
 """Tables that goals and portfolios hold as well."""
 _WITHOUT_ORIGINS = (GoalSpec, LimitsSpec, CandidateSpec, PortfolioSpec, PortfolioJobSpec)
 """Tables whose numbers cannot be written with their origin, and that lie over no other table."""
@@ -73,7 +71,7 @@ class Definitions:
         """The table of a spec; nothing is required where another table may lie below."""
         raw = spec.model_json_schema()
         keys = {name: self._key(spec, name, one) for name, one in raw["properties"].items()}
-        if spec in (SystemSpec, GPUSpec, CalibrationSpec, GPUCalibrationSpec):
+        if spec in _parts():
             keys["extends"] = _EXTENDS
         found = {"type": "object", "description": summary(spec), "properties": keys, "additionalProperties": False}
         return found | {"required": raw["required"]} if spec in _WITHOUT_ORIGINS and "required" in raw else found
@@ -147,14 +145,18 @@ class Definitions:
         return self.named(f"Run{name.title()}", lambda: table)
 
     def _any_cluster(self) -> Schema:
-        """Keys of both kinds of clusters: their names say which kind it is."""
-        wafers, gpus = (self.table(spec)["properties"] for spec in (ClusterSpec, GPUClusterSpec))
-        differ = {key for key in wafers.keys() & gpus.keys() if wafers[key] != gpus[key]}
-        both = {key: {"anyOf": [wafers[key], gpus[key]]} for key in differ}
+        """Keys of all kinds of clusters: their names say which kind it is."""
+        tables = [self.table(one.files.cluster)["properties"] for one in MACHINES.known]
+        ways: dict[str, list[Schema]] = {}
+        for key, way in ((key, way) for table in reversed(tables) for key, way in table.items()):
+            if way not in ways.setdefault(key, []):
+                ways[key].insert(0, way)
         return {
             "type": "object",
             "description": "Name of a catalogue cluster, and keys that override it.",
-            "properties": gpus | wafers | both,
+            "properties": {
+                key: several[0] if len(several) == 1 else {"anyOf": several} for key, several in ways.items()
+            },
             "additionalProperties": False,
         }
 
@@ -194,7 +196,7 @@ def _run(definitions: Definitions) -> Schema:
     keys = {
         "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "Title of the run."},
         **{name: definitions.of_a_run(name) for name in _TABLES_OF_A_RUN},
-        "parallelism": {"anyOf": [{"const": "auto"}, definitions.reference(ParallelismSpec)]},
+        "parallelism": {"anyOf": [{"const": "auto"}, *(definitions.reference(spread) for spread in _spreads())]},
         "job": definitions.reference(JobSpec),
         **_TOP,
     }
@@ -208,20 +210,29 @@ def _run(definitions: Definitions) -> Schema:
     }
 
 
-KINDS = {
-    "run": Kind("a run: what is trained, how, and on which cluster", _run),
-    "cluster": Kind("a cluster of wafer-scale systems", _file(ClusterSpec)),
-    "system": Kind("one wafer-scale system", _file(SystemSpec)),
-    "calibration": Kind("fitted numbers of a wafer-scale system", _file(CalibrationSpec)),
-    "gpu-cluster": Kind("a cluster of GPUs", _file(GPUClusterSpec)),
-    "gpu": Kind("one GPU", _file(GPUSpec)),
-    "gpu-calibration": Kind("fitted numbers of GPUs", _file(GPUCalibrationSpec)),
-    "model": Kind("a model", _file(ModelSpec)),
-    "law": Kind("laws of loss and of zero-shot accuracy", _file(LawSpec)),
-    "goal": Kind("a goal for `wsesim plan`", lambda definitions: definitions.table(GoalSpec)),
-    "portfolio": Kind("jobs for `wsesim portfolio`", lambda definitions: definitions.table(PortfolioSpec)),
-}
-"""Every kind of file that has a schema."""
+def _parts() -> list[type[Spec]]:
+    """Specs of what a key of another table may name: it lies over the entry that it extends."""
+    return [spec for one in MACHINES.known for _, spec in one.files.schemas.values() if spec is not one.files.cluster]
+
+
+def _spreads() -> list[type[Spec]]:
+    return [one.files.spread for one in MACHINES.known if one.files.spread is not None]
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind of file that has a schema."""
+    MACHINES.load_others()
+    machines = {
+        key: Kind(text, _file(spec)) for one in MACHINES.known for key, (text, spec) in one.files.schemas.items()
+    }
+    return {
+        "run": Kind("a run: what is trained, how, and on which cluster", _run),
+        **machines,
+        "model": Kind("a model", _file(ModelSpec)),
+        "law": Kind("laws of loss and of zero-shot accuracy", _file(LawSpec)),
+        "goal": Kind("a goal for `wsesim plan`", lambda definitions: definitions.table(GoalSpec)),
+        "portfolio": Kind("jobs for `wsesim portfolio`", lambda definitions: definitions.table(PortfolioSpec)),
+    }
 
 
 def schema(kind: str) -> Schema:
@@ -237,10 +248,11 @@ def schema(kind: str) -> Schema:
     >>> schema("system")["properties"]["power_w"]["description"]
     'Electric power of one system. [W]'
     """
-    if kind not in KINDS:
-        hint = did_you_mean(kind, KINDS) or f"; kinds are {', '.join(KINDS)}"
+    known = kinds()
+    if kind not in known:
+        hint = did_you_mean(kind, known) or f"; kinds are {', '.join(known)}"
         raise UnknownNameError(f"{kind!r} is not a kind of file{hint}")
-    text, build = KINDS[kind]
+    text, build = known[kind]
     definitions = Definitions()
     built = build(definitions)
     return {"$schema": _DRAFT, "title": f"wsesim: {text}", **built, "definitions": definitions.tables}

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from wsesim.config.spec import Spec
-from wsesim.config.system import NotNegative, Positive, Share
+from wsesim.config.spec import NotNegative, Positive, Share, Spec
 
 Chance = Annotated[float, Field(ge=0, lt=1)]
 """An accuracy below one. [-]"""

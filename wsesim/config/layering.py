@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -13,10 +13,29 @@ from wsesim.config import catalogue
 from wsesim.config.problems import place_of
 from wsesim.config.provenance import Origin, unwrap
 from wsesim.errors import ConfigError
+from wsesim.plugins import MACHINES
 
 Table = dict[str, Any]
 DEEPEST_EXTENDS = 10
-NAMED = {"system": "systems", "gpu": "gpus", "calibration": "calibrations"}
+
+
+class _Named(Mapping[str, str]):
+    """As `NAMED`, with what kinds of machines were read so far."""
+
+    def _all(self) -> dict[str, str]:
+        return {one.files.key: one.files.folder for one in MACHINES.known} | {"calibration": "calibrations"}
+
+    def __getitem__(self, key: str) -> str:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+NAMED = _Named()
 """Keys whose value is a name of the catalogue, and the kind it is a name of."""
 _INSTEAD = {"tokens": "steps", "steps": "tokens"}
 """Keys that take each other's place: a file that sets one overrides the other in the files below it."""

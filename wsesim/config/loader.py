@@ -1,4 +1,4 @@
-"""Files -> one frozen `Run` or `GPURun`, with every number's origin."""
+"""Files -> one frozen `Run`, with every number's origin."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import ClusterSpec
-from wsesim.config.gpu import GPUClusterSpec
-from wsesim.config.job import JobSpec
+from wsesim.config.cluster import files_of
 from wsesim.config.layering import Layered, Table, layer, sub
 from wsesim.config.model import ModelSpec
 from wsesim.config.naming import Along, cluster_table, model_table
-from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.problems import describe
 from wsesim.config.provenance import Origin
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.config.run_files import layered_run
 from wsesim.config.settings import Setting, parse_setting, settings_table
 from wsesim.config.spec import Spec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import ConfigError, did_you_mean
+from wsesim.plugins import MACHINES
 
 SpecT = TypeVar("SpecT", bound=Spec)
 _LONGEST_NAME = 200
@@ -70,7 +68,7 @@ def _as_user(origins: dict[str, Origin], place: str) -> dict[str, Origin]:
     }
 
 
-def load_any(word: str | Path | Table, settings: Iterable[str] = ()) -> Run | GPURun:
+def load_any(word: str | Path | Table, settings: Iterable[str] = ()) -> Run:
     """Read a run file.
 
     Parameters
@@ -82,8 +80,8 @@ def load_any(word: str | Path | Table, settings: Iterable[str] = ()) -> Run | GP
 
     Returns
     -------
-    Run or GPURun
-        As its cluster is; frozen, and every number's origin lies beside it.
+    Run
+        Of the kind of machine that its cluster is; frozen, and every number's origin lies beside it.
 
     Raises
     ------
@@ -107,9 +105,9 @@ def load_any(word: str | Path | Table, settings: Iterable[str] = ()) -> Run | GP
     return _assemble(*layered_run(word), settings)
 
 
-def as_run(run: Any, function: str) -> Run | GPURun:
+def as_run(run: Any, function: str) -> Run:
     """A run as it is, or what `load_any` makes of a name, a path or nested dicts."""
-    if isinstance(run, Run | GPURun):
+    if isinstance(run, Run):
         return run
     if isinstance(run, str | Path | dict):
         return load_any(run)
@@ -130,8 +128,8 @@ def load(word: str | Path, settings: Iterable[str] = ()) -> Run:
     return _wafer_scale(load_any(word, settings))
 
 
-def _wafer_scale(run: Run | GPURun) -> Run:
-    if isinstance(run, GPURun):
+def _wafer_scale(run: Run) -> Run:
+    if run.machine != "wafer":
         raise ConfigError(
             f"{run.place}: cluster {run.cluster.name!r} is a GPU cluster, where a wafer-scale one is needed; "
             "name one of those, for example cs2"
@@ -148,9 +146,7 @@ def _with_masked_positions(model: ModelSpec, training: TrainingSpec, own: Table)
     return model.model_copy(update={"masked_positions": max(1, round(MASKED_SHARE * training.sequence_length))})
 
 
-def any_from_table(
-    raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()
-) -> Run | GPURun:
+def any_from_table(raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()) -> Run:
     """Build a run from nested dicts, as a run file would hold them."""
     return _assemble(layer(raw, place), folder or Path(), place, settings)
 
@@ -160,7 +156,7 @@ def from_table(raw: Table, folder: Path | None = None, place: str = "run", setti
     return _wafer_scale(any_from_table(raw, folder, place, settings))
 
 
-def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -> Run | GPURun:
+def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -> Run:
     """Build a run from the table of its file, with all problems of the file in one message."""
     parts = parts_of(raw, folder, place, map(parse_setting, settings))
     return parts.run(parts.built(parts.tables))
@@ -196,13 +192,12 @@ class Parts:
         """The specs of these tables, with all problems in one message."""
         return _build_all(tables, self.specs, self.place, self.problems)
 
-    def run(self, built: dict[str, Any], origins: dict[str, Origin] | None = None) -> Run | GPURun:
+    def run(self, built: dict[str, Any], origins: dict[str, Origin] | None = None) -> Run:
         """The run whose specs these are."""
         model = _with_masked_positions(built["model"], built["training"], self.model)
         name = f"{model.name} on {built['cluster'].name}" if self.name is None else self.name
-        kind = GPURun if "parallelism" in built else Run
         own = self.origins() if origins is None else origins
-        return kind(name, **(built | {"model": model}), origins=own, place=self.place, notes=self.notes)
+        return Run(name, **(built | {"model": model}), origins=own, place=self.place, notes=self.notes)
 
     def origins(self) -> dict[str, Origin]:
         """Where each number comes from."""
@@ -217,24 +212,27 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     table = replace(table, origins=_as_user(table.origins, place))
     model, along = model_table(sub(table, "model"), folder, place)
     cluster = cluster_table(sub(table, "cluster"), folder, place)
-    on_gpus = "gpu" in cluster.plain
-    of_its_kind = {key: value for key, value in along.cluster.items() if (key == "num_gpus") == on_gpus}
+    files = files_of(cluster.plain)
+    counts = {one.files.cluster.count for one in MACHINES.known} - {files.cluster.count}
+    of_its_kind = {key: value for key, value in along.cluster.items() if key not in counts}
     cluster = Layered(_unsaid(of_its_kind, table.plain["cluster"])).over(cluster)
-    if not on_gpus and along.parallelism.plain:
+    if files.spread is None and along.parallelism.plain:
         along.training.plain.pop("micro_batch_size", None)  # of a GPU
     tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
-    problems = _kind_problems(table, tables, place) + _length_problem(tables["training"], along, place)
-    if on_gpus:
-        tables["training"].plain.setdefault("precision", "bfloat16")
+    problems = files.contradicts(table, tables, place) + _length_problem(tables["training"], along, place)
+    for key, value in files.training.items():
+        tables["training"].plain.setdefault(key, value)
+    if files.spread is not None:
         is_table = isinstance(table.plain.get("parallelism"), dict)
         own = sub(table, "parallelism") if is_table else Layered(dict.fromkeys(_TRIVIAL, "auto"))
         if is_table or "parallelism" not in table.plain:
             own = (own if is_table else Layered({})).over(along.parallelism) if along.parallelism.plain else own
-        tables["parallelism"] = own.over(_part(cluster, "software"))
-    tables["job"] = _part(table, "job").over(_part(cluster, "job"))
-    specs = _GPU_PARTS if on_gpus else _WAFER_PARTS
+        tables["parallelism"] = own
+    tables["job"] = _part(table, "job")
+    for key, below in files.from_cluster.items():
+        tables[key] = tables[key].over(_part(cluster, below))
     notes = (*along.notes, *_length_note(table, along))
-    return Parts(tables, specs, problems, table.plain["model"], table.plain.get("name"), place, notes)
+    return Parts(tables, files.tables, problems, table.plain["model"], table.plain.get("name"), place, notes)
 
 
 def _with_run_file(table: Layered, place: str) -> Layered:
@@ -285,21 +283,6 @@ def _unsaid(found: Table, own: Table) -> Table:
     return {key: value for key, value in rest.items() if value != {}}
 
 
-_WAFER_PARTS: dict[str, type[Spec]] = {
-    "model": ModelSpec,
-    "training": TrainingSpec,
-    "cluster": ClusterSpec,
-    "job": JobSpec,
-}
-_GPU_PARTS: dict[str, type[Spec]] = {
-    "model": ModelSpec,
-    "training": TrainingSpec,
-    "cluster": GPUClusterSpec,
-    "parallelism": ParallelismSpec,
-    "job": JobSpec,
-}
-
-
 _TRIVIAL = ("context_parallel_size", "expert_parallel_size", "virtual_pipeline_size")
 """Kinds of parallelism that a table which is silent of them does without, but ``parallelism = "auto"`` tries."""
 
@@ -307,29 +290,6 @@ _TRIVIAL = ("context_parallel_size", "expert_parallel_size", "virtual_pipeline_s
 def _part(table: Layered, key: str) -> Layered:
     """A table inside another one, or an empty one; ``[cluster.software]`` lies below ``[parallelism]``, for one."""
     return sub(table, key) if isinstance(table.plain.get(key), dict) else Layered({})
-
-
-def _kind_problems(table: Layered, tables: dict[str, Layered], place: str) -> list[str]:
-    """What is set in a run file but belongs to clusters of the other kind."""
-    cluster, training = tables["cluster"].plain, tables["training"]
-    if "gpu" not in cluster:
-        if "parallelism" not in table.plain:
-            return []
-        where, name = table.place_of("parallelism", place), catalogue.value_shown(cluster.get("name"))
-        finding = f"is for GPU clusters; {name} is wafer-scale, hence data parallel only"
-        return [f"{where}: parallelism {finding}; remove the table, or name a GPU cluster"]
-    wrong = {
-        "precision": "is 'cbfloat16', which only wafer-scale systems compute with; use 'bfloat16', or leave it out",
-        "activations": "is for wafer-scale clusters; on GPUs set parallelism.activation_recompute instead",
-        "weight_sparsity": "is for wafer-scale clusters, GPUs gain nothing from it; set it to 0, or leave it out",
-    }
-    sparsity = training.plain.get("weight_sparsity", 0)
-    found = {
-        "precision": training.plain.get("precision") == "cbfloat16",
-        "activations": "activations" in training.plain,
-        "weight_sparsity": sparsity not in (0, "0", "0 %"),
-    }
-    return [f"{training.place_of(key, place)}: training.{key} {wrong[key]}" for key in wrong if found[key]]
 
 
 def _build_all(

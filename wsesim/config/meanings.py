@@ -27,7 +27,7 @@ def meanings(spec: type[Spec]) -> dict[str, Meaning]:
 
     Examples
     --------
-    >>> from wsesim.config.cluster import SwarmXSpec
+    >>> from wsesim.machines.wafer.spec import SwarmXSpec
     >>> meanings(SwarmXSpec)["hop_latency_s"]
     Meaning(text='One hop, down or up.', unit='s')
     """

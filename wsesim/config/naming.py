@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wsesim.config import catalogue
 from wsesim.config.layering import NAMED, Layered, Table, existing, layer, layered, nested, put, resolve, sub
 from wsesim.errors import ConfigError
+from wsesim.plugins import MACHINES
 
 if TYPE_CHECKING:
     from wsesim.config.importers.section import Imported
 
-_MACHINES = ("system", "gpu")
-"""Keys of a cluster that name what it is built of, and so its kind."""
-_WHOLE = ({"system", "memoryx", "swarmx"}, {"gpu", "gpus_per_node"})
-"""A cluster table with all keys of one of these describes a cluster of its own where the catalogue does not know its name."""
 _SHAPE = frozenset({"num_layers", "hidden_size", "num_attention_heads", "vocab_size"})
 """A table with one of these describes a model of its own where the catalogue does not know its name."""
 
@@ -60,16 +57,21 @@ def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
         raise ConfigError(f"{place}: cluster.name is missing; name one of {', '.join(known)}")
     if not isinstance(name, str):
         raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write one of {', '.join(known)} in quotes")
-    if name in known or not any(keys <= own.plain.keys() for keys in _WHOLE):
+    if name not in known:
+        MACHINES.load_others()
+    if name in known or not any(one.files.whole <= own.plain.keys() for one in MACHINES.known):
         base = layered("clusters", resolve("clusters", name, folder, where))
         own = own.without("name")
-    for key in _MACHINES:
+    keys = [one.files.key for one in MACHINES.known]
+    for key in keys:
         base = _with_machine(base, own, folder, key)
         own = _own_machine(own, folder, key)
     table = own.over(base)
-    if table.plain.keys() >= set(_MACHINES):
+    named = [key for key in keys if key in table.plain]
+    if len(named) > 1:
+        first, second = named[:2]
         raise ConfigError(
-            f"{table.place_of('gpu', place)}: cluster.gpu stands beside cluster.system, and a cluster is built of one "
+            f"{table.place_of(second, place)}: cluster.{second} stands beside cluster.{first}, and a cluster is built of one "
             "of them; drop the other, or name a cluster of the kind that you want"
         )
     return table

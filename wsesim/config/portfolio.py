@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from wsesim.config.spec import Spec
-from wsesim.config.system import Positive
+from wsesim.config.spec import Positive, Spec
 
 Count = Annotated[int, Field(gt=0, le=10_000_000, strict=True)]
 

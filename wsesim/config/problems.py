@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from wsesim.config.catalogue import value_shown
 from wsesim.config.spec import Unreadable, options_of
 from wsesim.errors import did_you_mean
+from wsesim.plugins import MACHINES
 from wsesim.units import EXAMPLES, example_for, unit_of_field
 
 _MOST_PROBLEMS = 20
@@ -46,15 +47,11 @@ def _example(owner: type[BaseModel], name: str) -> str:
     return f"{name} = {'0.5' if float in options else 'true' if bool in options else chr(34) + 'a text' + chr(34)}"
 
 
-OF_THE_OTHER_KIND = {
-    "num_systems": "num_gpus",
-    "num_gpus": "num_systems",
-    "max_systems": "max_gpus",
-    "max_gpus": "max_systems",
-    "price_usd_per_system_hour": "price_usd_per_gpu_hour",
-    "price_usd_per_gpu_hour": "price_usd_per_system_hour",
-}
-"""What wafer-scale and GPU clusters call the same thing."""
+def of_other_kinds(field: str) -> set[str]:
+    """What other kinds of clusters call the same thing."""
+    alike = [{getattr(one.files.cluster, word) for one in MACHINES.known} for word in ("count", "limit", "price")]
+    return {name for names in alike if field in names for name in names} - {field}
+
 
 _LIMITS = {
     "greater_than": ("more than", "gt"),
@@ -92,8 +89,8 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
     if isinstance(problem.get("input"), Unreadable):
         return str(problem["input"].finding)
     if kind == "extra_forbidden":
-        other = OF_THE_OTHER_KIND.get(field, "")
-        near = f"; did you mean {other}?" if other in owner.model_fields else ""
+        others = of_other_kinds(field) & owner.model_fields.keys()
+        near = f"; did you mean {others.pop()}?" if others else ""
         hint = near or did_you_mean(field, owner.model_fields)
         return f"is not a known key{hint or '; known are ' + ', '.join(owner.model_fields)}"
     if kind == "missing":

@@ -3,68 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, Generic
 
-from wsesim.config.cluster import ClusterSpec
-from wsesim.config.gpu import GPUClusterSpec
+from typing_extensions import TypeVar
+
+from wsesim.config.cluster import AnyCluster
 from wsesim.config.job import JobSpec
 from wsesim.config.model import ModelSpec
-from wsesim.config.parallelism import ParallelismSpec
 from wsesim.config.provenance import Origin
 from wsesim.config.training import TrainingSpec
 
+ClusterT = TypeVar("ClusterT", bound=AnyCluster, default=Any)
+SpreadT = TypeVar("SpreadT", default=Any)
+
 
 @dataclass(frozen=True)
-class Run:
-    """A model, how it is trained, and on which wafer-scale cluster."""
+class Run(Generic[ClusterT, SpreadT]):
+    """A model, how it is trained, and on which cluster of which kind of machine.
+
+    Attributes
+    ----------
+    parallelism
+        How the model is spread over the devices; None on machines that leave no choice.
+    place
+        File that the run was read from, for messages.
+    """
 
     name: str
     model: ModelSpec
     training: TrainingSpec
-    cluster: ClusterSpec
+    cluster: ClusterT
     job: JobSpec = field(default_factory=JobSpec)
     origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     place: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False)
+    parallelism: SpreadT = None  # type: ignore[assignment]
 
-    def on(self, num_systems: int, global_batch_size: int | None = None) -> Run:
-        """The same run on another number of identical systems, and with another batch."""
-        cluster = self.cluster.model_copy(update={"num_systems": num_systems, "exceptions": ()})
+    @property
+    def machine(self) -> str:
+        """Name of the kind of machine, as in `wsesim.machines.machine.MACHINES`."""
+        return self.cluster.machine
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that the job uses. [-]"""
+        return self.cluster.num_devices
+
+    @property
+    def max_devices(self) -> int:
+        """Devices that its cluster has. [-]"""
+        return self.cluster.max_devices
+
+    def on(self, num_devices: int, global_batch_size: int | None = None) -> Run[ClusterT, SpreadT]:
+        """The same run on another number of identical devices, and with another batch."""
         batch = global_batch_size or self.training.global_batch_size
         training = self.training.model_copy(update={"global_batch_size": batch})
-        return replace(self, cluster=cluster, training=training)
+        spread: Any = self.parallelism
+        if spread is not None:
+            spread = spread.on_other_devices()
+        return replace(self, cluster=self.cluster.on_devices(num_devices), training=training, parallelism=spread)
 
-
-SEARCHED = (
-    *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"),
-    *("sequence_parallel", "zero_stage", "shard_group_size", "activation_recompute"),
-    *("micro_batch_group_size", "account_for_embedding", "account_for_loss"),
-)
-"""Keys of ``[parallelism]`` that an automatic plan chooses."""
-
-
-@dataclass(frozen=True)
-class GPURun:
-    """A model, how it is trained, on which GPUs, and how it is spread over them."""
-
-    name: str
-    model: ModelSpec
-    training: TrainingSpec
-    cluster: GPUClusterSpec
-    parallelism: ParallelismSpec
-    job: JobSpec = field(default_factory=JobSpec)
-    origins: dict[str, Origin] = field(default_factory=dict, compare=False, repr=False)
-    place: str = ""
-    notes: tuple[str, ...] = field(default=(), compare=False)
-
-    def on_gpus(self, num_gpus: int) -> GPURun:
-        """The same run on another number of GPUs, with as many copies of the model as they hold."""
-        spread = self.parallelism.model_copy(update={"data_parallel_size": "auto"})
-        return replace(self, cluster=self.cluster.model_copy(update={"num_gpus": num_gpus}), parallelism=spread)
-
-    def with_auto_plan(self) -> GPURun:
-        """The same run with every parallel size, the micro-batch and recomputation left open."""
-        stages = ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")
-        dealt = {"layers_per_stage": "even", **dict.fromkeys(stages)}
-        spread = self.parallelism.model_copy(update={**dict.fromkeys(SEARCHED, "auto"), **dealt})
+    def with_auto_plan(self) -> Run[ClusterT, SpreadT]:
+        """The same run with everything left open that its machine chooses: parallel sizes, micro-batch, recomputation."""
+        spread: Any = self.parallelism
         training = self.training.model_copy(update={"micro_batch_size": "auto"})
+        if spread is not None:
+            spread = spread.left_open()
         return replace(self, training=training, parallelism=spread)

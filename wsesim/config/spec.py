@@ -5,12 +5,18 @@ from __future__ import annotations
 import types
 import typing
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wsesim.config.catalogue import value_shown
 from wsesim.units import read_quantity
+
+Positive = Annotated[float, Field(gt=0, ge=1e-15, le=1e30)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30)]
+Share = Annotated[float, Field(gt=0, ge=1e-9, le=1)]
+PUE = Annotated[float, Field(ge=1, le=10)]
+"""The bounds are far beyond any machine, and far enough from those of floats that no product overflows."""
 
 
 def options_of(annotation: Any) -> tuple[Any, ...]:

@@ -14,29 +14,26 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from wsesim.config.layering import Layered, Table, layer
-from wsesim.config.loader import _GPU_PARTS as GPU_PARTS
-from wsesim.config.loader import _WAFER_PARTS as WAFER_PARTS
 from wsesim.config.loader import Parts, parts_of
-from wsesim.config.problems import OF_THE_OTHER_KIND
+from wsesim.config.problems import of_other_kinds
 from wsesim.config.provenance import Origin, unwrap
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.config.run_files import layered_run
 from wsesim.config.settings import Setting, parse_setting
 from wsesim.config.spec import Spec, numeric_fields, options_of
 from wsesim.errors import ConfigError, InputError, did_you_mean
+from wsesim.plugins import MACHINES
 from wsesim.units import read_quantity
 
 _MASK = (1 << 128) - 1
-_ELSEWHERE = {("cluster", "software"), ("cluster", "job")}
-"""Tables of a cluster that lie below another part of the run."""
-_DECIDES_ON_GPUS = {("training", "precision"), ("training", "weight_sparsity"), ("training", "activations")}
-"""Keys whose values are compared with the kind of the cluster."""
+_DECIDES = {("training", "precision"), ("training", "weight_sparsity"), ("training", "activations")}
+"""Keys whose values are compared with the kind of the cluster, where that says what a training has."""
 _NO_DEFAULT = {"training.tokens", "training.steps"}
 """Keys that say something even where they repeat the default: one of them must not stand beside the other."""
 _SCALARS = (int, float, bool, type(None))
@@ -60,13 +57,14 @@ def _field(spec: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
 
 
 def _specs_of(part: str) -> list[type[Spec]]:
-    return list(dict.fromkeys(specs[part] for specs in (WAFER_PARTS, GPU_PARTS) if part in specs))
+    return list(dict.fromkeys(one.files.tables[part] for one in MACHINES.known if part in one.files.tables))
 
 
 def _is_leaf(parts: Sequence[str]) -> bool:
     """Whether a key holds a number or a word out of a few, and no name that leads to a file or a table."""
-    if len(parts) < 2 or tuple(parts[:2]) in _ELSEWHERE:
-        return False
+    elsewhere = {below for one in MACHINES.known for below in one.files.from_cluster.values()}
+    if len(parts) < 2 or (parts[0] == "cluster" and parts[1] in elsewhere):
+        return False  # such a table of a cluster lies below another part of the run
     fields = [_field(spec, parts[1:]) for spec in _specs_of(parts[0])]
     options = [option for field in fields if field is not None for option in options_of(field.annotation)]
     return bool(options) and all(option in _SCALARS or isinstance(option, str) for option in options)
@@ -81,12 +79,8 @@ def _names(spec: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _names(inner, f"{prefix}{name}.")
 
 
-_KINDS: dict[str, dict[str, type[Spec]]] = {"wafer_scale": WAFER_PARTS, "gpu": GPU_PARTS}
-Kind = Literal["wafer_scale", "gpu"]
-
-
 def _is_known(parts: Sequence[str], kind: str) -> bool:
-    specs = _KINDS[kind]
+    specs = MACHINES[kind].files.tables
     if parts[0] == "name" or list(parts) == ["model", "path"]:
         return True
     if parts[0] not in specs:
@@ -105,11 +99,11 @@ def _is_known(parts: Sequence[str], kind: str) -> bool:
 
 
 def check_key(key: str, kinds: Iterable[str]) -> None:
-    """Refuse a key that no run of these kinds has, and name the nearest.
+    """Refuse a key that no run on these kinds of machines has, and name the nearest.
 
     Examples
     --------
-    >>> check_key("cluster.num_system", ["wafer_scale"])
+    >>> check_key("cluster.num_system", ["wafer"])
     Traceback (most recent call last):
     wsesim.errors.ConfigError: --vary cluster.num_system: is not a known key; did you mean cluster.num_systems?
     """
@@ -117,10 +111,13 @@ def check_key(key: str, kinds: Iterable[str]) -> None:
     if any(_is_known(parts, kind) for kind in kinds):
         return
     known = dict.fromkeys(
-        name for kind in kinds for part, spec in _KINDS[kind].items() for name in _names(spec, f"{part}.")
+        name
+        for kind in kinds
+        for part, spec in MACHINES[kind].files.tables.items()
+        for name in _names(spec, f"{part}.")
     )
-    last = OF_THE_OTHER_KIND.get(parts[-1], parts[-1])
-    same_end = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    last = of_other_kinds(parts[-1]) or {parts[-1]}
+    same_end = [name for name in known if name.rsplit(".", 1)[-1] in last]
     hint = f"; did you mean {same_end[0]}?" if same_end else did_you_mean(key, known)
     hint = hint or "; `wsesim explain NAME` shows the keys of a system or cluster, docs/configuration.md all of them"
     raise ConfigError(f"--vary {key}: is not a known key{hint}")
@@ -206,9 +203,12 @@ class _Template:
         self.parts = parts
         self.origins = parts.origins()
         self.leaves = [replace(leaf, spec=self._owner(leaf)) for leaf in leaves]
-        self.kind: Kind = "gpu" if "parallelism" in parts.specs else "wafer_scale"
-        decides = any((leaf.part, *leaf.path) in _DECIDES_ON_GPUS for leaf in leaves)
-        self.is_shared = not (self.kind == "gpu" and decides) and all(map(self._is_there, leaves))
+        cluster: Any = parts.specs["cluster"]
+        self.kind: str = cluster.machine
+        decides = bool(MACHINES[self.kind].files.training) and any(
+            (leaf.part, *leaf.path) in _DECIDES for leaf in leaves
+        )
+        self.is_shared = not decides and all(map(self._is_there, leaves))
         self._built: dict[str, Any] | None = None
         self._rest = self._hash_of_the_rest()
 
@@ -248,7 +248,7 @@ class _Template:
                 total += _scalar_hash(leaf.spec, leaf.key, values[leaf.place])
         return f"{total & _MASK:032x}"
 
-    def run(self, values: Sequence[Any]) -> Run | GPURun:
+    def run(self, values: Sequence[Any]) -> Run:
         """The run with these values."""
         if not self.is_shared:
             return self.parts.run(self.parts.built(self.parts.tables))
@@ -329,7 +329,7 @@ class Variations:
             return cls(layer(word, "run"), Path(), "run", settings, keys)
         return cls(*layered_run(word), settings, keys)
 
-    def run(self, values: Sequence[Any]) -> Run | GPURun:
+    def run(self, values: Sequence[Any]) -> Run:
         """The run with these values of `keys`, as `load_any` builds it.
 
         Raises
@@ -343,8 +343,8 @@ class Variations:
         """Digest of what the run is made of: equal for equal content, whatever files or settings it comes from."""
         return self.about(values)[0]
 
-    def about(self, values: Sequence[Any]) -> tuple[str, Kind | None, int]:
-        """Key of a run, kind of its cluster, and a number that runs which name the same files have in common.
+    def about(self, values: Sequence[Any]) -> tuple[str, str | None, int]:
+        """Key of a run, name of its kind of machine, and a number that runs which name the same files have in common.
 
         The kind is None where the files already contradict each other.
         """

@@ -21,7 +21,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wsesim import __version__
 from wsesim.errors import Fault, WsesimError, fault, is_debugging
 from wsesim.page import limits, work
 from wsesim.page.form import controls, goal_controls
@@ -34,6 +33,7 @@ from wsesim.page.service import Compared, Service, problems_of, status_of
 from wsesim.page.state import GoalState, RunState, State, WrongAddress, check_keys
 from wsesim.page.work import render
 from wsesim.report.html.environment import style
+from wsesim.version import __version__
 
 STATIC = Path(__file__).with_name("static")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

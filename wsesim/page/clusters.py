@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from wsesim import plugins
 from wsesim.config import catalogue
-from wsesim.config.cluster import ClusterSpec
 from wsesim.config.entries import load_any_cluster
+from wsesim.machines.machine import MACHINES
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,20 @@ class Offer:
     Attributes
     ----------
     most
-        Systems or GPUs that it takes. [-]
+        Devices that it has. [-]
+    is_baseline
+        Whether others are compared with it.
+    devices, count
+        What is counted, and the key of their number.
     """
 
     name: str
     title: str
     device: str
     most: int
-    is_wafer_scale: bool
+    is_baseline: bool
+    devices: str
+    count: str
 
     @property
     def label(self) -> str:
@@ -32,14 +39,25 @@ class Offer:
         return f"{self.title}: {self.most:,} x {self.device}"
 
 
+USUAL_COUNT = "num_systems"
+"""Key of the number of devices of a cluster that the catalogue does not know."""
+
+
+def count_of(cluster: str) -> str:
+    """The key of a cluster's number of devices."""
+    known = clusters().get(cluster)
+    return known.count if known else USUAL_COUNT
+
+
 @cache
 def clusters() -> dict[str, Offer]:
     """All clusters by their name in the catalogue."""
+    plugins.MACHINES.load_others()
     return {name: _offer(name) for name in catalogue.names("clusters")}
 
 
 def _offer(name: str) -> Offer:
     spec, _ = load_any_cluster(name)
-    if isinstance(spec, ClusterSpec):
-        return Offer(name, spec.name, spec.system.name, spec.max_systems, True)
-    return Offer(name, spec.name, spec.gpu.name, spec.max_gpus, False)
+    machine = MACHINES[spec.machine]
+    title = spec.title
+    return Offer(name, title, spec.device, spec.max_devices, machine.is_baseline, machine.words.devices, spec.count)

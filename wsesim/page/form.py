@@ -10,6 +10,7 @@ from wsesim.config import catalogue
 from wsesim.config.training import Precision
 from wsesim.page.clusters import clusters
 from wsesim.page.state import NO_GPUS, GoalState, RunState
+from wsesim.plugins import MACHINES
 
 
 @dataclass(frozen=True)
@@ -26,28 +27,38 @@ class Controls:
 
     Attributes
     ----------
-    most
-        Systems that the chosen cluster takes. [-]
+    own, gpus
+        Clusters that a run may be on, and those that it is compared with.
+    devices, most
+        What the chosen cluster counts, and how many there are. [-]
     """
 
     models: tuple[Choice, ...]
-    wafer_scale: tuple[Choice, ...]
+    own: tuple[Choice, ...]
     gpus: tuple[Choice, ...]
     precisions: tuple[Choice, ...]
     most: int = 1
+    devices: str = "devices"
+
+    @property
+    def label(self) -> str:
+        """What clusters that a run may be on are called."""
+        words = " or ".join(one.words.adjective for one in MACHINES.known if not one.is_baseline)
+        return f"{words[:1].upper()}{words[1:]} cluster"
 
 
 def controls(state: RunState, most: int | None = None) -> Controls:
     """The lists of the form of a run; what the address names and the catalogue does not hold stays to be seen."""
-    wafer_scale = _offers(True, (state.cluster,))
+    own = _offers(False, (state.cluster,))
     none = Choice(NO_GPUS, "no comparison")
     known = clusters().get(state.cluster)
     return Controls(
         models=_with(_models(), (state.model,)),
-        wafer_scale=wafer_scale,
-        gpus=(none, *_offers(False, () if state.gpus == NO_GPUS else (state.gpus,))),
+        own=own,
+        gpus=(none, *_offers(True, () if state.gpus == NO_GPUS else (state.gpus,))),
         precisions=_with([Choice(word, word) for word in get_args(Precision)], (state.precision,)),
         most=most or (known.most if known else 1),
+        devices=known.devices if known else "devices",
     )
 
 
@@ -55,8 +66,8 @@ def goal_controls(state: GoalState) -> Controls:
     """The lists of the form of a goal."""
     return Controls(
         models=_with(_models(), (state.model,)),
-        wafer_scale=_offers(True, ()),
-        gpus=_offers(False, tuple(name for name in state.candidates if name not in clusters())),
+        own=_offers(False, ()),
+        gpus=_offers(True, tuple(name for name in state.candidates if name not in clusters())),
         precisions=(),
     )
 
@@ -65,8 +76,8 @@ def _models() -> list[Choice]:
     return [Choice(name, name) for name in catalogue.names("models")]
 
 
-def _offers(is_wafer_scale: bool, chosen: Iterable[str]) -> tuple[Choice, ...]:
-    offered = [one for one in clusters().values() if one.is_wafer_scale == is_wafer_scale]
+def _offers(is_baseline: bool, chosen: Iterable[str]) -> tuple[Choice, ...]:
+    offered = [one for one in clusters().values() if one.is_baseline == is_baseline]
     return _with([Choice(one.name, one.label) for one in offered], chosen)
 
 

@@ -10,11 +10,6 @@ LONGEST_SETTING = 300
 """Characters of one of them. [-]"""
 MOST_CANDIDATES = 12
 """Clusters of a goal. [-]"""
-MOST_WORK = 20_000
-"""Jobs of one micro-batch, over all classes of systems, each about 0.3 ms of work; a run with more takes
-seconds, which the command line has, and a page has not. [-]"""
-MOST_GPUS = 100_000
-"""GPUs among which the page searches a plan. [-]"""
 
 RUN_S, GPU_S, PLAN_S, FILE_S = 10.0, 20.0, 90.0, 90.0
 """Time after which an answer, a GPU comparison, a plan, and a file to download are cut off. [s]"""

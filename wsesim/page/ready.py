@@ -12,7 +12,7 @@ from wsesim.config import catalogue
 from wsesim.config.layering import Table
 from wsesim.config.run_files import layered_run
 from wsesim.config.training import TrainingSpec
-from wsesim.page.clusters import clusters
+from wsesim.page.clusters import clusters, count_of
 from wsesim.page.run_file import FIELDS, GPU_FIELDS
 from wsesim.page.state import OF_ALL, PER_SYSTEM, RunState
 
@@ -28,14 +28,14 @@ class Ready:
 
     name: str
     title: str
-    is_wafer_scale: bool
+    is_own: bool
 
 
 @cache
 def ready_runs() -> tuple[Ready, ...]:
     """All runs of the catalogue by their names."""
     tables = {name: _table(name) for name in catalogue.names("runs")}
-    return tuple(Ready(name, table["name"], _is_wafer_scale(table)) for name, table in tables.items())
+    return tuple(Ready(name, table["name"], _is_own(table)) for name, table in tables.items())
 
 
 @cache
@@ -55,7 +55,7 @@ def ready_state(name: str) -> RunState:
     catalogue.find("runs", name, "the page's address")
     table = _table(name)
     batch = table["training"]["global_batch_size"]
-    if _is_wafer_scale(table):
+    if _is_own(table):
         share, rest = divmod(batch, table["cluster"]["num_systems"])
         counted = {"batch": str(batch), "batch_of": OF_ALL} if rest else {"batch": str(share), "batch_of": PER_SYSTEM}
         return RunState(**_controls(table, FIELDS) | counted | _beside(table) | {"settings": _settings(table)})
@@ -67,16 +67,16 @@ def _table(name: str) -> Table:
     return layered_run(name)[0].plain
 
 
-def _is_wafer_scale(table: Table) -> bool:
-    return clusters()[table["cluster"]["name"]].is_wafer_scale
+def _is_own(table: Table) -> bool:
+    return not clusters()[table["cluster"]["name"]].is_baseline
 
 
 def _beside(table: Table) -> dict[str, str]:
     """The devices of the first run of the other kind that trains the same model, if there is one."""
     for one in ready_runs():
         other = _table(one.name)
-        if one.is_wafer_scale != _is_wafer_scale(table) and other["model"]["name"] == table["model"]["name"]:
-            fields = FIELDS if one.is_wafer_scale else GPU_FIELDS
+        if one.is_own != _is_own(table) and other["model"]["name"] == table["model"]["name"]:
+            fields = FIELDS if one.is_own else GPU_FIELDS
             return {name: text for name, text in _controls(other, fields).items() if name in _DEVICES}
     return {}
 
@@ -102,7 +102,7 @@ def _gpu_settings(table: Table) -> str:
         for key, value in _others(table, GPU_FIELDS)
     ]
     batch = table["training"]["global_batch_size"]
-    if batch % table["cluster"]["num_gpus"]:
+    if batch % table["cluster"][count_of(table["cluster"]["name"])]:
         lines.append(f"gpus.training.global_batch_size={batch}")
     return "\n".join(lines)
 

@@ -6,16 +6,18 @@ A form must not read files: every name in it has to be one of the catalogue.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.layering import NAMED, Table, leaves, merge
 from wsesim.config.loader import any_from_table
 from wsesim.config.naming import names_model
 from wsesim.config.provenance import unwrap
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.config.settings import parse_setting, settings_table
 from wsesim.errors import ConfigError
+from wsesim.machines.machine import MACHINES, machine_of
+from wsesim.page.clusters import count_of
 from wsesim.page.size import check_settings
 from wsesim.page.state import NO_GPUS, OF_ALL, RunState
 
@@ -33,28 +35,24 @@ FIELDS = {
     "training.weight_sparsity": "weight_sparsity",
 }
 """Keys of a run file that have a control of their own, and its name."""
-GPU_FIELDS = FIELDS | {"cluster.name": "gpus", "cluster.num_gpus": "num_gpus"}
+GPU_COUNT = "num_gpus"
+GPU_FIELDS = FIELDS | {"cluster.name": "gpus", f"cluster.{GPU_COUNT}": "num_gpus"}
 ONLY_ON_WAFERS = ("weight_sparsity", "activations", "micro_batch_size")
 """Keys of ``[training]`` that the same job on GPUs does without."""
-_KINDS = ("GPU cluster", "a wafer-scale one", "cs2")
-_KINDS_OF_GPUS = ("wafer-scale cluster", "one of GPUs", "dgx_h100")
-"""What a cluster of the wrong kind is, what is needed, and an example."""
-
-RunT = TypeVar("RunT", Run, GPURun)
 
 
 def run_of(state: RunState) -> Run:
-    """The wafer-scale run of a state.
+    """The run of a state.
 
     Raises
     ------
     wsesim.errors.InputError
         As `wsesim.load_any` of the file.
     """
-    return _of_kind(any_from_table(wafer_table(state), place=RUN_FILE), Run, state.cluster)
+    return _of_kind(any_from_table(wafer_table(state), place=RUN_FILE), is_baseline=False, cluster=state.cluster)
 
 
-def gpu_run_of(state: RunState) -> GPURun:
+def gpu_run_of(state: RunState) -> Run:
     """The same job on the GPUs that it is compared with.
 
     Raises
@@ -62,16 +60,19 @@ def gpu_run_of(state: RunState) -> GPURun:
     wsesim.errors.InputError
         As `wsesim.load_any` of the file.
     """
-    return _of_kind(any_from_table(gpu_table(state), place=GPU_FILE), GPURun, state.gpus)
+    return _of_kind(any_from_table(gpu_table(state), place=GPU_FILE), is_baseline=True, cluster=state.gpus)
 
 
-def _of_kind(run: Run | GPURun, kind: type[RunT], cluster: str) -> RunT:
-    """The run, if its cluster is of the kind that its control offers."""
-    if isinstance(run, kind):
+def _of_kind(run: Run, *, is_baseline: bool, cluster: str) -> Run:
+    """The run, if its cluster is of a kind that its control offers."""
+    own = machine_of(run)
+    if own.is_baseline == is_baseline:
         return run
-    found, wanted, example = _KINDS if kind is Run else _KINDS_OF_GPUS
+    wanted = next(one for one in MACHINES.values() if one.is_baseline == is_baseline).words
+    needed = f"one of {wanted.devices}" if is_baseline else f"a {wanted.adjective} one"
     raise ConfigError(
-        f"{run.place}: cluster.name is {cluster!r}, a {found}, where {wanted} is needed; name one of those, for example {example}"
+        f"{run.place}: cluster.name is {cluster!r}, a {own.words.adjective} cluster, where {needed} is needed; name one of "
+        f"those, for example {wanted.example}"
     )
 
 
@@ -88,7 +89,7 @@ def wafer_table(state: RunState) -> Table:
     table = {
         "model": {"name": state.model},
         "training": _training(state) | {"global_batch_size": _global_batch(batch, systems, state.batch_of)},
-        "cluster": {"name": state.cluster, "num_systems": systems},
+        "cluster": {"name": state.cluster, count_of(state.cluster): systems},
     }
     return _checked(merge(table, others), RUN_FILE)
 
@@ -104,7 +105,7 @@ def gpu_table(state: RunState) -> Table:
     table: Table = {
         "model": {"name": state.model},
         "training": _training(state) | {"global_batch_size": _spread_evenly(wanted, gpus)},
-        "cluster": {"name": state.gpus, "num_gpus": gpus},
+        "cluster": {"name": state.gpus, GPU_COUNT: gpus},
     }
     table = merge(table, {key: value for key, value in others.items() if key != "cluster"})
     if isinstance(table["training"], dict):
@@ -162,7 +163,8 @@ def _others(state: RunState) -> tuple[Table, Table]:
     of_gpus = table.pop("gpus", {})
     if not isinstance(of_gpus, dict):
         raise ConfigError("other keys: gpus is no key; write for example gpus.cluster.price_usd_per_gpu_hour=2")
-    taken = sorted([*leaves(table) & GPU_FIELDS.keys(), *leaves(of_gpus) & GPU_FIELDS.keys() - {_BATCH}])
+    own = GPU_FIELDS.keys() | {f"cluster.{count_of(state.cluster)}"}
+    taken = sorted([*leaves(table) & own, *leaves(of_gpus) & GPU_FIELDS.keys() - {_BATCH}])
     if taken:
         raise ConfigError(f"other keys: {taken[0]} has a control of its own; set it there, and drop it here")
     return table, of_gpus

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wsesim.config.run import Run
+from wsesim.machines.machine import machine_of
 from wsesim.page.state import OF_ALL, GoalState, RunState
 from wsesim.report.html.comparison import against, figures, legend
 from wsesim.report.html.content import Cell, DataTable, Link
@@ -105,12 +106,12 @@ def _row(option: Option, state: GoalState) -> tuple[Cell, ...]:
 def _address(option: Option, state: GoalState) -> str:
     """The page of a choice; of wafer-scale systems, with a model that has a name."""
     run = option.run
-    if not isinstance(run, Run) or option.recipe is not None:
+    if machine_of(run).is_baseline or option.recipe is not None:
         return ""
     chosen = RunState(
         model=state.model,
         cluster=next((name for name in state.candidates if _is_of(name, run)), ""),
-        systems=str(run.cluster.num_systems),
+        systems=str(run.num_devices),
         batch=str(run.training.global_batch_size),
         batch_of=OF_ALL,
         sequence_length=state.sequence_length,
@@ -122,7 +123,7 @@ def _address(option: Option, state: GoalState) -> str:
 def _is_of(name: str, run: Run) -> bool:
     from wsesim.page.clusters import clusters
 
-    return clusters()[name].title == run.cluster.name
+    return bool(clusters()[name].title == run.cluster.name)
 
 
 def _head(result: Answer) -> str:

@@ -12,9 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from wsesim.config.run import GPURun, Run
-from wsesim.machines.gpu.result import GPUResult, simulate_gpu_run
-from wsesim.machines.wafer.result import Result, simulate
+from wsesim.machines.machine import machine_of
 from wsesim.page.clusters import clusters
 from wsesim.page.goal import GOAL_FILE, goal_of, goal_table
 from wsesim.page.run_file import GPU_FILE, RUN_FILE, gpu_run_of, gpu_table, run_of, wafer_table, wanted_batch
@@ -31,6 +29,8 @@ from wsesim.report.html.figures import curve_table
 from wsesim.report.html_report import TextFile, run_report
 from wsesim.report.json import result_dict
 from wsesim.report.pages.study import Study
+from wsesim.result import Result
+from wsesim.simulation import simulate, simulate_fast, step_time
 from wsesim.study import goals
 from wsesim.study.comparison import Entry, entry
 from wsesim.study.scaling import Scaling, scaling
@@ -88,7 +88,7 @@ def get_ready_for_gpus() -> None:
 def _result(state: RunState) -> Result:
     run = run_of(state)
     check_work(run)
-    return simulate(run, engine="recurrence")
+    return simulate_fast(run)
 
 
 def main(state: RunState) -> Main:
@@ -101,7 +101,7 @@ def main(state: RunState) -> Main:
     said = f"{result.num_devices:,} x {result.device}: " + ", ".join(
         f"{tile.name} {tile.value}" for tile in top.tiles[:3]
     )
-    return Main(html, render("folded.html", sections=folded), said, result.run.cluster.max_systems, entry(result))
+    return Main(html, render("folded.html", sections=folded), said, result.run.max_devices, entry(result))
 
 
 def _scaling(result: Result, state: RunState) -> Scaling:
@@ -114,7 +114,8 @@ def _scaling(result: Result, state: RunState) -> Scaling:
 def _scaling_section(result: Result, state: RunState) -> Section:
     found = _scaling(result, state)
     tables = tuple(curve_table(found, curve) for curve in found.curves if curve.points)
-    title = f"Throughput over the number of systems, from 1 to the {found.most:,} of the fabric"
+    words = machine_of(result.run).words
+    title = f"Throughput over the number of {words.short}s, from 1 to the {found.most:,} of the fabric"
     return Section(
         name="scaling",
         title="Scaling",
@@ -126,13 +127,15 @@ def _scaling_section(result: Result, state: RunState) -> Section:
 
 def gpus(state: RunState) -> Entry:
     """Simulate the same job on GPUs, with the best plan."""
-    return entry(_gpu_result(state, lazily=True))
-
-
-def _gpu_result(state: RunState, *, lazily: bool = False) -> GPUResult:
     run = gpu_run_of(state)
     check_work(run)
-    return simulate_gpu_run(run, lazily=lazily)
+    return entry(step_time(run))
+
+
+def _gpu_result(state: RunState) -> Result:
+    run = gpu_run_of(state)
+    check_work(run)
+    return simulate(run)
 
 
 def comparison(wafers: Entry, others: Entry) -> str:
@@ -157,7 +160,7 @@ def scaling_picture(state: RunState, theme: ThemeName) -> bytes:
 
 def report(state: RunState) -> str:
     """The report of the run, and of the GPUs that it is compared with."""
-    runs: list[Run | GPURun] = [run_of(state)]
+    runs = [run_of(state)]
     files = [TextFile(RUN_FILE, run_file(state))]
     if state.gpus != NO_GPUS:
         runs.append(gpu_run_of(state))

@@ -21,10 +21,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from wsesim import __version__
 from wsesim.report.files import whole
 from wsesim.report.progress import Advance
 from wsesim.timeline import Counter, Event, Timeline
+from wsesim.version import __version__
 
 ENDINGS = (".json", ".gz")
 RUN = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from wsesim import __version__
 from wsesim.config import catalogue
 from wsesim.config.run_files import run_files
 from wsesim.report.charts.render import javascript
@@ -16,6 +15,7 @@ from wsesim.report.html.content import Section
 from wsesim.report.html.environment import render, style
 from wsesim.report.pages import facts
 from wsesim.report.pages.study import Study
+from wsesim.version import __version__
 
 Tell = Callable[[str], None]
 """Told what is being worked on."""
@@ -86,7 +86,7 @@ def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tel
     for name, part in PARTS.items():
         tell(name)
         parts.append(part(study))
-    made = Made(command, files, tuple(f"{one.name}: {facts.made_by(one)}." for one in results))
+    made = Made(command, files, tuple(f"{one.name}: {facts.words_of(one).made_by(one)}." for one in results))
     tell("pictures")
     names = list(dict.fromkeys(one.name for one in results))
     title = " and ".join(names) if len(names) <= MOST_IN_TITLE else f"{names[0]} and {len(names) - 1} others"

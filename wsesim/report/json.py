@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wsesim.machines.wafer.links import link_traffic
-from wsesim.machines.wafer.result import Result
-from wsesim.machines.wafer.utilization import bytes_per_step, layer_times_s
-
-if TYPE_CHECKING:
-    from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.machine import machine_of
+from wsesim.result import Result
 
 
 def result_dict(
-    result: Result | GPUResult,
+    result: Result,
     *,
     layers: bool = False,
     links: bool = False,
-    plans: Sequence[GPUResult] = (),
+    plans: Sequence[Result] = (),
     scaling: bool = False,
     measured: bool = False,
 ) -> dict[str, Any]:
@@ -33,22 +29,18 @@ def result_dict(
         from wsesim.validate.near import near
 
         data["measured"] = [asdict(one) | {"error": one.error} for one in near(result.run)]
-    if not isinstance(result, Result):
-        return data | ({"plans": plan_dicts(plans)} if plans else {})
-    data["bytes_per_step"] = bytes_per_step(result.simulation)
+    machine = machine_of(result.run)
+    if plans:
+        data["plans"] = plan_dicts(plans)
     if layers:
-        chain = result.simulation.plan.layers
-        data["layers"] = [
-            {"layer": chain[index].name, "phase": phase, "times_s": spent}
-            for (index, phase), spent in layer_times_s(result.simulation).items()
-        ]
+        data["layers"] = machine.layer_rows(result)
     if links:
-        data["links"] = [asdict(row) for row in link_traffic(result.simulation)]
+        data["links"] = machine.link_rows(result)
     return data
 
 
-def plan_dicts(results: Sequence[GPUResult]) -> list[dict[str, Any]]:
-    """The best plans of a GPU run, fastest first, with what the others lose on."""
+def plan_dicts(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The best plans of a run, fastest first, with what the others lose on."""
     from wsesim.machines.gpu.ranking import differences_s
 
     return [

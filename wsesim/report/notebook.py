@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from wsesim.machines.gpu.result import GPUResult
-from wsesim.machines.wafer.result import Result
 from wsesim.report.html import sections
 from wsesim.report.html.answer import answer
 from wsesim.report.html.comparison import comparison
@@ -17,7 +15,7 @@ from wsesim.report.html.content import Block, DataTable, Sheet
 from wsesim.report.html.environment import render, style
 from wsesim.report.pages import compare, scaling_table
 from wsesim.report.pages.notebook_plans import of_goal, of_lifetime, of_shared_cluster, of_sweep
-from wsesim.report.pages.parts import Fact
+from wsesim.result import Result
 from wsesim.shown import ShowsItself
 from wsesim.study.goals import Answer
 from wsesim.study.lifetime import Lifetime
@@ -26,6 +24,7 @@ from wsesim.study.shared_cluster import SharedCluster
 from wsesim.study.side_by_side import Comparison
 from wsesim.study.sweep import SweepResult
 from wsesim.units import show
+from wsesim.view import Fact
 
 STRONGER = ".wsesim.wsesim.wsesim"
 """Named three times, so that the notebook's own styles do not win."""
@@ -45,7 +44,7 @@ def sheet(shown: ShowsItself) -> Sheet:
         Nothing is known of such an answer.
     """
     match shown:
-        case Result() | GPUResult():
+        case Result():
             return _of_run(shown)
         case Comparison():
             return _of_comparison(shown)
@@ -62,7 +61,7 @@ def sheet(shown: ShowsItself) -> Sheet:
     raise TypeError(f"no notebook shows a {type(shown).__name__}")
 
 
-def _of_run(result: Result | GPUResult) -> Sheet:
+def _of_run(result: Result) -> Sheet:
     caption = f"Where the {show(result.step_time_s, 's')} of a step go"
     bars = Block(bars=tuple(sections.breakdown_bars(result)), caption=caption)
     return Sheet(result.name, answer=answer(result), blocks=(bars,))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsesim.config.loader import load_any
-from wsesim.config.run import GPURun
 from wsesim.errors import InputError, did_you_mean
 from wsesim.report.charts.render import drawn
 from wsesim.report.files import check_out, whole
@@ -129,10 +128,10 @@ def _check_picture(wanted: Wanted) -> None:
 
 
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
-    from wsesim.machines.wafer.result import simulate
     from wsesim.report.html_report import run_report, run_texts
     from wsesim.report.pages.study import NO_GPUS, Study, gpu_run
     from wsesim.report.pictures import picture_of
+    from wsesim.simulation import simulate_fast
 
     if wanted.gpu_cluster not in ("", NO_GPUS):
         gpu_run(wanted.gpu_cluster)
@@ -140,7 +139,7 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
     found = []
     for run in loaded:
         tell(run.name)
-        found.append(simulate(run, engine="simpy" if isinstance(run, GPURun) else "recurrence"))
+        found.append(simulate_fast(run))
     study = Study(tuple(found), wanted.gpu_cluster)
     if wanted.format == HTML:
         return run_report(study, wanted.command, run_texts(wanted.runs), tell).encode()

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from wsesim.config.goal import CandidateSpec, GoalSpec
 from wsesim.config.loader import any_from_table
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.intervals import Bounds
-from wsesim.machines.wafer.checks import check
-from wsesim.machines.wafer.coverage import gpu_bounds, wafer_bounds
-from wsesim.machines.wafer.plan import make_plan
-from wsesim.machines.wafer.simulation import step_times_s
+from wsesim.machines.machine import machine_of
 from wsesim.study.scaling_laws import Recipe, batch_tokens
 from wsesim.workload.transformer import parameter_count
 
 SEQUENCE_LENGTH = 2048
 """Where the goal does not say. [-]"""
-MOST_TRIED = 256
-"""Sizes of one cluster that are tried; more are thinned out evenly in the logarithm. [-]"""
-MOST_GPUS_TRIED = 24
-"""The same for GPUs, for each of which a plan is searched. [-]"""
-BATCH_MAY_SHIFT = 0.05
-"""By so much, as a share, a batch that the goal leaves open may differ from the usual one. [-]"""
 
 
 def base_of(
     goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str, folder: Path
-) -> Run | GPURun:
+) -> Run:
     """The run of a candidate, of which only the size and the batch vary."""
     training = {"sequence_length": SEQUENCE_LENGTH, "global_batch_size": 1, **goal.training}
     if recipe is not None:
@@ -47,14 +37,13 @@ def base_of(
     return replace(run, training=run.training.model_copy(update={"global_batch_size": batch}))
 
 
-def sizes(base: Run | GPURun, candidate: CandidateSpec) -> list[int]:
-    """Numbers of devices to try; of GPUs whole nodes, as they are bought and rented. [-]"""
+def sizes(base: Run, candidate: CandidateSpec) -> list[int]:
+    """Numbers of devices to try, as they are bought and rented: of GPUs whole nodes. [-]"""
     if candidate.num_devices != "auto":
         return sorted(set(candidate.num_devices))
-    if isinstance(base, GPURun):
-        node, most = base.cluster.gpus_per_node, base.cluster.max_gpus
-        return _thinned([node * nodes for nodes in range(1, most // node + 1)], MOST_GPUS_TRIED)
-    return _thinned(list(range(1, base.cluster.max_systems + 1)), MOST_TRIED)
+    machine = machine_of(base)
+    unit = machine.comes_in(base)
+    return _thinned([unit * units for units in range(1, base.max_devices // unit + 1)], machine.most_tried)
 
 
 def _thinned(numbers: Sequence[int], most: int) -> list[int]:
@@ -69,7 +58,7 @@ def _thinned(numbers: Sequence[int], most: int) -> list[int]:
     return sorted(wanted & set(numbers))
 
 
-def size_between(base: Run | GPURun, below: int, above: int) -> int | None:
+def size_between(base: Run, below: int, above: int) -> int | None:
     """A size half-way between two; None where there is none. [-]
 
     Examples
@@ -79,68 +68,28 @@ def size_between(base: Run | GPURun, below: int, above: int) -> int | None:
     >>> size_between(gpus, 64, 128), size_between(gpus, 64, 72)
     (96, None)
     """
-    step = base.cluster.gpus_per_node if isinstance(base, GPURun) else 1
+    step = machine_of(base).comes_in(base)
     between = (below + above) // 2 // step * step
     between = between if between > below else between + step
     return between if below < between < above else None
 
 
-def sized(base: Run | GPURun, number: int, *, may_shift: bool = False) -> Run | GPURun:
-    """A run on so many devices, with the nearest batch that divides among them; with `may_shift` one that divides well."""
-    batch = base.training.global_batch_size
-    if isinstance(base, GPURun):
-        whole = batch if number > batch else max(1, round(batch / number)) * number
-        training = base.training.model_copy(update={"global_batch_size": whole})
-        return replace(base.on_gpus(number), training=training)
-    return base.on(number, (per_system(base, number) if may_shift else max(1, round(batch / number))) * number)
+def step_times(runs: Sequence[Run]) -> tuple[list[tuple[Run, float]], Run | None]:
+    """Step times of the runs that can be, the fast way, and the last run that cannot. [s]"""
+    found: list[tuple[Run, float]] = []
+    refused = None
+    for run, time_s in zip(runs, machine_of(runs[0]).step_times_s(runs), strict=True):
+        if isinstance(time_s, str):
+            refused = run
+        else:
+            found.append((run, time_s))
+    return found, refused
 
 
-def per_system(base: Run, number: int) -> int:
-    """Sequences of one system near its share of the batch that make the largest passes; 163, a prime, would make 163. [-]"""
-    from wsesim.machines.wafer.plan import lanes_of, micro_batch
-
-    ideal = max(1, round(base.training.global_batch_size / number))
+def why_not(run: Run) -> str:
+    """Why a run cannot be, with a remedy."""
     try:
-        lanes = lanes_of(base)
-    except DoesNotFit:
-        return ideal
-    room = int(BATCH_MAY_SHIFT * ideal)
-    shares = range(max(1, ideal - room), ideal + room + 1)
-    passes = {share: micro_batch(base.on(1, share), lanes)[0] for share in shares}
-    return max(shares, key=lambda share: (passes[share], -abs(share - ideal)))
-
-
-def wafer_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:
-    """Step times of wafer-scale runs that can run. [s]"""
-    able: list[Run] = []
-    why = ""
-    for run in cast("Iterable[Run]", runs):
-        try:
-            check(run)
-            able.append(run)
-        except (ConfigError, DoesNotFit) as error:
-            why = str(error)
-    return list(zip(able, step_times_s(able), strict=True)), why
-
-
-def gpu_steps(runs: Iterable[Run | GPURun]) -> tuple[list[tuple[Run | GPURun, float]], str]:
-    """Step times of GPU runs that can run, estimated with the best plan. [s]"""
-    from wsesim.machines.gpu.checks import check as check_gpu
-    from wsesim.machines.gpu.search import rank
-
-    found: list[tuple[Run | GPURun, float]] = []
-    why = ""
-    for run in cast("Iterable[GPURun]", runs):
-        try:
-            check_gpu(run)
-            found.append((run, float(rank(run).estimates_s[0])))
-        except (ConfigError, DoesNotFit) as error:
-            why = str(error)
-    return found, why
-
-
-def bounds_of(run: Run | GPURun, step_s: float) -> Bounds:
-    """By how much a step time may be off."""
-    if isinstance(run, GPURun):
-        return gpu_bounds(run)
-    return wafer_bounds(run, make_plan(run), step_s)
+        machine_of(run).time_only(run)
+    except (ConfigError, DoesNotFit) as error:
+        return str(error)
+    return ""

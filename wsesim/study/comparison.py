@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wsesim.config.run import GPURun
 from wsesim.intervals import around
 from wsesim.job import HOUR_S, Range, power_w, price_usd_per_s
-from wsesim.machines.wafer.coverage import outside_of_measurements
-from wsesim.machines.wafer.result import Result
-from wsesim.result import job_dict, status_of
+from wsesim.machines.machine import machine_of
+from wsesim.result import Result, job_dict, status_of
+from wsesim.view import Place
 from wsesim.workload.transformer import parameter_count
-
-if TYPE_CHECKING:
-    from wsesim.machines.gpu.result import GPUResult
 
 KILO = 1e3
 SAME = 0.01
 """Jobs whose tokens differ by less than this share count as equal. [-]"""
 NAMES = {"name", "published_parameters", "training_flop_reported", "published_pile_loss"}
 """What two models of the same shape may differ in."""
-POWER = ("cluster.power_w_per_gpu", "cluster.system.power_w", "cluster.overhead_power_w")
-BOUGHT = ("cluster.system.purchase_price_usd", "cluster.purchase_price_usd_per_gpu", "cluster.amortization_s")
-"""What does not count where there is a price per hour."""
-PRICE = ("cluster.price_usd_per_gpu_hour", "cluster.price_usd_per_system_hour", *BOUGHT)
-MEMORY = ("cluster.reserved_memory_bytes",)
+MEMORY = ("reserved_memory_bytes",)
 COMPARED = (
     *("tokens_per_s", "tokens_per_s_per_device", "tokens_per_s_per_kw", "tokens_per_usd"),
     *("time_to_train_s", "energy_j", "cost_usd"),
@@ -62,7 +54,7 @@ class Entry:
         Nothing was measured on such a machine, or of such a size.
     """
 
-    result: Result | GPUResult
+    result: Result
     figures: dict[str, Figure]
     memory_place: str
     memory_bytes: float
@@ -87,35 +79,16 @@ class Entry:
         return self.result.device
 
 
-def entry(result: Result | GPUResult) -> Entry:
+def entry(result: Result) -> Entry:
     """What is compared of one run."""
-    return _of_wafers(result) if isinstance(result, Result) else _of_gpus(result)
-
-
-def _of_wafers(result: Result) -> Entry:
-    """Data parallel only; what has to be right is the number of systems, the micro-batch, and a policy other than off-load."""
-    run, memory = result.run, result.memory
-    several = result.num_devices > 1
+    places = machine_of(result.run).words.places(result)
+    first = places[0] if places else Place("memory", {}, 0.0)
     return Entry(
         result=result,
         figures=_figures(result),
-        memory_place="MemoryX",
-        memory_bytes=memory["memoryx_bytes"],
-        memory_capacity_bytes=memory["memoryx_capacity_bytes"],
-        kinds_of_parallelism=("data",) if several else (),
-        num_settings=1 + several + (run.training.activations != "offload"),
-        is_extrapolated=bool(outside_of_measurements(run)),
-    )
-
-
-def _of_gpus(result: GPUResult) -> Entry:
-    memory = result.memory
-    return Entry(
-        result=result,
-        figures=_figures(result),
-        memory_place="fullest GPU",
-        memory_bytes=memory["gpu_bytes"],
-        memory_capacity_bytes=memory["gpu_capacity_bytes"],
+        memory_place=first.name,
+        memory_bytes=first.used_bytes,
+        memory_capacity_bytes=first.capacity_bytes,
         kinds_of_parallelism=result.kinds_of_parallelism,
         num_settings=result.num_settings,
         is_extrapolated=result.is_extrapolated,
@@ -131,9 +104,11 @@ def _per(value: float, divisor: Range) -> Range:
     return Range(value / divisor.value, value / divisor.high, value / divisor.low)
 
 
-def _figures(result: Result | GPUResult) -> dict[str, Figure]:
+def _figures(result: Result) -> dict[str, Figure]:
     power, price, job = power_w(result.run), price_usd_per_s(result.run), result.job
-    by_power, by_price = _rests_on(result, POWER), _rests_on(result, PRICE)
+    cluster = result.run.cluster
+    by_power = _rests_on(result, cluster.power)
+    by_price = _rests_on(result, (cluster.price, *_bought(result)))
     rate, of_rates = result.tokens_per_s, result.bounds.of_rates
     return {
         "step_time_s": Figure(result.step_time_range_s),
@@ -149,13 +124,17 @@ def _figures(result: Result | GPUResult) -> dict[str, Figure]:
     }
 
 
-def _rests_on(result: Result | GPUResult, keys: Iterable[str]) -> bool:
-    """Whether one of these numbers is assumed, or has a range."""
-    run, found = result.run, []
-    hourly = run.cluster.price_usd_per_gpu_hour if isinstance(run, GPURun) else run.cluster.price_usd_per_system_hour
+def _bought(result: Result) -> tuple[str, ...]:
+    """Keys of what counts where there is no price per hour."""
+    cluster = result.run.cluster
+    return (cluster.bought, "amortization_s") if cluster.number(cluster.price) is None else ()
+
+
+def _rests_on(result: Result, keys: Iterable[str]) -> bool:
+    """Whether one of these numbers of the cluster is assumed, or has a range."""
+    found = []
     for key in keys:
-        replaced = hourly is not None and key in BOUGHT
-        origin = None if replaced else run.origins.get(key)
+        origin = result.run.origins.get(f"cluster.{key}")
         if origin is not None:
             is_open = origin.low is not None and origin.high is not None and origin.high > origin.low
             found.append(status_of(origin) in ("assumed", "calibrated") or is_open)
@@ -164,7 +143,7 @@ def _rests_on(result: Result | GPUResult, keys: Iterable[str]) -> bool:
 
 def memory_is_uncertain(one: Entry) -> bool:
     """Whether the memory in use rests on an assumed number."""
-    return one.kind == "gpu" and _rests_on(one.result, MEMORY)
+    return _rests_on(one.result, MEMORY)
 
 
 def ratios(one: Entry, first: Entry) -> dict[str, float]:
@@ -227,8 +206,7 @@ def _prices(entries: Sequence[Entry]) -> list[str]:
     without = [one for one in entries if one.figures["cost_usd"].value is None]
     if not without:
         return []
-    key = {"gpu": "price_usd_per_gpu_hour", "wafer_scale": "price_usd_per_system_hour"}
-    keys = " or ".join(dict.fromkeys(f"cluster.{key[one.kind]}" for one in without))
+    keys = " or ".join(dict.fromkeys(f"cluster.{one.result.run.cluster.price}" for one in without))
     names = ", ".join(dict.fromkeys(one.name for one in without))
     return [f"the catalogue has no price for the cluster of {names}; set {keys} in the run file"]
 

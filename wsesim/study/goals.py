@@ -1,8 +1,8 @@
 """Which clusters, of which size, meet a goal: all that may be used are tried, and the answer is read off.
 
-Wafer-scale clusters are simulated for every number of systems at once (`wsesim.machines.wafer.simulation.run_many`).
-GPU clusters are ranked by the closed form, with a plan searched for every number of GPUs; what the answer
-names is simulated, and the answer is read off again. Where few sizes of a large cluster were tried, those
+Every size is tried the way that its machine is fast in: wafer-scale clusters are simulated for every number of systems at
+once, GPU clusters ranked by the closed form, with a plan searched for every number of GPUs. What the answer names and was
+only estimated is simulated, and the answer is read off again. Where few sizes of a large cluster were tried, those
 below the smallest that meets the goal are tried by halving.
 """
 
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from wsesim.config.goal import CandidateSpec, GoalSpec
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
+from wsesim.machines.machine import machine_of
 from wsesim.shown import ShowsItself
 from wsesim.study.candidates import (
     SEQUENCE_LENGTH,
     base_of,
-    gpu_steps,
     size_between,
-    sized,
     sizes,
-    wafer_steps,
+    step_times,
+    why_not,
 )
 from wsesim.study.options import UNITS, Option, limits_of, option_of, simulated
 from wsesim.study.scaling_laws import Recipe, law_text, recipes, wanted_loss, with_model
@@ -106,25 +106,33 @@ class _Tried:
     ----------
     options
         By number of devices; None cannot run.
-    why
-        The reason of the last one that cannot.
+    refused
+        The last one that cannot run.
     """
 
     goal: GoalSpec
-    base: Run | GPURun
+    base: Run
     candidate: CandidateSpec
     recipe: Recipe | None
     options: dict[int, Option | None] = field(default_factory=dict)
-    why: str = ""
+    refused: Run | None = None
+
+    @property
+    def why(self) -> str:
+        """Why the last one cannot that cannot."""
+        return "" if self.refused is None else why_not(self.refused)
 
     def add(self, numbers: Sequence[int]) -> None:
-        """Try sizes: wafers are simulated, GPUs estimated."""
+        """Try sizes the fast way."""
         may_shift = "global_batch_size" not in self.goal.training
-        runs = [sized(self.base, number, may_shift=may_shift) for number in numbers]
-        on_gpus = isinstance(self.base, GPURun)
-        steps, why = gpu_steps(runs) if on_gpus else wafer_steps(runs)
-        self.why = why or self.why
-        found = [replace(option_of(self.goal, run, step_s, self.recipe), is_estimate=on_gpus) for run, step_s in steps]
+        machine = machine_of(self.base)
+        runs = [machine.sized(self.base, number, may_shift=may_shift) for number in numbers]
+        steps, refused = step_times(runs)
+        self.refused = refused or self.refused
+        found = [
+            replace(option_of(self.goal, run, step_s, self.recipe), is_estimate=machine.estimates)
+            for run, step_s in steps
+        ]
         self.options |= dict.fromkeys(numbers) | {one.num_devices: one for one in found}
 
     def settle(self, named: Iterable[Option]) -> bool:

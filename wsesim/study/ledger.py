@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from wsesim import __version__
 from wsesim.config.reading import check_kind
 from wsesim.errors import InputError
 from wsesim.study.workers import Outcome
+from wsesim.version import __version__
 
 APPLICATION_ID = 0x77736531
 LAYOUT = 2

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.job import Range, carbon_kg, electricity_usd, facility_share, job, power_w, price_usd_per_s, prices
+from wsesim.machines.machine import machine_of
 from wsesim.result import Assumption, assumptions_of, with_bounds
 from wsesim.shown import ShowsItself
 from wsesim.study.checkpoint_intervals import (
@@ -39,7 +40,7 @@ SPARE_DEVIATIONS = 3.0
 class Lifetime(ShowsItself):
     """What `wsesim lifetime` prints; SI units. Means are over the replications."""
 
-    run: Run | GPURun
+    run: Run
     timeline: JobTimeline
     replications: tuple[Replication, ...] = field(repr=False)
     seed: int
@@ -194,42 +195,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def inner_links(num_systems: int, fan_out: int) -> int:
-    """Links of a SwarmX tree above those to the systems' ports. [-]
-
-    Examples
-    --------
-    >>> inner_links(1, 4), inner_links(16, 4)
-    (1, 5)
-    """
-    links, nodes = 0, num_systems
-    while nodes > 1 or not links:
-        nodes = math.ceil(nodes / fan_out)
-        links += nodes
-    return links
-
-
-def _rate_per_s(mtbf_s: float | None) -> float:
-    return 0.0 if mtbf_s is None else 1.0 / mtbf_s
-
-
-def _rates_per_s(run: Run | GPURun) -> tuple[int, float, float]:
-    """Units, failures of one of them, and failures that take no unit with them. [-], [1/s], [1/s]"""
-    if isinstance(run, GPURun):
-        nodes = math.ceil(run.cluster.num_gpus / run.cluster.gpus_per_node)
-        parts_of_gpus = run.cluster.reliability
-        return nodes, _rate_per_s(parts_of_gpus.node_mtbf_s), _rate_per_s(parts_of_gpus.job_mtbf_s)
-    parts, cluster = run.cluster.reliability, run.cluster
-    link, server = _rate_per_s(parts.link_mtbf_s), _rate_per_s(parts.weight_server_mtbf_s)
-    inner = inner_links(cluster.num_systems, cluster.swarmx.fan_out)
-    return (
-        cluster.num_systems,
-        _rate_per_s(parts.system_mtbf_s) + link,
-        inner * link + parts.num_weight_servers * server,
-    )
-
-
-def _evaluation_s(run: Run | GPURun, step_time_s: float) -> float:
+def _evaluation_s(run: Run, step_time_s: float) -> float:
     """One evaluation: as it is said, or its sequences at the rate of forward passes. [s]"""
     sequences = run.job.evaluation_sequences
     if sequences is None:
@@ -237,30 +203,31 @@ def _evaluation_s(run: Run | GPURun, step_time_s: float) -> float:
     return sequences / run.training.global_batch_size * _forward_s(run, step_time_s)
 
 
-def _forward_s(run: Run | GPURun, step_time_s: float) -> float:
+def _forward_s(run: Run, step_time_s: float) -> float:
     """Forward passes of one batch: simulated, or a third of a step where evaluation is no mode of training. [s]"""
     if "mode" not in type(run.training).model_fields:
         return step_time_s / 3.0
-    from wsesim.machines.wafer.result import simulate
+    from wsesim.simulation import simulate
 
     return simulate(replace(run, training=run.training.model_copy(update={"mode": "evaluation"}))).step_time_s
 
 
-def timeline_of(run: Run | GPURun, step_time_s: float) -> JobTimeline:
+def timeline_of(run: Run, step_time_s: float) -> JobTimeline:
     """What the ``[job]`` table and the cluster's reliability make of a run."""
     spec = run.job
-    units, unit_rate_per_s, fabric_rate_per_s = _rates_per_s(run)
+    failures = machine_of(run).failures(run)
+    units = failures.units
     state_bytes = spec.checkpoint_bytes_per_parameter * parameter_count(run.model, run.training.sequence_length)
     transfer_s = state_bytes / spec.checkpoint_bytes_per_s if spec.checkpoint_bytes_per_s else 0.0
-    in_repair = units * unit_rate_per_s * spec.repair_s
+    in_repair = units * failures.unit_rate_per_s * spec.repair_s
     enough = math.ceil(in_repair + SPARE_DEVIATIONS * math.sqrt(in_repair)) if spec.on_failure == "spare" else 0
     spares = enough if spec.spares == "auto" else spec.spares
     line = JobTimeline(
         steps=job(run, step_time_s).steps,
         step_time_s=step_time_s,
         units=units,
-        unit_rate_per_s=unit_rate_per_s,
-        fabric_rate_per_s=fabric_rate_per_s,
+        unit_rate_per_s=failures.unit_rate_per_s,
+        fabric_rate_per_s=failures.other_rate_per_s,
         compile_s=spec.compile_s,
         queue_s=spec.queue_s,
         start_up_s=spec.start_up_s,
@@ -282,7 +249,7 @@ def timeline_of(run: Run | GPURun, step_time_s: float) -> JobTimeline:
 
 
 def lifetime(
-    run: Run | GPURun,
+    run: Run,
     step_time_s: float | None = None,
     replications: int | None = None,
     seed: int | None = None,
@@ -319,7 +286,7 @@ def lifetime(
     True
     """
     if step_time_s is None:
-        from wsesim.machines.wafer.result import simulate
+        from wsesim.simulation import simulate
 
         step_time_s = simulate(run).step_time_s
     line = timeline_of(run, step_time_s)

@@ -7,22 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsesim.config.goal import GoalSpec
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.intervals import of_job
-from wsesim.job import Price, Range, job, power_w, prices, wanted_tokens
+from wsesim.job import Price, Range, job, power_w, prices_of_devices, wanted_tokens
 from wsesim.loss import Quality, quality_dict
-from wsesim.machines.wafer.coverage import is_outside
-from wsesim.study.candidates import bounds_of
+from wsesim.machines.machine import machine_of
 from wsesim.study.scaling_laws import Recipe
 
-PRICES_OF_COST = (
-    "price_usd_per_system_hour",
-    "price_usd_per_gpu_hour",
-    "purchase_price_usd",
-    "purchase_price_usd_per_gpu",
-    "amortization_s",
-)
-"""Ends of the keys that the cost of devices rests on."""
 UNITS = {"deadline": "s", "budget": "USD", "power": "W"}
 """Limits, and what they are in."""
 
@@ -49,7 +40,7 @@ class Option:
         Loss and zero-shot accuracy that it trains to; None for encoders.
     """
 
-    run: Run | GPURun
+    run: Run
     step_time_s: float
     time_s: Range
     cost_usd: Range | None
@@ -64,12 +55,12 @@ class Option:
     @property
     def num_devices(self) -> int:
         """Systems or GPUs. [-]"""
-        return self.run.cluster.num_gpus if isinstance(self.run, GPURun) else self.run.cluster.num_systems
+        return self.run.num_devices
 
     @property
     def cluster(self) -> str:
         """Name of the cluster."""
-        return self.run.cluster.name
+        return str(self.run.cluster.name)
 
     @property
     def meets(self) -> bool:
@@ -79,12 +70,12 @@ class Option:
     @property
     def is_extrapolated(self) -> bool:
         """Whether it is beyond what has been measured."""
-        return is_outside(self.run)
+        return machine_of(self.run).is_extrapolated(self.run)
 
     @property
     def prices(self) -> tuple[Price, ...]:
         """What its cost rests on."""
-        return tuple(one for one in prices(self.run) if one.key.endswith(PRICES_OF_COST))
+        return prices_of_devices(self.run)
 
     def to_dict(self) -> dict[str, Any]:
         """One cluster of one size, in SI units."""
@@ -111,9 +102,9 @@ class Option:
         }
 
 
-def option_of(goal: GoalSpec, run: Run | GPURun, step_s: float, recipe: Recipe | None = None) -> Option:
+def option_of(goal: GoalSpec, run: Run, step_s: float, recipe: Recipe | None = None) -> Option:
     """A run as an answer to a goal, with its range."""
-    work, power = of_job(job(run, step_s), bounds_of(run, step_s)), power_w(run)
+    work, power = of_job(job(run, step_s), machine_of(run).bounds(run, step_s)), power_w(run)
     fails, may_fail = _kept(goal, {"deadline": work.time_range_s, "budget": work.cost_usd, "power": power})
     return Option(
         run=run,
@@ -151,9 +142,8 @@ def _kept(goal: GoalSpec, found: dict[str, Range | None]) -> tuple[dict[str, flo
 
 
 def simulated(goal: GoalSpec, option: Option) -> Option:
-    """An option of a GPU cluster, simulated in place of its estimate."""
-    if not isinstance(option.run, GPURun):
+    """An option whose step time is an estimate, simulated in its place."""
+    machine = machine_of(option.run)
+    if not machine.estimates:
         return option
-    from wsesim.machines.gpu.simulation import simulate_gpu
-
-    return option_of(goal, option.run, simulate_gpu(option.run, lazily=True).step_time_s, option.recipe)
+    return option_of(goal, option.run, machine.step_time_s(option.run), option.recipe)

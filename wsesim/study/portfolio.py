@@ -14,9 +14,10 @@ from wsesim.config import catalogue
 from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.problems import describe
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit, UnknownNameError
-from wsesim.machines.wafer.result import simulate
+from wsesim.machines.machine import machine_of
+from wsesim.simulation import simulate
 from wsesim.study.job_queue import Policy, Schedule, Task, fewest_systems, schedule
 from wsesim.study.lifetime import lifetime
 from wsesim.study.moments import seconds_after
@@ -71,19 +72,15 @@ def from_table(
         raise ConfigError(describe(error, PortfolioSpec, "", place, {}).replace(": .", ": ")) from None
     folder = folder or Path()
     shared = any_from_table({**PROBE, "cluster": spec.cluster}, folder, place)
-    most = shared.cluster.max_gpus if isinstance(shared, GPURun) else shared.cluster.max_systems
-    own = shared.cluster.num_gpus if isinstance(shared, GPURun) else shared.cluster.num_systems
-    wanted = num_systems or own
+    most, words = shared.max_devices, machine_of(shared).words
+    wanted = num_systems or shared.num_devices
     if wanted > most:
-        raise DoesNotFit(f"{place}: {wanted:,} systems, and {shared.cluster.name} has {most:,}; take fewer")
+        raise DoesNotFit(f"{place}: {wanted:,} {words.short}s, and {shared.cluster.name} has {most:,}; take fewer")
     tasks = tuple(_task(job, spec, shared, folder, f"{place}: jobs.{job.name}", most) for job in spec.jobs)
-    device = "GPU" if isinstance(shared, GPURun) else "system"
-    return Portfolio(spec.name, spec.start, shared.cluster.name, wanted, most, tasks, device)
+    return Portfolio(spec.name, spec.start, shared.cluster.name, wanted, most, tasks, words.short)
 
 
-def _task(
-    job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run | GPURun, folder: Path, place: str, most: int
-) -> Task:
+def _task(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run, folder: Path, place: str, most: int) -> Task:
     earliest_s = seconds_after(job.earliest_start, spec.start, f"{place}.earliest_start")
     deadline_s = None if job.deadline is None else seconds_after(job.deadline, spec.start, f"{place}.deadline")
     if job.duration_s is not None:
@@ -93,7 +90,7 @@ def _task(
     return Task(job.name, durations, job.priority, earliest_s, deadline_s)
 
 
-def _run(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run | GPURun, folder: Path, place: str) -> Run | GPURun:
+def _run(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run, folder: Path, place: str) -> Run:
     """A job's run on the shared cluster."""
     if job.run is None:
         training = {**(job.training or {}), **({} if job.tokens is None else {"tokens": job.tokens})}
@@ -106,34 +103,27 @@ def _run(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run | GPURun, folde
         own = load_any(near if catalogue.exists(near) else job.run, settings)
     except UnknownNameError as error:
         raise UnknownNameError(f"{place}.run: {error}") from None
-    systems = own.cluster.num_gpus if isinstance(own, GPURun) else own.cluster.num_systems
-    if isinstance(own, GPURun) and isinstance(shared, GPURun):
-        moved: Run | GPURun = replace(own, cluster=shared.cluster.model_copy(update={"num_gpus": systems}))
-    elif isinstance(own, Run) and isinstance(shared, Run):
-        moved = replace(own, cluster=shared.cluster.model_copy(update={"num_systems": systems}))
-    else:
+    if own.machine != shared.machine:
         raise ConfigError(
             f"{place}.run is {job.run!r} for a cluster of another kind than {shared.cluster.name}; name a run of its kind"
         )
+    moved = replace(own, cluster=shared.cluster.model_copy(update={shared.cluster.count: own.num_devices}))
     origins = {key: origin for key, origin in own.origins.items() if not key.startswith("cluster.")}
     theirs = {key: origin for key, origin in shared.origins.items() if key.startswith("cluster.")}
     return replace(moved, origins=origins | theirs)
 
 
-def _durations_s(
-    job: PortfolioJobSpec, run: Run | GPURun, place: str, most: int, *, with_life: bool
-) -> dict[int, float]:
+def _durations_s(job: PortfolioJobSpec, run: Run, place: str, most: int, *, with_life: bool) -> dict[int, float]:
     """Time on each allowed number of systems on which the job fits. [s]"""
-    own = run.cluster.num_gpus if isinstance(run, GPURun) else run.cluster.num_systems
-    found, reason = {}, ""
-    for systems in job.systems or (own,):
+    found, reason, word = {}, "", f"{machine_of(run).words.short}s"
+    for systems in job.systems or (run.num_devices,):
         if systems > most:
-            reason = f"{place}: {systems:,} systems, and {run.cluster.name} has {most:,}; allow it fewer"
+            reason = f"{place}: {systems:,} {word}, and {run.cluster.name} has {most:,}; allow it fewer"
             continue
         try:
             found[systems] = _duration_s(_on(run, systems), with_life=with_life)
         except DoesNotFit as error:
-            reason = f"{place} on {systems:,} systems: {error}"
+            reason = f"{place} on {systems:,} {word}: {error}"
         except ConfigError as error:
             raise ConfigError(f"{place}.systems has {systems:,}: {error}") from None
     if not found:
@@ -141,13 +131,13 @@ def _durations_s(
     return found
 
 
-def _on(run: Run | GPURun, systems: int) -> Run | GPURun:
-    if isinstance(run, GPURun):
-        return run.on_gpus(systems)
-    return replace(run, cluster=run.cluster.model_copy(update={"num_systems": systems}))
+def _on(run: Run, systems: int) -> Run:
+    spread = None if run.parallelism is None else run.parallelism.on_other_devices()
+    cluster = run.cluster.model_copy(update={run.cluster.count: systems})
+    return replace(run, cluster=cluster, parallelism=spread)
 
 
-def _duration_s(run: Run | GPURun, *, with_life: bool) -> float:
+def _duration_s(run: Run, *, with_life: bool) -> float:
     result = simulate(run)
     if not with_life:
         return result.job.time_s

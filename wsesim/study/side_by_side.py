@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsesim.config.loader import load_any
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.errors import InputError
-from wsesim.machines.wafer.result import Result, simulate
+from wsesim.machines.machine import SameTime, machine_of
+from wsesim.result import Result
 from wsesim.shown import ShowsItself
+from wsesim.simulation import simulate
 from wsesim.study.comparison import Entry, as_dict, entry
-from wsesim.study.same_time import SameTime, gpus_for
 from wsesim.study.table import need
 
 if TYPE_CHECKING:
     import pandas
-
-    from wsesim.machines.gpu.result import GPUResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +37,7 @@ class Comparison(ShowsItself):
     same_time: tuple[SameTime, ...] = ()
 
     @property
-    def results(self) -> tuple[Result | GPUResult, ...]:
+    def results(self) -> tuple[Result, ...]:
         """Answers of the runs."""
         return tuple(one.result for one in self.entries)
 
@@ -58,7 +57,7 @@ class Comparison(ShowsItself):
         return pandas.DataFrame([dict(_flat(one)) for one in self.to_dict()["runs"]])
 
 
-def compare(*runs: str | Path | Run | GPURun | Result | GPUResult, same_time: bool = False) -> Comparison:
+def compare(*runs: str | Path | Run | Result, same_time: bool = False) -> Comparison:
     """Put runs side by side.
 
     Parameters
@@ -111,15 +110,15 @@ def _flat(run: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _answered(one: Run | GPURun | Result | GPUResult) -> Result | GPUResult:
-    return simulate(one) if isinstance(one, Run | GPURun) else one
+def _answered(one: Run | Result) -> Result:
+    return simulate(one) if isinstance(one, Run) else one
 
 
 def searches(entries: Sequence[Entry]) -> tuple[SameTime, ...]:
     """For each GPU run but the first: how many of its GPUs take as long as the first run."""
     wanted_s = entries[0].result.job.time_s
     runs = [one.result.run for one in entries[1:]]
-    found = tuple(gpus_for(run, wanted_s) for run in runs if isinstance(run, GPURun))
+    found = tuple(one for one in (machine_of(run).fewest_for(run, wanted_s) for run in runs) if one is not None)
     if not found:
         raise InputError(
             "--same-time asks how many GPUs take as long as the first run, but no other run is on GPUs; "

@@ -20,23 +20,23 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsesim import __version__
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError, is_debugging
+from wsesim.machines.machine import MACHINES
 from wsesim.shown import ShowsItself
 from wsesim.study import table
 from wsesim.study.executors import Here, check_executor, dask_executor, local_pool, num_cores, stop, submit_quietly
 from wsesim.study.ledger import Ledger
 from wsesim.study.values import values_of
 from wsesim.study.workers import Outcome, evaluate
+from wsesim.version import __version__
 
 if TYPE_CHECKING:
     import pandas
 
-MOST_AT_ONCE, FEWEST_AT_ONCE = 500, 25
-"""Runs on wafers in one batch: enough to share the cost of the loop, few enough to lose little. [-]"""
-GPU_RUNS_AT_ONCE = 2
+AT_ONCE = (25, 500)
+"""Points in one batch, least and most, where the files already contradict each other. [-]"""
 BATCHES_PER_WORKER = 4
 """A batch is at most this part of what is left for a worker, so that workers end at about the same time. [-]"""
 IN_FLIGHT = 2
@@ -148,7 +148,7 @@ def _points(variations: Variations, values: Mapping[str, Sequence[Any]]) -> _Poi
         about[key] = kind, files
     kinds = {kind for kind, _ in about.values() if kind is not None}
     for name in values:
-        check_key(name, kinds or ("wafer_scale", "gpu"))
+        check_key(name, kinds or MACHINES)
     return _Points(variations, tuple(values), points, about)
 
 
@@ -176,16 +176,17 @@ class _Job:
         return (self.about[item[0]][1], *decisive)
 
     def batches(self, workers: int) -> deque[_Batch]:
-        """All that is to be done, GPU runs first, which take longest; the last batches are the smallest."""
-        groups: dict[bool, list[tuple[str, Point]]] = {True: [], False: []}
+        """All that is to be done, what takes longest first; the last batches are the smallest."""
+        groups: dict[tuple[int, int], list[tuple[str, Point]]] = {}
         for item in sorted(self.pending.items(), key=self._shape_first):
-            groups[self.about[item[0]][0] == "gpu"].append(item)
+            machine = self.about[item[0]][0]
+            groups.setdefault(AT_ONCE if machine is None else MACHINES[machine].at_once, []).append(item)
         found: deque[_Batch] = deque()
-        for on_gpus, items in groups.items():
+        for (fewest, most), items in sorted(groups.items()):
             start = 0
             while start < len(items):
                 size = math.ceil((len(items) - start) / (workers * BATCHES_PER_WORKER))
-                size = min(size, GPU_RUNS_AT_ONCE) if on_gpus else min(max(size, FEWEST_AT_ONCE), MOST_AT_ONCE)
+                size = min(max(size, fewest), most)
                 found.append(_Batch(dict(items[start : start + size])))
                 start += size
         return found
@@ -332,13 +333,11 @@ def _executor(word: str | Executor, workers: int | None, num_batches: int) -> It
         yield local_pool(workers or num_cores()), workers or num_cores()
 
 
-def _as_variations(
-    run: str | Path | dict[str, Any] | Run | GPURun, settings: Sequence[str], keys: Sequence[str]
-) -> Variations:
+def _as_variations(run: str | Path | dict[str, Any] | Run, settings: Sequence[str], keys: Sequence[str]) -> Variations:
     """The run that varies, whatever form it has."""
-    if not isinstance(run, Run | GPURun):
+    if not isinstance(run, Run):
         return Variations.of(run, settings, keys)
-    parts = ["model", "training", "cluster", *(["parallelism"] if isinstance(run, GPURun) else [])]
+    parts = ["model", "training", "cluster", *([] if run.parallelism is None else ["parallelism"])]
     told: dict[str, Any] = {part: getattr(run, part).model_dump(exclude_unset=True) for part in parts}
     described = {"name": run.name} | told
     found = Variations.of(described, settings, keys)
@@ -357,7 +356,7 @@ def _identity(values: Mapping[str, Sequence[Any]], points: Sequence[tuple[str, P
 
 
 def sweep(
-    run: str | Path | dict[str, Any] | Run | GPURun,
+    run: str | Path | dict[str, Any] | Run,
     vary: Mapping[str, Any],
     *,
     settings: Sequence[str] = (),
@@ -413,13 +412,13 @@ def sweep(
         check_executor(executor, workers)
     variations = _as_variations(run, settings, list(values))
     for key in values:
-        check_key(key, ("wafer_scale", "gpu"))
+        check_key(key, MACHINES)
     if ledger is None and out is not None:
         ledger = ledger_beside(out)
     points = _points(variations, values)
     with Ledger(Path(ledger) if ledger is not None else None) as book:
         job = _Job(points, book)
-        word = run.name if isinstance(run, Run | GPURun) else "table" if isinstance(run, dict) else str(run)
+        word = run.name if isinstance(run, Run) else "table" if isinstance(run, dict) else str(run)
         name = _identity(values, job.points)
         _run(job, executor, workers, out, progress, lambda: book.note_sweep(name, word, values, settings, job.points))
         rows = job.rows()

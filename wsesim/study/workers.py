@@ -8,18 +8,18 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from wsesim import __version__
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.config.variations import Variations
 from wsesim.errors import InputError, WsesimError, fault, is_debugging
 from wsesim.loss import AVERAGE, TASKS
-from wsesim.machines.gpu.result import GPUResult, simulate_gpu_run
-from wsesim.machines.wafer.checks import check
-from wsesim.machines.wafer.result import Result, simulate_many
+from wsesim.machines.machine import machine_of
+from wsesim.result import Result
+from wsesim.simulation import simulate_many
+from wsesim.version import __version__
 
 STATUSES = {
     "ok": "simulated",
@@ -51,10 +51,10 @@ class Outcome(NamedTuple):
     encoded: str = ""
 
 
-def answers_of(result: Result | GPUResult) -> dict[str, Any]:
+def answers_of(result: Result) -> dict[str, Any]:
     """The flat row of a result: nothing that needs another simulation."""
-    job, on_gpus = result.job, isinstance(result, GPUResult)
-    row: dict[str, Any] = {"kind": "gpu" if on_gpus else "wafer_scale", "num_devices": result.num_devices}
+    job = result.job
+    row: dict[str, Any] = {"kind": result.kind, "num_devices": result.num_devices}
     row |= {name: getattr(result, name) for name in (*NUMBERS, *SIZES)}
     row |= {
         "steps": job.steps,
@@ -69,7 +69,7 @@ def answers_of(result: Result | GPUResult) -> dict[str, Any]:
     interval = result.interval
     ends = [end for name in RANGED for end in (interval[name] or (None, None))]
     row |= dict(zip(BOUNDS, ends, strict=True))
-    if isinstance(result, GPUResult):
+    if result.plan:
         row["parallelism"] = json.dumps(result.plan)
     return row | {f"breakdown_{name}_s": spent for name, spent in result.breakdown_s.items()}
 
@@ -84,16 +84,8 @@ def _without_answer(error: Exception) -> Outcome:
     return Outcome("failed", str(fault("wsesim sweep", error)), {})
 
 
-def _answer(simulate: Callable[[], Result | GPUResult]) -> Outcome:
-    """The outcome of one point: whatever goes wrong is its own affair."""
-    try:
-        return Outcome("ok", "", answers_of(simulate()))
-    except Exception as error:
-        return _without_answer(error)
-
-
 def _together(runs: Sequence[Run]) -> list[Outcome]:
-    """Runs on wafers share the cost of the recurrence; where one of them is refused, the others start again without it."""
+    """Runs that share their cost; where one of them is refused, the others start again without it."""
     try:
         return [Outcome("ok", "", answers_of(result)) for result in simulate_many(runs)]
     except Exception as error:
@@ -102,11 +94,11 @@ def _together(runs: Sequence[Run]) -> list[Outcome]:
     refused: dict[int, Outcome] = {}
     for place, run in enumerate(runs):
         try:
-            check(run)
+            machine_of(run).check(run)
         except Exception as error:
             refused[place] = _without_answer(error)
     if not refused:
-        return [_together([run])[0] for run in runs]
+        return [one for run in runs for one in _together([run])]
     rest = [run for place, run in enumerate(runs) if place not in refused]
     others = iter(_together(rest) if rest else ())
     return [refused[place] if place in refused else next(others) for place in range(len(runs))]
@@ -146,19 +138,17 @@ def evaluate(runs: bytes, version: str, points: Sequence[Sequence[Any]]) -> list
         )
     variations = _read(runs)
     found: dict[int, Outcome] = {}
-    wafers: dict[int, Run] = {}
+    able: dict[int, Run] = {}
     for place, values in enumerate(points):
         try:
             run = variations.run(values)
         except Exception as error:
             found[place] = _without_answer(error)
             continue
-        if isinstance(run, GPURun):
-            found[place] = _answer(lambda run=run: simulate_gpu_run(run))  # type: ignore[misc]
-        else:
-            wafers[place] = run
-    if wafers:
-        found |= zip(wafers, _together(list(wafers.values())), strict=True)
+        able[place] = run
+    for name in dict.fromkeys(run.machine for run in able.values()):
+        mine = {place: run for place, run in able.items() if run.machine == name}
+        found |= zip(mine, _together(list(mine.values())), strict=True)
     return [found[place]._replace(encoded=json.dumps(found[place].answers)) for place in range(len(points))]
 
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from wsesim.engine.collector import collector_paused
-from wsesim.machines.gpu import timeline as pipeline
-from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.machine import machine_of
 from wsesim.machines.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
-from wsesim.machines.wafer import timeline as wafer_scale
-from wsesim.machines.wafer.result import Result
+from wsesim.result import Result
 
 __all__ = ["Arrow", "Counter", "Event", "Stretch", "Timeline", "Track", "timeline_of"]
 
 
-def timeline_of(result: Result | GPUResult, *, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
+def timeline_of(result: Result, *, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
     """Tracks, events, arrows and counters of steps in the steady state.
 
     Parameters
     ----------
     result
-        Of a wafer-scale run, which is simulated once more, or of a GPU run.
+        Of a simulated run; that of a wafer-scale run is simulated once more.
     num_steps
         Steps in a row. [-]
     layers
@@ -40,6 +38,4 @@ def timeline_of(result: Result | GPUResult, *, num_steps: int = 1, layers: Colle
     ['MemoryX sends', 'input workers send']
     """
     with collector_paused():
-        if isinstance(result, Result):
-            return wafer_scale.draw(result, num_steps, layers)
-        return pipeline.draw(result, num_steps, layers)
+        return machine_of(result.run).timeline(result, num_steps, layers)

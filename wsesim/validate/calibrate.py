@@ -16,10 +16,10 @@ from types import MappingProxyType
 
 from wsesim.config.provenance import Origin
 from wsesim.config.release import release_key
-from wsesim.config.system import CalibrationSpec
 from wsesim.errors import MeasurementError
 from wsesim.machines.wafer.plan import pick_release
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
+from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.validate.predict import Prediction, predict, predict_all, run_of, with_calibration
 
 FEWEST_ROWS = 8

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from wsesim.config.entries import load_gpu_cluster
-from wsesim.config.gpu import GPUCalibrationSpec
 from wsesim.config.provenance import Origin
 from wsesim.errors import MeasurementError
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.collectives import all_reduce_time_s, group_of
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import AllReduce, GPUMeasurement, published, published_all_reduces, published_layers
+from wsesim.machines.gpu.spec import GPUCalibrationSpec
 from wsesim.machines.gpu.times import times_of
 from wsesim.units import unit_of_field
 from wsesim.validate.gpu_predict import run_of, with_constants

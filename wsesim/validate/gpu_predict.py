@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
-from wsesim.config.gpu import GPUCalibrationSpec, GPUClusterSpec
 from wsesim.config.loader import any_from_table
-from wsesim.config.run import GPURun
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.machines.gpu.rows import GPUMeasurement, run_table
 from wsesim.machines.gpu.simulation import simulate_gpu
+from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
 from wsesim.validate.statistics import (
     ErrorStatistics,
     constant_hfu_mape,
@@ -157,7 +156,7 @@ def run_of(row: GPUMeasurement) -> GPURun:
         With file and line of the row.
     """
     run = any_from_table(run_table(row), place=row.place or row.id)
-    if not isinstance(run, GPURun):
+    if run.machine != "gpu":
         raise ConfigError(f"{row.place or row.id}: cluster is {row.cluster!r}, which has no GPUs; name a GPU cluster")
     return run
 

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from wsesim.config.entries import origins_of
-from wsesim.config.gpu import GPUSpec
-from wsesim.config.run import GPURun
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import GPUMeasurement
 from wsesim.machines.gpu.search import rank
+from wsesim.machines.gpu.spec import GPURun, GPUSpec
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.times import times_of
 from wsesim.validate.gpu_predict import run_of, with_constants

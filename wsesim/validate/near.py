@@ -7,17 +7,20 @@ generation are near; where none was measured, those of another are given, and sa
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from wsesim.config.entries import load_gpu_cluster, load_model
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.errors import AnswerIsNo, InputError
 from wsesim.machines.gpu import rows as gpu_measurements
 from wsesim.machines.gpu.rows import GPUMeasurement
+from wsesim.machines.machine import MACHINES, Machine, machine_of
 from wsesim.machines.wafer import rows as measurements
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
+from wsesim.plugins import imported
 from wsesim.validate import gpu_predict, predict
 from wsesim.workload.transformer import parameter_count
 
@@ -66,7 +69,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where a run or a row lies."""
 
     device: str
@@ -75,13 +78,21 @@ class _Place:
     tokens_per_device: float
 
 
-def near(run: Run | GPURun, number: int = NEAREST) -> tuple[Comparison, ...]:
+def rows_of(machine: Machine) -> Rows | None:
+    """Published measurements of a kind of machine; None where there are none."""
+    if not machine.measured:
+        return None
+    found: Rows = imported(machine.measured)
+    return found
+
+
+def near(run: Run, number: int = NEAREST) -> tuple[Comparison, ...]:
     """The published measurements nearest to a run, nearest first, each with its error.
 
     Parameters
     ----------
     run
-        Wafer-scale or GPU; only measurements of the same kind are compared.
+        Only measurements of the same kind of machine are compared.
     number
         How many, 1 at least. [-]
 
@@ -99,23 +110,21 @@ def near(run: Run | GPURun, number: int = NEAREST) -> tuple[Comparison, ...]:
     >>> "12 systems, measured on 2" in nearest[0].differs
     True
     """
-    own = _place_of(run)
-    rows: dict[str, _Place] = dict(_gpu_places() if isinstance(run, GPURun) else _wafer_places())
-    same = {key: place for key, place in rows.items() if _generation(place.device) == _generation(own.device)}
+    own, machine = _place_of(run), machine_of(run)
+    rows = rows_of(machine)
+    if rows is None:
+        return ()
+    places = rows.places()
+    same = {key: place for key, place in places.items() if _generation(place.device) == _generation(own.device)}
     found = []
-    ranked = sorted(same or rows, key=lambda key: _doublings(own, rows[key]))
+    ranked = sorted(same or places, key=lambda key: _doublings(own, places[key]))
     for keys in (tuple(ranked[start : start + number]) for start in range(0, len(ranked), number)):
-        for key, predicted in zip(keys, _predictions(keys, gpus=isinstance(run, GPURun)), strict=True):
+        for key, predicted in zip(keys, rows.predictions(keys), strict=True):
             if predicted is not None:
-                found.append(_compared(own, rows[key], predicted, "GPUs" if isinstance(run, GPURun) else "systems"))
+                found.append(_compared(own, places[key], predicted, f"{machine.words.short}s"))
         if len(found) >= number:
             break
     return tuple(found[:number])
-
-
-def _predictions(keys: tuple[str, ...], *, gpus: bool) -> tuple[Comparison | None, ...]:
-    """What is predicted for some rows; None for those that cannot be simulated."""
-    return tuple(map(_gpu_prediction, keys)) if gpus else _wafer_predictions(keys)
 
 
 def _generation(device: str) -> str:
@@ -123,16 +132,13 @@ def _generation(device: str) -> str:
     return device.replace("-", "").split(" ")[0].lower()
 
 
-def _place_of(run: Run | GPURun) -> _Place:
-    if isinstance(run, GPURun):
-        device, number = run.cluster.gpu.name, run.cluster.num_gpus
-    else:
-        device, number = run.cluster.system.name, run.cluster.num_systems
+def _place_of(run: Run) -> Place:
     tokens = run.training.global_batch_size * run.training.sequence_length
-    return _Place(device, parameter_count(run.model, run.training.sequence_length), number, tokens / number)
+    parameters = parameter_count(run.model, run.training.sequence_length)
+    return Place(run.cluster.device, parameters, run.num_devices, tokens / run.num_devices)
 
 
-def _ratios(own: _Place, other: _Place) -> tuple[float, float, float]:
+def _ratios(own: Place, other: Place) -> tuple[float, float, float]:
     """Doublings from a row to the run. [-]"""
     pairs = (
         (own.parameters, other.parameters),
@@ -142,11 +148,11 @@ def _ratios(own: _Place, other: _Place) -> tuple[float, float, float]:
     return tuple(math.log2(one / two) for one, two in pairs)  # type: ignore[return-value]
 
 
-def _doublings(own: _Place, other: _Place) -> float:
+def _doublings(own: Place, other: Place) -> float:
     return math.hypot(*_ratios(own, other))
 
 
-def _compared(own: _Place, other: _Place, predicted: Comparison, devices: str) -> Comparison:
+def _compared(own: Place, other: Place, predicted: Comparison, devices: str) -> Comparison:
     parameters, number, tokens = (abs(one) > SAME_SIZE for one in _ratios(own, other))
     words = {
         f"{own.device}, measured on {other.device}": _generation(own.device) != _generation(other.device),
@@ -158,7 +164,7 @@ def _compared(own: _Place, other: _Place, predicted: Comparison, devices: str) -
     return Comparison(**{**vars(predicted), "doublings": _doublings(own, other), "differs": differs})
 
 
-def _billions(place: _Place) -> str:
+def _billions(place: Place) -> str:
     return f"{place.parameters / 1e9:.2g}" if place.parameters < 1e11 else f"{place.parameters / 1e9:,.0f}"
 
 
@@ -169,30 +175,62 @@ def _parameters(model: dict[str, Any], sequence_length: int) -> float:
     return float(12 * model["num_layers"] * model["hidden_size"] ** 2)
 
 
-@cache
-def _wafer_rows() -> dict[str, Measurement]:
-    return {row.place: row for row in measurements.published() if row.metric not in LAYOUT_METRICS}
+class Rows(ABC):
+    """Published measurements of a kind of machine, and what is predicted for them."""
+
+    @abstractmethod
+    def places(self) -> dict[str, Place]:
+        """Where each row lies, by its key."""
+
+    @abstractmethod
+    def never_fitted(self) -> tuple[str, ...]:
+        """Keys of the rows that no number was fitted to."""
+
+    @abstractmethod
+    def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
+        """What is predicted for some rows; None for those that cannot be simulated."""
 
 
-@cache
-def _wafer_places() -> dict[str, _Place]:
-    return {key: _wafer_place(row) for key, row in _wafer_rows().items()}
+class _WaferRows(Rows):
+    """Rates of wafer-scale systems."""
+
+    def __init__(self) -> None:
+        self._predicted = lru_cache(maxsize=SIMULATED)(self._predict)
+
+    @cached_property
+    def rows(self) -> dict[str, Measurement]:
+        """By the place that they were read from."""
+        return {row.place: row for row in measurements.published() if row.metric not in LAYOUT_METRICS}
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        return {key: _wafer_place(row) for key, row in self.rows.items()}
+
+    def places(self) -> dict[str, Place]:
+        """Where each row lies."""
+        return self._places
+
+    def never_fitted(self) -> tuple[str, ...]:
+        """Rows for validation."""
+        return tuple(key for key, row in self.rows.items() if row.use == "validation")
+
+    def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
+        """Simulated in one batch."""
+        return self._predicted(keys)
+
+    def _predict(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
+        """Where a row is refused, each alone."""
+        try:
+            predicted = predict.predict_all([self.rows[key] for key in keys])
+        except (AnswerIsNo, InputError):
+            return (None,) if len(keys) == 1 else tuple(self._predicted((key,))[0] for key in keys)
+        return tuple(_wafer_comparison(one.measurement, one.predicted) for one in predicted)
 
 
-def _wafer_place(row: Measurement) -> _Place:
+def _wafer_place(row: Measurement) -> Place:
     tokens = row.global_batch_size * row.sequence_length / row.num_systems
     name = row.system.upper().replace("CS", "CS-")
-    return _Place(name, _parameters(row.model, row.sequence_length), row.num_systems, tokens)
-
-
-@lru_cache(maxsize=SIMULATED)
-def _wafer_predictions(keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
-    """Simulated in one batch; where a row is refused, each alone."""
-    try:
-        predicted = predict.predict_all([_wafer_rows()[key] for key in keys])
-    except (AnswerIsNo, InputError):
-        return (None,) if len(keys) == 1 else tuple(_wafer_predictions((key,))[0] for key in keys)
-    return tuple(_wafer_comparison(one.measurement, one.predicted) for one in predicted)
+    return Place(name, _parameters(row.model, row.sequence_length), row.num_systems, tokens)
 
 
 def _wafer_comparison(row: Measurement, value: float) -> Comparison:
@@ -203,45 +241,63 @@ def _wafer_comparison(row: Measurement, value: float) -> Comparison:
     )
 
 
-@cache
-def _gpu_rows() -> dict[str, GPUMeasurement]:
-    return {row.place: row for row in gpu_measurements.published()}
+class _GPURows(Rows):
+    """Steps of GPU clusters."""
 
+    def __init__(self) -> None:
+        self._predicted = lru_cache(maxsize=SIMULATED)(self._predict)
 
-@cache
-def _gpu_places() -> dict[str, _Place]:
-    return {key: _gpu_place(row) for key, row in _gpu_rows().items()}
+    @cached_property
+    def rows(self) -> dict[str, GPUMeasurement]:
+        """By the place that they were read from."""
+        return {row.place: row for row in gpu_measurements.published()}
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        return {key: _gpu_place(row) for key, row in self.rows.items()}
+
+    def places(self) -> dict[str, Place]:
+        """Where each row lies."""
+        return self._places
+
+    def never_fitted(self) -> tuple[str, ...]:
+        """Rows for validation."""
+        return tuple(key for key, row in self.rows.items() if row.use == "validation")
+
+    def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
+        """Each simulated alone."""
+        return tuple(map(self._predicted, keys))
+
+    def _predict(self, key: str) -> Comparison | None:
+        row = self.rows[key]
+        predicted_s = gpu_predict.simulate_rows([row])[0].predicted_s
+        if predicted_s is None:
+            return None
+        rates = row.tokens / row.iteration_s, row.tokens / predicted_s
+        device, model = _gpu_of(row.cluster), str(row.model["name"])
+        return Comparison(row.id, row.set, row.use, row.source, model, device, row.num_gpus, *rates)
 
 
 @cache
 def _gpu_of(cluster: str) -> str:
-    return load_gpu_cluster(cluster)[0].gpu.name
+    return str(load_gpu_cluster(cluster)[0].gpu.name)
 
 
-def _gpu_place(row: GPUMeasurement) -> _Place:
+def _gpu_place(row: GPUMeasurement) -> Place:
     parameters = _parameters(row.model, row.training["sequence_length"])
-    return _Place(_gpu_of(row.cluster), parameters, row.num_gpus, row.tokens / row.num_gpus)
+    return Place(_gpu_of(row.cluster), parameters, row.num_gpus, row.tokens / row.num_gpus)
 
 
-@lru_cache(maxsize=SIMULATED)
-def _gpu_prediction(key: str) -> Comparison | None:
-    row = _gpu_rows()[key]
-    predicted_s = gpu_predict.simulate_rows([row])[0].predicted_s
-    if predicted_s is None:
-        return None
-    rates = row.tokens / row.iteration_s, row.tokens / predicted_s
-    device, model = _gpu_of(row.cluster), str(row.model["name"])
-    return Comparison(row.id, row.set, row.use, row.source, model, device, row.num_gpus, *rates)
+WAFER_ROWS, GPU_ROWS = _WaferRows(), _GPURows()
 
 
-def never_fitted(*, gpus: bool) -> tuple[Comparison, ...]:
-    """Every published throughput of one kind of cluster that no number was fitted to.
+def never_fitted(machine: str) -> tuple[Comparison, ...]:
+    """Every published throughput of one kind of machine that no number was fitted to.
 
     Examples
     --------
-    >>> {one.use for one in never_fitted(gpus=False)}
+    >>> {one.use for one in never_fitted("wafer")}
     {'validation'}
     """
-    rows = _gpu_rows() if gpus else _wafer_rows()
-    keys = tuple(key for key, row in rows.items() if row.use == "validation")
-    return tuple(one for one in _predictions(keys, gpus=gpus) if one is not None)
+    rows = rows_of(MACHINES[machine])
+    return () if rows is None else tuple(filter(None, rows.predictions(rows.never_fitted())))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from wsesim.config.loader import from_table
 from wsesim.config.run import Run
-from wsesim.config.system import CalibrationSpec
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.plan import lanes_of
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
 from wsesim.machines.wafer.simulation import step_times_s
+from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.validate.statistics import error_statistics
 
 

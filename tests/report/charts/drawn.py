@@ -7,7 +7,6 @@ from typing import Any
 
 import wsesim
 from wsesim import Result
-from wsesim.machines.gpu.result import GPUResult
 
 AXES = ("x", "y")
 
@@ -32,6 +31,6 @@ def titles(spec: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def result(name: str, *settings: str) -> Result | GPUResult:
+def result(name: str, *settings: str) -> Result | Result:
     """A simulated catalogue run."""
     return wsesim.simulate(wsesim.load(name, settings))

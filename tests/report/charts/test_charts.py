@@ -11,7 +11,6 @@ import wsesim
 from tests.report.charts.drawn import result, titles
 from wsesim import Result
 from wsesim.errors import InputError
-from wsesim.machines.gpu.result import GPUResult
 from wsesim.report.charts import breakdown, memory, scaling, sweep, timeline, totals, utilization, validation
 from wsesim.report.charts.axes import scale_of
 from wsesim.report.charts.render import Picture, spec
@@ -24,12 +23,12 @@ NAMES = ("cerebras_gpt_111m", "straggler_13b", "cerebras_gpt_111m_gpu", "gpt_neo
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result | GPUResult]:
+def results() -> list[Result | Result]:
     return [result(name) for name in NAMES]
 
 
 @pytest.fixture(scope="module")
-def pictures(results: list[Result | GPUResult]) -> dict[str, Picture]:
+def pictures(results: list[Result | Result]) -> dict[str, Picture]:
     swept = wsesim.sweep("cerebras_gpt_111m", {"cluster.num_systems": "1,2,7", "model.num_layers": "4,8"}, workers=1)
     points = [Comparison("row", "set", "validation", "source", "m", "CS-2", 1, rate, 1.1 * rate) for rate in (1e4, 1e5)]
     curves = scaling_of(results[0])
@@ -66,7 +65,7 @@ def test_every_picture_says_in_words_what_it_shows(pictures: dict[str, Picture])
 
 @pytest.mark.parametrize("as_share", [False, True])
 def test_parts_of_the_breakdown_follow_one_another_and_add_up(
-    results: list[Result | GPUResult], *, as_share: bool
+    results: list[Result | Result], *, as_share: bool
 ) -> None:
     picture = breakdown.chart(results, as_share=as_share)
     scale = scale_of(max(one.step_time_s for one in results), "s")
@@ -78,17 +77,17 @@ def test_parts_of_the_breakdown_follow_one_another_and_add_up(
     assert list(ends.values()) == pytest.approx(wanted)
 
 
-def test_bars_are_the_numbers_of_the_results(results: list[Result | GPUResult]) -> None:
+def test_bars_are_the_numbers_of_the_results(results: list[Result | Result]) -> None:
     busy = {row["part"]: row["busy"] / 100 for row in utilization.rows(results[:1])}
     assert busy == pytest.approx(results[0].utilization)
     for one in results:
         for place in memory.places(one):
             assert 0 < sum(place.held_bytes.values()) <= place.capacity_bytes
-    gpu = next(one for one in results if isinstance(one, GPUResult))
+    gpu = next(one for one in results if one.kind == "gpu")
     assert sum(memory.places(gpu)[0].held_bytes.values()) == pytest.approx(gpu.memory["gpu_bytes"])
 
 
-def test_totals_have_the_ranges_of_the_job(results: list[Result | GPUResult]) -> None:
+def test_totals_have_the_ranges_of_the_job(results: list[Result | Result]) -> None:
     time, energy, cost = totals.quantities(results)
     assert [one.value for one in time.values if one] == [one.job.time_s for one in results]
     assert [one.low for one in energy.values if one] == [one.job.energy_j.low for one in results]
@@ -104,7 +103,7 @@ def test_the_own_run_is_marked_in_its_curves() -> None:
     assert {row["tokens_per_s"] for row in picture.datasets["points"]} >= {found.own.tokens_per_s}
 
 
-def test_equal_names_are_told_apart(results: list[Result | GPUResult]) -> None:
+def test_equal_names_are_told_apart(results: list[Result | Result]) -> None:
     twice = breakdown.chart([results[0], results[0]])
     assert len({row["run"] for row in twice.datasets["parts"]}) == 2
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsesim.config.run import GPURun
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.gpu.plans import ends_to_try
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import dealt_layers, group_size
 from wsesim.machines.wafer.checks import nearest_multiples, positions, refuse
 from wsesim.machines.wafer.plan import divisors

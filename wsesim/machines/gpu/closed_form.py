@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.run import GPURun
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
 from wsesim.machines.gpu.times import Times, largest
 

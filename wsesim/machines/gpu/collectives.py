@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.config.gpu import GPUClusterSpec
+from wsesim.machines.gpu.spec import GPUClusterSpec
 
 Array = Any
 

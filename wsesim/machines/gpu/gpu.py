@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.gpu import GPUSpec
+from wsesim.machines.gpu.spec import GPUSpec
 
 Array = Any
 """A number, or an array over plans."""

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.config.run import GPURun
 from wsesim.machines.gpu.pipeline import layer_equivalents
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
 from wsesim.machines.gpu.times import (
     BYTES_16BIT,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.run import GPURun
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, RECOMPUTE, Plans, dealt_layers, group_size
 from wsesim.machines.wafer.plan import divisors
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsesim.config.run import GPURun
 from wsesim.engine.program import Key, Numbers
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_chunks
 from wsesim.machines.gpu.times import Pass, Times, end_reduce_s, times_of
 

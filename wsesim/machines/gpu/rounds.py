@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from wsesim.config.run import GPURun
 from wsesim.machines.gpu.pipeline import PipelineShape
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 
 ROUNDS = 5

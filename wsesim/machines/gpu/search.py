@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.run import GPURun
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.checks import check, explain_no_plan
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import RECOMPUTE, Plans
 from wsesim.machines.gpu.step_time import Candidate
 from wsesim.machines.gpu.times import times_of
@@ -140,7 +140,7 @@ def _nearest(run: GPURun) -> str:
                     else ""
                 )
                 return f"what fits is {more}{describe(ranked.plans, 0)}"
-        freed = freed.on_gpus(2 * freed.cluster.num_gpus)
+        freed = freed.on(2 * freed.cluster.num_gpus)
     return "no number of these GPUs holds it; take a GPU with more memory"
 
 

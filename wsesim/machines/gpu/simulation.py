@@ -10,12 +10,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from wsesim.config.run import GPURun
 from wsesim.engine.clock import Clock
 from wsesim.engine.collector import collector_paused
 from wsesim.engine.discrete_event import DiscreteEvents
@@ -25,6 +23,7 @@ from wsesim.machines.gpu.pipeline import PipelineShape, write_program
 from wsesim.machines.gpu.program import numbers_of, shape_of
 from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
 from wsesim.machines.gpu.search import choose
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.step_time import step_time_s
 from wsesim.machines.gpu.times import Pass, Times, times_of
@@ -89,8 +88,7 @@ class GPUSimulation:
     wall_s
         Seconds that this took. [s]
     known
-        The simulated step and how many of its micro-batches were simulated; where it is None, this is found out when
-        something of it is asked for.
+        The simulated step and how many of its micro-batches were simulated; None where the step time alone was asked for.
     """
 
     run: GPURun
@@ -102,39 +100,35 @@ class GPUSimulation:
     wall_s: float = 0.0
     known: tuple[Step, int] | None = None
 
-    @cached_property
-    def _simulated(self) -> tuple[Step, int]:
-        return self.known or simulate_plan(self.run, self.plan, self.times)
-
     @property
     def spent_s(self) -> dict[str, float]:
         """What a GPU spends a step on, on average over the stages. [s]"""
-        return self._simulated[0].spent_s
+        return self.known[0].spent_s if self.known else {}
 
     @property
     def trace(self) -> tuple[Span, ...]:
         """Spans of the simulated step; fewer micro-batches than the step has where `num_simulated` says so."""
-        return self._simulated[0].trace
+        return self.known[0].trace if self.known else ()
 
     @property
     def simulated_step_s(self) -> float:
         """Length of the simulated step. [s]"""
-        return self._simulated[0].simulated_step_s
+        return self.known[0].simulated_step_s if self.known else 0.0
 
     @property
     def num_simulated(self) -> int:
         """Micro-batches that were simulated. [-]"""
-        return self._simulated[1]
+        return self.known[1] if self.known else 0
 
     @property
     def rounds(self) -> Rounds | None:
         """What of the trace stands for the micro-batches that were not simulated; None where all were."""
-        return self._simulated[0].rounds
+        return self.known[0].rounds if self.known else None
 
     @property
     def num_events(self) -> int:
         """SimPy events. [-]"""
-        return self._simulated[0].num_events
+        return self.known[0].num_events if self.known else 0
 
 
 def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> Step:
@@ -252,7 +246,7 @@ def simulate_gpu(run: GPURun, *, lazily: bool = False) -> GPUSimulation:
     Parameters
     ----------
     lazily
-        Find the step time alone, which is the same up to rounding, and simulate the plan when something else is asked for.
+        Find the step time alone, which is the same up to rounding; what it is spent on is not known then.
 
     Raises
     ------

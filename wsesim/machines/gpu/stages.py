@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.config.run import GPURun
+from wsesim.machines.gpu.spec import GPURun
 
 Array = Any
 RECOMPUTE = ("none", "selective", "full")

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from wsesim.config.run import GPURun
 from wsesim.engine.ends import Line, ends_s, lines_of
 from wsesim.engine.program import Key, Program
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, write_program
 from wsesim.machines.gpu.program import durations_s, shape_of
 from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.times import Times
 

@@ -18,7 +18,6 @@ from wsesim.engine.trace import Span
 from wsesim.machines.gpu.memory import kept_bytes_per_block
 from wsesim.machines.gpu.pipeline import PIECES_AHEAD
 from wsesim.machines.gpu.program import shape_of
-from wsesim.machines.gpu.result import GPUResult
 from wsesim.machines.gpu.simulation import Rounds, pass_shares
 from wsesim.machines.gpu.stages import blocks_of_chunks
 from wsesim.machines.gpu.times import messages_of, pass_flop
@@ -26,6 +25,7 @@ from wsesim.machines.timeline.counters import Moved, fill, rate
 from wsesim.machines.timeline.limits import check_size
 from wsesim.machines.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 from wsesim.machines.timeline.streams import IN_PASS, parts_in_pass, streams_of
+from wsesim.result import Result
 
 STREAMS = {
     "gather": "data-parallel collectives",
@@ -103,7 +103,7 @@ class Chunk(NamedTuple):
         return first - self.is_first, last + self.is_last
 
 
-def draw(result: GPUResult, num_steps: int, layers: Collection[int] | None) -> Timeline:
+def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Timeline:
     """Steps of a run; see `wsesim.timeline.timeline_of`."""
     return _Drawing(result, num_steps, layers).timeline()
 
@@ -129,7 +129,7 @@ def _group(stage: int) -> str:
 class _Drawing:
     """Turns the spans of a simulated step into events, and repeats them: a step begins when the last is over."""
 
-    def __init__(self, result: GPUResult, num_steps: int, layers: Collection[int] | None) -> None:
+    def __init__(self, result: Result, num_steps: int, layers: Collection[int] | None) -> None:
         simulation, run = result.simulation, result.run
         self.result, self.simulation, self.num_steps = result, simulation, num_steps
         self.shown = None if layers is None else frozenset(layers)
@@ -141,7 +141,7 @@ class _Drawing:
         ]
         self.shares = pass_shares(simulation.times)
         self.step_s = simulation.simulated_step_s
-        self.last_share = result.last_micro_batch_size / result.micro_batch_size
+        self.last_share = result.step.last_micro_batch_size / result.micro_batch_size
         self.sizes = self._sizes()
         self.flop = self._flop()
         self.last_number = run.model.num_layers + 1

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.config.gpu import GPUClusterSpec, GPUSpec
 from wsesim.config.model import ModelSpec
-from wsesim.config.run import GPURun
 from wsesim.machines.gpu import gpu as device
 from wsesim.machines.gpu import kernels
 from wsesim.machines.gpu.collectives import all_gather_time_s, all_reduce_time_s, group_of, send_time_s
 from wsesim.machines.gpu.kernels import Kernels, Split
+from wsesim.machines.gpu.spec import GPUClusterSpec, GPURun, GPUSpec
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
 from wsesim.workload.transformer import (
     attention_widths,

@@ -9,8 +9,12 @@ work, another system had no room, or they were on their way
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wsesim.engine.trace import overlap_s
-from wsesim.machines.wafer.simulation import Simulation
+
+if TYPE_CHECKING:
+    from wsesim.machines.wafer.simulation import Simulation
 
 CATEGORIES = {
     "gemm": "products with weights",

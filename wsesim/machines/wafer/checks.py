@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import TypeVar
 
 from wsesim.config.release import release_key
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.wafer import memoryx
 from wsesim.machines.wafer.plan import lanes_of
 from wsesim.machines.wafer.swarmx import check_size, exceptional_links
@@ -52,7 +53,7 @@ def _batch(run: Run) -> None:
         )
 
 
-def positions(run: Run | GPURun) -> None:
+def positions(run: Run) -> None:
     """Learned positions reach as far as the sequences."""
     model, length = run.model, run.training.sequence_length
     rows = model.max_position_embeddings

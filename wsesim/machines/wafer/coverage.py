@@ -6,7 +6,7 @@ import math
 from functools import cache
 
 from wsesim.config.entries import load_model
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.intervals import Bounds, knowledge, together
 from wsesim.machines.wafer.plan import Plan
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement, published
@@ -57,13 +57,6 @@ def outside_of_measurements(run: Run) -> list[str]:
     return found
 
 
-def is_outside(run: Run | GPURun) -> bool:
-    """Whether a run is beyond what has been measured; on GPUs, whether nothing was on such a GPU, or of such a model."""
-    if isinstance(run, Run):
-        return bool(outside_of_measurements(run))
-    return run.cluster.gpu.name[:4] not in ("A100", "H100") or run.model.num_experts > 1
-
-
 MEASURED_LENGTH = 2048
 """Longest sequence of which a rate was measured. [-]"""
 
@@ -101,13 +94,4 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float) -> Bounds:
         reasons.append(known["longer_sequences"].scaled(doublings))
     if run.training.weight_sparsity > 0 or run.training.precision == "float32" or run.model.num_experts > 1:
         reasons.append(known["unmeasured"])
-    return together(*reasons)
-
-
-def gpu_bounds(run: GPURun) -> Bounds:
-    """By how much a step on GPUs may be faster or slower, from what is known of the GPU and the kind of model."""
-    known = knowledge("gpus").assumed
-    reasons = [known["measured_gpu" if run.cluster.gpu.name[:4] in ("A100", "H100") else "unmeasured_gpu"]]
-    if run.model.num_experts > 1:
-        reasons.append(known["experts"])
     return together(*reasons)

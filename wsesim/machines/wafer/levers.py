@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from wsesim.config.cluster import ClusterSpec
 from wsesim.config.run import Run
 from wsesim.machines.wafer.breakdown import CATEGORIES
+from wsesim.machines.wafer.spec import ClusterSpec
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ Not modelled: single weight servers and their load balance; the checkpoint path.
 
 from __future__ import annotations
 
-from wsesim.config.cluster import MemoryXSpec
 from wsesim.errors import DoesNotFit
+from wsesim.machines.wafer.spec import MemoryXSpec
 from wsesim.units import show
 
 STATE_BYTES_PER_PARAMETER = {"adamw": 20.0, "adam": 20.0, "lion": 14.0, "sgd": 14.0}

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from wsesim.config.cluster import ClusterSpec
 from wsesim.config.model import ModelSpec
 from wsesim.config.release import release_key
 from wsesim.config.run import Run
-from wsesim.config.system import CalibrationSpec
 from wsesim.config.training import TrainingSpec
 from wsesim.machines.wafer import memoryx, wafer
+from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
+from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.machines.wafer.wafer import Lanes
 from wsesim.workload.transformer import Layer, block_kinds, layer_counts, layers, parameter_count
 

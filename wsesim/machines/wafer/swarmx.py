@@ -19,8 +19,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wsesim.config.cluster import ClusterSpec, ExceptionSpec, SwarmXSpec
 from wsesim.errors import ConfigError, DoesNotFit, did_you_mean
+from wsesim.machines.wafer.spec import ClusterSpec, ExceptionSpec, SwarmXSpec
 
 if TYPE_CHECKING:
     import networkx as nx

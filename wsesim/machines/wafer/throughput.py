@@ -27,7 +27,7 @@ def model_flop_per_s(simulation: Simulation, *, causal: bool = False) -> float:
 def peak_of_cluster_flop_per_s(simulation: Simulation) -> float:
     """Dense peak of all systems at the run's precision. [FLOP/s]"""
     cluster = simulation.run.cluster
-    return cluster.num_systems * peak_flop_per_s(cluster.system.wafer, simulation.run.training.precision)
+    return int(cluster.num_systems) * peak_flop_per_s(cluster.system.wafer, simulation.run.training.precision)
 
 
 def mfu(simulation: Simulation, *, causal: bool = False) -> float:

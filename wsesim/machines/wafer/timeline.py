@@ -17,10 +17,10 @@ from wsesim.machines.timeline.counters import Moved, fill, rate
 from wsesim.machines.timeline.limits import check_simulated, check_size
 from wsesim.machines.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
 from wsesim.machines.wafer.plan import BACKWARD_OVER_FORWARD
-from wsesim.machines.wafer.result import Result
 from wsesim.machines.wafer.simulation import Recording, Simulation, record
 from wsesim.machines.wafer.streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import SystemClass, nodes_per_level
+from wsesim.result import Result
 
 DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
 PARTS = {

@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from wsesim.config.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.errors import DoesNotFit
+from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.units import show
 
 

@@ -5,48 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsesim.machines.gpu.result import CATEGORIES as GPU_CATEGORIES
-from wsesim.machines.wafer.breakdown import CATEGORIES as WAFER_CATEGORIES
-from wsesim.machines.wafer.result import Result
+from wsesim.machines.machine import machine_of
 from wsesim.report.charts.axes import Scale, scale_of
 from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, template, unique
-from wsesim.report.charts.theme import CATEGORY_COLOURS, ink_on
+from wsesim.report.charts.theme import CATEGORY_COLOURS, colour_of, ink_on
+from wsesim.result import Result
 from wsesim.units import show
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.machines.gpu.result import GPUResult
-
 ORDER = tuple(CATEGORY_COLOURS)
+"""Of the parts of a step; those that only another machine has come last."""
 LABEL_PX = 34
 """Width that a part needs for its label. [px]"""
 
 
-def meaning_of(category: str, result: Result | GPUResult) -> str:
+def meaning_of(category: str, result: Result) -> str:
     """What a part of a run's step is, in words."""
-    return (WAFER_CATEGORIES if isinstance(result, Result) else GPU_CATEGORIES)[category]
+    return machine_of(result.run).words.meaning(category)
 
 
-def chart(results: Sequence[Result | GPUResult], *, as_share: bool = False) -> Picture:
+def chart(results: Sequence[Result], *, as_share: bool = False) -> Picture:
     """Draw the breakdown of one run or of several, in time or as shares of each step."""
     scale = Scale(0.01, "%") if as_share else scale_of(max(one.step_time_s for one in results), "s")
     parts, totals = rows(results, scale, as_share=as_share)
-    present = [name for name in ORDER if any(row["category"] == name for row in parts)]
+    present = [name for name in _order(results) if any(row["category"] == name for row in parts)]
     title = scale.title("share of the step" if as_share else "time of one step")
-    made = _template(len(totals), title)
+    made = _template(len(totals), title, tuple(_order(results)))
     return Picture(made, {"parts": parts, "heads": totals}, _described(results), params={"present": present})
 
 
-def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool = False) -> tuple[list[Row], list[Row]]:
+def _order(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys((*ORDER, *(name for one in results for name in one.breakdown_s))))
+
+
+def rows(results: Sequence[Result], scale: Scale, *, as_share: bool = False) -> tuple[list[Row], list[Row]]:
     """Parts of the steps with their places along the bar, and one row for each step."""
     longest = 1.0 if as_share else max(one.step_time_s for one in results)
     parts: list[Row] = []
     totals: list[Row] = []
     for row, (name, result) in enumerate(zip(unique(one.name for one in results), results, strict=True)):
         start, whole = 0.0, result.step_time_s if as_share else 1.0
-        for category in ORDER:
+        for category in _order([result]):
             value_s = result.breakdown_s.get(category, 0.0)
             if value_s > 0.0:
                 share, length = value_s / result.step_time_s, value_s / whole
@@ -62,7 +64,7 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
                         "time": show(value_s, "s"),
                         "share": f"{share:.1%}",
                         "meaning": meaning_of(category, result),
-                        "ink": ink_on(CATEGORY_COLOURS[category]),
+                        "ink": ink_on(colour_of(category)),
                     }
                 )
                 start += length
@@ -70,7 +72,7 @@ def rows(results: Sequence[Result | GPUResult], scale: Scale, *, as_share: bool 
     return parts, totals
 
 
-def _described(results: Sequence[Result | GPUResult]) -> str:
+def _described(results: Sequence[Result]) -> str:
     words = []
     for one in results:
         ordered = sorted(one.breakdown_s.items(), key=lambda item: -item[1])
@@ -80,10 +82,10 @@ def _described(results: Sequence[Result | GPUResult]) -> str:
 
 
 @template
-def _template(num_runs: int, title: str) -> alt.TopLevelMixin:
+def _template(num_runs: int, title: str, order: tuple[str, ...]) -> alt.TopLevelMixin:
     import altair as alt
 
-    y, present = band(), alt.param(name="present", value=list(ORDER))
+    y, present = band(), alt.param(name="present", value=list(order))
     bars = (
         alt.Chart(alt.NamedData("parts"))
         .mark_bar()
@@ -93,7 +95,7 @@ def _template(num_runs: int, title: str) -> alt.TopLevelMixin:
             y=y,
             color=alt.Color(
                 "category:N",
-                scale=alt.Scale(domain=list(ORDER), range=list(CATEGORY_COLOURS.values())),
+                scale=alt.Scale(domain=list(order), range=list(map(colour_of, order))),
                 legend=alt.Legend(title=None, values={"expr": present.name}),
             ),
             tooltip=[

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.machine import machine_of
 from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import CATEGORY_COLOURS
 from wsesim.units import show
+from wsesim.view import Place
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.machines.wafer.result import Result
+    from wsesim.result import Result
 
 COLOURS = {
     "model state": CATEGORY_COLOURS["gemm"],
@@ -27,48 +28,15 @@ COLOURS = {
 """What is held, in the colours of the breakdown where it has a name in both; the state is weights, gradients and moments."""
 
 
-class Place(NamedTuple):
-    """Memory of one kind.
-
-    Attributes
-    ----------
-    name
-        What it is called.
-    held_bytes
-        By what is held. [bytes]
-    capacity_bytes
-        What fits. [bytes]
-    """
-
-    name: str
-    held_bytes: Mapping[str, float]
-    capacity_bytes: float
-
-
-def places(result: Result | GPUResult) -> list[Place]:
-    """Memories of a run that could be too small."""
-    held = result.memory
-    if isinstance(result, GPUResult):
-        own = {name: held[f"{name}_bytes"] for name in COLOURS if f"{name}_bytes" in held}
-        return [Place("fullest GPU", own, held["gpu_capacity_bytes"])]
-    layer = Place(
-        "wafer, activations of one layer",
-        {"activations": held["wafer_working_set_bytes"]},
-        held["wafer_activation_capacity_bytes"],
-    )
-    state = {"model state": held["memoryx_bytes"]}
-    return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
-
-
-def chart(results: Sequence[Result | GPUResult]) -> Picture:
+def chart(results: Sequence[Result]) -> Picture:
     """Draw what is held, as a share of what would fit."""
     bars: list[Row] = []
     over: list[Row] = []
     for name, result in zip(unique(one.name for one in results), results, strict=True):
-        for place in places(result):
+        for place in machine_of(result.run).words.places(result):
             words = f"{name}: {place.name}" if len(results) > 1 else place.name
             bars += _bars(len(over), words, place)
-            used = sum(place.held_bytes.values())
+            used = place.used_bytes
             share = used / place.capacity_bytes
             said = f"{show(used, 'bytes')} of {show(place.capacity_bytes, 'bytes')} ({share:.1%})"
             over.append({"row": len(over), "head": f"{said} · {words}"})

@@ -31,7 +31,14 @@ CATEGORY_COLOURS = {
     "data": "#C24A0A",
     "bubble": "#DAB9CC",
 }
-"""What a step is spent on, wafer-scale and GPU."""
+"""What a step is spent on, by the machines that come with wsesim."""
+
+
+def colour_of(category: str) -> str:
+    """The colour of a part of a step; one of the series' where a machine has parts of its own."""
+    own = CATEGORY_COLOURS.get(category)
+    return own or SERIES_COLOURS[sum(category.encode()) % len(SERIES_COLOURS)]
+
 
 SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#7C62FF", "#56B4E9", "#857F93")
 """Runs, sets or values side by side: after Okabe and Ito 2008."""

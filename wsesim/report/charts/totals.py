@@ -14,8 +14,7 @@ from wsesim.report.pages.parts import show_energy, show_range
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.machines.gpu.result import GPUResult
-    from wsesim.machines.wafer.result import Result
+    from wsesim.result import Result
 
 BESIDE_PX = 44.0
 """Labels of an axis that stand out on both sides. [px]"""
@@ -35,7 +34,7 @@ class Quantity(NamedTuple):
         return show_energy(value) if self.unit == "J" else show_range(value, self.unit)
 
 
-def quantities(results: Sequence[Result | GPUResult]) -> list[Quantity]:
+def quantities(results: Sequence[Result]) -> list[Quantity]:
     """What is drawn of each run."""
     jobs = [one.job for one in results]
     return [
@@ -45,7 +44,7 @@ def quantities(results: Sequence[Result | GPUResult]) -> list[Quantity]:
     ]
 
 
-def chart(results: Sequence[Result | GPUResult]) -> Picture:
+def chart(results: Sequence[Result]) -> Picture:
     """Draw time, energy and cost below one another."""
     names = unique(one.name for one in results)
     datasets: dict[str, list[Row]] = {}

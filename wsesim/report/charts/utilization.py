@@ -5,38 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wsesim.machines.machine import machine_of
 from wsesim.report.charts.heads import band, heads, series_scale
 from wsesim.report.charts.render import Picture, Row, template, unique
-from wsesim.report.pages.wafer_facts import PARTS
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.machines.gpu.result import GPUResult
-    from wsesim.machines.wafer.result import Result
+    from wsesim.result import Result
 
-GPU_PARTS = {"gpu": "GPU computes", "communication": "GPU communicates, and nothing hides it", "idle": "GPU idles"}
 STEP_PX = 38
 """Height of a bar with its name. [px]"""
 
 
-def chart(results: Sequence[Result | GPUResult]) -> Picture:
+def chart(results: Sequence[Result]) -> Picture:
     """Draw the share of the step in which each part works."""
     bars = rows(results)
     said = "Busy: " + "; ".join(str(row["head"]) for row in bars)
     return Picture(_template(len(bars), len(results)), {"bars": bars, "heads": bars}, said)
 
 
-def rows(results: Sequence[Result | GPUResult]) -> list[Row]:
+def rows(results: Sequence[Result]) -> list[Row]:
     """One row for each part of each run; the same part of all runs stands together."""
     found: list[Row] = []
     names = unique(one.name for one in results)
-    for part, words in (PARTS | GPU_PARTS).items():
+    for part in dict.fromkeys(part for one in results for part in machine_of(one.run).words.parts):
         for run, (name, result) in enumerate(zip(names, results, strict=True)):
             if part in result.utilization:
                 share = result.utilization[part]
                 of = f", {name}" if len(results) > 1 else ""
-                head = f"{share:.1%} · {words}{of}"
+                head = f"{share:.1%} · {machine_of(result.run).words.busy(part)}{of}"
                 found.append({"row": len(found), "run": run, "part": part, "head": head, "busy": 100.0 * share})
     return found
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from wsesim.job import Range
 from wsesim.loss import AVERAGE
-from wsesim.machines.gpu.result import GPUResult
-from wsesim.machines.wafer.result import Result
+from wsesim.machines.words import samples_words
 from wsesim.report.html.content import Tile
 from wsesim.report.pages import facts
-from wsesim.report.pages.parts import Fact, samples_words
+from wsesim.result import Result, bottleneck
 from wsesim.units import show
+from wsesim.view import Fact
 
 SHOWN_LARGE = ("throughput", "step time")
 """Facts of the headline that the tiles show."""
@@ -37,14 +37,14 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def answer(result: Result | GPUResult) -> Answer:
+def answer(result: Result) -> Answer:
     """The answer of one run."""
     headline = facts.headline(result)
     return Answer(
         name=result.name,
         on=headline[0].text,
         tiles=tuple(tiles(result)),
-        bottleneck=sentence(result.bottleneck),
+        bottleneck=sentence(bottleneck(result)),
         facts=tuple(fact for fact in headline if fact.name not in SHOWN_LARGE),
         notes=tuple(result.notes),
     )
@@ -55,7 +55,7 @@ def sentence(text: str) -> str:
     return (text[:1].upper() + text[1:]).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def tiles(result: Result | GPUResult) -> list[Tile]:
+def tiles(result: Result) -> list[Tile]:
     """The large figures."""
     training, job = result.run.training, result.job
     found = [

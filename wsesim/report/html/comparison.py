@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from wsesim.report.charts.render import unique
 from wsesim.report.html.content import DataTable, Section
-from wsesim.report.html.sections import Answered
 from wsesim.report.pages import compare
+from wsesim.result import Result
 from wsesim.study.comparison import Entry, entry, notes, ratios
 
 TOLD = ("tokens_per_s", "time_to_train_s", "cost_usd", "energy_j")
 """Ratios that the first sentence tells."""
 
 
-def lead(results: Sequence[Answered]) -> tuple[str, ...]:
+def lead(results: Sequence[Result]) -> tuple[str, ...]:
     """The comparison in a sentence for each run but the first, without full stops."""
     first, *others = [entry(one) for one in results]
     told = []
@@ -47,7 +47,7 @@ def legend(entries: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(text.plain for text in compare.legend(entries))
 
 
-def comparison(results: Sequence[Answered]) -> Section:
+def comparison(results: Sequence[Result]) -> Section:
     """The figures of each run, and their ratios to the first."""
     entries = [entry(one) for one in results]
     names = unique(one.name for one in entries)

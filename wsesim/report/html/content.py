@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wsesim.report.charts.render import Picture
-from wsesim.report.pages.parts import Fact
+from wsesim.view import Fact
 
 if TYPE_CHECKING:
     from wsesim.report.html.answer import Answer

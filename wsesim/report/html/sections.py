@@ -8,27 +8,21 @@ from itertools import chain
 from wsesim.config.catalogue import sources
 from wsesim.config.provenance import STATUSES
 from wsesim.job import Price
-from wsesim.machines.gpu.result import CATEGORIES as GPU_CATEGORIES
-from wsesim.machines.gpu.result import GPUResult
-from wsesim.machines.wafer.breakdown import CATEGORIES
-from wsesim.machines.wafer.result import Result
-from wsesim.report.charts.theme import CATEGORY_COLOURS, SERIES_COLOURS
+from wsesim.machines.words import Words
+from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
 from wsesim.report.html.content import Bar, Block, Cell, DataTable, Link, Section
-from wsesim.report.pages import facts, gpu_facts
+from wsesim.report.pages import facts
 from wsesim.report.pages.parts import assumption_value
-from wsesim.report.pages.wafer_facts import PARTS
-from wsesim.result import Assumption
+from wsesim.result import Assumption, Result
 from wsesim.units import show, unit_of_field
 
-Answered = Result | GPUResult
 
-
-def title_of(result: Answered, results: Sequence[Answered]) -> str:
+def title_of(result: Result, results: Sequence[Result]) -> str:
     """What a block is called: nothing where there is only one."""
     return result.name if len(results) > 1 else ""
 
 
-def breakdown(results: Sequence[Answered]) -> Section:
+def breakdown(results: Sequence[Result]) -> Section:
     """Where the time of a step goes."""
     lead = (
         "Every moment of the device that finishes the step last, by what it spends it on; the parts add up to the step."
@@ -44,73 +38,63 @@ def breakdown(results: Sequence[Answered]) -> Section:
     return Section("breakdown", "Where the time goes", lead, blocks=tuple(blocks))
 
 
-def breakdown_bars(result: Answered) -> list[Bar]:
+def breakdown_bars(result: Result) -> list[Bar]:
     """Parts of a step, the largest first."""
-    step_s, meanings = result.step_time_s, CATEGORIES if isinstance(result, Result) else GPU_CATEGORIES
+    step_s, words = result.step_time_s, facts.words_of(result)
     largest_first = sorted(result.breakdown_s.items(), key=lambda item: -item[1])
     return [
-        Bar(name, show(value, "s"), value / step_s, CATEGORY_COLOURS[name], meanings[name])
+        Bar(name, show(value, "s"), value / step_s, colour_of(name), words.meaning(name))
         for name, value in largest_first
     ]
 
 
-def utilization(results: Sequence[Answered]) -> Section:
+def utilization(results: Sequence[Result]) -> Section:
     """How busy each part is."""
     blocks = [
         Block(title_of(one, results), bars=tuple(utilization_bars(one)), caption="Share of the step") for one in results
     ]
-    lead = "The share of a step in which each part works. Parts work at the same time, so that shares do not add up."
-    if all(isinstance(one, GPUResult) for one in results):
-        lead = "What a GPU does during a step, on average over the stages."
+    leads = {facts.words_of(one).lead for one in results}
+    lead = leads.pop() if len(leads) == 1 else Words.lead
     return Section("utilization", "Busy during the step", lead, blocks=tuple(blocks))
 
 
-def utilization_bars(result: Answered) -> list[Bar]:
+def utilization_bars(result: Result) -> list[Bar]:
     """Shares of the step, as bars."""
     color = SERIES_COLOURS[2]
-    if isinstance(result, Result):
-        step_s = result.step_time_s
-        return [Bar(PARTS[part], show(share * step_s, "s"), share, color) for part, share in result.utilization.items()]
-    return [
-        Bar(gpu_facts.PARTS[part][0], show(share * result.step_time_s, "s"), share, color, gpu_facts.PARTS[part][1])
-        for part, share in result.utilization.items()
-    ]
+    found = []
+    for part, share in result.utilization.items():
+        name, meaning = facts.words_of(result).part(part)
+        found.append(Bar(name, show(share * result.step_time_s, "s"), share, color, meaning))
+    return found
 
 
-def memory(results: Sequence[Answered]) -> Section:
+def memory(results: Sequence[Result]) -> Section:
     """What is held where."""
     blocks = [
-        Block(title_of(one, results), tuple(facts.memory(one)), tuple(memory_bars(one)), "Share of what there is")
+        Block(
+            title_of(one, results),
+            tuple(facts.words_of(one).memory(one)),
+            tuple(memory_bars(one)),
+            "Share of what there is",
+        )
         for one in results
     ]
     return Section("memory", "Memory", blocks=tuple(blocks))
 
 
-def memory_bars(result: Answered) -> list[Bar]:
+def memory_bars(result: Result) -> list[Bar]:
     """What is in use, as bars over the capacity."""
-    held, color = result.memory, SERIES_COLOURS[0]
-    if isinstance(result, Result):
-        used = {
-            "MemoryX": (held["memoryx_bytes"], held["memoryx_capacity_bytes"]),
-            "wafer": (held["wafer_working_set_bytes"], held["wafer_activation_capacity_bytes"]),
-        }
-        meanings = {"MemoryX": "weights, gradients, optimizer state", "wafer": "activations of one layer"}
-        return [
-            Bar(name, show(part, "bytes"), part / all_, color, meanings[name]) for name, (part, all_) in used.items()
-        ]
-    capacity = held["gpu_capacity_bytes"]
-    parts = {word: held[f"{part}_bytes"] for part, word in gpu_facts.HELD.items()}
-    shown = {"fullest GPU": held["gpu_bytes"]} | parts
-    return [Bar(name, show(value, "bytes"), value / capacity, color) for name, value in shown.items()]
+    shares = facts.words_of(result).memory_shares(result)
+    return [Bar(one.name, one.value, one.share, SERIES_COLOURS[0], one.meaning) for one in shares]
 
 
-def scaling(results: Sequence[Answered]) -> Section:
+def scaling(results: Sequence[Result]) -> Section:
     """Efficiency against one system, or one copy of the model."""
     blocks = [Block(title_of(one, results), tuple(facts.scaling(one))) for one in results]
     return Section("scaling", "Scaling", blocks=tuple(blocks))
 
 
-def totals(results: Sequence[Answered]) -> Section:
+def totals(results: Sequence[Result]) -> Section:
     """Time, energy and cost of the whole job, and the prices they rest on."""
     blocks = [
         Block(title_of(one, results), tuple(fact for fact in facts.training(one) if fact.name != "prices from"))
@@ -130,7 +114,7 @@ def price_table(prices: Iterable[Price], of: str = "") -> DataTable:
     return DataTable(caption, ("number", "value", "status", "source", "from", "note"), tuple(rows))
 
 
-def assumptions(results: Sequence[Answered], beside: Mapping[str, Sequence[Assumption]] | None = None) -> Section:
+def assumptions(results: Sequence[Result], beside: Mapping[str, Sequence[Assumption]] | None = None) -> Section:
     """Every number in use that is not public, also those of clusters that are shown beside, by name."""
     used: dict[Assumption, list[str]] = {}
     for result in results:
@@ -166,7 +150,7 @@ def source_cell(source: str) -> Cell:
     return tuple(Link(f"{known[word].title} ({known[word].date})", known[word].url) for word in words)
 
 
-def notes(results: Sequence[Answered], others: Sequence[str] = ()) -> Section:
+def notes(results: Sequence[Result], others: Sequence[str] = ()) -> Section:
     """What a reader should know before using the numbers."""
     several = len(results) > 1
     own = [f"{one.name}: {note}" if several else note for one in results for note in one.notes]

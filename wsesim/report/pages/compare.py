@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich.console import Console, Group
 from rich.text import Text
 
-from wsesim.job import Range
+from wsesim.job import Range, prices_of_devices
+from wsesim.machines.machine import SameTime, machine_of
 from wsesim.report.columns import Column, Columns, prose
 from wsesim.report.pages import parts
 from wsesim.report.pages.parts import section
-from wsesim.study.comparison import PRICE, Entry, Figure, memory_is_uncertain, notes, ratios
-from wsesim.study.same_time import SameTime
+from wsesim.study.comparison import Entry, Figure, memory_is_uncertain, notes, ratios
 from wsesim.study.side_by_side import Comparison
 from wsesim.units import show
 
@@ -199,16 +199,16 @@ def same_time(found: Sequence[SameTime], first: Entry) -> Group:
 
 def same_time_words(one: SameTime) -> str:
     """The answer of a search, in words."""
-    result = one.result
+    result, devices = one.result, machine_of(one.run).words.devices
     if result is None:
-        return f"{one.run.name}: no number of GPUs of {one.run.cluster.name} holds the model"
+        return f"{one.run.name}: no number of {devices} of {one.run.cluster.name} holds the model"
     took, kinds = show(result.job.time_s, "s"), ", ".join(result.kinds_of_parallelism) or "none"
-    gpus = f"{result.num_devices:,} x {result.run.cluster.gpu.name}"
+    gpus = f"{result.num_devices:,} x {result.device}"
     if one.is_reached:
         return f"{one.run.name}: {gpus}, {took}; parallelism {kinds}; {result.num_settings} settings"
-    most = one.run.cluster.max_gpus
+    most = one.run.max_devices
     return (
-        f"{one.run.name}: not reached; of all numbers up to the {most:,} GPUs of {one.run.cluster.name} over which it can be "
+        f"{one.run.name}: not reached; of all numbers up to the {most:,} {devices} of {one.run.cluster.name} over which it can be "
         f"spread, the fastest is {gpus}, {took}; a larger global batch can be spread further"
     )
 
@@ -234,7 +234,7 @@ def print_comparison(console: Console, compared: Comparison) -> None:
     for text in legend(entries):
         console.print(prose(text.plain, style="dim"))
     for one in entries:
-        bought = [price for price in one.result.job.prices if price.key in PRICE]
+        bought = prices_of_devices(one.result.run)
         if bought:
             console.print(prose(f"prices of {one.name} from: {parts.price_words(bought)}", style="dim"))
     for note in parts.notes(notes(entries)):

@@ -17,6 +17,7 @@ from wsesim.config.model import ModelSpec
 from wsesim.config.naming import import_model, model_file
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.plugins import MACHINES
 from wsesim.report.columns import prose
 from wsesim.report.pages.parts import plain_table
 from wsesim.result import status_of
@@ -55,16 +56,20 @@ def gather(name: str) -> list[ExplainedNumber]:
     UnknownNameError
         With the nearest name.
     """
-    kinds = [kind for kind in catalogue.KINDS if name in catalogue.names(kind)]
+    kinds = [kind for kind in catalogue.kinds() if name in catalogue.names(kind)]
     if not kinds:
-        known = [entry for kind in catalogue.KINDS for entry in catalogue.names(kind)]
+        MACHINES.load_others()
+        kinds = [kind for kind in catalogue.kinds() if name in catalogue.names(kind)]
+    if not kinds:
+        known = [entry for kind in catalogue.kinds() for entry in catalogue.names(kind)]
         raise UnknownNameError(
             f"{name!r} is not in the catalogue{did_you_mean(name, known) or '; `wsesim list` shows what there is'}"
         )
-    if not {"clusters", "systems", "gpus"}.isdisjoint(kinds):
+    parts = {one.files.folder for one in MACHINES.known}
+    if not {"clusters", *parts}.isdisjoint(kinds):
         kinds = [kind for kind in kinds if kind != "calibrations"]
     if "clusters" in kinds:
-        kinds = [kind for kind in kinds if kind not in ("systems", "gpus")]
+        kinds = [kind for kind in kinds if kind not in parts]
     return [row for kind in kinds for row in of_kind(kind, name)]
 
 

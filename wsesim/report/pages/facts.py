@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 from wsesim.loss import AVERAGE, Quality
-from wsesim.machines.wafer import breakdown
-from wsesim.machines.wafer.result import Result
-from wsesim.report.pages import gpu_facts, wafer_facts
-from wsesim.report.pages.parts import Fact, price_words, show_energy, show_range
-
-if TYPE_CHECKING:
-    from wsesim.machines.gpu.result import GPUResult
+from wsesim.machines.machine import machine_of
+from wsesim.machines.words import Words
+from wsesim.report.pages.parts import price_words, show_energy, show_range
+from wsesim.result import Result, scaling_efficiency
+from wsesim.view import Fact
 
 
-def headline(result: Result | GPUResult) -> list[Fact]:
+def words_of(result: Result) -> Words:
+    """Words of the machine that a result is of."""
+    return machine_of(result.run).words
+
+
+def headline(result: Result) -> list[Fact]:
     """How fast, on what, and which model."""
-    on, *others = _headline(result)
+    on, *others = words_of(result).headline(result)
     return [on, Fact("model", model_words(result)), *others]
 
 
-def model_words(result: Result | GPUResult) -> str:
+def model_words(result: Result) -> str:
     """A model's name and size.
 
     Parameters that no token of a mixture needs are said apart.
@@ -42,29 +42,14 @@ def show_count(number: int) -> str:
     return f"{number / size:,.4g}{word}" if size > 1 else f"{number:,}"
 
 
-def _headline(result: Result | GPUResult) -> list[Fact]:
-    return wafer_facts.headline(result) if isinstance(result, Result) else gpu_facts.headline(result)
+def scaling(result: Result) -> list[Fact]:
+    """Efficiency against one device, or against one copy of the model."""
+    return words_of(result).scaling(result, *scaling_efficiency(result))
 
 
-def spread(result: Result | GPUResult) -> list[Fact]:
-    """How the model is spread over GPUs; nothing for wafer-scale systems, each of which computes all of it."""
-    return [] if isinstance(result, Result) else gpu_facts.spread(result)
-
-
-def memory(result: Result | GPUResult) -> list[Fact]:
-    """What is held where."""
-    return wafer_facts.memory(result) if isinstance(result, Result) else gpu_facts.memory(result)
-
-
-def scaling(result: Result | GPUResult) -> list[Fact]:
-    """Efficiency against one system, or against one copy of the model."""
-    return wafer_facts.scaling(result) if isinstance(result, Result) else gpu_facts.scaling(result)
-
-
-def training(result: Result | GPUResult) -> list[Fact]:
+def training(result: Result) -> list[Fact]:
     """The whole job."""
     job = result.job
-    basis = wafer_facts.cost_basis(result) if isinstance(result, Result) else ""
     facts = [
         Fact("time to train", show_range(job.time_range_s, "s"), is_key=True),
         Fact("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
@@ -73,7 +58,7 @@ def training(result: Result | GPUResult) -> list[Fact]:
     if job.facility_energy_j != job.energy_j:
         facts.append(Fact("with the building", show_energy(job.facility_energy_j)))
     if job.cost_usd is not None:
-        facts.append(Fact("cost", show_range(job.cost_usd, "USD") + basis))
+        facts.append(Fact("cost", show_range(job.cost_usd, "USD") + words_of(result).cost_basis(result)))
     if job.electricity_usd is not None:
         facts.append(Fact("electricity", show_range(job.electricity_usd, "USD")))
     if job.carbon_kg is not None:
@@ -106,22 +91,3 @@ def learned(quality: Quality) -> list[Fact]:
         Fact("by task (chance)", by_task),
         *(Fact("extrapolated", note) for note in quality.notes),
     ]
-
-
-def meanings(result: Result | GPUResult) -> Mapping[str, str]:
-    """What the parts of the breakdown mean."""
-    if isinstance(result, Result):
-        return breakdown.CATEGORIES
-    from wsesim.machines.gpu.result import CATEGORIES
-
-    return CATEGORIES
-
-
-def part_words(result: Result | GPUResult, part: str) -> tuple[str, str]:
-    """What a part of the machine is called that is busy, and what it does."""
-    return (wafer_facts.PARTS[part], "") if isinstance(result, Result) else gpu_facts.PARTS[part]
-
-
-def made_by(result: Result | GPUResult) -> str:
-    """How the answer was found; the same for the same input."""
-    return wafer_facts.made_by(result) if isinstance(result, Result) else gpu_facts.made_by(result)

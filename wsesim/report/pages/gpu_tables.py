@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Group
 
 from wsesim.machines.gpu.ranking import differences_s
-from wsesim.machines.gpu.result import GPUResult
 from wsesim.report.columns import prose
 from wsesim.report.pages.parts import plain_table, section
+from wsesim.result import Result
 from wsesim.units import show
 
 TOLD_SHARE = 0.1
@@ -18,7 +18,7 @@ MOST_TOLD = 3
 """Parts of a difference that the table tells. [-]"""
 
 
-def plan_words(result: GPUResult) -> str:
+def plan_words(result: Result) -> str:
     """A plan in one line: sizes, what is shared, micro-batch, what is computed again."""
     plan = result.plan
     sizes = ("data", "tensor", "pipeline", "context", "expert")
@@ -35,7 +35,7 @@ def plan_words(result: GPUResult) -> str:
     return ", ".join(words)
 
 
-def why_it_loses(winner: GPUResult, other: GPUResult) -> str:
+def why_it_loses(winner: Result, other: Result) -> str:
     """What takes longer than in the winner's step, and what does not."""
     parts_s = differences_s(winner, other)
     longest = max(map(abs, parts_s.values()), default=0.0)
@@ -47,7 +47,7 @@ def why_it_loses(winner: GPUResult, other: GPUResult) -> str:
     return ", ".join(f"{'+' if told[name] > 0 else '-'}{show(abs(told[name]), 's')} {name}" for name in in_order)
 
 
-def plans(results: Sequence[GPUResult], wanted: int) -> Group:
+def plans(results: Sequence[Result], wanted: int) -> Group:
     """The best plans, and why the others lose."""
     winner = results[0]
     table = plain_table("", "|step", "|slower", "|memory", "~plan", "~against the first")

@@ -6,17 +6,18 @@ import math
 
 from rich.console import Console, Group
 
-from wsesim.config.run import GPURun
 from wsesim.job import prices
+from wsesim.machines.machine import machine_of
 from wsesim.report.bars import ShareBar
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages import parts
-from wsesim.report.pages.parts import Fact, bar_table, facts_grid, plain_table, plural, section, show_energy, show_range
+from wsesim.report.pages.parts import bar_table, facts_grid, plain_table, section, show_energy, show_range
 from wsesim.study.checkpoint_intervals import waits_s
 from wsesim.study.life import CAUSES
 from wsesim.study.lifetime import Lifetime
 from wsesim.units import show
+from wsesim.view import Fact, plural
 
 COLOUR = SERIES_COLOURS[0]
 POLICIES = {
@@ -27,7 +28,7 @@ POLICIES = {
 
 
 def _units(life: Lifetime, count: int) -> str:
-    return plural(count, "node" if isinstance(life.run, GPURun) else "system")
+    return plural(count, machine_of(life.run).words.unit)
 
 
 def headline(life: Lifetime) -> list[Fact]:
@@ -85,9 +86,9 @@ def failures(life: Lifetime) -> list[Fact]:
     line, found = life.timeline, life.failures
     if math.isinf(life.mtbf_s):
         return [Fact("failures", "none: the run states no mean time between failures")]
-    word = "node" if isinstance(life.run, GPURun) else "system"
-    rest = "of the job itself" if isinstance(life.run, GPURun) else "of the fabric and weight servers"
-    fabric = f", {found['fabric']:.3g} {rest}" if line.fabric_rate_per_s else ""
+    words = machine_of(life.run).words
+    word = words.unit
+    fabric = f", {found['fabric']:.3g} {words.rest}" if line.fabric_rate_per_s else ""
     return [
         Fact("failures", f"{found['unit']:.3g} of a {word}{fabric}, on average"),
         Fact("one every", f"{show(life.mtbf_s, 's')} on {_units(life, line.units)}"),

@@ -9,14 +9,17 @@ from rich.text import Text
 
 from wsesim.config import catalogue
 from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.plugins import MACHINES
 from wsesim.report.columns import Column, Columns, prose
 
 
 def _kinds(kind: str | None) -> tuple[str, ...]:
+    MACHINES.load_others()
+    known = catalogue.kinds()
     if kind is None:
-        return catalogue.KINDS
-    if kind not in catalogue.KINDS:
-        hint = did_you_mean(kind, catalogue.KINDS) or f"; kinds are {', '.join(catalogue.KINDS)}"
+        return known
+    if kind not in known:
+        hint = did_you_mean(kind, known) or f"; kinds are {', '.join(known)}"
         raise UnknownNameError(f"{kind!r} is not a kind of catalogue entry{hint}")
     return (kind,)
 
@@ -27,7 +30,7 @@ def as_dict(kind: str | None) -> dict[str, Any]:
 
 
 def _title(kind: str, name: str) -> str:
-    raw = catalogue.read_toml(catalogue.root() / kind / f"{name}.toml")
+    raw = catalogue.read_toml(catalogue.find(kind, name))
     return str(raw.get("name", f"releases {', '.join(raw['releases'])}" if "releases" in raw else "of GPUs"))
 
 

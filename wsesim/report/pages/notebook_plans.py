@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from wsesim.report.html.content import Bar, Block, DataTable, Sheet
 from wsesim.report.pages import goals, lifetime, portfolio
-from wsesim.report.pages.parts import Fact, plural
 from wsesim.report.pages.sweep import reasons
 from wsesim.report.pages.sweep_study import FIRST, metric_of, shown
 from wsesim.study.goals import Answer
@@ -16,6 +15,7 @@ from wsesim.study.options import Option
 from wsesim.study.shared_cluster import SharedCluster
 from wsesim.study.sweep import SweepResult
 from wsesim.units import show
+from wsesim.view import Fact, plural
 
 MOST_ROWS = 20
 """Points of a sweep that are shown. [-]"""

@@ -7,11 +7,12 @@ from rich.text import Text
 
 from wsesim.errors import AnswerIsNo
 from wsesim.report.columns import prose
-from wsesim.report.pages.parts import Fact, facts_grid, plain_table, plural, section
+from wsesim.report.pages.parts import facts_grid, plain_table, section
 from wsesim.study.job_queue import Placement, Schedule
 from wsesim.study.moments import moment_shown
 from wsesim.study.portfolio import Portfolio
 from wsesim.units import show
+from wsesim.view import Fact, plural
 
 LEAST_CHART, MOST_CHART = 24, 72
 LONGEST_NAME = 24

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from wsesim.config.json_schema import KINDS, schema
+from wsesim.config.json_schema import kinds, schema
 from wsesim.errors import InputError
 from wsesim.report import files
 from wsesim.report.columns import Column, Columns, prose
@@ -25,7 +25,7 @@ def print_kinds(console: Console) -> None:
 
 def as_dict() -> dict[str, str]:
     """Every kind of file, and what it describes."""
-    return {kind: text for kind, (text, _) in KINDS.items()}
+    return {kind: text for kind, (text, _) in kinds().items()}
 
 
 def write(kind: str | None, out: Path) -> Iterator[Path]:
@@ -40,7 +40,7 @@ def write(kind: str | None, out: Path) -> Iterator[Path]:
         raise InputError(
             f"--out {out}: is no folder, and none can be made ({error.strerror}); choose another one"
         ) from None
-    for name in KINDS:
+    for name in kinds():
         path = out / f"{name}.schema.json"
         files.write(path, _text(name))
         yield path

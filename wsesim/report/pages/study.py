@@ -7,14 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wsesim.config.loader import any_from_table
-from wsesim.config.run import GPURun, Run
+from wsesim.config.run import Run
 from wsesim.errors import ConfigError
-from wsesim.machines.wafer.result import Result
-from wsesim.result import Assumption, assumptions_of
+from wsesim.machines.machine import machine_of
+from wsesim.result import Assumption, Result, assumptions_of
 from wsesim.study.scaling import Scaling, scaling
 
 if TYPE_CHECKING:
-    from wsesim.machines.gpu.result import GPUResult
     from wsesim.timeline import Timeline
     from wsesim.validate.near import Comparison
 
@@ -27,8 +26,6 @@ NOT_IN_A_LINE = (
     *("batched_gemm_efficiency", "flash_1_forward_share", "flash_1_backward_share", "peak_dense_32bit_flop_per_s"),
 )
 """Numbers of a GPU cluster on which no throughput with everything left open rests."""
-CONTEMPORARIES = {"CS-2": "dgx_a100_80gb", "CS-3": "dgx_h100"}
-"""GPU cluster of the same years."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Study:
         Beside whose GPUs wafer-scale runs are shown: a catalogue name, "none", or "" for one of the same years.
     """
 
-    results: tuple[Result | GPUResult, ...]
+    results: tuple[Result, ...]
     gpu_cluster: str = ""
 
     @cached_property
@@ -76,18 +73,18 @@ class Study:
             for run in runs
         }
 
-    def _gpus_beside(self, result: Result | GPUResult) -> GPURun | None:
+    def _gpus_beside(self, result: Result) -> Run | None:
         """GPUs on which the scaling of a wafer-scale run is shown, too: those of another result, or of the named cluster."""
-        if not isinstance(result, Result) or self.gpu_cluster == NO_GPUS:
+        if machine_of(result.run).is_baseline or self.gpu_cluster == NO_GPUS:
             return None
-        others = [one.run for one in self.results if isinstance(one.run, GPURun)]
+        others = [one.run for one in self.results if machine_of(one.run).is_baseline]
         if others and not self.gpu_cluster:
             return others[0]
-        name = self.gpu_cluster or CONTEMPORARIES.get(result.run.cluster.system.name, "")
+        name = self.gpu_cluster or machine_of(result.run).contemporary(result.run)
         return gpu_run(name) if name else None
 
 
-def gpu_run(name: str) -> GPURun:
+def gpu_run(name: str) -> Run:
     """A run on a GPU cluster of the catalogue, with everything left open; its model and batch stand for others.
 
     Raises
@@ -101,8 +98,9 @@ def gpu_run(name: str) -> GPURun:
         "cluster": {"name": name},
     }
     run = any_from_table(table, place="--gpu-cluster")
-    if isinstance(run, Run):
+    machine = machine_of(run)
+    if not machine.is_baseline:
         raise ConfigError(
-            f"--gpu-cluster {name}: is wafer-scale, where one of GPUs is needed; name for example dgx_h100"
+            f"--gpu-cluster {name}: is {machine.words.adjective}, where one of GPUs is needed; name for example dgx_h100"
         )
     return run

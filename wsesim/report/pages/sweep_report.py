@@ -9,7 +9,6 @@ from wsesim.report.charts.render import Picture
 from wsesim.report.html.answer import Answer
 from wsesim.report.html.content import DataTable, Figure, Section, Tile
 from wsesim.report.html_report import Made, document
-from wsesim.report.pages.parts import Fact
 from wsesim.report.pages.sweep_study import (
     METRICS,
     Metric,
@@ -20,6 +19,7 @@ from wsesim.report.pages.sweep_study import (
     shown,
     value_words,
 )
+from wsesim.view import Fact
 
 MOST_ROWS = 1000
 """Points that the table holds; the file of the sweep has all. [-]"""

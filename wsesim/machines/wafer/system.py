@@ -6,13 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wsesim.config.spec import Spec
-
-Positive = Annotated[float, Field(gt=0, ge=1e-15, le=1e30)]
-NotNegative = Annotated[float, Field(ge=0, le=1e30)]
-Share = Annotated[float, Field(gt=0, ge=1e-9, le=1)]
-PUE = Annotated[float, Field(ge=1, le=10)]
-"""The bounds are far beyond any machine, and far enough from those of floats that no product overflows."""
+from wsesim.config.spec import NotNegative, Positive, Share, Spec
 
 
 class WaferSpec(Spec):
@@ -96,6 +90,8 @@ class SystemSpec(Spec):
         Electric power of one system. [W]
     purchase_price_usd
         Price of one system. [USD]
+    contemporary
+        Cluster of the catalogue, of another kind and of the same years, that is shown beside its scaling.
     calibration
         Name of a catalogue calibration, a .toml file, or the table itself.
     """
@@ -104,4 +100,5 @@ class SystemSpec(Spec):
     wafer: WaferSpec
     power_w: Positive
     purchase_price_usd: Positive | None = None
+    contemporary: str | None = None
     calibration: CalibrationSpec

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
 
 from pydantic import Field, model_validator
 
+from wsesim.config.cluster import AnyCluster, Files
 from wsesim.config.job import GPUReliabilitySpec, JobSpec
-from wsesim.config.parallelism import Attention, ReductionPrecision
-from wsesim.config.spec import Spec
-from wsesim.config.system import PUE, NotNegative, Positive, Share
+from wsesim.config.layering import Layered
+from wsesim.config.run import Run
+from wsesim.config.spec import PUE, NotNegative, Positive, Share, Spec
+from wsesim.machines.gpu.parallelism import Attention, ParallelismSpec, ReductionPrecision
 
 
 class GPUCalibrationSpec(Spec):
@@ -152,7 +155,7 @@ class GPUSoftwareSpec(Spec):
     reduction_precision: ReductionPrecision = "32bit"
 
 
-class GPUClusterSpec(Spec):
+class GPUClusterSpec(AnyCluster):
     """One file of ``cluster_configs/clusters`` that names a `gpu`, with the run file's overrides.
 
     Attributes
@@ -197,6 +200,11 @@ class GPUClusterSpec(Spec):
         Defaults of the ``[job]`` table of runs on it.
     """
 
+    machine = "gpu"
+    count, limit = "num_gpus", "max_gpus"
+    power = ("power_w_per_gpu",)
+    price, bought = "price_usd_per_gpu_hour", "purchase_price_usd_per_gpu"
+
     name: str
     gpu: GPUSpec
     num_gpus: Annotated[int, Field(gt=0, le=10**9)]
@@ -227,6 +235,50 @@ class GPUClusterSpec(Spec):
         return self
 
     @property
+    def device(self) -> str:
+        """Name of the GPU."""
+        return self.gpu.name
+
+    @property
     def domain_size(self) -> int:
         """GPUs that NVLink joins. [-]"""
         return self.nvlink_domain_size or self.gpus_per_node
+
+
+GPURun: TypeAlias = Run[GPUClusterSpec, ParallelismSpec]
+"""A run on GPUs."""
+
+_WRONG = {
+    "precision": "is 'cbfloat16', which only wafer-scale systems compute with; use 'bfloat16', or leave it out",
+    "activations": "is for wafer-scale clusters; on GPUs set parallelism.activation_recompute instead",
+    "weight_sparsity": "is for wafer-scale clusters, GPUs gain nothing from it; set it to 0, or leave it out",
+}
+
+
+def _of_wafers(_: Layered, tables: Mapping[str, Layered], place: str) -> list[str]:
+    """What is set in a run file but belongs to wafer-scale clusters."""
+    training = tables["training"]
+    found = {
+        "precision": training.plain.get("precision") == "cbfloat16",
+        "activations": "activations" in training.plain,
+        "weight_sparsity": training.plain.get("weight_sparsity", 0) not in (0, "0", "0 %"),
+    }
+    return [f"{training.place_of(key, place)}: training.{key} {_WRONG[key]}" for key in _WRONG if found[key]]
+
+
+FILES = Files(
+    cluster=GPUClusterSpec,
+    part=GPUSpec,
+    key="gpu",
+    folder="gpus",
+    whole=frozenset({"gpu", "gpus_per_node"}),
+    schemas={
+        "gpu-cluster": ("a cluster of GPUs", GPUClusterSpec),
+        "gpu": ("one GPU", GPUSpec),
+        "gpu-calibration": ("fitted numbers of GPUs", GPUCalibrationSpec),
+    },
+    spread=ParallelismSpec,
+    from_cluster={"parallelism": "software", "job": "job"},
+    training={"precision": "bfloat16"},
+    contradicts=_of_wafers,
+)

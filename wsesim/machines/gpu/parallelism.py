@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wsesim.config.spec import Spec
+from wsesim.config.cluster import AnySpread
 
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
 Layers = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
@@ -16,7 +16,15 @@ Attention = Literal["flash", "flash_1", "unfused"]
 ReductionPrecision = Literal["16bit", "32bit"]
 
 
-class ParallelismSpec(Spec):
+SEARCHED = (
+    *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"),
+    *("sequence_parallel", "zero_stage", "shard_group_size", "activation_recompute"),
+    *("micro_batch_group_size", "account_for_embedding", "account_for_loss"),
+)
+"""Keys of ``[parallelism]`` that an automatic plan chooses."""
+
+
+class ParallelismSpec(AnySpread):
     """The ``[parallelism]`` table. What is "auto" is searched: the fastest plan that fits.
 
     `attention`, `overlap_gradient_reduction`, `overlap_pipeline_communication`, `fused_gradient_accumulation` and
@@ -120,3 +128,13 @@ class ParallelismSpec(Spec):
         """Whether nothing is said of which stage holds how many blocks."""
         ends = (self.num_layers_in_first_pipeline_stage, self.num_layers_in_last_pipeline_stage)
         return self.layers_per_stage == "even" and ends == (None, None)
+
+    def on_other_devices(self) -> ParallelismSpec:
+        """As many copies of the model as another number of GPUs holds."""
+        return self.model_copy(update={"data_parallel_size": "auto"})
+
+    def left_open(self) -> ParallelismSpec:
+        """Every size and what is computed again left to the search."""
+        stages = ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")
+        dealt = {"layers_per_stage": "even", **dict.fromkeys(stages)}
+        return self.model_copy(update={**dict.fromkeys(SEARCHED, "auto"), **dealt})

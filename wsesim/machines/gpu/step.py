@@ -1,38 +1,26 @@
-"""One GPU run, answered: the same questions as `wsesim.machines.wafer.result` for a wafer-scale run."""
+"""One step of a GPU run: everything that a report, a page or a program wants to know about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
-from wsesim.config.run import GPURun
-from wsesim.intervals import Bounds
+from wsesim.config.entries import load_gpu_cluster
+from wsesim.engine.trace import Span
+from wsesim.intervals import Bounds, knowledge, together
 from wsesim.machines.gpu.closed_form import step_time_s
+from wsesim.machines.gpu.rows import published
 from wsesim.machines.gpu.search import describe
-from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu
+from wsesim.machines.gpu.simulation import GPUSimulation
+from wsesim.machines.gpu.spec import GPURun, GPUSpec
 from wsesim.machines.gpu.stages import RECOMPUTE, group_size, layers_of_stages
 from wsesim.machines.gpu.step_time import step_time_s as simulated_s
 from wsesim.machines.gpu.times import times_of
-from wsesim.machines.wafer.coverage import gpu_bounds
-from wsesim.result import Assumption, RunResult, assumptions_of
-from wsesim.workload.transformer import model_flop_per_sequence
-
-CATEGORIES = {
-    "kernels": "matrix products, attention and element-wise work",
-    "recompute": "forward passes that the backward pass repeats",
-    "launch": "the GPU waits for the host to start kernels",
-    "tensor": "collectives of the tensor-parallel group",
-    "context": "keys and values from other parts of the sequence",
-    "expert": "tokens to their experts, and back",
-    "pipeline": "sends between stages that hold up the GPU",
-    "data": "gradients and parameters of the data-parallel group, as far as nothing hides them",
-    "optimizer": "the parameters' update",
-    "bubble": "a stage waits for other stages",
-}
-"""What a GPU spends a step on."""
+from wsesim.machines.gpu.words import CATEGORIES
+from wsesim.step import Step
 
 NOT_SETTINGS = ("layers_per_stage", "micro_batch_group_size")
 """Parts of a plan that follow from others unless stages differ."""
@@ -41,53 +29,61 @@ NEARLY_FULL = 0.95
 """Share of a GPU's memory above which a run says that it is tight. [-]"""
 
 
-@dataclass(frozen=True, repr=False)
-class GPUResult(RunResult[GPURun, GPUSimulation]):
-    """What `wsesim run` prints of a GPU run; SI units. Worked out when it is first asked for."""
+COMPUTES = ("peak_dense_16bit_flop_per_s", "num_sms", "memory_bytes_per_s")
+"""Numbers of a GPU by which its kernels take as long as those of another one."""
 
-    kind = "gpu"
+
+@cache
+def _measured() -> frozenset[tuple[float, ...]]:
+    """What GPUs compute with on which a step was measured."""
+    gpus = [load_gpu_cluster(name)[0].gpu for name in dict.fromkeys(row.cluster for row in published())]
+    return frozenset(tuple(getattr(gpu, key) for key in COMPUTES) for gpu in gpus)
+
+
+def is_measured(gpu: GPUSpec) -> bool:
+    """Whether a step was measured on a GPU that computes like this one, whatever it is called.
+
+    Examples
+    --------
+    >>> from wsesim.config.entries import load_gpu
+    >>> is_measured(load_gpu("a100_40gb")[0]), is_measured(load_gpu("b200")[0])
+    (True, False)
+    """
+    return tuple(getattr(gpu, key) for key in COMPUTES) in _measured()
+
+
+def gpu_bounds(run: GPURun) -> Bounds:
+    """By how much a step on GPUs may be faster or slower, from what is known of the GPU and the kind of model."""
+    known = knowledge("gpus").assumed
+    reasons = [known["measured_gpu" if is_measured(run.cluster.gpu) else "unmeasured_gpu"]]
+    if run.model.num_experts > 1:
+        reasons.append(known["experts"])
+    return together(*reasons)
+
+
+@dataclass(frozen=True, eq=False)
+class GPUStep(Step):
+    """One step of a GPU run with its plan."""
+
+    run: GPURun
+    simulation: GPUSimulation
 
     @property
-    def num_devices(self) -> int:
-        """GPUs. [-]"""
-        return self.run.cluster.num_gpus
-
-    @property
-    def device(self) -> str:
-        """Name of the GPU."""
-        return self.run.cluster.gpu.name
+    def time_s(self) -> float:
+        """In the steady state. [s]"""
+        return self.simulation.step_time_s
 
     @property
     def peak_flop_per_s(self) -> float:
         """Dense peak of all GPUs at the run's precision. [FLOP/s]"""
         gpu = self.run.cluster.gpu
         wide = self.run.training.precision == "float32"
-        return self.num_devices * (gpu.peak_dense_32bit_flop_per_s if wide else gpu.peak_dense_16bit_flop_per_s)
-
-    def _model_flop_per_s(self, *, causal: bool = False) -> float:
-        per_sequence = model_flop_per_sequence(self.run.model, self.run.training.sequence_length, causal=causal)
-        return per_sequence * self.samples_per_s
+        return self.run.num_devices * (gpu.peak_dense_32bit_flop_per_s if wide else gpu.peak_dense_16bit_flop_per_s)
 
     @property
-    def model_flop_per_s(self) -> float:
-        """Model FLOP per second over all GPUs, attention over the full square. [FLOP/s]"""
-        return self._model_flop_per_s()
-
-    @property
-    def mfu(self) -> float:
-        """Model FLOP utilization, attention over the full square. [-]"""
-        return self.model_flop_per_s / self.peak_flop_per_s
-
-    @property
-    def mfu_causal(self) -> float:
-        """Model FLOP utilization, attention over its causal half. [-]"""
-        return self._model_flop_per_s(causal=True) / self.peak_flop_per_s
-
-    @property
-    def hfu(self) -> float:
-        """Hardware FLOP utilization: what is executed, recomputation included. [-]"""
-        executed = float(np.ravel(self.simulation.times.flop)[0])
-        return executed * self.num_devices / self.step_time_s / self.peak_flop_per_s
+    def flop(self) -> float:
+        """What all GPUs execute, recomputation included. [FLOP]"""
+        return float(np.ravel(self.simulation.times.flop)[0]) * self.run.num_devices
 
     @property
     def micro_batch_size(self) -> int:
@@ -105,14 +101,9 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         return int(self.simulation.plan.last_micro_batch_size[0])
 
     @cached_property
-    def breakdown_s(self) -> dict[str, float]:
+    def spent_s(self) -> dict[str, float]:
         """Where the time of a step goes, on average over the stages. [s]"""
         return {name: self.simulation.spent_s[name] for name in CATEGORIES if name in self.simulation.spent_s}
-
-    @cached_property
-    def bounds(self) -> Bounds:
-        """By how much the step may be faster or slower in nine cases of ten."""
-        return gpu_bounds(self.run)
 
     @cached_property
     def plan(self) -> dict[str, Any]:
@@ -156,15 +147,13 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         dealt = len(set(self.plan["layers_per_stage"])) > 1
         return 1 + dealt + sum(value not in trivial for key, value in self.plan.items() if key not in NOT_SETTINGS)
 
-    @cached_property
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it, by the closed form."""
-        largest = max(self.breakdown_s, key=self.breakdown_s.__getitem__)
-        share = self.breakdown_s[largest] / self.step_time_s
-        best, gain = max(self._levers.items(), key=lambda item: item[1])
+        largest = max(self.spent_s, key=self.spent_s.__getitem__)
+        share = self.spent_s[largest] / self.time_s
+        best, gain = max(self._levers().items(), key=lambda item: item[1])
         return f"{largest} ({share:.0%} of the step): {CATEGORIES[largest]}; {best} would make it {gain:.1%} faster"
 
-    @cached_property
     def _levers(self) -> dict[str, float]:
         """Changes of the machine, and by how much faster the step would be. [-]"""
         plan, cluster = self.simulation.plan, self.run.cluster
@@ -198,13 +187,13 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
     @cached_property
     def utilization(self) -> dict[str, float]:
         """Share of the step in which a GPU computes, communicates in view, or idles. [-]"""
-        spent = self.breakdown_s
+        spent = self.spent_s
         groups = {
             "gpu": ("kernels", "recompute", "optimizer"),
             "communication": ("tensor", "context", "expert", "pipeline", "data"),
             "idle": ("bubble", "launch"),
         }
-        return {name: sum(spent.get(part, 0.0) for part in parts) / self.step_time_s for name, parts in groups.items()}
+        return {name: sum(spent.get(part, 0.0) for part in parts) / self.time_s for name, parts in groups.items()}
 
     @cached_property
     def memory(self) -> dict[str, float]:
@@ -213,22 +202,16 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         capacity = self.run.cluster.gpu.memory_bytes
         return {**parts, "gpu_bytes": sum(parts.values()), "gpu_capacity_bytes": capacity}
 
-    @cached_property
-    def scaling_efficiency(self) -> float:
-        """Speed over that of one copy of the model times their number, at the same batch per copy (weak). [-]"""
-        return self._alone_s(1) / self.step_time_s
-
-    @cached_property
-    def strong_scaling_efficiency(self) -> float:
-        """The same at the same global batch. [-]"""
+    def efficiency(self) -> tuple[float, float]:
+        """Speed over that of one copy of the model times their number; estimates that copy. [-]"""
         copies = int(self.simulation.plan.data[0])
-        return self._alone_s(copies) / self.step_time_s / copies
+        return self._alone_s(1) / self.time_s, self._alone_s(copies) / self.time_s / copies
 
     def _alone_s(self, times_as_many: int) -> float:
         """Step time of one copy of the model with so many times its micro-batches. [s]"""
         plan = self.simulation.plan
         if int(plan.data[0]) == 1:
-            return self.step_time_s
+            return self.time_s
         one, ranks = np.ones_like(plan.data), plan.context
         sequences = times_as_many * self.run.training.global_batch_size // plan.data
         passes = -(-sequences // plan.micro_batch_size)
@@ -239,19 +222,14 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
             group=group_size(plan.pipeline, plan.chunks, passes),
             shard=np.minimum(plan.shard, ranks),
         )
-        smaller = self.run.on_gpus(self.num_devices // int(plan.data[0]))
+        smaller = self.run.on(self.run.num_devices // int(plan.data[0]))
         return simulated_s(smaller, alone, times_of(smaller, alone))
 
-    @cached_property
-    def assumptions(self) -> tuple[Assumption, ...]:
-        """Every calibrated or assumed number that had a part in this run."""
-        return assumptions_of(self.run.origins, self._in_use)
-
-    def _in_use(self, key: str) -> bool:
-        """Whether a number had a part in this run."""
+    def uses(self, key: str) -> bool:
+        """Whether a number had a part in it."""
         last, spec, plan = key.rsplit(".", 1)[-1], self.run.parallelism, self.plan
-        spans_nodes = self.num_devices > self.run.cluster.domain_size
-        communicates = self.num_devices > 1
+        spans_nodes = self.run.num_devices > self.run.cluster.domain_size
+        communicates = self.run.num_devices > 1
         unused = {
             "batched_gemm_efficiency": spec.attention != "unfused",
             "flash_forward_share": spec.attention != "flash",
@@ -275,21 +253,14 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         return not unused.get(last, False)
 
     @property
-    def _gpu_is_measured(self) -> bool:
-        return self.run.cluster.gpu.name[:4] in ("A100", "H100")
-
-    @property
     def is_extrapolated(self) -> bool:
         """Whether nothing was measured on such a GPU, or of such a model."""
-        return not self._gpu_is_measured or self.run.model.num_experts > 1
+        return not is_measured(self.run.cluster.gpu) or self.run.model.num_experts > 1
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
-        found = [
-            *self.read_notes,
-            "a step without failures, stragglers, data loading and checkpoints, which real runs have",
-        ]
+        found = ["a step without failures, stragglers, data loading and checkpoints, which real runs have"]
         if self.simulation.num_plans > 1:
             best = describe(self.simulation.plan, 0)
             found.append(
@@ -303,7 +274,7 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
         filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
         if filled > NEARLY_FULL:
             found.append(f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls")
-        if not self._gpu_is_measured:
+        if not is_measured(self.run.cluster.gpu):
             found.append(
                 f"nothing was measured on {self.run.cluster.gpu.name}; kernels are taken to be as efficient as on A100"
             )
@@ -311,19 +282,27 @@ class GPUResult(RunResult[GPURun, GPUSimulation]):
             found.append("routing is taken to be balanced, and a mixture of experts was not compared with measurements")
         return tuple(found)
 
-    def _spread_dict(self) -> dict[str, Any]:
-        """The plan in the words of ``[parallelism]``."""
-        return {
-            "parallelism": self.plan,
-            "kinds_of_parallelism": list(self.kinds_of_parallelism),
-            "num_settings": self.num_settings,
-        }
+    @cached_property
+    def bounds(self) -> Bounds:
+        """By how much it may be faster or slower in nine cases of ten."""
+        return gpu_bounds(self.run)
 
-    def _simulator_dict(self) -> dict[str, Any]:
+    @property
+    def trace(self) -> tuple[Span, ...]:
+        """Spans of the simulated step."""
+        return self.simulation.trace
+
+    @property
+    def num_events(self) -> int:
+        """SimPy events. [-]"""
+        return self.simulation.num_events
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of the simulation, the search of a plan included. [s]"""
+        return self.simulation.wall_s
+
+    @property
+    def simulator(self) -> dict[str, Any]:
         """Engine, events, and plans that were searched."""
         return {"engine": "simpy", "events": self.num_events, "plans": self.simulation.num_plans}
-
-
-def simulate_gpu_run(run: GPURun, *, lazily: bool = False) -> GPUResult:
-    """Simulate a GPU run and answer everything about it; `lazily` as `wsesim.machines.gpu.simulation.simulate_gpu`."""
-    return GPUResult(run, simulate_gpu(run, lazily=lazily))

@@ -6,15 +6,17 @@ The closed form narrows the numbers down, octave by octave; the simulation decid
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
-from wsesim.config.run import GPURun
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.job import job
 from wsesim.machines.gpu.plans import candidates
-from wsesim.machines.gpu.result import GPUResult, simulate_gpu_run
 from wsesim.machines.gpu.search import rank
+from wsesim.machines.gpu.simulation import simulate_gpu
+from wsesim.machines.gpu.spec import GPURun
+from wsesim.machines.gpu.step import GPUStep
+from wsesim.machines.machine import SameTime
+from wsesim.result import Result
 from wsesim.workload.transformer import model_flop_per_sequence
 
 FEW = 32
@@ -23,32 +25,6 @@ TRIES = 16
 """Numbers of GPUs that are simulated at most beside what the closed form finds. [-]"""
 MARGIN = 1.1
 """The simulation takes at least the closed form's time over this. [-]"""
-
-
-@dataclass(frozen=True)
-class SameTime:
-    """The answer of a search.
-
-    Attributes
-    ----------
-    run
-        The GPU run as it was given.
-    wanted_s
-        Time to train that was to be reached. [s]
-    result
-        Of the smallest number of GPUs that reaches it, or of the fastest where none does; None where no
-        number of them holds the model.
-    is_reached
-        Whether it does.
-    num_tried
-        Numbers of GPUs that were looked at. [-]
-    """
-
-    run: GPURun
-    wanted_s: float
-    result: GPUResult | None
-    is_reached: bool
-    num_tried: int
 
 
 def sizes_that_divide(run: GPURun, low: int, high: int) -> list[int]:
@@ -63,7 +39,7 @@ def sizes_that_divide(run: GPURun, low: int, high: int) -> list[int]:
     node = run.cluster.gpus_per_node
     parts = [size for size in range(1, node) if node % size == 0 and low <= size <= high]
     nodes = range(max(node, -(-low // node) * node), high + 1, node)
-    return [size for size in (*parts, *nodes) if len(candidates(run.on_gpus(size)).tensor)]
+    return [size for size in (*parts, *nodes) if len(candidates(run.on(size)).tensor)]
 
 
 def fewest_conceivable(run: GPURun, wanted_s: float) -> int:
@@ -72,6 +48,10 @@ def fewest_conceivable(run: GPURun, wanted_s: float) -> int:
     flop = model_flop_per_sequence(run.model, training.sequence_length, causal=True) * training.global_batch_size
     one_gpu_s = job(run, flop / gpu.peak_dense_16bit_flop_per_s).time_s
     return max(1, int(one_gpu_s / wanted_s))
+
+
+def _simulate(run: GPURun) -> Result:
+    return Result(run, GPUStep(run, simulate_gpu(run)))
 
 
 def estimate_s(run: GPURun) -> float:
@@ -105,7 +85,7 @@ def gpus_for(run: GPURun, wanted_s: float) -> SameTime:
     >>> found.is_reached, found.result.num_devices
     (True, 4)
     """
-    estimated = cache(lambda size: estimate_s(run.on_gpus(size)))
+    estimated = cache(lambda size: estimate_s(run.on(size)))
     most, low = run.cluster.max_gpus, fewest_conceivable(run, wanted_s)
     high, num_tried = min(most, max(run.cluster.gpus_per_node, 2 * low)), 0
     while low <= most:
@@ -132,11 +112,11 @@ def _simulated(run: GPURun, wanted_s: float, found: int, num_tried: int, estimat
     """The simulation decides between the sizes around what the closed form found."""
     around = sizes_that_divide(run, found // 2, min(run.cluster.max_gpus, 2 * found))
     start = around.index(found)
-    best = simulate_gpu_run(run.on_gpus(found))
+    best = _simulate(run.on(found))
     is_reached = best.job.time_s <= wanted_s
     sizes = around[:start][::-1] if is_reached else around[start + 1 :]
     for size in [size for size in sizes if estimated(size) <= MARGIN * wanted_s][:TRIES]:
-        other = simulate_gpu_run(run.on_gpus(size))
+        other = _simulate(run.on(size))
         reaches = other.job.time_s <= wanted_s
         if is_reached and not reaches:
             break
@@ -153,5 +133,5 @@ def _fastest(run: GPURun, wanted_s: float, estimated: Callable[[int], float]) ->
     fitting = [size for size in sizes if estimated(size) < float("inf")]
     if not fitting:
         return SameTime(run, wanted_s, None, False, len(sizes))
-    result = simulate_gpu_run(run.on_gpus(min(fitting, key=estimated)))
+    result = _simulate(run.on(min(fitting, key=estimated)))
     return SameTime(run, wanted_s, result, result.job.time_s <= wanted_s, len(sizes))

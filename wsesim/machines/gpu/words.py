@@ -1,0 +1,169 @@
+"""What GPU clusters are called, and what the answers of their runs say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import ClassVar
+
+from wsesim.machines.words import Words
+from wsesim.result import Result
+from wsesim.units import show
+from wsesim.view import Fact, Place, Share, plural, share_of
+
+CATEGORIES = {
+    "kernels": "matrix products, attention and element-wise work",
+    "recompute": "forward passes that the backward pass repeats",
+    "launch": "the GPU waits for the host to start kernels",
+    "tensor": "collectives of the tensor-parallel group",
+    "context": "keys and values from other parts of the sequence",
+    "expert": "tokens to their experts, and back",
+    "pipeline": "sends between stages that hold up the GPU",
+    "data": "gradients and parameters of the data-parallel group, as far as nothing hides them",
+    "optimizer": "the parameters' update",
+    "bubble": "a stage waits for other stages",
+}
+"""What a GPU spends a step on."""
+
+RECOMPUTED = {
+    "none": "nothing",
+    "selective": "attention scores",
+    "full": "whole layers",
+}
+SHARED = ("nothing", "the optimizer state", "optimizer state and gradients", "optimizer state, gradients, parameters")
+HELD = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimizer": "optimizer state",
+    "activations": "activations",
+    "buffers": "buffers",
+}
+
+
+class GPUWords(Words):
+    """Words of GPU clusters."""
+
+    device, devices, short, adjective, unit = "GPU", "GPUs", "GPU", "GPU", "node"
+    categories = CATEGORIES
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "gpu": ("GPU", "computes"),
+        "communication": ("communication", "that nothing hides"),
+        "idle": ("idle", "waits for other stages or for the host"),
+    }
+    lead = "What a GPU does during a step, on average over the stages."
+    example = "dgx_h100"
+
+    def on(self, result: Result) -> str:
+        """GPUs, cluster and nodes."""
+        cluster = result.run.cluster
+        return f"{super().on(result)}, {cluster.gpus_per_node} to a node"
+
+    def batch(self, result: Result) -> list[Fact]:  # noqa: ARG002
+        """Nothing: how it is spread says so."""
+        return []
+
+    def throughput(self, result: Result) -> str:
+        """How fast, and of each GPU."""
+        return f"{super().throughput(result)}, {result.tokens_per_s / result.num_devices:,.4g} tokens/s per GPU"
+
+    def busy(self, part: str) -> str:
+        """What a GPU does, in a picture."""
+        return {"gpu": "GPU computes", "communication": "GPU communicates, and nothing hides it", "idle": "GPU idles"}[
+            part
+        ]
+
+    def places(self, result: Result) -> list[Place]:
+        """The fullest GPU."""
+        held = result.memory
+        return [Place("fullest GPU", {name: held[f"{name}_bytes"] for name in HELD}, held["gpu_capacity_bytes"])]
+
+    def memory_shares(self, result: Result) -> list[Share]:
+        """The fullest GPU, and what lies on it."""
+        (place,) = self.places(result)
+        parts = {"fullest GPU": result.memory["gpu_bytes"]} | {HELD[key]: one for key, one in place.held_bytes.items()}
+        return [share_of(name, value, place.capacity_bytes, "bytes") for name, value in parts.items()]
+
+    def spread(self, result: Result) -> list[Fact]:
+        """How the model is spread over the GPUs, and what that costs in settings."""
+        plan, training = result.plan, result.run.training
+        kinds = result.kinds_of_parallelism
+        copies = plural(plan["data_parallel_size"], "copy" if plan["data_parallel_size"] == 1 else "copie")
+        share = f"; {plan['shard_group_size']:,} GPUs share {SHARED[plan['zero_stage']]}" if plan["zero_stage"] else ""
+        facts = [
+            Fact("parallelism", f"{len(kinds)}: {', '.join(kinds)}" if kinds else "none"),
+            Fact("data", f"{copies} of the model, ZeRO stage {plan['zero_stage']}{share}"),
+        ]
+        if plan["tensor_parallel_size"] > 1:
+            norms = ", norms split as well" if plan["sequence_parallel"] else ""
+            facts.append(Fact("tensor", f"{plan['tensor_parallel_size']} GPUs share each matrix{norms}"))
+        if plan["pipeline_parallel_size"] > 1:
+            facts.append(Fact("pipeline", _pipeline(result)))
+        if plan["context_parallel_size"] > 1:
+            facts.append(Fact("context", f"{plan['context_parallel_size']} GPUs share each sequence"))
+        if plan["expert_parallel_size"] > 1:
+            facts.append(Fact("expert", f"{plan['expert_parallel_size']} GPUs share the experts of a layer"))
+        passes = f"{result.num_micro_batches:,} x {result.micro_batch_size} of {training.sequence_length:,} tokens"
+        last = result.step.last_micro_batch_size
+        passes += f", the last {last}" if last < result.micro_batch_size else ""
+        return [
+            *facts,
+            Fact("batch per copy", passes),
+            Fact("computed again", RECOMPUTED[plan["activation_recompute"]]),
+            Fact("settings", f"{result.num_settings} that had to be right, {_where_from(result)}"),
+        ]
+
+    def memory(self, result: Result) -> list[Fact]:
+        """What lies on the fullest GPU."""
+        held, capacity = result.memory["gpu_bytes"], result.memory["gpu_capacity_bytes"]
+        all_of_it = f"{show(held, 'bytes')} of {show(capacity, 'bytes')}, {held / capacity:.1%}, of which"
+        parts = [Fact(word, show(result.memory[f"{part}_bytes"], "bytes")) for part, word in HELD.items()]
+        return [Fact("fullest GPU", all_of_it), *parts]
+
+    def scaling(self, result: Result, weak: float, strong: float) -> list[Fact]:
+        """Efficiency against one copy of the model."""
+        copies = result.plan["data_parallel_size"]
+        if copies == 1:
+            return [Fact("copies", "one copy of the model, none to compare with")]
+        of_one = f"of {copies:,} times one copy of the model"
+        return [
+            Fact("weak scaling", f"{weak:.1%} {of_one}, same batch per copy"),
+            Fact("strong scaling", f"{strong:.1%} {of_one}, same global batch"),
+        ]
+
+    def made_by(self, result: Result) -> str:
+        """How the answer was found."""
+        simulation = result.simulation
+        wanted, number = result.num_micro_batches, simulation.num_simulated
+        batches = plural(number, "micro-batch") if number == wanted else f"{number} of {wanted:,} micro-batches"
+        searched = f", searched {simulation.num_plans:,} plans" if simulation.num_plans > 1 else ""
+        repeats = "" if number == wanted else ", whose pattern the others repeat"
+        return f"simulated one step of {batches}{repeats}{searched}: {result.num_events:,} events"
+
+
+def _pipeline(result: Result) -> str:
+    plan, schedule = result.plan, result.run.parallelism.pipeline_schedule
+    name = {"1f1b": "1F1B", "gpipe": "GPipe"}[schedule]
+    chunks = plan["virtual_pipeline_size"]
+    how = f"interleaved {name}, {chunks} chunks of layers each" if chunks > 1 else name
+    if chunks > 1 and plan["micro_batch_group_size"] != plan["pipeline_parallel_size"]:
+        how += f", micro-batches in groups of {plan['micro_batch_group_size']}"
+    return f"{plan['pipeline_parallel_size']} stages{stage_layers(plan['layers_per_stage'])}, {how}"
+
+
+def stage_layers(layers: list[int]) -> str:
+    """What uneven stages hold; nothing where all hold the same.
+
+    Examples
+    --------
+    >>> stage_layers([7, 8, 8, 7]), stage_layers([8, 8])
+    (' of 7, 2 x 8, 7 layers', '')
+    """
+    if len(set(layers)) == 1:
+        return ""
+    runs = [(value, len(list(same))) for value, same in groupby(layers)]
+    return " of " + ", ".join(f"{number} x {value}" if number > 1 else f"{value}" for value, number in runs) + " layers"
+
+
+def _where_from(result: Result) -> str:
+    searched = result.simulation.num_plans
+    return f"searched among {searched:,} plans" if searched > 1 else "all set in the run file"

@@ -1,0 +1,284 @@
+"""A kind of machine: what every question asks of it. One folder beside this file each, and one line in `MACHINES`.
+
+`Machine` is the protocol. What it leaves open in its first methods a kind of machine has to say; the rest has an answer
+that is good for machines of equal devices that share a batch, and a kind of machine says more where it knows more.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from wsesim import plugins
+from wsesim.config.cluster import Files
+from wsesim.config.run import Run
+from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.intervals import NOTHING_KNOWN, Bounds
+from wsesim.machines.timeline.records import Timeline
+from wsesim.machines.timeline.spans import draw
+from wsesim.machines.words import Words
+from wsesim.result import Result
+from wsesim.step import Step
+
+MACHINES = cast("Mapping[str, Machine]", plugins.MACHINES)
+"""Kinds of machines by name. Ours stand in `wsesim.plugins.MACHINES`; a package adds one by an entry point of the group
+``wsesim.machines``."""
+
+FEW = 32
+"""So many numbers of devices are all simulated; of more, about as many are chosen. [-]"""
+LAYERS, LINKS, PLANS = "layers", "links", "top"
+"""Options of `wsesim run` for what only some kinds of machines have."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A number of devices without a point on a curve.
+
+    Attributes
+    ----------
+    num_devices
+        CS systems, GPUs, or whatever the machine counts. [-]
+    reason
+        Why there is none.
+    """
+
+    num_devices: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How often what a job runs on fails.
+
+    Attributes
+    ----------
+    units
+        What fails as one: systems, nodes. [-]
+    unit_rate_per_s
+        Of one of them. [1/s]
+    other_rate_per_s
+        Failures that take no unit with them. [1/s]
+    """
+
+    units: int
+    unit_rate_per_s: float = 0.0
+    other_rate_per_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class SameTime:
+    """The smallest number of devices that trains in a given time.
+
+    Attributes
+    ----------
+    run
+        As it was given.
+    wanted_s
+        Time to train that was to be reached. [s]
+    result
+        Of the smallest number of devices that reaches it, or of the fastest where none does; None where no
+        number of them holds the model.
+    is_reached
+        Whether it does.
+    num_tried
+        Numbers of devices that were looked at. [-]
+    """
+
+    run: Run
+    wanted_s: float
+    result: Result | None
+    is_reached: bool
+    num_tried: int
+
+
+class Machine(ABC):
+    """A kind of machine.
+
+    Attributes
+    ----------
+    name, kind
+        In `MACHINES`, and under "kind" in JSON.
+    files
+        What files say of it.
+    words
+        What it is called, and what its answers say.
+    engines
+        Of `wsesim run --engine`; the first is the usual one, the last the fastest.
+    offers
+        Options of `wsesim run` that ask for what not every machine has: `LAYERS`, `LINKS`, `PLANS`.
+    estimates
+        Whether `step_times_s` are estimates, which `step_time_s` has to confirm.
+    at_once
+        Runs that a process of a sweep takes at a time, least and most. [-]
+    most_tried
+        Sizes of one cluster that a plan tries; more are thinned out evenly in the logarithm. [-]
+    is_baseline
+        Whether others are shown beside it.
+    measured
+        Address of its published measurements (`wsesim.validate.near.Rows`); empty where nothing was
+        measured.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    files: ClassVar[Files]
+    words: ClassVar[Words]
+    engines: ClassVar[tuple[str, ...]] = ("simpy",)
+    offers: ClassVar[frozenset[str]] = frozenset()
+    estimates: ClassVar[bool] = False
+    at_once: ClassVar[tuple[int, int]] = (1, 1)
+    most_tried: ClassVar[int] = 256
+    is_baseline: ClassVar[bool] = False
+    measured: ClassVar[str] = ""
+
+    @abstractmethod
+    def check(self, run: Run) -> None:
+        """Refuse a run that cannot be: `InputError` where its numbers contradict each other, `DoesNotFit` where it is too large."""
+
+    @abstractmethod
+    def simulate(self, run: Run, engine: str = "") -> Step:
+        """One step of a run, by one of `engines`; checks it first."""
+
+    def simulate_many(self, runs: Sequence[Run]) -> Sequence[Step]:
+        """One step of each run; the first that is refused raises."""
+        return [self.simulate(run) for run in runs]
+
+    def time_only(self, run: Run) -> Step:
+        """One step of which nothing but its time, its memory and its plan is asked for."""
+        return self.simulate(run)
+
+    def step_time_s(self, run: Run) -> float:
+        """Time of one step. [s]"""
+        return self.time_only(run).time_s
+
+    def step_times_s(self, runs: Sequence[Run]) -> list[float | str]:
+        """Times of many steps, the fast way; or why a run cannot be. [s]"""
+        found: list[float | str] = []
+        for run in runs:
+            try:
+                found.append(self.step_time_s(run))
+            except (ConfigError, DoesNotFit) as error:
+                found.append(str(error))
+        return found
+
+    def best(self, run: Run, number: int) -> Sequence[Step]:
+        """The best plans of a run, fastest first, where the machine leaves a choice."""
+        return [self.simulate(run)][:number]
+
+    # Sizes
+
+    def comes_in(self, run: Run) -> int:
+        """Devices that are bought and rented together. [-]"""
+        return 1
+
+    def sized(self, run: Run, number: int, *, may_shift: bool = False) -> Run:
+        """The run on so many devices, with the nearest batch that divides among them; with `may_shift` one that divides well."""
+        return run.on(number, max(1, round(run.training.global_batch_size / number)) * number)
+
+    def numbers(self, run: Run) -> list[int]:
+        """Numbers of devices that a curve is drawn through, from one to all that there are. [-]"""
+        return counts(run.max_devices)
+
+    def weak(self, run: Run) -> tuple[list[Run], list[LeftOut]]:
+        """The run on other numbers of devices, each with the batch that it has now; and the numbers that are left out."""
+        share = run.training.global_batch_size / run.num_devices
+        return [run.on(number, max(1, round(share * number))) for number in self.numbers(run)], []
+
+    def strong(self, run: Run, batch: int | None = None) -> tuple[list[Run], list[LeftOut]]:
+        """The run on other numbers of devices with the same batch of all, or another one; and the numbers that are left out."""
+        whole = batch or run.training.global_batch_size
+        tried = self.numbers(run)
+        left_out = [LeftOut(one, f"does not divide the global batch of {whole:,}") for one in tried if whole % one]
+        return [run.on(one, whole) for one in tried if whole % one == 0], left_out
+
+    def is_on_curve(self, run: Run) -> bool:
+        """Whether the run itself lies on its curves."""
+        return True
+
+    def fewest_for(self, run: Run, wanted_s: float) -> SameTime | None:
+        """The smallest number of devices that trains in a given time; None where the machine has no such search."""
+        return None
+
+    # The whole job, and what is known
+
+    def failures(self, run: Run) -> Failures:
+        """How often what it runs on fails."""
+        return Failures(run.num_devices)
+
+    def bounds(self, run: Run, step_s: float) -> Bounds:
+        """By how much a step time may be off in nine cases of ten, and what that rests on."""
+        return NOTHING_KNOWN
+
+    def is_extrapolated(self, run: Run) -> bool:
+        """Whether nothing was measured on such a machine, or of such a size."""
+        return True
+
+    def contemporary(self, run: Run) -> str:
+        """A cluster of the catalogue that is shown beside it; empty for none."""
+        return ""
+
+    # Pictures and tables
+
+    def timeline(self, result: Result, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
+        """When each part did what."""
+        return draw(result.name, self.simulate(result.run).trace, result.step_time_s, num_steps, layers)
+
+    def layer_rows(self, result: Result) -> list[dict[str, Any]]:
+        """Time of every layer and phase, where it is known."""
+        return []
+
+    def link_rows(self, result: Result) -> list[dict[str, Any]]:
+        """Traffic of every link, where it is known."""
+        return []
+
+    def check_page(self, run: Run) -> None:
+        """Refuse what would take longer than anybody waits in front of a page."""
+        return
+
+
+def counts(limit: int, number: int = FEW) -> list[int]:
+    """Numbers from 1 to a limit: all if they are few, else spread evenly on a logarithmic axis.
+
+    Examples
+    --------
+    >>> counts(4)
+    [1, 2, 3, 4]
+    >>> counts(192)[:8], counts(192)[-3:]
+    ([1, 2, 3, 4, 5, 6, 8, 9], [137, 162, 192])
+    """
+    if limit <= number:
+        return list(range(1, limit + 1))
+    doubled = {2**power for power in range(int(math.log2(limit)) + 1)}
+    spread = {round(limit ** (place / (number - 1))) for place in range(number)}
+    return sorted(doubled | spread | {limit})
+
+
+def machine_of(run: Run) -> Machine:
+    """The kind of machine of a run."""
+    return MACHINES[run.machine]
+
+
+def of_kind(kind: str) -> Machine:
+    """The kind of machine that calls itself so in JSON."""
+    return next(one for one in MACHINES.values() if one.kind == kind)
+
+
+def that_offer(option: str) -> str:
+    """Words for runs on machines that have what an option of `wsesim run` asks for."""
+    return " and ".join(f"{one.words.adjective} runs" for one in plugins.MACHINES.known if option in one.offers)
+
+
+def check_all(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """Runs that can be, and why the others cannot."""
+    good: list[Run] = []
+    left_out: list[LeftOut] = []
+    for run in runs:
+        try:
+            machine_of(run).check(run)
+            good.append(run)
+        except (ConfigError, DoesNotFit) as error:
+            left_out.append(LeftOut(run.num_devices, str(error)))
+    return good, left_out

@@ -1,0 +1,215 @@
+"""Wafer-scale clusters as a kind of machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from wsesim.errors import DoesNotFit
+from wsesim.intervals import Bounds
+from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, check_all
+from wsesim.machines.timeline.records import Timeline
+from wsesim.machines.wafer.spec import FILES, WaferRun
+from wsesim.machines.wafer.words import WaferWords
+from wsesim.result import Result
+
+if TYPE_CHECKING:
+    from wsesim.machines.wafer.step import WaferStep
+
+BATCH_MAY_SHIFT = 0.05
+"""By so much, as a share, a batch that a goal leaves open may differ from the usual one. [-]"""
+MOST_WORK = 20_000
+"""Jobs of one micro-batch that a page simulates, over all classes of systems, each about 0.3 ms of work; a run with more
+takes seconds, which the command line has, and a page has not. [-]"""
+
+
+class Wafer(Machine):
+    """Wafer-scale clusters: weights stream over SwarmX to CS systems, each of which computes the whole model."""
+
+    name = "wafer"
+    kind = "wafer_scale"
+    files = FILES
+    words = WaferWords()
+    engines = ("simpy", "recurrence")
+    offers = frozenset({LAYERS, LINKS})
+    at_once = (25, 500)  # enough to share the cost of the loop, few enough to lose little
+    measured = "wsesim.validate.near:WAFER_ROWS"
+
+    def check(self, run: WaferRun) -> None:
+        """Refuse a run that cannot be."""
+        from wsesim.machines.wafer.checks import check
+
+        check(run)
+
+    def simulate(self, run: WaferRun, engine: str = "") -> WaferStep:
+        """One step; by the recurrence with the changes that its bottleneck may ask for."""
+        from wsesim.machines.wafer.step import simulated
+
+        return simulated(run, engine or self.engines[0])
+
+    def simulate_many(self, runs: Sequence[WaferRun]) -> list[WaferStep]:
+        """Many steps with the recurrence, which shares its cost among them."""
+        from wsesim.machines.wafer.simulation import run_many
+        from wsesim.machines.wafer.step import WaferStep
+
+        return [WaferStep(run, simulation) for run, simulation in zip(runs, run_many(runs), strict=True)]
+
+    def step_time_s(self, run: WaferRun) -> float:
+        """Time of one step, without a trace. [s]"""
+        from wsesim.machines.wafer.simulation import step_time_s
+
+        return step_time_s(run)
+
+    def step_times_s(self, runs: Sequence[WaferRun]) -> list[float | str]:
+        """Times of many steps with the recurrence; or why a run cannot be. [s]"""
+        from wsesim.machines.wafer.simulation import step_times_s
+
+        able, refused = check_all(runs)
+        times_s, reasons = iter(step_times_s(able)), iter(refused)
+        found = {id(run) for run in able}
+        return [next(times_s) if id(run) in found else next(reasons).reason for run in runs]
+
+    def sized(self, run: WaferRun, number: int, *, may_shift: bool = False) -> WaferRun:
+        """The run on so many systems, with the nearest batch that divides among them, or one that makes large passes."""
+        if may_shift:
+            return run.on(number, per_system(run, number) * number)
+        return super().sized(run, number)
+
+    def weak(self, run: WaferRun) -> tuple[list[WaferRun], list[LeftOut]]:
+        """From one system, with the batch of each."""
+        share = run.training.global_batch_size // run.num_devices
+        return [run.on(number, number * share) for number in self.numbers(run)], []
+
+    def strong(self, run: WaferRun, batch: int | None = None) -> tuple[list[WaferRun], list[LeftOut]]:
+        """From one system, with the whole batch, on numbers of systems that divide it."""
+        from wsesim.machines.wafer.plan import divisors
+
+        whole = batch or run.training.global_batch_size
+        dividing = divisors(whole, run.max_devices)
+        left_out = [
+            LeftOut(number, f"does not divide the global batch of {whole:,}")
+            for number in self.numbers(run)
+            if whole % number
+        ]
+        return [run.on(number, whole) for number in _thinned(dividing)], left_out
+
+    def is_on_curve(self, run: WaferRun) -> bool:
+        """The curves are of identical systems."""
+        return not run.cluster.exceptions
+
+    def failures(self, run: WaferRun) -> Failures:
+        """A system with the link of its port; links above them and weight servers."""
+        parts, cluster = run.cluster.reliability, run.cluster
+        link, server = _rate_per_s(parts.link_mtbf_s), _rate_per_s(parts.weight_server_mtbf_s)
+        inner = inner_links(cluster.num_systems, cluster.swarmx.fan_out)
+        return Failures(
+            cluster.num_systems,
+            _rate_per_s(parts.system_mtbf_s) + link,
+            inner * link + parts.num_weight_servers * server,
+        )
+
+    def bounds(self, run: WaferRun, step_s: float) -> Bounds:
+        """From what is known of its release, size and sequences."""
+        from wsesim.machines.wafer.coverage import wafer_bounds
+        from wsesim.machines.wafer.plan import make_plan
+
+        return wafer_bounds(run, make_plan(run), step_s)
+
+    def is_extrapolated(self, run: WaferRun) -> bool:
+        """Whether it is beyond what has been measured."""
+        from wsesim.machines.wafer.coverage import outside_of_measurements
+
+        return bool(outside_of_measurements(run))
+
+    def contemporary(self, run: WaferRun) -> str:
+        """GPUs of the same years, as the file of the system says."""
+        return run.cluster.system.contemporary or ""
+
+    def timeline(self, result: Result, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
+        """From one more simulation."""
+        from wsesim.machines.wafer.timeline import draw
+
+        return draw(result, num_steps, layers)
+
+    def layer_rows(self, result: Result) -> list[dict[str, Any]]:
+        """Seconds of the step by layer and phase, on the wafer that decides it."""
+        from wsesim.machines.wafer.utilization import layer_times_s
+
+        chain = result.simulation.plan.layers
+        return [
+            {"layer": chain[index].name, "phase": phase, "times_s": spent}
+            for (index, phase), spent in layer_times_s(result.simulation).items()
+        ]
+
+    def link_rows(self, result: Result) -> list[dict[str, Any]]:
+        """Traffic of every link of the fabric."""
+        from wsesim.machines.wafer.links import link_traffic
+
+        return [asdict(row) for row in link_traffic(result.simulation)]
+
+    def check_page(self, run: WaferRun) -> None:
+        """Refuse a step of too many jobs."""
+        work = _jobs(run)
+        if work > MOST_WORK:
+            raise DoesNotFit(
+                f"{run.place}: a step of {work:.3g} jobs is more than the {MOST_WORK:,} that this page simulates; lower "
+                "model.num_layers or cluster.simulation.chunks_per_layer, or download the run file and run it with `wsesim run`"
+            )
+
+
+def per_system(run: WaferRun, number: int) -> int:
+    """Sequences of one system near its share of the batch that make the largest passes; 163, a prime, would make 163. [-]"""
+    from wsesim.machines.wafer.plan import lanes_of, micro_batch
+
+    ideal = max(1, round(run.training.global_batch_size / number))
+    try:
+        lanes = lanes_of(run)
+    except DoesNotFit:
+        return ideal
+    room = int(BATCH_MAY_SHIFT * ideal)
+    shares = range(max(1, ideal - room), ideal + room + 1)
+    passes = {share: micro_batch(run.on(1, share), lanes)[0] for share in shares}
+    return max(shares, key=lambda share: (passes[share], -abs(share - ideal)))
+
+
+def _thinned(numbers: Sequence[int]) -> list[int]:
+    """Some of many numbers, the first and the last with them."""
+    if len(numbers) <= FEW:
+        return list(numbers)
+    return sorted({numbers[round(place * (len(numbers) - 1) / (FEW - 1))] for place in range(FEW)})
+
+
+def inner_links(num_systems: int, fan_out: int) -> int:
+    """Links of a SwarmX tree above those to the systems' ports. [-]
+
+    Examples
+    --------
+    >>> inner_links(1, 4), inner_links(16, 4)
+    (1, 5)
+    """
+    links, nodes = 0, num_systems
+    while nodes > 1 or not links:
+        nodes = math.ceil(nodes / fan_out)
+        links += nodes
+    return links
+
+
+def _rate_per_s(mtbf_s: float | None) -> float:
+    return 0.0 if mtbf_s is None else 1.0 / mtbf_s
+
+
+def _jobs(run: WaferRun) -> float:
+    """Pieces of weights in one pass, for each class of systems that exceptions can make. [-]"""
+    from wsesim.workload.transformer import layers
+
+    wafer, weight_bytes = run.cluster.system.wafer, run.cluster.memoryx.wire_bytes_per_weight
+    room = min(wafer.weight_buffer_bytes, wafer.gradient_buffer_bytes)
+    at_least = run.cluster.simulation.chunks_per_layer
+    chain = layers(run.model, run.training.sequence_length)
+    pieces = sum(max(at_least, one.streamed_parameters * weight_bytes / room) for one in chain)
+    return pieces * (1 + len(run.cluster.exceptions))
+
+
+WAFER = Wafer()

@@ -1,0 +1,259 @@
+"""One step of a wafer-scale run: everything that a report, a page or a program wants to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from wsesim.config.release import release_key
+from wsesim.engine.trace import Span
+from wsesim.errors import DoesNotFit, InputError
+from wsesim.intervals import Bounds
+from wsesim.machines.wafer import throughput
+from wsesim.machines.wafer.breakdown import breakdown_s
+from wsesim.machines.wafer.coverage import outside_of_measurements, wafer_bounds
+from wsesim.machines.wafer.levers import bottleneck, levers, possible_levers
+from wsesim.machines.wafer.memory import memory
+from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
+from wsesim.machines.wafer.spec import WaferRun
+from wsesim.machines.wafer.utilization import bytes_per_step, utilization
+from wsesim.step import Step
+
+MANY_EVENTS = 30_000
+"""A run of systems that differ takes longer with more events than numpy takes to import, about 0.1 s. [-]"""
+
+
+@dataclass(frozen=True, eq=False)
+class WaferStep(Step):
+    """One step of a wafer-scale run.
+
+    Attributes
+    ----------
+    changed_s
+        Step times with changes of the machine, by their words, as far as they were simulated together with the run. [s]
+    """
+
+    run: WaferRun
+    simulation: Simulation
+    changed_s: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def time_s(self) -> float:
+        """In the steady state. [s]"""
+        return self.simulation.step_time_s
+
+    @cached_property
+    def spent_s(self) -> dict[str, float]:
+        """By the system that finishes it last. [s]"""
+        return breakdown_s(self.simulation)
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences per system and pass. [-]"""
+        return self.simulation.plan.micro_batch_size
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Passes. [-]"""
+        return self.simulation.plan.num_micro_batches
+
+    @property
+    def flop(self) -> float:
+        """What the wafers execute. [FLOP]"""
+        return throughput.executed_flop_per_step(self.simulation)
+
+    @property
+    def peak_flop_per_s(self) -> float:
+        """Dense peak of all systems. [FLOP/s]"""
+        return throughput.peak_of_cluster_flop_per_s(self.simulation)
+
+    @cached_property
+    def utilization(self) -> dict[str, float]:
+        """How busy each part is. [-]"""
+        return utilization(self.simulation)
+
+    @cached_property
+    def memory(self) -> dict[str, float]:
+        """What is held where."""
+        return memory(self.simulation)
+
+    @property
+    def kinds_of_parallelism(self) -> tuple[str, ...]:
+        """Data parallel only."""
+        return ("data",) if self.run.num_devices > 1 else ()
+
+    @property
+    def num_settings(self) -> int:
+        """The micro-batch, the number of systems where there are several, and a policy other than off-load. [-]"""
+        return 1 + (self.run.num_devices > 1) + (self.run.training.activations != "offload")
+
+    @property
+    def software(self) -> str:
+        """Release whose rate is used."""
+        return self.simulation.plan.software_release
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know before using the numbers."""
+        simulation = self.simulation
+        return (
+            *_coverage_note(self.run),
+            *_release_note(simulation),
+            *_micro_batch_note(simulation),
+            *_sparsity_note(self.run),
+            *_steady_note(simulation),
+        )
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether it is beyond what has been measured."""
+        return bool(outside_of_measurements(self.run))
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """By how much it may be faster or slower in nine cases of ten."""
+        return wafer_bounds(self.run, self.simulation.plan, self.time_s)
+
+    @property
+    def trace(self) -> tuple[Span, ...]:
+        """All spans of all simulated steps; none from the recurrence."""
+        return self.simulation.trace
+
+    @property
+    def num_events(self) -> int:
+        """SimPy events. [-]"""
+        return self.simulation.num_events
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of the simulation. [s]"""
+        return self.simulation.wall_s
+
+    @property
+    def simulator(self) -> dict[str, Any]:
+        """Engine and events."""
+        return {"engine": self.simulation.engine, "events": self.num_events}
+
+    @property
+    def bytes_moved(self) -> dict[str, float]:
+        """What crosses each kind of link of one system. [bytes]"""
+        return bytes_per_step(self.simulation)
+
+    def uses(self, key: str) -> bool:
+        """Whether a number had a part in it."""
+        return _in_use(key, self.simulation)
+
+    def bottleneck(self) -> str:
+        """What takes most of the step, and what would move it; simulates the changes."""
+        chosen = levers(self.run, self.spent_s)
+        if all(lever.words in self.changed_s for lever in chosen):
+            times_s = [self.changed_s[lever.words] for lever in chosen]
+        else:
+            times_s = self._times_s([lever.pulled(self.run) for lever in chosen])
+        return bottleneck(self.spent_s, self.time_s, dict(zip(chosen, times_s, strict=True)))
+
+    def efficiency(self) -> tuple[float, float]:
+        """Speed over that of one system times their number; simulates one system. [-]"""
+        weak_s, strong_s = self._alone_s()
+        return weak_s / self.time_s, strong_s / self.time_s / self.run.num_devices
+
+    def _alone_s(self) -> list[float]:
+        """Step times of one system with its share of the batch, and with all of it. [s]"""
+        if self.run.num_devices == 1 and not self.run.cluster.exceptions:
+            return [self.time_s, self.time_s]
+        batch = self.run.training.global_batch_size
+        return self._times_s([self.run.on(1, batch // self.run.num_devices), self.run.on(1, batch)])
+
+    def _times_s(self, runs: Sequence[WaferRun]) -> list[float]:
+        """Step times of runs like this one. [s]"""
+        differ = len(self.simulation.plan.classes) > 1
+        if self.simulation.engine == "recurrence" or (differ and self.num_events > MANY_EVENTS):
+            return step_times_s(runs)
+        return [step_time_s(run) for run in runs]
+
+
+def _in_use(key: str, simulation: Simulation) -> bool:
+    """Whether a number had a part in this run."""
+    training, plan = simulation.run.training, simulation.plan
+    last = key.rsplit(".", 1)[-1]
+    if ".calibration.releases." in key:
+        return key.endswith(f".releases.{plan.software_release}")
+    unused = {
+        "flash_bytes": memory_in_flash(simulation) == 0,
+        "flash_bytes_per_s": memory_in_flash(simulation) == 0,
+        "index_bytes_per_weight": training.weight_sparsity == 0,
+        "float32_rate_factor": training.precision != "float32",
+        "num_systems": True,
+        "max_systems": True,
+        "amortization_s": simulation.run.cluster.price_usd_per_system_hour is not None,
+        "purchase_price_usd": simulation.run.cluster.price_usd_per_system_hour is not None,
+    }
+    return not unused.get(last, False)
+
+
+def memory_in_flash(simulation: Simulation) -> float:
+    """Share of the model state that lies in flash. [-]"""
+    return memory(simulation)["memoryx_flash_share"]
+
+
+def _coverage_note(run: WaferRun) -> list[str]:
+    outside = outside_of_measurements(run)
+    return [f"extrapolates beyond what has been measured: {'; '.join(outside)}"] if outside else []
+
+
+def _release_note(simulation: Simulation) -> list[str]:
+    wanted, chosen = simulation.run.cluster.software_release, simulation.plan.software_release
+    if wanted is None or release_key(wanted) == release_key(chosen):
+        return []
+    system = simulation.run.cluster.system
+    known = ", ".join(system.calibration.releases)
+    return [f"release {wanted} is not calibrated for {system.name} (known: {known}); {chosen} is used in its place"]
+
+
+def _micro_batch_note(simulation: Simulation) -> list[str]:
+    plan, run = simulation.plan, simulation.run
+    if run.training.micro_batch_size != "auto" or plan.micro_batch_size * 2 > plan.lanes.max_micro_batch_size:
+        return []
+    per_system = plan.micro_batch_size * plan.num_micro_batches
+    if per_system <= plan.lanes.max_micro_batch_size:
+        return []
+    best = plan.lanes.max_micro_batch_size
+    nearest = max(1, round(per_system / best)) * best * run.cluster.num_systems
+    note = (
+        f"a system's batch of {per_system} divides best into passes of {plan.micro_batch_size}, though {best} "
+        f"would fit; a global batch of {nearest} would use the wafers better"
+    )
+    return [note]
+
+
+def _sparsity_note(run: WaferRun) -> list[str]:
+    if run.training.weight_sparsity == 0:
+        return []
+    return ["MFU counts the FLOP of the dense model, also those that zero weights save; HFU counts what is executed"]
+
+
+def _steady_note(simulation: Simulation) -> list[str]:
+    if simulation.is_steady:
+        return []
+    return [
+        f"no two consecutive steps agreed within {simulation.num_steps} steps; the step time is a mean over the last half"
+    ]
+
+
+def simulated(run: WaferRun, engine: str) -> WaferStep:
+    """One step of a run by an engine."""
+    return WaferStep(run, run_schedule(run)) if engine == "simpy" else _with_changes(run)
+
+
+def _with_changes(run: WaferRun) -> WaferStep:
+    """A run by the recurrence, and with it every change that its bottleneck may ask for: in one batch they cost no more."""
+    changes = possible_levers(run)
+    try:
+        simulation, *others = run_many([run, *(lever.pulled(run) for lever in changes)])
+    except (InputError, DoesNotFit):  # of the run, or of a change that nobody may ask for
+        return WaferStep(run, run_schedule(run, engine="recurrence"))
+    return WaferStep(
+        run, simulation, {lever.words: one.step_time_s for lever, one in zip(changes, others, strict=True)}
+    )

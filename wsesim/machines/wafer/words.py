@@ -1,0 +1,118 @@
+"""What wafer-scale clusters are called, and what the answers of their runs say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from wsesim.machines.wafer.breakdown import CATEGORIES
+from wsesim.machines.words import Words
+from wsesim.result import Result
+from wsesim.units import show
+from wsesim.view import Fact, Place, Share, plural, share_of
+
+SAVED = {
+    "offload": "leave over the port and return",
+    "resident": "stay on the wafer",
+    "recompute": "are computed again",
+}
+
+
+class WaferWords(Words):
+    """Words of wafer-scale clusters."""
+
+    device, devices, short, adjective, unit = "CS system", "CS systems", "system", "wafer-scale", "system"
+    rest = "of the fabric and weight servers"
+    categories = CATEGORIES
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "wafer": ("wafer", ""),
+        "port_in": ("port in", ""),
+        "port_out": ("port out", ""),
+        "swarmx_down": ("SwarmX broadcast", ""),
+        "swarmx_up": ("SwarmX reduce", ""),
+        "optimizer": ("MemoryX optimizer", ""),
+        "input": ("input workers", ""),
+    }
+    example = "cs2"
+
+    def on(self, result: Result) -> str:
+        """Systems, cluster and release."""
+        cluster = result.run.cluster
+        release = result.step.software
+        return f"{result.num_devices} x {cluster.system.name} of {cluster.name}, software release {release}"
+
+    def batch(self, result: Result) -> list[Fact]:
+        """How a system's batch is cut, and why so."""
+        size, count = f"{result.micro_batch_size:,}", result.num_micro_batches
+        passes = f"{count:,} x {size}" if count > 1 else size
+        words = f"{passes} of {result.run.training.sequence_length:,} tokens; {_micro_batch_reason(result)}"
+        return [Fact("batch per system", words)]
+
+    def places(self, result: Result) -> list[Place]:
+        """MemoryX, and the wafer."""
+        held = result.memory
+        layer = Place(
+            "wafer, activations of one layer",
+            {"activations": held["wafer_working_set_bytes"]},
+            held["wafer_activation_capacity_bytes"],
+        )
+        state = {"model state": held["memoryx_bytes"]}
+        return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
+
+    def memory_shares(self, result: Result) -> list[Share]:
+        """MemoryX, and the wafer."""
+        state, layer = self.places(result)
+        return [
+            share_of("MemoryX", state.used_bytes, state.capacity_bytes, "bytes", "weights, gradients, optimizer state"),
+            share_of("wafer", layer.used_bytes, layer.capacity_bytes, "bytes", "activations of one layer"),
+        ]
+
+    def memory(self, result: Result) -> list[Fact]:
+        """What is held where."""
+        held = {key: show(value, "bytes") for key, value in result.memory.items() if key.endswith("_bytes")}
+        lanes = result.simulation.plan.lanes
+        share = lanes.utilization(result.micro_batch_size)
+        deep = math.ceil(result.micro_batch_size / lanes.slots)
+        return [
+            Fact(
+                "MemoryX",
+                f"{held['memoryx_bytes']} of {held['memoryx_capacity_bytes']}: weights, gradients, optimizer state",
+            ),
+            Fact(
+                "wafer, one layer",
+                f"{held['wafer_working_set_bytes']} of {held['wafer_activation_capacity_bytes']} for activations",
+            ),
+            Fact(
+                "wafer, used",
+                f"{share:.1%}: {result.micro_batch_size:,} sequences on {lanes.slots} of {lanes.width:.1f} lanes, {deep} deep",
+            ),
+            Fact(
+                "saved activations",
+                f"{held['saved_activation_bytes']} per system {SAVED[result.run.training.activations]}",
+            ),
+        ]
+
+    def cost_basis(self, result: Result) -> str:
+        """What the cost stands for, where nobody states a price per hour."""
+        cluster = result.run.cluster
+        if cluster.price_usd_per_system_hour is not None or cluster.amortization_s is None:
+            return ""
+        return f", systems bought and written off over {show(cluster.amortization_s, 's')}"
+
+    def made_by(self, result: Result) -> str:
+        """How the answer was found."""
+        simulation = result.simulation
+        batches = plural(simulation.num_simulated_micro_batches, "micro-batch")
+        how = "recurrence" if simulation.engine == "recurrence" else f"{result.num_events:,} events"
+        return f"simulated {simulation.num_steps} steps of {batches} until they repeat: {how}"
+
+
+def _micro_batch_reason(result: Result) -> str:
+    lanes = result.simulation.plan.lanes
+    if result.run.training.micro_batch_size != "auto":
+        return f"as set, {lanes.max_micro_batch_size:,} would fit"
+    if result.micro_batch_size < lanes.max_micro_batch_size and result.num_micro_batches == 1:
+        return f"the whole batch of a system; {lanes.max_micro_batch_size:,} would fit"
+    why = "SRAM" if lanes.limited_by == "sram" else "tokens per micro-batch"
+    return f"at most {lanes.max_micro_batch_size:,} fit ({why})"
