@@ -28,6 +28,7 @@ from wsesim.machines.wafer.breakdown import CATEGORIES
 from wsesim.machines.wafer.rows import COLUMNS
 from wsesim.report.json import result_dict
 from wsesim.report.pages import validation
+from wsesim.simulation import best_plans
 from wsesim.validate.predict import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
