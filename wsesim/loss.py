@@ -192,10 +192,26 @@ def vendor_training_flop(model: ModelSpec, sequence_length: int, num_tokens: flo
 
 
 class Point(NamedTuple):
-    """A point of a loss curve: tokens, and the loss of a run that ends there. [-], [nats/token]"""
+    """A point of a loss curve: a run that ends there.
+
+    Attributes
+    ----------
+    tokens
+        It was trained on. [-]
+    loss, low, high
+        Of it, and its 90 % interval. [nats/token]
+    accuracy
+        Zero-shot, the mean of all tasks. [-]
+    is_fitted
+        Whether it is among the models that the law was fitted to.
+    """
 
     tokens: float
     loss: float
+    low: float
+    high: float
+    accuracy: float
+    is_fitted: bool
 
 
 @dataclass(frozen=True)
@@ -290,7 +306,8 @@ class Quality:
         """
         for place in range(CURVE_POINTS + 1):
             tokens = self.tokens * CURVE_START ** (1.0 - place / CURVE_POINTS)
-            yield Point(tokens, loss(self._law, self.parameters, tokens))
+            then = Quality(self.model, self.sequence_length, tokens)
+            yield Point(tokens, then.loss, *then.loss_range, then.accuracy[AVERAGE], not then.notes)
 
     @property
     def _bounds(self) -> tuple[tuple[str, float, float, float], ...]:

@@ -182,5 +182,6 @@ def test_the_loss_curve_falls_to_the_loss_of_the_run() -> None:
     run = quality("cerebras-gpt-13b", 2.57e11)
     points = list(run.curve())
     assert points[0].tokens == pytest.approx(2.57e9)
-    assert points[-1] == pytest.approx((2.57e11, run.loss))
+    assert points[-1][:4] == pytest.approx((2.57e11, run.loss, *run.loss_range))
+    assert points[-1].accuracy == pytest.approx(run.accuracy[AVERAGE])
     assert all(one.loss > other.loss for one, other in itertools.pairwise(points))

@@ -37,6 +37,7 @@ SECTIONS = (
         "memory",
         "scaling",
         "totals",
+        "learned",
         "validation",
         "assumptions",
         "notes",
@@ -115,6 +116,9 @@ def test_numbers_are_those_of_the_run(pages: dict[str, Page]) -> None:
         assert tiles["time to train"].startswith(show(told["training"]["time_s"], "s"))
         assert tiles["energy"].startswith(f"{show(told['training']['energy_j'] / 3600.0, 'W')}h")
         assert tiles["predicted loss"].startswith(f"{told['training']['predicted_loss']:.3f}")
+        accuracy = told["training"]["predicted_accuracy"]
+        assert tiles["predicted accuracy"].startswith(f"{accuracy['average']:.3f}")
+        assert all(f"{task}{value:.3f}" in page.by_id("learned").text for task, value in accuracy.items())
         bars = page.all("table", "ws-bars")[0]
         rows = {one.children[0].text.split()[0]: one.text for one in page.all("tr") if bars in one.parents}
         for part, value in told["breakdown_s"].items():

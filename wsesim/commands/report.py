@@ -36,7 +36,8 @@ def report(
     picture: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="breakdown, scaling, efficiency, timeline, memory, utilization, totals or validation."
+            metavar="NAME",
+            help="breakdown, scaling, efficiency, timeline, memory, utilization, totals, loss or validation.",
         ),
     ] = "",
     ledger: Annotated[

@@ -25,7 +25,7 @@ from wsesim.report.charts.theme import ThemeName
 from wsesim.report.html import answer, sections
 from wsesim.report.html.content import Figure, Section
 from wsesim.report.html.environment import environment
-from wsesim.report.html.figures import curve_table
+from wsesim.report.html.figures import curve_table, learned_of
 from wsesim.report.html_report import TextFile, run_report
 from wsesim.report.json import result_dict
 from wsesim.report.pages.study import Study
@@ -97,7 +97,8 @@ def main(state: RunState) -> Main:
     top = answer.answer(result)
     open_parts = [sections.breakdown([result]), _scaling_section(result, state)]
     html = render("run.html", answer=top, open_parts=open_parts, query=state.query())
-    folded = [part([result]) for part in (sections.totals, sections.utilization, sections.memory, sections.assumptions)]
+    parts = (sections.totals, learned_of, sections.utilization, sections.memory, sections.assumptions)
+    folded = [section for part in parts if not (section := part([result])).is_empty]
     said = f"{result.num_devices:,} x {result.device}: " + ", ".join(
         f"{tile.name} {tile.value}" for tile in top.tiles[:3]
     )

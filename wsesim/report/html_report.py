@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Study], Section]] = {
     "memory": lambda study: sections.memory(study.results),
     "scaling": figures.scaling,
     "totals": figures.totals,
+    "learned": figures.learned,
     "validation": figures.validation,
     "assumptions": lambda study: sections.assumptions(study.results, study.beside),
     "notes": lambda study: sections.notes(study.results),
@@ -86,6 +87,7 @@ def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tel
     for name, part in PARTS.items():
         tell(name)
         parts.append(part(study))
+    parts = [part for part in parts if not part.is_empty]
     made = Made(command, files, tuple(f"{one.name}: {facts.words_of(one).made_by(one)}." for one in results))
     tell("pictures")
     names = list(dict.fromkeys(one.name for one in results))

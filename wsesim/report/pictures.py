@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wsesim.errors import InputError
-from wsesim.report.charts import breakdown, memory, scaling, timeline, totals, utilization, validation
+from wsesim.report.charts import breakdown, loss, memory, scaling, timeline, totals, utilization, validation
 from wsesim.report.charts.render import Picture
 from wsesim.report.pages.study import Study
 
@@ -17,6 +17,7 @@ PICTURES: dict[str, Callable[[Study], Picture]] = {
     "memory": lambda study: memory.chart(study.results),
     "utilization": lambda study: utilization.chart(study.results),
     "totals": lambda study: totals.chart(study.results),
+    "loss": lambda study: loss.chart(study.results),
     "validation": lambda study: validation.chart(study.near),
 }
 """By name; the first is the default."""

@@ -11,7 +11,7 @@ import wsesim
 from tests.report.charts.drawn import result, titles
 from wsesim import Result
 from wsesim.errors import InputError
-from wsesim.report.charts import breakdown, memory, scaling, sweep, timeline, totals, utilization, validation
+from wsesim.report.charts import breakdown, loss, memory, scaling, sweep, timeline, totals, utilization, validation
 from wsesim.report.charts.axes import scale_of
 from wsesim.report.charts.render import Picture, spec
 from wsesim.study.scaling import scaling as scaling_of
@@ -38,6 +38,7 @@ def pictures(results: list[Result | Result]) -> dict[str, Picture]:
         "utilization": utilization.chart(results),
         "memory": memory.chart(results),
         "totals": totals.chart(results),
+        "loss": loss.chart(results),
         "scaling": scaling.chart(curves),
         "efficiency": scaling.efficiency(curves),
         "validation": validation.chart(points),
@@ -94,6 +95,16 @@ def test_totals_have_the_ranges_of_the_job(results: list[Result | Result]) -> No
     assert list(cost.values) == [one.job.cost_usd for one in results]
     without = next(place for place, value in enumerate(cost.values) if value is None)
     assert "no price" in totals.chart(results[without : without + 1]).description
+
+
+def test_the_loss_curve_ends_at_the_loss_of_the_run(results: list[Result]) -> None:
+    for one in results:
+        quality, points = one.job.quality, loss.rows([one])
+        assert quality is not None
+        assert (points[-1]["tokens"], points[-1]["loss"]) == pytest.approx((one.job.tokens, quality.loss))
+        assert all(point["low"] < point["loss"] < point["high"] for point in points)
+    with pytest.raises(InputError, match="decoders"):
+        loss.chart([result("bert_large")])
 
 
 def test_the_own_run_is_marked_in_its_curves() -> None:

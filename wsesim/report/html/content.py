@@ -130,6 +130,11 @@ class Section:
     tables: tuple[DataTable, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show but its title."""
+        return not (self.lead or self.figures or self.blocks or self.tables or self.notes)
+
 
 @dataclass(frozen=True)
 class Sheet:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from wsesim.report.charts import breakdown as breakdown_chart
+from wsesim.report.charts import loss as loss_chart
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts import totals as totals_chart
@@ -13,6 +15,7 @@ from wsesim.report.charts import validation as validation_chart
 from wsesim.report.html import sections
 from wsesim.report.html.content import DataTable, Figure, Section
 from wsesim.report.pages.study import Study
+from wsesim.result import Result
 from wsesim.study.scaling import Curve, Scaling
 from wsesim.timeline import Timeline
 from wsesim.units import show
@@ -109,6 +112,26 @@ def totals(study: Study) -> Section:
     """Time, energy and cost of the whole job, with ranges."""
     figure = Figure("totals", "The whole job, with the ranges of what is uncertain", totals_chart.chart(study.results))
     return replace(sections.totals(study.results), figures=(figure,))
+
+
+LEARNED = (
+    "Each point is a run that ends there, with its learning rate brought down by then; a run that goes on passes above it. The "
+    "band holds 90 % of models that were left out of the fit."
+)
+
+
+def learned(study: Study) -> Section:
+    """What the models will have learned, and the course of their loss; empty for encoders."""
+    return learned_of(study.results)
+
+
+def learned_of(results: Sequence[Result]) -> Section:
+    """The same of some results."""
+    section = sections.learned(results)
+    if not section.blocks:
+        return section
+    figure = Figure("loss", "Predicted loss over the run", loss_chart.chart(results))
+    return replace(section, lead=LEARNED, figures=(figure,))
 
 
 def validation(study: Study) -> Section:

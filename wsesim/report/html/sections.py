@@ -8,6 +8,7 @@ from itertools import chain
 from wsesim.config.catalogue import sources
 from wsesim.config.provenance import STATUSES
 from wsesim.job import Price
+from wsesim.loss import Quality
 from wsesim.machines.words import Words
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
 from wsesim.report.html.content import Bar, Block, Cell, DataTable, Link, Section
@@ -97,7 +98,7 @@ def scaling(results: Sequence[Result]) -> Section:
 def totals(results: Sequence[Result]) -> Section:
     """Time, energy and cost of the whole job, and the prices they rest on."""
     blocks = [
-        Block(title_of(one, results), tuple(fact for fact in facts.training(one) if fact.name != "prices from"))
+        Block(title_of(one, results), tuple(fact for fact in facts.whole_job(one) if fact.name != "prices from"))
         for one in results
     ]
     tables = [price_table(one.job.prices, title_of(one, results)) for one in results if one.job.prices]
@@ -155,3 +156,33 @@ def notes(results: Sequence[Result], others: Sequence[str] = ()) -> Section:
     several = len(results) > 1
     own = [f"{one.name}: {note}" if several else note for one in results for note in one.notes]
     return Section("notes", "Notes", notes=(*others, *own))
+
+
+def learned(results: Sequence[Result]) -> Section:
+    """Loss and zero-shot accuracy; nothing of encoders, for which there are no laws."""
+    able = [one for one in results if one.job.quality is not None]
+    blocks = [
+        Block(title_of(one, results), tuple(facts.learned(one.job.quality)))
+        for one in able
+        if one.job.quality is not None
+    ]
+    tables = [accuracy_table(one.job.quality, title_of(one, results)) for one in able if one.job.quality is not None]
+    return Section("learned", "What the model will have learned", blocks=tuple(blocks), tables=tuple(tables))
+
+
+def accuracy_table(quality: Quality, of: str) -> DataTable:
+    """Predicted zero-shot accuracy by task."""
+    by_compute, ends = quality.accuracy_by_compute, quality.accuracy_range
+    rows = [
+        (
+            task,
+            f"{value:.3f}",
+            f"{ends[task][0]:.3f} to {ends[task][1]:.3f}",
+            f"{quality.chance[task]:.3f}",
+            *(() if by_compute is None else (f"{by_compute[task]:.3f}",)),
+        )
+        for task, value in quality.accuracy.items()
+    ]
+    columns = ("task", "accuracy", "90 %", "chance", *(() if by_compute is None else ("by compute alone",)))
+    caption = f"Predicted zero-shot accuracy{f' of {of}' if of else ''}"
+    return DataTable(caption, columns, tuple(rows), frozenset(range(1, len(columns))))

@@ -47,8 +47,8 @@ def scaling(result: Result) -> list[Fact]:
     return words_of(result).scaling(result, *scaling_efficiency(result))
 
 
-def training(result: Result) -> list[Fact]:
-    """The whole job."""
+def whole_job(result: Result) -> list[Fact]:
+    """Time, energy and cost of the whole job."""
     job = result.job
     facts = [
         Fact("time to train", show_range(job.time_range_s, "s"), is_key=True),
@@ -63,11 +63,16 @@ def training(result: Result) -> list[Fact]:
         facts.append(Fact("electricity", show_range(job.electricity_usd, "USD")))
     if job.carbon_kg is not None:
         facts.append(Fact("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent"))
-    if job.quality is not None:
-        facts += learned(job.quality)
     facts.append(Fact("prices from", price_words(job.prices)))
     facts.append(Fact("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`"))
     return facts
+
+
+def training(result: Result) -> list[Fact]:
+    """The whole job, and what the model will have learned."""
+    quality = result.job.quality
+    found = whole_job(result)
+    return found if quality is None else [*found[:-2], *learned(quality), *found[-2:]]
 
 
 def learned(quality: Quality) -> list[Fact]:
