@@ -50,7 +50,9 @@ A bare number is in the unit that the end of its key says, always SI: `_s` secon
 
 ORIGINS = """\
 Prefixes are k, M, G, T, P, E (powers of 1000), for bytes and bits also Ki, Mi, Gi, Ti, Pi (powers of 1024), for seconds
-also m, u, n. `[-]` is a plain number, for which `"20 %"` is 0.2.
+also m, u, n. `[-]` is a plain number, for which `"20 %"` is 0.2, `"1.5T"` 1.5e12 and
+`"4M tokens"` 4e6; in a length, `"8k"` is 8,192 tokens.
+Units may be in any case where only one can be meant, words always: `"BF16"` is `"bfloat16"`, `"AdamW"` `"adamw"`.
 
 In run files and in all files of the catalogue a value may be a table that says where it comes from:
 
@@ -67,11 +69,12 @@ RUN_FILE = """\
 
 What is trained, how, and on which cluster: the tables `[model]` and `[cluster]`, nearly always `[training]`, on GPUs also
 `[parallelism]`, and `[job]` for `wsesim lifetime`. `name` is the title of the run. `extends` names another run, a file or a
-catalogue entry, whose keys this file overrides.
+catalogue entry, whose keys this file overrides. `[run]` with a `path` to arguments of Megatron-LM gives the model, the batch and
+the plan ([model files](model-files.md#megatron-lm)).
 """
 UNITS_SHOWN = (
     *(("bytes", "B, bytes, b, bit"), ("bytes/s", "B/s, b/s, Bps, bps"), ("FLOP", "FLOP"), ("FLOP/s", "FLOP/s, FLOPS")),
-    *(("Hz", "Hz"), ("s", "s, min, h, d, days, a, years"), ("W", "W"), ("1/s", "1/s, samples/s")),
+    *(("Hz", "Hz"), ("s", "s, min, h, d, days, w, weeks, a, years"), ("W", "W"), ("1/s", "1/s, samples/s")),
     *(("USD", "USD"), ("USD/h", "USD/h"), ("USD/kWh", "USD/kWh"), ("kg/kWh", "kg/kWh, g/kWh")),
 )
 _GUARDS = (1e-15, 1e-9, 1e30)
@@ -90,9 +93,10 @@ class Section(NamedTuple):
 SECTIONS = (
     Section(
         "[model]",
-        "`name` of a catalogue entry (`wsesim list models`), or `path` of a Hugging Face `config.json` or of a Model Zoo "
-        "`params.yaml`, or all fields of a model. Fields beside `name` or `path` override it. An option or a file that names "
-        "another model takes nothing over from the one below. The same keys make a file of `cluster_configs/models/`.",
+        "`name` of a catalogue entry (`wsesim list models`), or `path` of a [model file](model-files.md), or of the folder that "
+        "holds a `config.json`, or all fields of a model, without a name if you like. Fields beside `name` or `path` override it. "
+        "An option or a file that names another model takes nothing over from the one below. The same keys make a file of "
+        "`cluster_configs/models/`.",
         ModelSpec,
     ),
     Section("[training]", "", TrainingSpec),

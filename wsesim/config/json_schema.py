@@ -136,7 +136,10 @@ class Definitions:
 
     def of_a_run(self, name: str) -> Schema:
         """One of the tables ``[model]``, ``[training]`` and ``[cluster]``."""
-        extra: Schema = {"path": _TEXT | {"description": "A Hugging Face config.json, or a Model Zoo params.yaml."}}
+        extra: Schema = {
+            "path": _TEXT
+            | {"description": "A config.json or its folder, a Model Zoo params.yaml, or arguments of Megatron-LM."}
+        }
         if name == "cluster":
             return self.named("RunCluster", self._any_cluster)
         table = self.table(_TABLES_OF_A_RUN[name])
@@ -197,10 +200,20 @@ def _run(definitions: Definitions) -> Schema:
         "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "Title of the run."},
         **{name: definitions.of_a_run(name) for name in _TABLES_OF_A_RUN},
         "parallelism": {"anyOf": [{"const": "auto"}, *(definitions.reference(spread) for spread in _spreads())]},
+        "run": {
+            "type": "object",
+            "description": "A file of another tool that gives the model, the batch and the plan.",
+            "properties": {
+                "path": _TEXT | {"description": "Arguments of Megatron-LM: printed lines, or a launch script."}
+            },
+            "required": ["path"],
+            "additionalProperties": False,
+        },
         "job": definitions.reference(JobSpec),
         **_TOP,
     }
-    needs = {"required": ["model", "cluster"], "properties": {"cluster": {"required": ["name"]}}}
+    needs: Schema = {"required": ["cluster"], "properties": {"cluster": {"required": ["name"]}}}
+    needs |= {"anyOf": [{"required": ["model"]}, {"required": ["run"]}]}
     return {
         "type": "object",
         "properties": keys,

@@ -22,7 +22,6 @@ from wsesim.config.settings import Setting, parse_setting, settings_table
 from wsesim.config.spec import Spec
 from wsesim.config.training import TrainingSpec
 from wsesim.errors import ConfigError, did_you_mean
-from wsesim.plugins import MACHINES
 
 SpecT = TypeVar("SpecT", bound=Spec)
 _LONGEST_NAME = 200
@@ -213,11 +212,11 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     model, along = model_table(sub(table, "model"), folder, place)
     cluster = cluster_table(sub(table, "cluster"), folder, place)
     files = files_of(cluster.plain)
-    counts = {one.files.cluster.count for one in MACHINES.known} - {files.cluster.count}
-    of_its_kind = {key: value for key, value in along.cluster.items() if key not in counts}
+    taken = {files.cluster.count} if files.spread is not None else files.cluster.model_fields.keys()
+    of_its_kind = {key: value for key, value in along.cluster.items() if key in taken}
     cluster = Layered(_unsaid(of_its_kind, table.plain["cluster"])).over(cluster)
-    if files.spread is None and along.parallelism.plain:
-        along.training.plain.pop("micro_batch_size", None)  # of a GPU
+    of_gpus = files.spread is None and bool(along.parallelism.plain)
+    left_out = _micro_batch_left_out(table, along, cluster, of_gpus=of_gpus)
     tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
     problems = files.contradicts(table, tables, place) + _length_problem(tables["training"], along, place)
     for key, value in files.training.items():
@@ -231,7 +230,7 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     tables["job"] = _part(table, "job")
     for key, below in files.from_cluster.items():
         tables[key] = tables[key].over(_part(cluster, below))
-    notes = (*along.notes, *_length_note(table, along))
+    notes = (*along.notes, *_length_note(table, along), *left_out)
     return Parts(tables, files.tables, problems, table.plain["model"], table.plain.get("name"), place, notes)
 
 
@@ -262,6 +261,25 @@ def _length_problem(training: Layered, along: Along, place: str) -> list[str]:
     training.plain["sequence_length"] = TYPICAL_LENGTH  # so that nothing else complains
     finding = f"is missing, and the model takes up to {longest:,} tokens"
     return [f"{place}: training.sequence_length {finding}; add it, for example sequence_length = {TYPICAL_LENGTH}"]
+
+
+def _micro_batch_left_out(table: Layered, along: Along, cluster: Layered, *, of_gpus: bool) -> tuple[str, ...]:
+    """The micro-batch of a foreign file belongs to its batch, and to its kind of machine; another one may not divide by it."""
+    own, given = table.plain.get("training", {}), along.training.plain
+    micro, batch, systems = (
+        given.get("micro_batch_size"),
+        own.get("global_batch_size"),
+        cluster.plain.get("num_systems", 1),
+    )
+    if type(micro) is not int or "micro_batch_size" in own:
+        return ()
+    if of_gpus:
+        del given["micro_batch_size"]
+        return ()
+    if type(batch) is not int or type(systems) is not int or systems < 1 or batch // systems % micro == 0:
+        return ()
+    del given["micro_batch_size"]
+    return (f"the micro-batch of the file, {micro}, does not divide the batch of this run, and was left out",)
 
 
 def _length_note(table: Layered, along: Along) -> tuple[str, ...]:

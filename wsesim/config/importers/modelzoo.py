@@ -763,9 +763,6 @@ def _read_all(layout: Layout, table: str, entries: Mapping[str, Entry], given: I
 def _notes(layout: Layout) -> Iterator[str]:
     """What a reader has to know about values that were taken from elsewhere, or are without effect."""
     place, model, data = layout.model.place, layout.model, layout.data
-    if not data.has("max_sequence_length") and model.has("max_position_embeddings"):
-        rows = model.get("max_position_embeddings")
-        yield f"{place}: no max_sequence_length, so model.max_position_embeddings = {rows} was taken"
     if not model.has("vocab_size") and data.has("vocab_size"):
         yield f"{place}: vocab_size was taken from train_input"
     for name in _WITHOUT_EFFECT:
@@ -862,6 +859,7 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
         understood=(*model.understood, *training.understood, *cluster.understood),
         harmless=harmless | _elsewhere(layout),
         notes=notes,
+        longest_sequence=None if layout.data.has("max_sequence_length") else training.found.get("sequence_length"),
     )
 
 
