@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import wsesim
 from tests.builders import between
 from wsesim.config.training import TrainingSpec
 from wsesim.machines.wafer.spec import ClusterSpec, MemoryXSpec, SwarmXSpec
 from wsesim.machines.wafer.system import SystemSpec, WaferSpec
-from wsesim.units import PLAIN, UNITS, example_of, parse_quantity, read_quantity, show, show_duration, unit_of_field
+from wsesim.units import (
+    PLAIN,
+    UNITS,
+    add_up,
+    example_of,
+    parse_quantity,
+    read_quantity,
+    show,
+    show_duration,
+    unit_of_field,
+)
 
 KINDS = ("bytes", "bytes/s", "FLOP", "FLOP/s", "Hz", "W", "J", "USD", "USD/h", "s", "1/s", "-")
 FIGURES = 5.1e-3
@@ -216,3 +229,47 @@ def test_numbers_as_people_write_them(name: str, text: str, value: float) -> Non
 def test_bits_and_bytes_are_told_apart_by_their_case() -> None:
     with pytest.raises(ValueError, match="unknown unit 'gb'"):
         read_quantity("sram_bytes", "40 gb")
+
+
+def test_sums_are_the_same_on_every_python() -> None:
+    """From 3.12 on `sum` keeps what rounding loses; `add_up` never does."""
+    values = [0.1] * 10 + [1e16, 1.0, -1e16]
+    found = 0.0
+    for value in values:
+        found += value
+    assert add_up(values) == found
+    assert add_up(iter(values)) == found
+    assert add_up([]) == 0
+
+
+WHOLE_NUMBERS = {
+    *("report/columns.py", "page/service.py", "study/executors.py", "config/reading.py", "machines/gpu/checks.py"),
+    *(
+        "study/life.py",
+        "machines/wafer/streaming.py",
+        "study/lifetime.py",
+        "report/pages/lifetime.py",
+        "report/charts/theme.py",
+    ),
+}
+"""Modules that use `sum` for nothing else."""
+
+
+def test_no_floats_are_added_by_what_differs_between_pythons() -> None:
+    """Use `units.add_up` or `math.fsum`; `sum` is for what is counted: lengths, ones, and what is true."""
+    package = Path(wsesim.__file__).parent
+    paths = [path for path in package.rglob("*.py") if path.relative_to(package).as_posix() not in WHOLE_NUMBERS]
+    wrong = [
+        f"{path}:{node.lineno}: {ast.unparse(node)}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "sum" and not _counts(node.args[0])
+    ]
+    assert wrong == []
+
+
+def _counts(values: ast.expr) -> bool:
+    """Whether what is added is a truth, a length or a one."""
+    one = values.elt if isinstance(values, ast.GeneratorExp | ast.ListComp) else values
+    is_length = ast.unparse(one).startswith(("len(", "1", "fact.is_key"))
+    return isinstance(one, ast.Compare | ast.BoolOp) or is_length

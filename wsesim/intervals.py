@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from wsesim.config import catalogue
 from wsesim.config.provenance import Origin, unwrap
 from wsesim.job import Job, Range
+from wsesim.units import add_up
 
 LEVEL = 0.9
 """Share of answers that should lie inside their range. [-]"""
@@ -99,8 +100,8 @@ def from_errors(errors: Errors, basis: str) -> Bounds:
     """
     count = len(errors)
     weights = [(error, 1.0 / (len(group) * count)) for group in errors.values() for error in group]
-    both = sum(weight * error * error for error, weight in weights)
-    late = sum(weight * error * error for error, weight in weights if error > 0.0)
+    both = add_up(weight * error * error for error, weight in weights)
+    late = add_up(weight * error * error for error, weight in weights if error > 0.0)
     factor = student_quantile(count - 1) * math.sqrt(1.0 + 1.0 / count)
 
     def side(squares: float) -> float:
@@ -111,7 +112,7 @@ def from_errors(errors: Errors, basis: str) -> Bounds:
 
 def differences(errors: Errors) -> dict[str, list[float]]:
     """Errors of each group on a machine that one row of another group stands for: both groups' errors count."""
-    means = {name: sum(group) / len(group) for name, group in errors.items()}
+    means = {name: add_up(group) / len(group) for name, group in errors.items()}
     return {
         name: [error - mean for other, mean in means.items() if other != name for error in group]
         for name, group in errors.items()

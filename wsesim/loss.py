@@ -24,6 +24,7 @@ from wsesim.config.entries import load_law
 from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
 from wsesim.config.model import ModelSpec
 from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.units import add_up
 from wsesim.workload.transformer import layers, model_flop_per_sequence, parameter_count
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def counted(law: LossLawSpec, model: ModelSpec, sequence_length: int) -> float:
     if law.counted == "all":
         return float(parameter_count(model, sequence_length))
     chain = layers(model, sequence_length)
-    return sum(one.gemm_flop_per_sequence for one in chain if one.kind == "block") / (2.0 * sequence_length)
+    return add_up(one.gemm_flop_per_sequence for one in chain if one.kind == "block") / (2.0 * sequence_length)
 
 
 def vendor_training_flop(model: ModelSpec, sequence_length: int, num_tokens: float) -> float:
@@ -326,7 +327,7 @@ class Quality:
         An assumption; nobody published such errors.
         """
         beyond = [max(low / value, value / high, 1.0) for _, value, low, high in self._bounds]
-        return 1.0 + sum(map(math.log2, beyond))
+        return 1.0 + add_up(map(math.log2, beyond))
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

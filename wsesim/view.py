@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from wsesim.units import show
+from wsesim.units import add_up, show
 
 MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
@@ -62,7 +62,7 @@ class Place(NamedTuple):
     @property
     def used_bytes(self) -> float:
         """All that is held. [bytes]"""
-        return sum(self.held_bytes.values())
+        return add_up(self.held_bytes.values())
 
 
 def plural(count: int, word: str) -> str:

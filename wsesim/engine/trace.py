@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from wsesim.units import add_up
+
 
 class Span(NamedTuple):
     """One part of the machine did one thing from `start_s` to `end_s`.
@@ -59,13 +61,13 @@ def within(spans: Iterable[Span], windows: Iterable[Window]) -> Iterator[tuple[S
     """Spans that touch a window, each with its time inside, times the window's weight. [s]"""
     held = tuple(windows)
     for span in spans:
-        inside = sum(overlap_s(span.start_s, span.end_s, window) * window.weight for window in held)
+        inside = add_up(overlap_s(span.start_s, span.end_s, window) * window.weight for window in held)
         if inside > 0.0:
             yield span, inside
 
 
 def ended_within_s(span: Span, windows: Iterable[Window]) -> float:
     """Whole duration of a span for each window that it ends in, times the window's weight. [s]"""
-    return sum(
+    return add_up(
         (span.end_s - span.start_s) * window.weight for window in windows if window.start_s < span.end_s <= window.end_s
     )

@@ -22,7 +22,7 @@ import simpy
 
 from wsesim.engine.clock import Clock
 from wsesim.errors import AnswerIsNo, DoesNotFit
-from wsesim.units import show
+from wsesim.units import add_up, show
 
 Policy = Literal["first-come", "priority", "deadline"]
 
@@ -196,7 +196,7 @@ class _Cluster:
 
     def _fill(self, start_s: float, systems: int) -> None:
         """Start jobs behind the head that end before its start, or leave it the systems it needs then."""
-        spare = self.free + sum(held for end_s, held in self.running if end_s <= start_s) - systems
+        spare = self.free + add_up(held for end_s, held in self.running if end_s <= start_s) - systems
         for task in self.queue[1:]:
             fits = [
                 (duration_s, count)
@@ -287,7 +287,7 @@ def fewest_systems(
     least_work = math.fsum(min(count * spent_s for count, spent_s in task.duration_s.items()) for task in tasks)
     stride = reduce(math.gcd, (count for task in tasks for count in task.duration_s))
     least = max(max(min(task.duration_s) for task in tasks), math.ceil(least_work / by_s * (1.0 - 1e-9)))
-    enough = min(most, sum(max(task.duration_s) for task in tasks))
+    enough = min(most, add_up(max(task.duration_s) for task in tasks))
     best: Schedule | None = None
     for num_systems in range(-(-least // stride) * stride, enough + 1, stride):
         found = schedule(tasks, num_systems, policy, backfill=backfill)

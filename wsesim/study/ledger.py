@@ -169,7 +169,7 @@ class Ledger:
     def _open_to_read(self, path: Path) -> None:
         """Open a file that is not changed; a copy of it where SQLite cannot put its own files beside it."""
         try:
-            self._connect(f"{path.absolute().as_uri()}?mode=ro")
+            self._connect(f"{path.absolute().as_uri()}?mode=rw")
         except sqlite3.OperationalError as error:
             if not any(sign in str(error) for sign in ("unable to open", "readonly", "read-only")):
                 raise

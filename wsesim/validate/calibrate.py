@@ -20,6 +20,7 @@ from wsesim.errors import MeasurementError
 from wsesim.machines.wafer.plan import pick_release
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
 from wsesim.machines.wafer.system import CalibrationSpec
+from wsesim.units import add_up
 from wsesim.validate.predict import Prediction, predict, predict_all, run_of, with_calibration
 
 FEWEST_ROWS = 8
@@ -69,7 +70,8 @@ def fit_lane_width(rows: Sequence[Measurement], start: CalibrationSpec) -> float
     candidates = [start.lane_bytes_per_token * 0.7 + LANE_STEP_BYTES * step for step in range(600)]
     candidates = [math.floor(width / LANE_STEP_BYTES) * LANE_STEP_BYTES for width in candidates]
     errors = [
-        sum(map(abs, held.log_errors(start.model_copy(update={"lane_bytes_per_token": width})))) for width in candidates
+        add_up(map(abs, held.log_errors(start.model_copy(update={"lane_bytes_per_token": width}))))
+        for width in candidates
     ]
     best = min(errors)
     good = [width for width, error in zip(candidates, errors, strict=True) if error <= best + 1e-12]
@@ -104,7 +106,7 @@ def fit_release(rows: Sequence[Measurement], release: str, start: CalibrationSpe
     calibration = start.model_copy(update={"releases": {release: start.releases.get(release, 1.0), **start.releases}})
     held = Rows(rows)
     for _ in range(4):
-        mean = sum(held.log_errors(calibration)) / len(rows)
+        mean = add_up(held.log_errors(calibration)) / len(rows)
         factor = calibration.releases[release] * math.exp(-mean)
         calibration = calibration.model_copy(update={"releases": {**calibration.releases, release: factor}})
         if abs(mean) < 1e-6:

@@ -28,7 +28,7 @@ from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import AllReduce, GPUMeasurement, published, published_all_reduces, published_layers
 from wsesim.machines.gpu.spec import GPUCalibrationSpec
 from wsesim.machines.gpu.times import times_of
-from wsesim.units import unit_of_field
+from wsesim.units import add_up, unit_of_field
 from wsesim.validate.gpu_predict import run_of, with_constants
 
 Array = Any
@@ -263,7 +263,7 @@ def words(rows: Sequence[Residual]) -> str:
     '2 steps to 6.0 %, 10.0 % at worst'
     """
     sizes = [abs(one.after) for one in rows]
-    mean, worst = 100.0 * sum(sizes) / len(sizes), 100.0 * max(sizes)
+    mean, worst = 100.0 * add_up(sizes) / len(sizes), 100.0 * max(sizes)
     return f"{len(rows)} {rows[0].kind}s to {mean:.1f} %, {worst:.1f} % at worst"
 
 

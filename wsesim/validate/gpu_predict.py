@@ -15,6 +15,7 @@ from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.machines.gpu.rows import GPUMeasurement, run_table
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
+from wsesim.units import add_up
 from wsesim.validate.statistics import (
     ErrorStatistics,
     constant_hfu_mape,
@@ -140,9 +141,9 @@ def executed_flop_per_gpu(run: GPURun) -> float:
     blocks = [layer for layer in layers(run.model, length) if layer.kind == "block"]
     recompute, again = run.parallelism.activation_recompute, 0.0
     if recompute == "full":
-        again += sum(block.gemm_flop_per_sequence for block in blocks)
+        again += add_up(block.gemm_flop_per_sequence for block in blocks)
     if recompute == "full" or (recompute == "selective" and run.parallelism.attention == "unfused"):
-        again += sum(block.attention_flop_per_sequence for block in blocks)
+        again += add_up(block.attention_flop_per_sequence for block in blocks)
     executed = model_flop_per_sequence(run.model, length) + again
     return executed * run.training.global_batch_size / run.cluster.num_gpus
 

@@ -30,6 +30,7 @@ from wsesim.loss import (
     vendor_training_flop,
 )
 from wsesim.machines.csv_table import Row, read_rows
+from wsesim.units import add_up
 from wsesim.workload.transformer import parameter_count
 
 SEQUENCE_LENGTH = 2048
@@ -247,7 +248,7 @@ def fit_compute(rows: Sequence[Evaluated], start: ComputeLawSpec) -> ComputeLawS
     """Scale and power of a law of compute, by a straight line through the logarithms; the floor is that of `start`."""
     x = [math.log(row.training_flop) for row in rows]
     y = [math.log(_loss(row) - start.floor) for row in rows]
-    slope = sum((a - fmean(x)) * (b - fmean(y)) for a, b in zip(x, y, strict=True)) / sum(
+    slope = add_up((a - fmean(x)) * (b - fmean(y)) for a, b in zip(x, y, strict=True)) / add_up(
         (a - fmean(x)) ** 2 for a in x
     )
     return start.model_copy(update={"power": -slope, "scale_flop": math.exp(fmean(x) - fmean(y) / slope)})

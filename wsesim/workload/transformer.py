@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from wsesim.config.model import AttentionKind, ModelSpec
+from wsesim.units import add_up
 
 BYTES_PER_ACTIVATION = 2
 """Activations are 16-bit, as in Korthikanti et al. 2022, section 4.1. [bytes]"""
@@ -290,7 +291,7 @@ def parameter_count(model: ModelSpec, sequence_length: int | None = None) -> int
     >>> parameter_count(tiny)  # 2 x (12 h^2 + 13 h) + (10 + 4) h + 2 h
     1872
     """
-    blocks = sum(number * block_parameters(one) for one, number in block_variants(model))
+    blocks = add_up(number * block_parameters(one) for one, number in block_variants(model))
     return blocks + embedding_parameters(model, sequence_length) + head_parameters(model)
 
 
@@ -304,7 +305,7 @@ def active_parameter_count(model: ModelSpec, sequence_length: int | None = None)
     >>> active_parameter_count(load_model("mixtral-8x7b"))
     12879925248
     """
-    idle = sum(
+    idle = add_up(
         number * (one.num_experts - one.experts_per_token) * expert_parameters(one)
         for one, number in block_variants(model)
     )
@@ -393,7 +394,7 @@ def block_working_set_elements_per_token(model: ModelSpec) -> float:
     """
     h, wide = model.hidden_size, attention_widths(model)
     mlp = active_mlp_size(model) * (4 if model.gated_mlp else 2)
-    attention = sum(wide) + 2 * sum(compressed_widths(model))
+    attention = add_up(wide) + 2 * add_up(compressed_widths(model))
     attention += wide.query + wide.key if model.qk_norm != "none" else 0
     inputs = 3 * h if model.parallel_block else 6 * h if model.sandwich_norm else 4 * h
     if model.parallel_block and not model.shared_norm:
@@ -506,8 +507,8 @@ def model_flop_per_sequence(model: ModelSpec, sequence_length: int, *, causal: b
     With `causal` the attention of a decoder counts what lies below the diagonal only.
     """
     chain = layers(model, sequence_length)
-    gemm = sum(layer.gemm_flop_per_sequence for layer in chain)
-    attention = sum(
+    gemm = add_up(layer.gemm_flop_per_sequence for layer in chain)
+    attention = add_up(
         layer.causal_attention_flop_per_sequence if causal else layer.attention_flop_per_sequence for layer in chain
     )
     return 3.0 * (gemm + attention)

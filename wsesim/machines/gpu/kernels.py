@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from wsesim.config.model import ModelSpec
+from wsesim.units import add_up
 from wsesim.workload.transformer import active_mlp_size, attended_pairs, attention_widths, compressed_widths
 
 Array = Any
@@ -71,7 +72,7 @@ class Kernels(NamedTuple):
     def flop(self) -> Array:
         """Products and attention. [FLOP]"""
         fused = 0.0 if self.fused is None else self.fused
-        return sum(one.flop for one in self.gemms) + sum(one.flop for one in self.batched) + fused
+        return add_up(one.flop for one in self.gemms) + add_up(one.flop for one in self.batched) + fused
 
 
 class Split(NamedTuple):

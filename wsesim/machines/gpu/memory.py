@@ -25,6 +25,7 @@ from wsesim.machines.gpu.times import (
     reduction_bytes,
     split_of,
 )
+from wsesim.units import add_up
 from wsesim.workload.transformer import active_mlp_size, attention_widths, compressed_widths
 
 Array = Any
@@ -48,7 +49,7 @@ class Memory(NamedTuple):
     @property
     def total(self) -> Array:
         """All of them. [bytes]"""
-        return sum(self)
+        return add_up(self)
 
 
 def memory_of(run: GPURun, plans: Plans) -> Memory:
@@ -65,7 +66,7 @@ def memory_of(run: GPURun, plans: Plans) -> Memory:
         gradient_bytes / np.where(zero >= 2, plans.shard, 1),
         optimizer / np.where(zero >= 1, plans.shard, 1),
     ]
-    held, activations = _fullest(run, plans, sum(each))
+    held, activations = _fullest(run, plans, add_up(each))
     weights, gradients, states = (held * one for one in each)
     return Memory(weights, gradients, states, activations, gathered + run.cluster.reserved_memory_bytes)
 
@@ -118,9 +119,9 @@ def _block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Arr
     tokens, double = split.tokens, 2.0 if run.training.precision == "float32" else 1.0
     wide, masks = attention_widths(model), 0.0 if split.fused_attention else 2.0
     norms = 4.0 * model.hidden_size if model.sandwich_norm else 0.0  # inputs of the two more
-    norms += 4.0 * sum(compressed_widths(model))
+    norms += 4.0 * add_up(compressed_widths(model))
     unsplit = ((8.0 + masks) * model.hidden_size + norms) * tokens / split.sequence
-    parts = 2.0 * sum(wide) + (8.0 if model.gated_mlp else 4.0) * active_mlp_size(model)
+    parts = 2.0 * add_up(wide) + (8.0 if model.gated_mlp else 4.0) * active_mlp_size(model)
     parts += 2.0 * (wide.query + wide.key) if model.qk_norm != "none" else 0.0
     heads = split.sequences * model.num_attention_heads / split.tensor
     scores = 5.0 * heads * split.sequence_length * split.sequence_length / split.context

@@ -9,6 +9,7 @@ import numpy as np
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, RECOMPUTE, Plans, dealt_layers, group_size
 from wsesim.machines.wafer.plan import divisors
+from wsesim.units import add_up
 
 Array = Any
 MOST_CHUNKS = 16
@@ -169,7 +170,7 @@ def _that_deal(run: GPURun, stages: Array, chunks: Array, ends: Array) -> Array:
     keeps = (number <= dealt) & ((stages > 1) | (ends == min(ends, default=0)))
     if not spec.deals_as_it_likes:
         given = [spec.num_layers_in_first_pipeline_stage or 0, spec.num_layers_in_last_pipeline_stage or 0]
-        others, left = stages - np.count_nonzero(given), run.model.num_layers - sum(given)
+        others, left = stages - np.count_nonzero(given), run.model.num_layers - add_up(given)
         keeps &= (stages > 1) & (left >= others * chunks) & ((others > 0) | (left == 0))
     if spec.virtual_pipeline_size == "auto":
         keeps &= -(-dealt // stages) % chunks == 0

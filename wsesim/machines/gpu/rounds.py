@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from wsesim.machines.gpu.pipeline import PipelineShape
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
+from wsesim.units import add_up
 
 ROUNDS = 5
 """Rounds that are simulated at first: two to fill, two to compare, one to drain. [-]"""
@@ -49,5 +50,5 @@ def compared_round(phase: str, pieces: int, shape: PipelineShape) -> range:
 
 def round_s(later_s: Sequence[float]) -> float | None:
     """Length of a round, from how much later each of its jobs comes in the next; None where they disagree. [s]"""
-    mean_s = sum(later_s) / len(later_s)
+    mean_s = add_up(later_s) / len(later_s)
     return mean_s if max(later_s) - min(later_s) <= ALIKE * mean_s else None

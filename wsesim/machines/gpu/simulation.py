@@ -27,6 +27,7 @@ from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.step_time import step_time_s
 from wsesim.machines.gpu.times import Pass, Times, times_of
+from wsesim.units import add_up
 
 
 class Rounds(NamedTuple):
@@ -159,7 +160,7 @@ def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: f
     found["optimizer"] = busy.get("update", 0.0)
     found["data"] = busy.get("wait_data_parallel", 0.0)
     mean = {part: value / shape.num_stages for part, value in found.items()}
-    mean["bubble"] = max(0.0, step_s - sum(mean.values()))
+    mean["bubble"] = max(0.0, step_s - add_up(mean.values()))
     return {part: value for part, value in mean.items() if value > 0.0}
 
 
@@ -174,15 +175,15 @@ def pass_shares(times: Times) -> dict[str, dict[str, float]]:
 
 def _shares(one: Pass) -> dict[str, float]:
     parts = _parts(one)
-    whole = sum(parts.values())
+    whole = add_up(parts.values())
     return {name: value / whole for name, value in parts.items()}
 
 
 def _backward_shares(times: Times) -> dict[str, float]:
-    parts, again = _parts(times.backward), sum(_parts(times.recompute).values())
+    parts, again = _parts(times.backward), add_up(_parts(times.recompute).values())
     parts["kernels"] += float(np.ravel(times.accumulate_s)[0])
     parts["recompute"] = again
-    whole = sum(parts.values())
+    whole = add_up(parts.values())
     return {name: value / whole for name, value in parts.items()}
 
 

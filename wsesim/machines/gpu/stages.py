@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsesim.machines.gpu.spec import GPURun
+from wsesim.units import add_up
 
 Array = Any
 RECOMPUTE = ("none", "selective", "full")
@@ -102,14 +103,14 @@ def _between_ends(run: GPURun, plans: Plans) -> tuple[Array, Array]:
     spec = run.parallelism
     given = [spec.num_layers_in_first_pipeline_stage or 0, spec.num_layers_in_last_pipeline_stage or 0]
     others = plans.pipeline - np.count_nonzero(given)
-    base, more = np.divmod(dealt_layers(run, plans.ends) - sum(given), np.maximum(1, others))
+    base, more = np.divmod(dealt_layers(run, plans.ends) - add_up(given), np.maximum(1, others))
     return base, more
 
 
 def _listed(layers: tuple[int, ...], stages: Array, stage: Array) -> Array:
     """Of a list of all stages, or of all chunks in the order of the model."""
     each, laps = np.asarray(layers), len(layers) // int(np.max(stages, initial=1))
-    return sum(each[np.minimum(stage + lap * stages, len(layers) - 1)] for lap in range(laps))
+    return add_up(each[np.minimum(stage + lap * stages, len(layers) - 1)] for lap in range(laps))
 
 
 def deciding_stages(run: GPURun, plans: Plans) -> list[Array]:
@@ -141,7 +142,7 @@ def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
 def layers_of_stages(run: GPURun, plan: Plans) -> tuple[int, ...]:
     """Blocks of each stage of one plan. [-]"""
     stages, each = int(plan.pipeline[0]), blocks_of_chunks(run, plan)
-    return tuple(sum(each[stage::stages]) for stage in range(stages))
+    return tuple(add_up(each[stage::stages]) for stage in range(stages))
 
 
 def _dealt(layers: int, parts: int, end: int) -> list[int]:

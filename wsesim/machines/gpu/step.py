@@ -21,6 +21,7 @@ from wsesim.machines.gpu.step_time import step_time_s as simulated_s
 from wsesim.machines.gpu.times import times_of
 from wsesim.machines.gpu.words import CATEGORIES
 from wsesim.step import Step
+from wsesim.units import add_up
 
 NOT_SETTINGS = ("layers_per_stage", "micro_batch_group_size")
 """Parts of a plan that follow from others unless stages differ."""
@@ -193,14 +194,14 @@ class GPUStep(Step):
             "communication": ("tensor", "context", "expert", "pipeline", "data"),
             "idle": ("bubble", "launch"),
         }
-        return {name: sum(spent.get(part, 0.0) for part in parts) / self.time_s for name, parts in groups.items()}
+        return {name: add_up(spent.get(part, 0.0) for part in parts) / self.time_s for name, parts in groups.items()}
 
     @cached_property
     def memory(self) -> dict[str, float]:
         """What lies on the fullest GPU. [bytes]"""
         parts = {f"{name}_bytes": float(np.ravel(value)[0]) for name, value in self.simulation.memory._asdict().items()}
         capacity = self.run.cluster.gpu.memory_bytes
-        return {**parts, "gpu_bytes": sum(parts.values()), "gpu_capacity_bytes": capacity}
+        return {**parts, "gpu_bytes": add_up(parts.values()), "gpu_capacity_bytes": capacity}
 
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one copy of the model times their number; estimates that copy. [-]"""

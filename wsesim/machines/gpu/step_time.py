@@ -17,6 +17,7 @@ from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.times import Times
+from wsesim.units import add_up
 
 
 class Outline(NamedTuple):
@@ -87,7 +88,7 @@ class Candidate:
     def _passes_s(self, chunks: Iterable[int], which: str) -> float:
         """A micro-batch forward and backward through some chunks; the last one where `which` says so. [s]"""
         both = ("forward_s", "backward_s")
-        return sum(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in both)
+        return add_up(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in both)
 
 
 def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:

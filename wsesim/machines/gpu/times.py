@@ -20,6 +20,7 @@ from wsesim.machines.gpu.collectives import all_gather_time_s, all_reduce_time_s
 from wsesim.machines.gpu.kernels import Kernels, Split
 from wsesim.machines.gpu.spec import GPUClusterSpec, GPURun, GPUSpec
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
+from wsesim.units import add_up
 from wsesim.workload.transformer import (
     attention_widths,
     block_parameters,
@@ -57,7 +58,7 @@ class Pass(NamedTuple):
     @property
     def total_s(self) -> Array:
         """All of it. [s]"""
-        return sum(self)
+        return add_up(self)
 
 
 class Times(NamedTuple):
@@ -174,10 +175,10 @@ def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
     if len(kinds) == 1:
         return first
     if not isinstance(first, tuple):
-        return sum(value * (number / run.model.num_layers) for value, number in kinds)
+        return add_up(value * (number / run.model.num_layers) for value, number in kinds)
     columns = zip(*(value for value, _ in kinds), strict=True)
     weights = [number / run.model.num_layers for _, number in kinds]
-    found = [sum(value * weight for value, weight in zip(column, weights, strict=True)) for column in columns]
+    found = [add_up(value * weight for value, weight in zip(column, weights, strict=True)) for column in columns]
     return type(first)(*found) if hasattr(first, "_fields") else tuple(found)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from wsesim.machines.timeline.records import Event
+from wsesim.units import add_up
 
 IN_PASS = {
     "tensor": "tensor-parallel collectives",
@@ -39,7 +40,7 @@ def streams_of(event: Event, stage: int, num_bytes: Mapping[str, float]) -> Iter
     if event.category == "pipeline":
         yield event._replace(track=f"{event.phase}_link.{stage}")
     parts_s = parts_in_pass(event.parts_s)
-    start_s = event.end_s - sum(parts_s.values())
+    start_s = event.end_s - add_up(parts_s.values())
     for part, spent_s in parts_s.items():
         yield event._replace(
             track=f"{part}.{stage}",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wsesim.engine.trace import overlap_s
+from wsesim.units import add_up
 
 if TYPE_CHECKING:
     from wsesim.machines.wafer.simulation import Simulation
@@ -38,7 +39,7 @@ def breakdown_s(simulation: Simulation) -> dict[str, float]:
     for kind, value in spent_s(simulation).items():
         total[kind.removeprefix("wait_")] += value
     largest = max(total, key=lambda name: total[name])
-    total[largest] += simulation.step_time_s - sum(total.values())  # rounding of some 1000 additions
+    total[largest] += simulation.step_time_s - add_up(total.values())  # rounding of some 1000 additions
     return {name: value for name, value in total.items() if value > 0.0}
 
 

@@ -13,6 +13,7 @@ from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.wafer import memoryx
 from wsesim.machines.wafer.plan import lanes_of
 from wsesim.machines.wafer.swarmx import check_size, exceptional_links
+from wsesim.units import add_up
 from wsesim.workload.transformer import layer_counts, parameter_count
 
 AnyRun = TypeVar("AnyRun", Run, GPURun)
@@ -120,7 +121,7 @@ def _pieces(run: Run) -> None:
         )
     at_least = run.cluster.simulation.chunks_per_layer
     counts = layer_counts(run.model, run.training.sequence_length)
-    pieces = sum(count * max(at_least, layer.streamed_parameters * weight_bytes / room) for layer, count in counts)
+    pieces = add_up(count * max(at_least, layer.streamed_parameters * weight_bytes / room) for layer, count in counts)
     if pieces > MOST_PIECES:
         raise ConfigError(
             f"{run.place}: the weights of one pass travel in {pieces:.3g} pieces, more than {MOST_PIECES:,}; lower "

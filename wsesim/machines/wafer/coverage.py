@@ -10,6 +10,7 @@ from wsesim.config.run import Run
 from wsesim.intervals import Bounds, knowledge, together
 from wsesim.machines.wafer.plan import Plan
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement, published
+from wsesim.units import add_up
 
 
 def _hidden_size(row: Measurement) -> int:
@@ -86,7 +87,8 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float) -> Bounds:
         reasons.append(known["release_without_row"])
     waiting = max(
         0.0,
-        1.0 - plan.num_micro_batches * sum(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) / step_time_s,
+        1.0
+        - plan.num_micro_batches * add_up(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) / step_time_s,
     )
     reasons.append(known["small_steps"].scaled(waiting))
     doublings = math.log2(run.training.sequence_length / MEASURED_LENGTH)

@@ -14,6 +14,7 @@ from wsesim.machines.timeline.records import Timeline
 from wsesim.machines.wafer.spec import FILES, WaferRun
 from wsesim.machines.wafer.words import WaferWords
 from wsesim.result import Result
+from wsesim.units import add_up
 
 if TYPE_CHECKING:
     from wsesim.machines.wafer.step import WaferStep
@@ -208,7 +209,7 @@ def _jobs(run: WaferRun) -> float:
     room = min(wafer.weight_buffer_bytes, wafer.gradient_buffer_bytes)
     at_least = run.cluster.simulation.chunks_per_layer
     chain = layers(run.model, run.training.sequence_length)
-    pieces = sum(max(at_least, one.streamed_parameters * weight_bytes / room) for one in chain)
+    pieces = add_up(max(at_least, one.streamed_parameters * weight_bytes / room) for one in chain)
     return pieces * (1 + len(run.cluster.exceptions))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wsesim.machines.wafer import memoryx
 from wsesim.machines.wafer.plan import activation_bytes_factor, kept_per_working_set
 from wsesim.machines.wafer.simulation import Simulation
+from wsesim.units import add_up
 from wsesim.workload.transformer import parameter_count
 
 
@@ -14,7 +15,7 @@ def kept_bytes_per_token(simulation: Simulation) -> float:
     factor = activation_bytes_factor(run.training)
     working_set = max(layer.working_set_bytes_per_token for layer in plan.layers) * factor
     if run.training.activations == "offload":
-        return sum(sweep.saved_bytes for sweep in plan.sweeps()) / (
+        return add_up(sweep.saved_bytes for sweep in plan.sweeps()) / (
             plan.micro_batch_size * run.training.sequence_length
         )
     return kept_per_working_set(run.training, plan.layers) * working_set

@@ -20,6 +20,7 @@ from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
 from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.machines.wafer.wafer import Lanes
+from wsesim.units import add_up
 from wsesim.workload.transformer import Layer, block_kinds, layer_counts, layers, parameter_count
 
 Phase = Literal["forward", "backward", "recompute"]
@@ -183,7 +184,7 @@ def kept_per_working_set(training: TrainingSpec, chain: tuple[Layer, ...]) -> fl
     blocks = chain[1:-1]
     num_blocks, widest = len(blocks), max(blocks, key=lambda block: block.working_set_bytes_per_token)
     if training.activations == "resident":
-        return sum(block.working_set_bytes_per_token for block in blocks) / widest.working_set_bytes_per_token - 1.0
+        return add_up(block.working_set_bytes_per_token for block in blocks) / widest.working_set_bytes_per_token - 1.0
     if training.activations == "recompute":
         segment = segment_length(num_blocks)
         kept = math.ceil(num_blocks / segment) + segment
@@ -353,11 +354,11 @@ def _round_and_pass_s(run: Run, lanes: Lanes) -> tuple[float, float]:
     """Compute of one sequence on every slot, and the fixed time of a micro-batch, forward and backward. [s]"""
     system, precision = run.cluster.system, run.training.precision
     counts = layer_counts(run.model, run.training.sequence_length)
-    gemm_flop = sum(count * layer.gemm_flop_per_sequence for layer, count in counts)
-    attention_flop = sum(count * layer.attention_flop_per_sequence for layer, count in counts)
+    gemm_flop = add_up(count * layer.gemm_flop_per_sequence for layer, count in counts)
+    attention_flop = add_up(count * layer.attention_flop_per_sequence for layer, count in counts)
     gemm_s = gemm_flop * (1.0 - run.training.weight_sparsity) / wafer.gemm_rate_flop_per_s(system, precision)
     alone_s = gemm_s + attention_flop / wafer.attention_rate_flop_per_s(system, precision)
-    matrices = sum(count * layer.num_weight_matrices for layer, count in counts)
+    matrices = add_up(count * layer.num_weight_matrices for layer, count in counts)
     round_s = (1.0 + BACKWARD_OVER_FORWARD) * alone_s * lanes.width / lanes.lanes_per_sequence
     return round_s, 2.0 * wafer.sequencing_time_s(system.calibration, matrices)
 

@@ -22,6 +22,7 @@ from wsesim.engine.trace import Span, Window
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.plan import Plan, make_plan
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, stacked, write_program
+from wsesim.units import add_up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -229,7 +230,7 @@ def _run_one(run: Run, *, fold: bool, num_steps: int | None, skip_micro_batches:
         spent_s=None,
         windows=windows,
         decisive_class=last,
-        step_time_s=sum(window.duration_s for window in windows),
+        step_time_s=add_up(window.duration_s for window in windows),
         first_step_s=schedule.step_ends_s[0][0],
         num_steps=steps,
         num_simulated_micro_batches=count,
@@ -261,7 +262,7 @@ def step_time_s(run: Run) -> float:
         count = _more(count, plan)
     ends, missing = (schedule.step_ends_s[0], schedule.micro_batch_ends_s[0]), plan.num_micro_batches - count
     windows = _windows(*ends, missing, is_steady=_steps_repeat(schedule), repeats=repeats)
-    return sum(window.duration_s for window in windows)
+    return add_up(window.duration_s for window in windows)
 
 
 def _plain_steps(run: Run, plan: Plan, count: int) -> PlainEvents:
@@ -505,7 +506,7 @@ def _read(reading: _Reading, scenario: _Scenario, place: int, count: int) -> Sim
         spent_s=spent_s,
         windows=windows,
         decisive_class=reading.last[place],
-        step_time_s=sum(window.duration_s for window in windows),
+        step_time_s=add_up(window.duration_s for window in windows),
         first_step_s=reading.first_step_s[place],
         num_steps=len(step_ends),
         num_simulated_micro_batches=count,

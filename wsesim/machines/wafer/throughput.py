@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wsesim.machines.wafer.simulation import Simulation
 from wsesim.machines.wafer.wafer import peak_flop_per_s
+from wsesim.units import add_up
 from wsesim.workload.transformer import model_flop_per_sequence
 
 
@@ -37,7 +38,7 @@ def mfu(simulation: Simulation, *, causal: bool = False) -> float:
 
 def executed_flop_per_step(simulation: Simulation) -> float:
     """FLOP that the wafers execute in one step. [FLOP]"""
-    per_sequence = sum(sweep.executed_flop_per_sequence for sweep in simulation.plan.sweeps())
+    per_sequence = add_up(sweep.executed_flop_per_sequence for sweep in simulation.plan.sweeps())
     return per_sequence * simulation.run.training.global_batch_size
 
 

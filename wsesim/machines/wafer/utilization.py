@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from wsesim.engine.trace import within
 from wsesim.machines.wafer.simulation import Simulation
 from wsesim.machines.wafer.streaming import numbers_of
+from wsesim.units import add_up
 
 PARTS = ("wafer", "port_in", "port_out", "swarmx_down", "swarmx_up", "optimizer", "input")
 
@@ -34,7 +35,7 @@ def busy_s(simulation: Simulation) -> dict[str, float]:
     busy["port_out"] += busy["swarmx_up"]
     busy["input"] = numbers.per_class["prepare_s", 0][kind]
     step = {part: value * plan.num_micro_batches for part, value in busy.items()}
-    step["optimizer"] = sum(numbers.shared["update_s", one] for one in plan.update_kinds)
+    step["optimizer"] = add_up(numbers.shared["update_s", one] for one in plan.update_kinds)
     return step
 
 
@@ -58,9 +59,9 @@ def bytes_per_step(simulation: Simulation) -> dict[str, float]:
     """Bytes that cross each kind of link of one system in one step. [bytes]"""
     plan, count = simulation.plan, simulation.plan.num_micro_batches
     return {
-        "weights_in": float(count * sum(sweep.num_bytes for sweep in plan.sweeps())),
-        "gradients_out": float(count * sum(sweep.num_bytes for sweep in plan.sweeps() if sweep.phase == "backward")),
-        "activations_out": float(count * sum(sweep.saved_bytes for sweep in plan.sweeps())),
-        "activations_in": float(count * sum(sweep.fetched_bytes for sweep in plan.sweeps())),
+        "weights_in": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps())),
+        "gradients_out": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps() if sweep.phase == "backward")),
+        "activations_out": float(count * add_up(sweep.saved_bytes for sweep in plan.sweeps())),
+        "activations_in": float(count * add_up(sweep.fetched_bytes for sweep in plan.sweeps())),
         "input_in": float(count * plan.input_bytes),
     }

@@ -17,7 +17,7 @@ from wsesim.report.charts.heads import band, heads
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import CATEGORY_COLOURS
 from wsesim.timeline import Event, Timeline, Track
-from wsesim.units import show
+from wsesim.units import add_up, show
 
 if TYPE_CHECKING:
     import altair as alt
@@ -77,7 +77,7 @@ class Box:
     def busy(self) -> float:
         """Share of it in which there are spans. [-]"""
         length_s = self.end_s - self.start_s
-        return min(1.0, sum(self.spent_s.values()) / length_s) if length_s > 0 else 1.0
+        return min(1.0, add_up(self.spent_s.values()) / length_s) if length_s > 0 else 1.0
 
     def with_next(self, other: Box) -> Box:
         """Both as one."""
@@ -204,7 +204,7 @@ def _words(box: Box) -> dict[str, Any]:
     if box.count > 1:
         details.append(f"{box.count:,} spans, {box.busy:.0%} of the time")
         spent = [
-            f"{category} {spent_s / sum(box.spent_s.values()):.0%}" for (category, _), spent_s in box.spent_s.items()
+            f"{category} {spent_s / add_up(box.spent_s.values()):.0%}" for (category, _), spent_s in box.spent_s.items()
         ]
         details += [", ".join(spent)] if len(spent) > 1 else []
     elif first.parts_s:

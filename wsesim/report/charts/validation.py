@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.units import add_up
 from wsesim.validate.near import Comparison
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def chart(comparisons: Sequence[Comparison]) -> Picture:
     sets = tuple(dict.fromkeys(str(row["set"]) for row in points))
     made = _template(sets, log_ticks(low, high))
     errors = [abs(one.error) for one in comparisons]
-    mean = f", mean absolute error {sum(errors) / len(errors):.1%}, worst {max(errors):.1%}" if errors else ""
+    mean = f", mean absolute error {add_up(errors) / len(errors):.1%}, worst {max(errors):.1%}" if errors else ""
     said = f"Predicted over measured throughput of {len(points)} published measurements{mean}"
     return Picture(made, {"points": points, "line": line}, said)
 

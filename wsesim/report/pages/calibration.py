@@ -17,7 +17,7 @@ from wsesim.report.columns import prose
 from wsesim.report.pages.parts import plain_table
 from wsesim.report.pages.validation import row_dict, row_table
 from wsesim.report.progress import bar
-from wsesim.units import show, unit_of_field
+from wsesim.units import add_up, show, unit_of_field
 from wsesim.validate.calibrate import RATE_KEYS, Fit, as_toml, fit
 
 
@@ -137,7 +137,7 @@ def as_dict(fitted: Fit, text: str, out: Path | None) -> dict[str, Any]:
 
 def mean_absolute_error(fitted: Fit) -> float:
     """Of the rows that were fitted. [-]"""
-    return sum(abs(one.error) for one in fitted.predictions) / len(fitted.predictions)
+    return add_up(abs(one.error) for one in fitted.predictions) / len(fitted.predictions)
 
 
 def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:

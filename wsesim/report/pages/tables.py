@@ -15,7 +15,7 @@ from wsesim.report.columns import prose
 from wsesim.report.pages import facts, parts
 from wsesim.report.pages.parts import bar_table, facts_grid, plain_table, section
 from wsesim.result import Result, bottleneck
-from wsesim.units import show
+from wsesim.units import add_up, show
 from wsesim.view import Fact
 
 BUSY_COLOUR = SERIES_COLOURS[2]
@@ -53,7 +53,7 @@ def layers(rows: Iterable[Mapping[str, Any]]) -> Group:
     for row in rows:
         spent = row["times_s"]
         cells = [show(spent.get(kind, 0.0), "s") for kind in kinds]
-        table.add_row(row["layer"], row["phase"], *cells, show(sum(spent.values()), "s"))
+        table.add_row(row["layer"], row["phase"], *cells, show(add_up(spent.values()), "s"))
     return section("Step by layer, on the wafer that decides it", table)
 
 
