@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import wsesim
+from tests.front_door import call
 from wsesim import Run, load, simulate
 from wsesim.config.entries import load_law
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.job import Range, job
 from wsesim.loss import Quality, loss, loss_by_compute
-from wsesim.report.pages.goals import basis, doubts
-from wsesim.study.goal_files import goal_from_table, goal_of
-from wsesim.study.goals import answer, front, next_better, next_smaller, what_binds, what_would_have_to_give
+from wsesim.study.goals import front
 from wsesim.study.options import Option
 from wsesim.study.scaling_laws import recipes
 from wsesim.units import show
@@ -27,6 +29,22 @@ SMALL: dict[str, Any] = {
     "model": {"name": "cerebras-gpt-1.3b"},
     "candidates": [{"cluster": "andromeda", "num_devices": [1, 2, 4, 8]}],
 }
+
+
+def planned(table: dict[str, Any], folder: Path | None = None) -> Any:
+    """The answer to a goal file that holds a table."""
+    with TemporaryDirectory() as other:
+        file = (folder or Path(other)) / "goal.toml"
+        file.write_text(
+            tomli_w.dumps({key: value for key, value in table.items() if value is not None}), encoding="utf-8"
+        )
+        return wsesim.plan(file)
+
+
+def told(table: dict[str, Any], folder: Path) -> str:
+    """The same on a terminal."""
+    (folder / "goal.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    return " ".join(call("plan", folder / "goal.toml").out.split())
 
 
 def option(time_s: float, cost: float | None, energy_j: float) -> Option:
@@ -59,45 +77,44 @@ def test_everything_is_beaten_or_on_the_front(triples: list[tuple[int, int, int]
 
 
 def test_the_smallest_that_meets_a_deadline() -> None:
-    base = answer(goal_from_table(SMALL, "here"))
+    base = planned(SMALL)
     times = {one.num_devices: one.time_s.value for one in base.options}
     assert list(times) == [1, 2, 4, 8]
     limit = 0.5 * (times[2] + times[4])
-    result = answer(goal_from_table({**SMALL, "limits": {"deadline_s": limit}}, "here"))
+    result = planned({**SMALL, "limits": {"deadline_s": limit}})
     (smallest,) = result.smallest
     assert (smallest.num_devices, result.fastest and result.fastest.num_devices) == (4, 8)
     late = times[2] / limit - 1.0
-    assert what_binds(result, smallest) == f"2 would miss the deadline by {late:.1%}"
-    assert next_better(result, smallest).startswith("8 on Andromeda: ")
+    assert result.to_dict()["smallest"][0]["binds"] == f"2 would miss the deadline by {late:.1%}"
 
 
 def test_an_option_is_what_the_run_gives() -> None:
-    (first, *_) = answer(goal_from_table(SMALL, "here")).options
+    (first, *_) = planned(SMALL).options
     assert first.run.machine == "wafer"
     assert simulate(first.run).step_time_s == first.step_time_s
     assert first.time_s.low < first.time_s.value < first.time_s.high
 
 
 def test_what_cannot_be_met_says_what_would_do() -> None:
-    base = answer(goal_from_table(SMALL, "here"))
+    base = planned(SMALL)
     fastest = min(one.time_s.value for one in base.options)
-    result = answer(goal_from_table({**SMALL, "limits": {"deadline_s": fastest / 2.0}}, "here"))
+    result = planned({**SMALL, "limits": {"deadline_s": fastest / 2.0}})
     assert not result.is_met
-    (said,) = what_would_have_to_give(result)
+    (said,) = result.to_dict()["would_do"]
     assert said.startswith(f"deadline of {show(fastest, 's')} instead of ")
     assert said.endswith("8 on Andromeda")
 
 
 def test_what_cannot_run_is_named() -> None:
     table = {"model": {"name": "megatron-1t"}, "candidates": [{"cluster": "dgx_a100_80gb", "num_devices": [8]}]}
-    result = answer(goal_from_table(table, "here"))
+    result = planned(table)
     assert not result.options
     assert "needs" in result.refused["dgx_a100_80gb"]
 
 
 def test_limits_that_give_together() -> None:
     table = {**SMALL, "limits": {"deadline_s": "1 h", "budget_usd": 1000, "power_w": "20 kW"}}
-    (said,) = what_would_have_to_give(answer(goal_from_table(table, "here")))
+    (said,) = planned(table).to_dict()["would_do"]
     assert said.startswith("deadline of ")
     assert " and budget of " in said
     assert " and power of " in said
@@ -105,15 +122,15 @@ def test_limits_that_give_together() -> None:
 
 def test_no_budget_is_kept_without_a_price() -> None:
     table = {**SMALL, "candidates": [{"cluster": "selene", "num_devices": [8]}], "limits": {"budget_usd": 1e9}}
-    result = answer(goal_from_table(table, "here"))
-    assert what_would_have_to_give(result) == [
+    result = planned(table)
+    assert result.to_dict()["would_do"] == [
         "cluster file that extends Selene with a price: it has none, so that no budget can be kept"
     ]
 
 
 def test_gpu_options_are_simulated_where_they_are_named() -> None:
     table = {"model": {"name": "cerebras-gpt-111m"}, "candidates": [{"cluster": "aws_p4d", "num_devices": [8, 16]}]}
-    result = answer(goal_from_table(table, "here"))
+    result = planned(table)
     assert result.fastest is not None
     assert result.cheapest is not None
     for one in (result.fastest, result.cheapest, *result.smallest, *result.front):
@@ -129,35 +146,34 @@ def test_sizes_between_those_that_were_tried_are_tried_where_it_matters() -> Non
         "limits": {"deadline_s": "3.2 h"},
         "candidates": [{"cluster": "aws_p4d"}],
     }
-    result = answer(goal_from_table(table, "here"))
+    result = planned(table)
     (smallest,) = result.smallest
-    below = next_smaller(result, smallest)
-    assert below is not None
+    below = max(
+        (one for one in result.options if one.num_devices < smallest.num_devices), key=lambda one: one.num_devices
+    )
     assert not below.meets
     assert smallest.num_devices - below.num_devices == 8
     assert smallest.num_devices % 8 == 0  # whole nodes
 
 
-def test_what_the_end_of_a_range_would_miss_is_said() -> None:
-    base = answer(goal_from_table(SMALL, "here"))
+def test_what_the_end_of_a_range_would_miss_is_said(tmp_path: Path) -> None:
+    base = planned(SMALL)
     assert base.fastest is not None
     limit = 0.5 * (base.fastest.time_s.value + base.fastest.time_s.high)
-    result = answer(goal_from_table({**SMALL, "limits": {"deadline_s": limit}}, "here"))
-    assert result.fastest is not None
-    assert result.fastest.may_fail == ("deadline",)
-    assert "misses the deadline" in doubts(result)[0]
+    table = {**SMALL, "limits": {"deadline_s": limit}}
+    assert planned(table).to_dict()["fastest"]["may_fail"] == ["deadline"]
+    assert "misses the deadline" in told(table, tmp_path)
 
 
-def test_the_answer_says_which_prices_it_used_and_from_when() -> None:
-    result = answer(goal_from_table(SMALL, "here"))
-    assert "a system 1.56 MUSD (derived, 2023-07)" in basis(result)[0]
-    assert result.to_dict()["prices"]["Andromeda"][0]["date"] == "2023-07"
+def test_the_answer_says_which_prices_it_used_and_from_when(tmp_path: Path) -> None:
+    assert "a system 1.56 MUSD (derived, 2023-07)" in told(SMALL, tmp_path)
+    assert planned(SMALL).to_dict()["prices"]["Andromeda"][0]["date"] == "2023-07"
 
 
 def test_files_of_a_goal_lie_beside_it(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('extends = "cs2"\nprice_usd_per_system_hour = 100\n')
     table = {**SMALL, "candidates": [{"cluster": "mine.toml", "num_devices": [1]}]}
-    (one,) = answer(goal_from_table(table, "here"), folder=tmp_path).options
+    (one,) = planned(table, tmp_path).options
     assert one.cost_usd is not None
     assert one.cost_usd.value == pytest.approx(100 * one.time_s.value / 3600)
 
@@ -189,7 +205,7 @@ def quality_of(run: Run) -> Quality:
 @pytest.mark.parametrize("wanted", [2.0, 2.2, 2.5])
 def test_what_is_planned_reaches_the_loss(law: str, wanted: float) -> None:
     table = {"target_loss": wanted, "law": law, "candidates": [{"cluster": "andromeda", "num_devices": [1]}]}
-    result = answer(goal_from_table(table, "here"))
+    result = planned(table)
     assert result.options
     for one in result.options:
         quality = quality_of(one.run)
@@ -201,7 +217,7 @@ def test_what_is_planned_reaches_the_loss(law: str, wanted: float) -> None:
 @pytest.mark.parametrize("task", ["hellaswag", "average"])
 def test_what_is_planned_reaches_the_accuracy(task: str) -> None:
     table = {"target_accuracy": {task: 0.4}, "candidates": [{"cluster": "andromeda", "num_devices": [1]}]}
-    result = answer(goal_from_table(table, "here"))
+    result = planned(table)
     assert result.options
     for one in result.options:
         assert quality_of(one.run).accuracy[task] == pytest.approx(0.4, abs=1e-3)  # whole steps
@@ -245,7 +261,7 @@ def test_options_lie_over_the_file(tmp_path: Path) -> None:
     path.write_text(
         '[model]\nname = "cerebras-gpt-13b"\n[limits]\ndeadline_s = "30 d"\n[[candidates]]\ncluster = "andromeda"\n'
     )
-    goal = goal_of(str(path), {"model": None}, {"deadline_s": "10 d", "power_w": "1 MW"}, "3e9", ["cs2"])
+    goal = wsesim.plan(path, deadline="10 d", power="1 MW", tokens="3e9", clusters=["cs2"]).goal
     assert (goal.limits.deadline_s, goal.limits.power_w) == (864_000.0, 1e6)
     assert goal.training["tokens"] == 3e9
     assert [one.cluster for one in goal.candidates] == ["cs2"]
@@ -266,9 +282,10 @@ def test_options_lie_over_the_file(tmp_path: Path) -> None:
         ({"law": "kaplan"}, "chinchilla"),
     ],
 )
-def test_wrong_goals(change: dict[str, Any], words: str) -> None:
+def test_wrong_goals(change: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        goal_from_table({**SMALL, **change}, "goal.toml")
+        planned({**SMALL, **change}, Path())
     assert words in str(caught.value)
     assert str(caught.value).startswith("goal.toml: ")
 
@@ -277,9 +294,9 @@ def test_tokens_beside_a_training_that_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "goal.toml"
     path.write_text('training = 3\n[model]\nname = "cerebras-gpt-13b"\n[[candidates]]\ncluster = "andromeda"\n')
     with pytest.raises(ConfigError, match="training is 3"):
-        goal_of(str(path), {}, {}, "3e9", [])
+        wsesim.plan(path, tokens="3e9")
 
 
 def test_no_cluster_is_named() -> None:
     with pytest.raises(ConfigError, match="add --cluster NAME"):
-        goal_of(None, {"model": {"name": "cerebras-gpt-13b"}}, {}, None, [])
+        wsesim.plan(model="cerebras-gpt-13b")

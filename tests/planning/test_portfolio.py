@@ -6,12 +6,15 @@ import json
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import wsesim
 from tests.front_door import answer, call
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
 from wsesim.study.job_queue import Policy, Schedule, Task, fewest_systems, schedule
@@ -188,6 +191,14 @@ def portfolio(*jobs: dict[str, Any], **rest: Any) -> dict[str, Any]:
     return {"cluster": {"name": "cs2", "num_systems": 4}, "jobs": list(jobs)} | rest
 
 
+def shared(table: dict[str, Any], **options: Any) -> wsesim.SharedCluster:
+    """The jobs of a portfolio file that holds a table."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "jobs.toml"
+        file.write_text(tomli_w.dumps(table), encoding="utf-8")
+        return wsesim.portfolio(file, **options)
+
+
 def test_times_are_durations_or_dates() -> None:
     job = {**JOB, "earliest_start": "12 h", "deadline": date(2026, 1, 4)}
     (task,) = from_table(portfolio(job, start=date(2026, 1, 1))).tasks
@@ -240,15 +251,15 @@ def test_a_portfolio_of_gpu_runs() -> None:
 )
 def test_wrong_files(jobs: Sequence[dict[str, Any]], rest: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as error:
-        from_table(portfolio(*jobs, **rest))
+        shared(portfolio(*jobs, **rest))
     assert words in str(error.value)
 
 
 def test_a_job_that_fits_on_none_of_its_sizes() -> None:
     with pytest.raises(DoesNotFit, match=r"jobs\.a: 500 systems, and .* has 192"):
-        from_table(portfolio({"name": "a", "run": "cerebras_gpt_111m", "systems": [500]}))
+        shared(portfolio({"name": "a", "run": "cerebras_gpt_111m", "systems": [500]}))
     with pytest.raises(DoesNotFit, match=r"300 systems, and .* has 192"):
-        from_table(portfolio(JOB), num_systems=300)
+        shared(portfolio(JOB), num_systems=300)
 
 
 # The command

@@ -121,10 +121,10 @@ def test_equal_points_are_run_once(tmp_path: Path) -> None:
 
 def test_two_sweeps_share_a_ledger(tmp_path: Path) -> None:
     vary = {"model.num_layers": "1..15", "training.weight_sparsity": "0.0..0.9+0.1"}
-    found: list[module.SweepResult] = []
+    found: list[wsesim.SweepResult] = []
 
     def one() -> None:
-        found.append(module.sweep(TINY, vary, ledger=tmp_path / "a.ledger", workers=1))
+        found.append(wsesim.sweep(TINY, vary, ledger=tmp_path / "a.ledger", workers=1))
 
     threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
