@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,27 @@ def call(*words: object) -> Outcome:
         except SystemExit as stop:
             code = stop.code or 0
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        """It says so."""
+        return True
+
+
+def on_terminal(width: int, *words: object) -> str:
+    """What a command prints on a terminal of this width, without colours and styles."""
+    out = _Terminal()
+    place = {"COLUMNS": str(width), "LINES": "25", "TERM": "xterm-256color", "NO_COLOR": "1"}
+    argv = ["wsesim", *map(str, words)]
+    with (
+        mock.patch.dict(os.environ, place),
+        mock.patch.object(sys, "argv", argv),
+        redirect_stdout(out),
+        suppress(SystemExit),
+    ):
+        cli.main()
+    return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
 
 
 def answer(*words: object) -> Outcome:
