@@ -347,7 +347,16 @@ def test_a_foreign_family_is_named_in_one_sentence(model_type: str, what: str, t
 @pytest.mark.parametrize(
     ("document", "what"),
     [
-        ({"_class_name": "UNet2DConditionModel", "sample_size": 64}, "a component of a diffusion pipeline"),
+        (
+            {"_class_name": "UNet2DConditionModel", "sample_size": 64},
+            "a UNet2DConditionModel, a component of a diffusion",
+        ),
+        ({"_class_name": "DiTTransformer2DModel"}, "a DiTTransformer2DModel, a component of a diffusion pipeline"),
+        (
+            {"architectures": ["T5ForConditionalGeneration"], "d_model": 512},
+            "a T5ForConditionalGeneration, which has an encoder",
+        ),
+        ({"architectures": ["ViTForImageClassification"]}, "a ViTForImageClassification, which reads pictures"),
         ({"peft_type": "LORA", "r": 8}, "the configuration of an adapter"),
         ({"weight_map": {}, "metadata": {}}, "the index of a checkpoint's files"),
         ({"bos_token_id": 1, "do_sample": True, "temperature": 0.6}, "a generation_config.json"),

@@ -25,7 +25,7 @@ from wsesim.config.importers.families import (
     Entries,
     architectures,
 )
-from wsesim.config.importers.foreign import name_family, name_json, name_parts
+from wsesim.config.importers.foreign import MODEL_TYPES, name_family, name_json, name_parts
 from wsesim.config.importers.section import (
     Fields,
     Imported,
@@ -206,6 +206,9 @@ def _family(config: Section, document: Mapping[str, Any]) -> tuple[str, Understo
         named = _family_of_classes(config)
         if named is not None:
             return named, Understood("family", named, ("architectures",), False)
+        foreign = _foreign_class(config, document)
+        if foreign is not None:
+            raise ConfigError(f"{config.place}: is a {foreign[0]}, which {foreign[1]} and is not modelled")
         raise ConfigError(f"{config.place}: {_without_type(config)}")
     word = value if isinstance(value, str) else ""
     word = ALIASES.get(word, word)
@@ -218,6 +221,17 @@ def _family(config: Section, document: Mapping[str, Any]) -> tuple[str, Understo
     raise ConfigError(
         f"{config.place}: model_type is {value_shown(value)}, a family that is not known here{near}; {_supported()}"
     )
+
+
+def _foreign_class(config: Section, document: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A class in ``architectures`` whose family is known but not modelled, and why."""
+    for name in architectures(config):
+        stem = re.sub(r"(For[A-Z]\w*|LMHeadModel|Model)$", "", name).lower()
+        why = next((what for family, what in MODEL_TYPES.items() if re.sub(r"[-_]", "", family) == stem), None)
+        why = why or name_parts(document)
+        if why is not None:
+            return name, why
+    return None
 
 
 def _misspelt(word: str) -> str:
@@ -312,7 +326,8 @@ def read_huggingface(path: Path, given: Iterable[str] = ()) -> Imported:
         raise ConfigError(f"{place}: holds {value_shown(document)}; a config.json is one mapping of keys")
     named = name_json(document) if "model_type" not in document and "architectures" not in document else None
     if named is not None:
-        raise ConfigError(f"{place}: is {named}")
+        own = document.get("_class_name")
+        raise ConfigError(f"{place}: is {f'a {own}, ' if isinstance(own, str) else ''}{named}")
     name = model_name(path, ["config", "params"])
     if is_meta(document):
         return read_meta(document, place, name, given)
@@ -365,7 +380,12 @@ def _unknown(family: str, value: Any) -> str:
 
 def is_meta(document: Mapping[str, Any]) -> bool:
     """Whether a file is the ``params.json`` that lies beside the original weights of LLaMA or Mistral."""
-    return "dim" in document and "n_layers" in document and "n_heads" in document and "model_type" not in document
+    return (
+        "dim" in document
+        and "n_layers" in document
+        and "n_heads" in document
+        and not {"model_type", "architectures"} & document.keys()
+    )
 
 
 def _meta_width(config: Section) -> int | None:
