@@ -231,6 +231,13 @@ class Result(ShowsItself):
         """Wall time of the simulation, the search of a plan included. [s]"""
         return self.step.wall_s
 
+    def __getattr__(self, name: str) -> Any:
+        """Say where a question went that is answered by another simulation."""
+        if name in ("bottleneck", "scaling_efficiency", "strong_scaling_efficiency"):
+            function = name.removeprefix("strong_")
+            raise AttributeError(f"{name} takes a simulation, so it is a function: wsesim.{function}(result)")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __repr__(self) -> str:
         step = f"{show(self.step_time_s, 's')} per step, {self.tokens_per_s:,.0f} tokens/s, MFU {self.mfu:.1%}"
         return f"<{type(self).__name__} {self.name}: {self.num_devices:,} x {self.device}, {step}>"

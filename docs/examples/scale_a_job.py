@@ -23,7 +23,9 @@ runs = [
     for number in counts
 ]
 for one in wsesim.simulate_many(runs):
-    print(f"{one.num_devices:3} systems: {one.tokens_per_s:9,.0f} tokens/s, {one.scaling_efficiency:.1%} of linear")
+    print(
+        f"{one.num_devices:3} systems: {one.tokens_per_s:9,.0f} tokens/s, {wsesim.scaling_efficiency(one)[0]:.1%} of linear"
+    )
 
 # %% [markdown]
 # ## The same global batch

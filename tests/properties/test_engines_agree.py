@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import wsesim
 from tests.builders import Table, small_tables, wafer_runs
-from wsesim import Result
 from wsesim.machines.wafer.breakdown import breakdown_s
 from wsesim.machines.wafer.levers import levers
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
+from wsesim.machines.wafer.step import WaferStep
 from wsesim.machines.wafer.utilization import utilization
 
 REORDERED = 1e-12
@@ -91,7 +91,7 @@ def test_a_step_time_without_a_trace_is_that_of_the_simulation(table: Table) -> 
 def test_what_would_move_the_bottleneck_is_the_same_in_one_batch_with_the_run(table: Table) -> None:
     run = wsesim.from_table(table)
     together = wsesim.simulate(run, engine="recurrence")
-    assert together.bottleneck == Result(run, run_schedule(run, engine="recurrence")).bottleneck
+    assert together.step.bottleneck() == WaferStep(run, run_schedule(run, engine="recurrence")).bottleneck()
     chosen = levers(run, together.breakdown_s)
     alone = [run_schedule(lever.pulled(run), engine="recurrence") for lever in chosen]
     assert [together.changed_s[lever.words] for lever in chosen] == [one.step_time_s for one in alone]

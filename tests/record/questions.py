@@ -473,7 +473,7 @@ found = {key: value for key, value in result.to_dict().items() if key != "assump
 import wsesim
 
 runs = [wsesim.load("cerebras_gpt_111m", [f"cluster.num_systems={n}"]) for n in (1, 2, 4, 8)]
-found = [[result.num_devices, result.step_time_s, result.scaling_efficiency] for result in wsesim.simulate_many(runs)]
+found = [[result.num_devices, result.step_time_s, wsesim.scaling_efficiency(result)[0]] for result in wsesim.simulate_many(runs)]
 """,
     "from_table": """\
 import wsesim

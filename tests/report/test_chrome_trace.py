@@ -113,7 +113,7 @@ def test_bad_input_is_refused_before_anything_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
-    with mock.patch("wsesim.machines.wafer.result.simulate", side_effect=AssertionError("run")):
+    with mock.patch("wsesim.simulation.simulate", side_effect=AssertionError("run")):
         outcome = call("trace", RUN, *words)
     assert outcome.code == 2
     assert expected in outcome.err

@@ -83,7 +83,7 @@ def spent_s(timeline: Timeline) -> dict[str, float]:
     return dict(found)
 
 
-def check_times(result: Result | Result, timeline: Timeline) -> None:
+def check_times(result: Result, timeline: Timeline) -> None:
     """Every category has the time that the breakdown says; rounding may be a category of its own there."""
     found, expected = spent_s(timeline), result.breakdown_s
     for name in {**found, **expected}:

@@ -31,6 +31,6 @@ def titles(spec: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def result(name: str, *settings: str) -> Result | Result:
+def result(name: str, *settings: str) -> Result:
     """A simulated catalogue run."""
     return wsesim.simulate(wsesim.load(name, settings))

@@ -11,6 +11,7 @@ import wsesim
 from tests.report.charts.drawn import result, titles
 from wsesim import Result
 from wsesim.errors import InputError
+from wsesim.machines.machine import machine_of
 from wsesim.report.charts import breakdown, loss, memory, scaling, sweep, timeline, totals, utilization, validation
 from wsesim.report.charts.axes import scale_of
 from wsesim.report.charts.render import Picture, spec
@@ -23,12 +24,12 @@ NAMES = ("cerebras_gpt_111m", "straggler_13b", "cerebras_gpt_111m_gpu", "gpt_neo
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result | Result]:
+def results() -> list[Result]:
     return [result(name) for name in NAMES]
 
 
 @pytest.fixture(scope="module")
-def pictures(results: list[Result | Result]) -> dict[str, Picture]:
+def pictures(results: list[Result]) -> dict[str, Picture]:
     swept = wsesim.sweep("cerebras_gpt_111m", {"cluster.num_systems": "1,2,7", "model.num_layers": "4,8"}, workers=1)
     points = [Comparison("row", "set", "validation", "source", "m", "CS-2", 1, rate, 1.1 * rate) for rate in (1e4, 1e5)]
     curves = scaling_of(results[0])
@@ -65,9 +66,7 @@ def test_every_picture_says_in_words_what_it_shows(pictures: dict[str, Picture])
 
 
 @pytest.mark.parametrize("as_share", [False, True])
-def test_parts_of_the_breakdown_follow_one_another_and_add_up(
-    results: list[Result | Result], *, as_share: bool
-) -> None:
+def test_parts_of_the_breakdown_follow_one_another_and_add_up(results: list[Result], *, as_share: bool) -> None:
     picture = breakdown.chart(results, as_share=as_share)
     scale = scale_of(max(one.step_time_s for one in results), "s")
     ends: dict[str, float] = defaultdict(float)
@@ -78,17 +77,17 @@ def test_parts_of_the_breakdown_follow_one_another_and_add_up(
     assert list(ends.values()) == pytest.approx(wanted)
 
 
-def test_bars_are_the_numbers_of_the_results(results: list[Result | Result]) -> None:
+def test_bars_are_the_numbers_of_the_results(results: list[Result]) -> None:
     busy = {row["part"]: row["busy"] / 100 for row in utilization.rows(results[:1])}
     assert busy == pytest.approx(results[0].utilization)
     for one in results:
-        for place in memory.places(one):
+        for place in machine_of(one.run).words.places(one):
             assert 0 < sum(place.held_bytes.values()) <= place.capacity_bytes
     gpu = next(one for one in results if one.kind == "gpu")
-    assert sum(memory.places(gpu)[0].held_bytes.values()) == pytest.approx(gpu.memory["gpu_bytes"])
+    assert sum(machine_of(gpu.run).words.places(gpu)[0].held_bytes.values()) == pytest.approx(gpu.memory["gpu_bytes"])
 
 
-def test_totals_have_the_ranges_of_the_job(results: list[Result | Result]) -> None:
+def test_totals_have_the_ranges_of_the_job(results: list[Result]) -> None:
     time, energy, cost = totals.quantities(results)
     assert [one.value for one in time.values if one] == [one.job.time_s for one in results]
     assert [one.low for one in energy.values if one] == [one.job.energy_j.low for one in results]
@@ -114,7 +113,7 @@ def test_the_own_run_is_marked_in_its_curves() -> None:
     assert {row["tokens_per_s"] for row in picture.datasets["points"]} >= {found.own.tokens_per_s}
 
 
-def test_equal_names_are_told_apart(results: list[Result | Result]) -> None:
+def test_equal_names_are_told_apart(results: list[Result]) -> None:
     twice = breakdown.chart([results[0], results[0]])
     assert len({row["run"] for row in twice.datasets["parts"]}) == 2
 
