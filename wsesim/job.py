@@ -148,14 +148,14 @@ def price_usd_per_s(run: Run) -> Range | None:
     if hourly is not None:
         return hourly.scaled(run.num_devices / HOUR_S)
     bought = _ranged(run, cluster.bought)
-    if bought is None or cluster.amortization_s is None:
+    if bought is None or cluster.number("amortization_s") is None:
         return None
     return bought.scaled(run.num_devices / cluster.amortization_s)
 
 
 def facility_share(run: Run) -> Range:
     """Power of the building over that of the devices: the PUE, or 1. [-]"""
-    return ranged(run.cluster.pue or 1.0, run.origins.get("cluster.pue"))
+    return ranged(run.cluster.number("pue") or 1.0, run.origins.get("cluster.pue"))
 
 
 def electricity_usd(run: Run, energy_j: Range) -> Range | None:
@@ -169,7 +169,7 @@ def carbon_kg(run: Run, energy_j: Range) -> Range | None:
 
 
 def _by_kwh(run: Run, key: str, energy_j: Range) -> Range | None:
-    per_kwh = getattr(run.cluster, key)
+    per_kwh = run.cluster.number(key)
     if per_kwh is None:
         return None
     return ranged(per_kwh, run.origins.get(f"cluster.{key}")).times(energy_j.scaled(1.0 / KWH_J))
@@ -181,12 +181,12 @@ def _price_keys(run: Run) -> Iterator[tuple[str, float]]:
     per_hour, bought = cluster.number(cluster.price), cluster.number(cluster.bought)
     if per_hour is not None:
         yield f"cluster.{cluster.price}", per_hour
-    elif bought is not None and cluster.amortization_s is not None:
+    elif bought is not None and cluster.number("amortization_s") is not None:
         yield f"cluster.{cluster.bought}", bought
         yield "cluster.amortization_s", cluster.amortization_s
     for key in ("pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"):
-        if getattr(cluster, key) is not None:
-            yield f"cluster.{key}", getattr(cluster, key)
+        if (value := cluster.number(key)) is not None:
+            yield f"cluster.{key}", value
 
 
 def prices(run: Run) -> tuple[Price, ...]:

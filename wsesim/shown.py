@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from wsesim.plugins import imported
+
+HTML = "wsesim.report.notebook:html"
+"""Makes HTML of an answer: a notebook asks the answer itself, which knows no reports."""
+
 
 class ShowsItself:
-    """An answer that a notebook shows as its report would.
-
-    The one place where something below the reports knows of them: a notebook asks the object itself.
-    """
+    """An answer that a notebook shows as its report would."""
 
     def _repr_html_(self) -> str:
-        from wsesim.report.notebook import html
-
-        return html(self)
+        return str(imported(HTML)(self))

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from wsesim.config.run import Run
 from wsesim.engine.trace import Span
 from wsesim.intervals import NOTHING_KNOWN, Bounds
 
@@ -15,6 +16,8 @@ class Step(ABC):
 
     Properties are values, or worked out of values; none simulates. What simulates is a method.
     """
+
+    run: Run[Any, Any]
 
     @property
     @abstractmethod
@@ -27,14 +30,14 @@ class Step(ABC):
         """What the time goes into, by cause; adds up to it. Empty where the time alone was asked for. [s]"""
 
     @property
-    @abstractmethod
     def micro_batch_size(self) -> int:
-        """Sequences of one copy of the model and pass. [-]"""
+        """Sequences of one copy of the model and pass, of the fullest device where the batch does not divide. [-]"""
+        return -(-self.run.training.global_batch_size // self.run.num_devices)
 
     @property
-    @abstractmethod
     def num_micro_batches(self) -> int:
         """Passes. [-]"""
+        return 1
 
     @property
     def last_micro_batch_size(self) -> int:
@@ -125,9 +128,10 @@ class Step(ABC):
         """Whether a number of the run file or the catalogue had a part in it."""
         return bool(key)
 
-    @abstractmethod
     def bottleneck(self) -> str:
         """What takes most of it, and what would move it; simulates the changes."""
+        largest = max(self.spent_s, key=self.spent_s.__getitem__)
+        return f"{self.spent_s[largest] / self.time_s:.0%} of the step is {largest}"
 
     @abstractmethod
     def efficiency(self) -> tuple[float, float]:

@@ -19,8 +19,8 @@ from wsesim.plugins import MACHINES
 class AnyCluster(Spec):
     """A cluster of some kind of machine; names of keys say how it counts, what it draws and what it costs.
 
-    A cluster has the fields `name`, `pue`, `electricity_usd_per_kwh`, `carbon_kg_per_kwh`, `amortization_s` and `job`
-    besides those that are named here.
+    A cluster has a `name` besides the fields that are named here. It may have `amortization_s`, `pue`,
+    `electricity_usd_per_kwh`, `carbon_kg_per_kwh` and `job`, as those of other kinds of machines.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class AnyCluster(Spec):
     limit: ClassVar[str]
     power: ClassVar[tuple[str, ...]]
     price: ClassVar[str]
-    bought: ClassVar[str]
+    bought: ClassVar[str] = ""
 
     @property
     def title(self) -> str:
@@ -48,8 +48,8 @@ class AnyCluster(Spec):
 
     @property
     def device(self) -> str:
-        """What one of its devices is called."""
-        return f"{self.machine} device"
+        """What one of its devices is called: as what it is built of."""
+        return str(getattr(getattr(self, MACHINES[self.machine].files.key), "name", self.machine))
 
     @property
     def num_devices(self) -> int:
@@ -65,7 +65,7 @@ class AnyCluster(Spec):
         """A number by its dotted key below ``[cluster]``; None where it is left out."""
         found: Any = self
         for part in key.split("."):
-            found = getattr(found, part)
+            found = getattr(found, part, None)
         return None if found is None else float(found)
 
     def on_devices(self, number: int) -> Self:

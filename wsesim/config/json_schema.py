@@ -15,7 +15,7 @@ from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
 from wsesim.config.job import JobSpec
 from wsesim.config.law import LawSpec
 from wsesim.config.layering import NAMED
-from wsesim.config.meanings import meanings, specs_of, summary
+from wsesim.config.meanings import Meaning, meanings, specs_of, summary
 from wsesim.config.model import ModelSpec
 from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.provenance import STATUSES
@@ -79,7 +79,7 @@ class Definitions:
     def _key(self, spec: type[Spec], name: str, raw: Schema) -> Schema:
         """What one key takes, with its meaning and unit."""
         options = self._options(spec, name, raw)
-        text, unit = meanings(spec)[name]
+        text, unit = meanings(spec).get(name, Meaning(name.replace("_", " "), unit_of_field(name)))
         words: Schema = {"description": f"{text} [{unit}]" if unit else text}
         if isinstance(raw.get("default"), int | float | str):
             words["default"] = raw["default"]

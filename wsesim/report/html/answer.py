@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from wsesim.job import Range
 from wsesim.loss import AVERAGE
 from wsesim.machines.words import samples_words
-from wsesim.report.html.content import Tile
+from wsesim.report.html.content import Answer, Tile
 from wsesim.report.pages import facts
 from wsesim.result import Result, bottleneck
 from wsesim.units import show
-from wsesim.view import Fact
 
 SHOWN_LARGE = ("throughput", "step time")
 """Facts of the headline that the tiles show."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was asked.
-
-    Attributes
-    ----------
-    bottleneck
-        A sentence, without its full stop.
-    facts
-        What it ran on, and the rest of the headline.
-    """
-
-    name: str
-    on: str
-    tiles: tuple[Tile, ...]
-    bottleneck: str
-    facts: tuple[Fact, ...]
-    notes: tuple[str, ...]
 
 
 def answer(result: Result) -> Answer:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from wsesim.report.charts.render import Picture
 from wsesim.view import Fact
-
-if TYPE_CHECKING:
-    from wsesim.report.html.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -19,6 +16,26 @@ class Tile:
     name: str
     value: str
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked.
+
+    Attributes
+    ----------
+    bottleneck
+        A sentence, without its full stop.
+    facts
+        What it ran on, and the rest of the headline.
+    """
+
+    name: str
+    on: str
+    tiles: tuple[Tile, ...]
+    bottleneck: str
+    facts: tuple[Fact, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from wsesim.report.charts import sweep
 from wsesim.report.charts.render import Picture
-from wsesim.report.html.answer import Answer
-from wsesim.report.html.content import DataTable, Figure, Section, Tile
+from wsesim.report.html.content import Answer, DataTable, Figure, Section, Tile
 from wsesim.report.html_report import Made, document
 from wsesim.report.pages.sweep_study import (
     METRICS,

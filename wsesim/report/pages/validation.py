@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from wsesim import plugins
 from wsesim.config.entries import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
+from wsesim.machines.machine import MACHINES
 from wsesim.machines.wafer.rows import Measurement, published, read_table
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages import gpu_validation, loss_laws
@@ -63,6 +65,8 @@ def gather(what: str | None, calibration: str | None = None) -> Gathered:
     A calibration is that of the systems or GPUs of the set; without a set that of wafer-scale systems,
     and only those are predicted.
     """
+    if has_no_rows(what):
+        return Gathered([], NO_LOSSES, ())
     if what is not None and what.lower().endswith(".csv") and is_table(Path(what)):
         return Gathered([], predict_table(Path(what)), ())
     is_gpu = what is not None and (
@@ -120,9 +124,22 @@ def set_table(summaries: Sequence[SetSummary]) -> Columns:
     return table
 
 
+def has_no_rows(what: str | None) -> bool:
+    """Whether a kind of machine is named of which nothing was published."""
+    if what is None or what in plugins.MACHINES.own:
+        return False
+    plugins.MACHINES.load_others()
+    return what in MACHINES and not MACHINES[what].measured
+
+
 def print_report(console: Console, found: Gathered, *, rows: bool | None = None) -> None:
     """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
     predictions, losses, gpus = found
+    if not predictions and not gpus and losses == NO_LOSSES:
+        console.print(
+            prose("nothing was published on such a machine: no rows; `wsesim validate my_rates.csv` takes your own")
+        )
+        return
     if predictions and rows is not False:
         console.print(row_table(predictions), prose(f"on systems, release; {FITTED_WORDS}", style="dim"), "")
     if predictions:

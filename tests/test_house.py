@@ -1,0 +1,106 @@
+"""The shape of the package: which rooms import which, and where the kind of a machine is named."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import networkx as nx
+
+import wsesim
+
+PACKAGE = Path(wsesim.__file__).parent
+MOST_FLOORS = 17
+"""Steps of the longest chain of imports between rooms; ten are wanted, and it may only fall. [-]"""
+KINDS = {"gpu", "wafer", "wafer_scale"}
+NAMED = {
+    "config/entries.py": "public readers of catalogue entries that people call by the kind they want",
+    "config/loader.py": "`load` of the importable modules is the reader of wafer-scale runs",
+    "report/charts/scaling.py": "curves of a cluster beside have the kind as the contract's key",
+    "validate/gpu_predict.py": "rows of a table of GPU measurements",
+}
+"""Files outside `machines/` that compare with a kind's name, and why."""
+MOST_NAMED = 15
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ("wsesim", *path.relative_to(PACKAGE).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def imports() -> nx.DiGraph:
+    """An arrow from each module to each that it imports, wherever the import stands."""
+    known, graph = modules(), nx.DiGraph()
+    for name, path in known.items():
+        graph.add_node(name)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            graph.add_edges_from((name, other) for other in _named(node, known) if other != name)
+    return graph
+
+
+def _named(node: ast.AST, known: dict[str, Path]) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name in known)
+    elif isinstance(node, ast.ImportFrom) and node.module in known:
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            yield whole if whole in known else str(node.module)
+
+
+def room(name: str) -> str:
+    """A package below wsesim, or a module of its own."""
+    return ".".join(name.split(".")[:2])
+
+
+@cache
+def rooms() -> nx.DiGraph:
+    arrows = ((room(one), room(other)) for one, other in imports().edges)
+    return nx.DiGraph((one, other) for one, other in arrows if one != other)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports for type checking, and those inside of functions, are counted."""
+    circles = sorted(nx.strongly_connected_components(imports()), key=len, reverse=True)
+    assert len(circles[0]) == 1, sorted(circles[0])
+
+
+def test_rooms_are_few_floors_high() -> None:
+    assert nx.is_directed_acyclic_graph(rooms()), list(nx.simple_cycles(rooms()))[:3]
+    chain = nx.dag_longest_path(rooms())
+    print(len(chain), "floors:", " -> ".join(chain))
+    assert len(chain) <= MOST_FLOORS, chain
+    assert all(rooms().has_edge(one, other) for one, other in pairwise(chain))
+
+
+def compared_with_a_kind(path: Path) -> Iterator[int]:
+    """Lines that test for the name of a kind of machine, or for its class."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare):
+            sides = (node.left, *node.comparators)
+            if any(isinstance(side, ast.Constant) and side.value in KINDS for side in sides):
+                yield node.lineno
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance" and _asks_a_kind(node):
+            yield node.lineno
+
+
+def _asks_a_kind(call: ast.Call) -> bool:
+    return any(word in ast.unparse(call.args[1]) for word in ("GPU", "Wafer", "ClusterSpec"))
+
+
+def test_nothing_outside_of_machines_branches_on_their_kind() -> None:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).as_posix()
+        if not place.startswith("machines/") and (lines := list(compared_with_a_kind(path))):
+            found[place] = lines
+    for place, lines in found.items():
+        print(f"{place} {lines}: {NAMED.get(place)}")
+    assert found.keys() <= NAMED.keys()
+    assert sum(map(len, found.values())) <= MOST_NAMED
