@@ -466,3 +466,28 @@ def test_help_names_every_column_of_a_table() -> None:
     outcome = call("validate", "nowhere.csv")
     assert outcome.code == 2
     assert re.match(r"error: nowhere\.csv: there is no such file; check the path", outcome.err)
+
+
+def test_an_accuracy_is_planned_from_the_command_line() -> None:
+    words = ("plan", "--target-accuracy", "hellaswag=0.3", "--deadline", "5 d", "--cluster", "andromeda")
+    told = answer(*words, "--json").json
+    assert told["target_accuracy"] == {"hellaswag": 0.3}
+    assert told["fastest"]["predicted_accuracy"]["hellaswag"] == pytest.approx(0.3, abs=1e-3)
+    assert "zero-shot accuracy of hellaswag 0.3" in answer(*words).out
+    assert "is no task with a share" in call("plan", "--target-accuracy", "hellaswag").err
+
+
+def test_a_table_of_trained_models_is_held_against_the_laws(tmp_path: Path) -> None:
+    table = tmp_path / "models.csv"
+    table.write_text("family,size,tokens,pile_test_loss,hellaswag\nPythia,1.4B deduped,3e11,1.80,0.40\n")
+    (row,) = answer("validate", str(table), "--json").json["shown"]
+    assert row["loss_error"] == pytest.approx(-0.007, abs=1e-3)
+    table.write_text("model,tokens,pile_test_loss\npythia-1.4b,3e11,2.5\n")
+    assert "loss of pythia-1.4b" in call("validate", str(table)).err
+
+
+def test_the_laws_are_fitted_by_a_command(tmp_path: Path) -> None:
+    out = tmp_path / "pile.toml"
+    told = answer("calibrate", "--loss", "--out", str(out), "--json").json
+    assert out.read_text(encoding="utf-8") == catalogue.find("laws", "pile").read_text(encoding="utf-8")
+    assert len(told["left_out"]) == 17

@@ -40,6 +40,12 @@ def calibrate(
             "--loss", help="Fit the laws of loss and zero-shot accuracy instead, to MEASUREMENTS or the shipped models."
         ),
     ] = False,
+    nested: Annotated[
+        bool,
+        typer.Option(
+            "--nested", help="With --loss: choose the law's form anew for each model left out; about a minute."
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
@@ -68,7 +74,7 @@ def calibrate(
             gpu_calibration.print_fit(console(), found, text, out)
         return
     if loss:
-        _calibrate_loss(measurements, source, out, json=json)
+        _calibrate_loss(measurements, source, out, nested=nested, json=json)
         return
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
@@ -80,7 +86,7 @@ def calibrate(
         calibration.print_fit(console(), fit, text, out)
 
 
-def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, json: bool) -> None:
+def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, nested: bool, json: bool) -> None:
     from wsesim.report import files
     from wsesim.report.pages import loss_laws
 
@@ -88,7 +94,8 @@ def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *,
     text = loss_laws.as_text(fit, source)
     if out is not None:
         files.write(out, text)
+    chosen = loss_laws.choices(fit) if nested else ()
     if json:
-        print_json(loss_laws.fit_dict(fit, text, out))
+        print_json(loss_laws.fit_dict(fit, text, out, chosen))
     else:
-        loss_laws.print_fit(console(), fit, text, out)
+        loss_laws.print_fit(console(), fit, text, out, chosen)

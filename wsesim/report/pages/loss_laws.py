@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -27,6 +27,9 @@ TITLE_OF_LOSS = (
 TITLE_OF_ACCURACY = (
     f"Zero-shot accuracy, each model left out of the fit, tolerance {laws.AVERAGE_TOLERANCE} of the average, "
     f"{laws.TASK_TOLERANCE} of a task ({laws.SMALL_TASK_TOLERANCE} of the two smallest models)"
+)
+TITLE_OF_CHOICES = (
+    "Pile loss, the form of the law chosen by the other models, too: which parameters count, and how costs add"
 )
 WORDS_OF_ACCURACY = (
     "from loss: by the measured Pile loss, which is scored; as a run: difference of the average where the loss is predicted, too; "
@@ -163,22 +166,41 @@ def as_text(fit: Fit, source: str) -> str:
     return laws.as_toml(fit, source or fit.rows[0].source or "own measurements")
 
 
-def print_fit(console: Console, fit: Fit, text: str, out: Path | None) -> None:
+class Choice(NamedTuple):
+    """The form of the loss law that the other models choose, and the error of that law on the one left out. [nats/token]"""
+
+    model: str
+    counted: str
+    sharpness: float
+    error: float
+
+
+def choices(fit: Fit) -> tuple[Choice, ...]:
+    """The form chosen anew for each model."""
+    found = laws.nested(fit.rows, load_law(PILE))
+    return tuple(Choice(row.label, law.counted, law.sharpness, error) for row, law, error in found)
+
+
+def print_fit(console: Console, fit: Fit, text: str, out: Path | None, chosen: Sequence[Choice] = ()) -> None:
     """What was fitted, and how well the laws foretell models they were fitted without."""
     console.print(section(TITLE_OF_LOSS, _table(HEADS_OF_LOSS, rows_of_loss(fit.left_out))))
     console.print(section(TITLE_OF_ACCURACY, _table(HEADS_OF_ACCURACY, rows_of_accuracy(fit.left_out))))
     console.print(prose(WORDS_OF_ACCURACY, style="dim"), "")
+    if chosen:
+        rows = [(one.model, one.counted, f"{one.sharpness:g}", f"{one.error:+.3f}") for one in chosen]
+        console.print(section(TITLE_OF_CHOICES, _table(("model", "parameters", "|exponent", "|difference"), rows)), "")
     if out is None:
         console.print(Text(f"\n{text}"), soft_wrap=True)
     else:
         console.print(prose(f"written to {out}; the shipped one is cluster_configs/laws/pile.toml"))
 
 
-def fit_dict(fit: Fit, text: str, out: Path | None) -> dict[str, Any]:
+def fit_dict(fit: Fit, text: str, out: Path | None, chosen: Sequence[Choice] = ()) -> dict[str, Any]:
     """For programs."""
     return {
         "law": fit.law.model_dump(exclude_none=True),
         "left_out": [_left_out_dict(one) for one in fit.left_out],
+        "nested": [one._asdict() for one in chosen],
         "out": None if out is None else str(out),
         "toml": text,
     }
