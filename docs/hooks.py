@@ -14,7 +14,7 @@ from typing import Any
 import notebooks
 import pictures
 import typer
-from generate import catalogue_page, commands_page
+from generate import catalogue_page, commands_page, kind_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -79,6 +79,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "commands.md": commands_page.page(typer.main.get_command(app)),
         "python.md": python,
         "catalogue.md": catalogue_page.page(),
+        "how-to/kind-of-machine.md": kind_page.page(),
     }
     texts |= notebooks.pages()
     texts |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in AT_THE_ROOT.items()}
