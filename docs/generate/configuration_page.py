@@ -17,7 +17,7 @@ from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
 from wsesim.config.training import TrainingSpec
-from wsesim.machines.gpu.parallelism import ParallelismSpec
+from wsesim.machines.gpu.parallelism import ParallelismSpec, RecomputeSpec
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
 from wsesim.machines.wafer.spec import (
     ClusterSpec,
@@ -135,10 +135,11 @@ SECTIONS = (
     Section("[cluster.reliability] of GPUs", "", GPUReliabilitySpec),
     Section(
         "[parallelism]",
-        'GPU runs: this table, or `parallelism = "auto"`. What is `"auto"` is searched: the fastest plan that fits. The word in '
+        'GPU runs: this table, or `parallelism = "auto"`. What is `"auto"` is searched: a fast plan that fits. The word in '
         "place of the table also opens the keys whose default is 1.",
         ParallelismSpec,
     ),
+    Section("[parallelism.activation_recompute]", "In place of a word.", RecomputeSpec),
     Section(
         "[job]", "What a job takes besides its steps, for `wsesim lifetime`; what is left out takes no time.", JobSpec
     ),
@@ -207,7 +208,10 @@ def _takes(spec: type[Spec], name: str, raw: dict[str, Any], unit: str) -> str:
     if inner is not None:
         if raw.get("type") == "array":
             return _link(inner, "tables")
-        return f"name, file or {_link(inner, 'table')}" if name in NAMED else _link(inner, "table")
+        if name in NAMED:
+            return f"name, file or {_link(inner, 'table')}"
+        words = [one for one in raw.get("anyOf", []) if "$ref" not in one and one.get("type") != "null"]
+        return ", ".join([*(part for one in words for part in _words(name, one, unit)), _link(inner, "table")])
     if name in ("earliest_start", "deadline"):
         return "duration [s], date"
     options = [one for one in raw.get("anyOf", [raw]) if one.get("type") != "null"]

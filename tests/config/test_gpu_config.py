@@ -89,6 +89,7 @@ OLD_SOFTWARE = {
     "overlap_pipeline_communication": False,
     "fused_gradient_accumulation": False,
     "reduction_precision": "16bit",
+    "keeps_gradient_copy": True,
 }
 """What the catalogue says of the software that Selene's published runs used."""
 

@@ -112,7 +112,12 @@ def refusal(kind: type[WsesimError] = ConfigError, **overrides: Any) -> str:
         (
             {"model": {"num_experts": 8, "experts_per_token": 2}, "cluster": {"num_gpus": 4},
              "parallelism": {"expert_parallel_size": 8, "data_parallel_size": 4}},
-            ["expert_parallel_size is 8", "data_parallel_size = 4", "use 4"],
+            ["expert_parallel_size is 8", "the 4 GPUs of a stage", "use 4"],
+        ),
+        (
+            {"model": {"num_experts": 8, "experts_per_token": 2}, "cluster": {"num_gpus": 16},
+             "parallelism": {"tensor_parallel_size": 4, "expert_parallel_size": 8, "expert_tensor_parallel_size": 4}},
+            ["expert_parallel_size is 8 x expert_tensor_parallel_size 4 = 32", "the 16 GPUs of a stage", "use 4"],
         ),
         # sharing, positions
         ({"parallelism": {"zero_stage": 3, "shard_group_size": 3}}, ["shard_group_size is 3", "use 2 or 4"]),
@@ -216,6 +221,7 @@ ANY_PARALLELISM = st.fixed_dictionaries(
         "context_parallel_size": SIZE,
         "expert_parallel_size": SIZE,
         "virtual_pipeline_size": SIZE,
+        "expert_tensor_parallel_size": SIZE,
         "shard_group_size": SIZE,
         "pipeline_schedule": st.sampled_from(["1f1b", "gpipe"]),
         "sequence_parallel": st.sampled_from([True, False, "auto"]),

@@ -30,9 +30,9 @@ def run(tensor: int = 1, num_gpus: int = 8, **parallelism: object) -> GPURun:
 
 def block_bytes(tensor: int, recompute: str, *, sequence: bool = False, attention: str = "unfused") -> float:
     """Activations of one block."""
-    known = {"none": 0, "selective": 1}
     found = run(tensor, activation_recompute=recompute, sequence_parallel=sequence, attention=attention)
-    return one(block_activation_bytes(found, plan_of(found), recompute=known[recompute]))
+    without = ("attention",) if recompute == "selective" else ()
+    return one(block_activation_bytes(found, plan_of(found), without=without))
 
 
 # Activations
@@ -59,7 +59,7 @@ def test_full_recomputation_keeps_the_input_of_each_block(sequence: bool) -> Non
     found = run(4, activation_recompute="full", sequence_parallel=sequence)
     plan = plan_of(found)
     inputs = 8 * 2 * S * B * H / (4 if sequence else 1)
-    running = one(block_activation_bytes(found, plan, recompute=0))
+    running = one(block_activation_bytes(found, plan))
     logits = 6 * S * B * 32_000 / 4
     assert one(kept_of_stages(found, plan)(0, 8)) == pytest.approx(inputs + running + logits)
 
@@ -67,9 +67,7 @@ def test_full_recomputation_keeps_the_input_of_each_block(sequence: bool) -> Non
 def test_float32_keeps_twice_the_bytes() -> None:
     wide = gpu_run(training={"precision": "float32"})
     narrow = gpu_run()
-    ratio = one(block_activation_bytes(wide, plan_of(wide), recompute=0)) / one(
-        block_activation_bytes(narrow, plan_of(narrow), recompute=0)
-    )
+    ratio = one(block_activation_bytes(wide, plan_of(wide))) / one(block_activation_bytes(narrow, plan_of(narrow)))
     assert ratio == 2
 
 
@@ -86,7 +84,7 @@ def test_stages_hold_micro_batches(schedule: str, chunks: int, batch: int, held:
     )
     plan = plan_of(found)
     assert one(in_flight(found, plan, 0)) == held
-    each = one(block_activation_bytes(found, plan, recompute=0))
+    each = one(block_activation_bytes(found, plan))
     assert one(in_flight(found, plan, plan.pipeline - 1)) == held_last
     last = held_last * 2 * each + 6 * S * 32_000
     assert one(kept_of_stages(found, plan)(0, 2)) == pytest.approx(held * 2 * each)
@@ -96,17 +94,19 @@ def test_stages_hold_micro_batches(schedule: str, chunks: int, batch: int, held:
 # States
 
 
-@pytest.mark.parametrize(("precision", "each"), [("16bit", 16), ("32bit", 18)])
+@pytest.mark.parametrize("precision", ["16bit", "32bit"])
 @pytest.mark.parametrize(
     ("zero", "shared"),
     [(0, ()), (1, ("optimizer",)), (2, ("optimizer", "gradients")), (3, ("optimizer", "gradients", "weights"))],
 )
-def test_states_are_divided_as_zero_says(precision: str, each: int, zero: int, shared: tuple[str, ...]) -> None:
-    found = run(zero_stage=zero, reduction_precision=precision)
+def test_states_are_divided_as_zero_says(precision: str, zero: int, shared: tuple[str, ...]) -> None:
+    """Megatron-LM: 20 bytes with 16-bit gradients, of which it keeps a 32-bit copy, 18 with 32-bit; all shared 16."""
+    found = run(zero_stage=zero, reduction_precision=precision, keeps_gradient_copy=True)
     memory = memory_of(found, plan_of(found))
     number = parameter_count(found.model, S)
-    bytes_each = {"weights": 2, "gradients": each - 14, "optimizer": 12}
-    assert sum(bytes_each.values()) == each
+    few = precision == "16bit"
+    bytes_each = {"weights": 2, "gradients": 2 if few or zero == 3 else 4, "optimizer": 16 if few and zero < 2 else 12}
+    assert sum(bytes_each.values()) == (16 if zero == 3 or (few and zero == 2) else 20 if few else 18)
     for name, bytes_of in bytes_each.items():
         share = 8 if name in shared else 1
         assert one(getattr(memory, name)) == pytest.approx(number * bytes_of / share), name
@@ -151,17 +151,17 @@ def test_tensor_parallel_gpus_hold_their_share(tensor: int) -> None:
 def test_memory_as_measured(name: str, states_gib: float, unsplit_gib: float, selective_gib: float) -> None:
     """Korthikanti et al. 2022, figure 1, as encoded by Calculon, which is 2 % and 8.5 % off on average.
 
-    Activations here within 1 % (3 % of 22B, whose logits weigh); parameters and optimizer within 10 %, all below:
-    the papers' software keeps buffers.
+    Activations here within 1 % (3 % of 22B, whose logits weigh); parameters and optimizer within 9 %: 18 bytes each,
+    which is what Megatron-LM keeps with 32-bit gradients; the first stage has the embedding, too.
     """
-    selective = run_of(ROWS[f"kort5-{name}-selsp"])
+    selective = with_parallelism(run_of(ROWS[f"kort5-{name}-selsp"]), reduction_precision="32bit")
     unsplit = with_parallelism(selective, activation_recompute="none", sequence_parallel=False)
     few, many = memory_of(selective, plan_of(selective)), memory_of(unsplit, plan_of(unsplit))
     near = 0.03 if name == "22B" else 0.01
     assert one(few.activations) / GIB == pytest.approx(selective_gib, rel=near)
     assert one(many.activations) / GIB == pytest.approx(unsplit_gib, rel=near)
     states = one(few.weights) + one(few.gradients) + one(few.optimizer)
-    assert 0.9 * states_gib < states / GIB < states_gib
+    assert states / GIB == pytest.approx(states_gib, rel=0.09)
 
 
 @pytest.mark.parametrize("name", sorted({row.set for row in ROWS.values()}))

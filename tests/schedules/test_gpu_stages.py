@@ -21,7 +21,9 @@ from wsesim.machines.gpu.stages import (
     group_size,
     layers_of_stages,
 )
+from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of
 from wsesim.simulation import simulate
+from wsesim.workload.transformer import routed_parameters
 
 
 def staged(layers: int, stages: int, chunks: int = 1, batch: int = 64, **parallelism: Any) -> GPURun:
@@ -185,3 +187,50 @@ def test_auto_finds_uneven_stages() -> None:
     assert len(found.plan["layers_per_stage"]) == 4
     codes = set(candidates(run).ends.tolist())
     assert codes == {0, 2, 3}
+
+
+# Experts
+
+MIXTRAL: dict[str, Any] = {
+    "model": {"num_experts": 8, "experts_per_token": 2},
+    "training": {"global_batch_size": 64},
+    "cluster": {"num_gpus": 16},
+}
+
+
+def test_groups_of_experts_fold_over_tensor_ranks() -> None:
+    """Mixtral with TP 4 and EP 8 on 16 GPUs: two GPUs hold each expert, and each of them an eighth of all."""
+    run = gpu_run(**MIXTRAL, parallelism={"tensor_parallel_size": 4, "expert_parallel_size": 8})
+    plan = plan_of(run)
+    assert (one(plan.data), one(plan.expert_tensor)) == (4, 2)
+    _, experts = block_parameters_of_gpu(run.model, plan)
+    all_of_it = routed_parameters(run.model)
+    assert one(experts) == pytest.approx(all_of_it / 16)
+    assert simulate(run).plan["expert_tensor_parallel_size"] == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_folding_moves_no_work(size: int) -> None:
+    """Whole experts on fewer GPUs: the same products' FLOP, fewer sums over tensor-parallel groups."""
+    run = gpu_run(
+        **MIXTRAL,
+        parallelism={"tensor_parallel_size": 4, "expert_parallel_size": 2, "expert_tensor_parallel_size": size},
+    )
+    usual = gpu_run(**MIXTRAL, parallelism={"tensor_parallel_size": 4, "expert_parallel_size": 2})
+    times, as_usual = (times_of(one_run, plan_of(one_run)) for one_run in (run, usual))
+    assert one(times.flop) == pytest.approx(one(as_usual.flop))
+    assert (one(times.forward.tensor_s) < one(as_usual.forward.tensor_s)) == (size < 4)
+
+
+def test_states_of_experts_are_shared_by_those_that_hold_them() -> None:
+    """8 copies share the optimizer state of attention; of experts that 4 GPUs split only 2 hold the same."""
+    words = {"zero_stage": 1, "reduction_precision": "32bit"}
+    run = gpu_run(
+        **{**MIXTRAL, "cluster": {"num_gpus": 8}},
+        parallelism={"expert_parallel_size": 4, "tensor_parallel_size": 1, **words},
+    )
+    plan = plan_of(run)
+    shared, experts = block_parameters_of_gpu(run.model, plan)
+    ends = one(memory_of(run, plan).weights) / 2 - 8 * one(shared + experts)
+    expected = 12 * ((8 * one(shared) + ends) / 8 + 8 * one(experts) / 2)
+    assert one(memory_of(run, plan).optimizer) == pytest.approx(expected)

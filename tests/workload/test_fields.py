@@ -57,9 +57,8 @@ def amounts(model: ModelSpec) -> dict[str, float]:
     """Of the blocks: what passes, what is computed for a sequence, what a token needs on a wafer, what a GPU keeps."""
     blocks = [layer for layer in layers(model, LENGTH) if layer.kind == "block"]
     fields = {key: value for key, value in model.model_dump().items() if value is not None}
-    run = gpu_run(
-        model=fields, training={"sequence_length": LENGTH}, parallelism={"attention": "flash", "zero_stage": 0}
-    )
+    spread = {"attention": "flash", "zero_stage": 0, "fused_mlp_activation": False}
+    run = gpu_run(model=fields, training={"sequence_length": LENGTH}, parallelism=spread)
     plan = plan_of(run)
     return {
         "parameters": sum(block.parameters for block in blocks),
@@ -69,7 +68,7 @@ def amounts(model: ModelSpec) -> dict[str, float]:
         "kept": max(block.working_set_bytes_per_token for block in blocks),
         "gpu_parameters": float(np.ravel(sum(block_parameters_of_gpu(run.model, plan)))[0]) * LAYERS,
         "gpu_flop": float(np.ravel(pass_flop(run, plan).forward)[0]) * LAYERS,
-        "gpu_bytes": float(np.ravel(block_activation_bytes(run, plan, recompute=0))[0]) * LAYERS,
+        "gpu_bytes": float(np.ravel(block_activation_bytes(run, plan))[0]) * LAYERS,
     }
 
 

@@ -32,7 +32,7 @@ SHAPE: dict[str, Any] = {
 
 def split(tensor: int = 1, context: int = 1, expert: int = 1, *, fused: bool = False, sequences: int = 1) -> Split:
     """Sequences of 2048 tokens."""
-    return Split(sequences, 2048, tensor, context, expert, tensor, fused)
+    return Split(sequences, 2048, tensor, context, expert, tensor, tensor, fused)
 
 
 def step_flop(model: ModelSpec, part: Split) -> float:
@@ -114,7 +114,7 @@ def test_bytes_of_a_block_by_hand() -> None:
 
 def test_sequence_parallelism_splits_what_tensor_parallelism_does_not() -> None:
     model = load_model("gpt3-13b")
-    unsplit = Split(1, 2048, 8, 1, 1, 1, True)
+    unsplit = Split(1, 2048, 8, 1, 1, 8, 1, True)
     apart, together = block_forward(model, unsplit).moves, block_forward(model, split(8, fused=True)).moves
     assert [one / two for one, two in zip(apart, together, strict=True)] == [1, 8, 8, 8, 8, 1]
 

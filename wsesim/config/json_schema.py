@@ -93,7 +93,11 @@ class Definitions:
                 return [{"type": "object", "additionalProperties": table}]
             if raw.get("type") == "array":
                 return [{"type": "array", "items": table}]
-            return [_TEXT, table] if name in NAMED else [table]
+            if name in NAMED:
+                return [_TEXT, table]
+            return [_bare(one) for one in raw.get("anyOf", []) if "$ref" not in one and one.get("type") != "null"] + [
+                table
+            ]
         if raw.get("type") == "object" and "additionalProperties" in raw and name not in _TABLES_OF_A_RUN:
             return [{"type": "object", "additionalProperties": self._with_origin([raw["additionalProperties"]], "-")}]
         options = [_bare(one) for one in raw.get("anyOf", [raw]) if one.get("type") != "null"]

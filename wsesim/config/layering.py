@@ -95,7 +95,7 @@ def _without_replaced(base: Table, top: Table) -> Table:
     for key, value in kept.items():
         above = top.get(key)
         if isinstance(value, dict) and isinstance(above, dict):
-            is_replaced = key == "model" and _is_another_model(value, above)
+            is_replaced = key == "activation_recompute" or (key == "model" and _is_another_model(value, above))
             kept[key] = {} if is_replaced else _without_replaced(value, above)
     return kept
 

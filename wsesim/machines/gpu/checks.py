@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from wsesim.errors import ConfigError, DoesNotFit
@@ -181,10 +183,20 @@ def _context(run: GPURun) -> None:
 
 
 def _experts(run: GPURun) -> None:
-    size, data = _number(run.parallelism.expert_parallel_size), run.parallelism.data_parallel_size
+    """Groups that share experts are dealt over all GPUs of a stage."""
+    spec, size = run.parallelism, _number(run.parallelism.expert_parallel_size)
     _divides(run.place, "expert_parallel_size", size, "model.num_experts", run.model.num_experts)
-    if isinstance(data, int):
-        _divides(run.place, "expert_parallel_size", size, "data_parallel_size", data)
+    own, stages = _number(spec.expert_tensor_parallel_size), spec.pipeline_parallel_size
+    if isinstance(spec.tensor_parallel_size, int):
+        _divides(run.place, "expert_tensor_parallel_size", own, "tensor_parallel_size", spec.tensor_parallel_size)
+    ranks = run.cluster.num_gpus // stages if isinstance(stages, int) else run.cluster.num_gpus
+    if size * own > 1 and ranks % (size * own):
+        words = f" x expert_tensor_parallel_size {own} = {size * own}" if own > 1 else ""
+        raise ConfigError(
+            f"{run.place}: parallelism.expert_parallel_size is {size}{words}, which does not divide the {ranks} GPUs of a stage, "
+            f"over whose tensor-, context- and data-parallel ranks groups of experts are dealt; use "
+            f"{nearest_divisors(ranks // math.gcd(ranks, own), size)}"
+        )
 
 
 def _batch(run: GPURun) -> None:

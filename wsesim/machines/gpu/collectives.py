@@ -33,11 +33,14 @@ class Group(NamedTuple):
         Those of them inside one NVLink domain. [-]
     sharing
         Groups that use the network of a domain at the same time, this one included. [-]
+    most_bytes_per_s
+        What the adapters that it reaches carry, each direction. [bytes/s]
     """
 
     size: Array
     per_domain: Array
     sharing: Array
+    most_bytes_per_s: Array = np.inf
 
 
 def group_of(cluster: GPUClusterSpec, size: Array, inner: Array) -> Group:
@@ -52,7 +55,21 @@ def group_of(cluster: GPUClusterSpec, size: Array, inner: Array) -> Group:
     """
     domain = cluster.domain_size
     per_domain = np.minimum(size, np.maximum(1, domain // inner))
-    return Group(size, per_domain, np.maximum(1, np.minimum(domain, cluster.num_gpus) // per_domain))
+    sharing = np.maximum(1, np.minimum(domain, cluster.num_gpus) // per_domain)
+    return Group(size, per_domain, sharing, np.where(sharing > 1, one_adapter_bytes_per_s(cluster), np.inf))
+
+
+def one_adapter_bytes_per_s(cluster: GPUClusterSpec) -> float:
+    """Most that a group of some GPUs of a node carries where adapters are fewer than GPUs; else no limit. [bytes/s]
+
+    A ring leaves a node by the adapter next to one of its ranks. Where other groups have ranks at the same adapters, groups of 2
+    and of 4 ranks to a node carried less than one adapter each (`vtrain-data`, 4 adapters for 8 GPUs), and a group of all its
+    GPUs about all of them. Where each GPU has an adapter of its own, a group has those of its ranks.
+    """
+    number = cluster.adapters_per_node
+    if number is None or number >= cluster.gpus_per_node:
+        return np.inf
+    return cluster.node_network_bytes_per_s / number * cluster.gpu.calibration.network_efficiency
 
 
 def nvlink_bytes_per_s(cluster: GPUClusterSpec) -> float:
@@ -70,7 +87,9 @@ def _ring_rate(cluster: GPUClusterSpec, group: Group) -> Array:
     """Of the slowest link of a ring. [bytes/s]"""
     inside = nvlink_bytes_per_s(cluster)
     return np.where(
-        group.size <= group.per_domain, inside, np.minimum(inside, network_bytes_per_s(cluster) / group.sharing)
+        group.size <= group.per_domain,
+        inside,
+        np.minimum(inside, np.minimum(network_bytes_per_s(cluster) / group.sharing, group.most_bytes_per_s)),
     )
 
 
@@ -116,7 +135,8 @@ def _tree_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
 def _hierarchical_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
     """Reduce-scatter inside, all-reduce across with a share of the bytes each, all-gather inside. [s]"""
     within = Group(group.per_domain, group.per_domain, group.sharing)
-    across = Group(group.size / group.per_domain, 1.0, group.sharing * group.per_domain)
+    each = group.most_bytes_per_s / group.per_domain
+    across = Group(group.size / group.per_domain, 1.0, group.sharing * group.per_domain, each)
     parts = 2.0 * _one_way_s(cluster, within, num_bytes) + 2.0 * _one_way_s(
         cluster, across, num_bytes / group.per_domain
     )

@@ -86,6 +86,8 @@ class Split(NamedTuple):
         Tokens of a whole sequence. [-]
     tensor, context, expert
         Parallel sizes. [-]
+    expert_tensor
+        GPUs that share each matrix of an expert. [-]
     sequence
         GPUs over which norms and dropouts are split: `tensor` with sequence parallelism, else 1. [-]
     fused_attention
@@ -97,6 +99,7 @@ class Split(NamedTuple):
     tensor: Array
     context: Array
     expert: Array
+    expert_tensor: Array
     sequence: Array
     fused_attention: bool
 
@@ -110,8 +113,13 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
     """The products with weights, forward."""
     tokens, hidden = split.tokens, model.hidden_size
     experts = model.num_experts / split.expert
-    routed = tokens * model.experts_per_token / experts if model.num_experts > 1 else tokens
-    found = [*_of_attention(model, split), *_of_mlp(model, model.expert_size / split.tensor, routed, experts)]
+    routed, shared = tokens, split.tensor
+    if model.num_experts > 1:
+        routed, shared = (
+            routed * model.experts_per_token / experts * split.expert_tensor / split.tensor,
+            split.expert_tensor,
+        )
+    found = [*_of_attention(model, split), *_of_mlp(model, model.expert_size / shared, routed, experts)]
     if model.num_experts > 1:
         found.append(Gemm(tokens, model.num_experts, hidden))
     if model.shared_expert_size:
@@ -222,6 +230,22 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
     if model.num_experts > 1:  # tokens are sorted by expert, and back
         moves += [4.0 * model.experts_per_token * width] * 2
     return attention._replace(gemms=_projections(model, split), moves=(*attention.moves, *moves))
+
+
+def operator_forward(model: ModelSpec, split: Split, operator: str) -> Kernels:
+    """One part of a block: "attention", "layernorm", "activation", "mlp" or "qkv"."""
+    width = split.tokens * model.hidden_size / split.sequence
+    act = (6.0 if model.gated_mlp else 4.0) * split.tokens * active_mlp_size(model) / split.tensor
+    if operator == "attention":
+        return attention_forward(model, split)
+    if operator == "layernorm":
+        return Kernels((), (), (4.0 * width, 4.0 * width, *(4.0 * one for one in _more_norms(model, split))), None)
+    if operator == "activation":
+        return Kernels((), (), (act,), None)
+    products, of_attention = _projections(model, split), len(_of_attention(model, split))
+    if operator == "qkv":
+        return Kernels(products[: of_attention - 1], (), (), None)
+    return Kernels(products[of_attention:], (), (act,), None)
 
 
 def block_backward(model: ModelSpec, split: Split) -> Kernels:

@@ -118,13 +118,13 @@ class GPU(Machine):
 
     def bounds(self, run: GPURun, step_s: float) -> Bounds:  # noqa: ARG002
         """From what is known of the GPU and the kind of model."""
-        from wsesim.machines.gpu.step import gpu_bounds
+        from wsesim.machines.gpu.doubts import gpu_bounds
 
         return gpu_bounds(run)
 
     def is_extrapolated(self, run: GPURun) -> bool:
         """Whether nothing was measured on such a GPU, or of such a model."""
-        from wsesim.machines.gpu.step import is_measured
+        from wsesim.machines.gpu.doubts import is_measured
 
         return not is_measured(run.cluster.gpu) or run.model.num_experts > 1
 

@@ -15,12 +15,21 @@ import numpy as np
 
 from wsesim.machines.gpu.pipeline import layer_equivalents
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
+from wsesim.machines.gpu.stages import (
+    OPERATORS,
+    SELECTIVE,
+    Plans,
+    blocks_again,
+    blocks_of_stage,
+    deciding_stages,
+    share_again,
+)
 from wsesim.machines.gpu.times import (
     BYTES_16BIT,
     BYTES_32BIT,
     block_parameters_of_gpu,
     mean_of_blocks,
+    operators_again,
     parameters_of_stages,
     reduction_bytes,
     split_of,
@@ -54,53 +63,109 @@ class Memory(NamedTuple):
 
 def memory_of(run: GPURun, plans: Plans) -> Memory:
     """What each plan needs on its fullest stage."""
-    zero, wide = plans.zero_stage, run.training.precision == "float32"
+    each, of_experts = state_bytes(run, plans), state_bytes(run, plans, copies_of_experts(plans))
+    held, experts, activations = _fullest(run, plans, add_up(each), add_up(of_experts))
+    weights, gradients, states = (held * one + experts * two for one, two in zip(each, of_experts, strict=True))
+    return Memory(weights, gradients, states, activations, _buffer_bytes(run, plans))
+
+
+def copies_of_experts(plans: Plans) -> Array:
+    """GPUs that share the state of an expert's parameter: those of `Plans.shard` that hold the same experts. [-]"""
+    copies = plans.tensor * plans.data * plans.context / (plans.expert_tensor * plans.expert)
+    return np.where(plans.zero_stage >= 1, np.minimum(plans.shard, copies), 1)
+
+
+def _buffer_bytes(run: GPURun, plans: Plans) -> Array:
+    """Gathered parameters, gradients as they are reduced, and what software reserves. [bytes]"""
+    shared, experts = block_parameters_of_gpu(run.model, plans)
+    wide = run.training.precision == "float32"
     weight_bytes = BYTES_32BIT if wide else BYTES_16BIT
     gradient_bytes = BYTES_32BIT if wide else reduction_bytes(run)
-    optimizer = OPTIMIZER_BYTES[run.training.optimizer] - (BYTES_32BIT if wide else 0.0)
-    shared, experts = block_parameters_of_gpu(run.model, plans)
     whole = GATHERED_BLOCKS * weight_bytes + weight_bytes + gradient_bytes  # the gradient, and as it is reduced
-    gathered = np.where(zero == 3, whole * (shared + experts), 0.0)
-    each = [
-        weight_bytes / np.where(zero == 3, plans.shard, 1),
-        gradient_bytes / np.where(zero >= 2, plans.shard, 1),
-        optimizer / np.where(zero >= 1, plans.shard, 1),
-    ]
-    held, activations = _fullest(run, plans, add_up(each))
-    weights, gradients, states = (held * one for one in each)
-    return Memory(weights, gradients, states, activations, gathered + run.cluster.reserved_memory_bytes)
+    return run.cluster.reserved_memory_bytes + np.where(plans.zero_stage == 3, whole * (shared + experts), 0.0)
 
 
-def _fullest(run: GPURun, plans: Plans, bytes_each: Array) -> tuple[Array, Array]:
-    """Parameters, and bytes of activations, of the stage that holds most. [-], [bytes]"""
-    held: Array = 0.0
-    activations: Array = 0.0
+def state_bytes(run: GPURun, plans: Plans, shard: Array | None = None) -> tuple[Array, Array, Array]:
+    """Weights, gradients and optimizer state of a parameter on one GPU, as frameworks keep them; `shard` GPUs share it. [bytes]
+
+    Megatron-LM keeps a 32-bit copy of 16-bit gradients with the optimizer state (`keeps_gradient_copy`): 20 bytes, or 4 + 16/d
+    of d that share it; of 32-bit gradients none: 18, or 6 + 12/d. Where all is shared, FSDP holds 32-bit weights, gradients
+    and moments, and gathers a 16-bit copy; DeepSpeed 16-bit weights and gradients beside 32-bit weights and moments: 16/d both.
+    """
+    zero, wide = plans.zero_stage, run.training.precision == "float32"
+    own = OPTIMIZER_BYTES[run.training.optimizer]
+    shard = plans.shard if shard is None else shard
+    if wide:
+        weights, gradients, states = BYTES_32BIT, BYTES_32BIT, own - BYTES_32BIT
+        copied: Array = 0.0
+    else:
+        weights, gradients, states = BYTES_16BIT, reduction_bytes(run), own
+        keeps_copy = run.parallelism.keeps_gradient_copy and gradients == BYTES_16BIT
+        copied = np.where(zero <= 1, BYTES_32BIT, 0.0) if keeps_copy else 0.0
+    all_shared = (zero == 3) & (not wide)
+    return (
+        weights / np.where(zero == 3, shard, 1),
+        np.where(all_shared, BYTES_16BIT, gradients) / np.where(zero >= 2, shard, 1),
+        (states + copied) / np.where(zero >= 1, shard, 1),
+    )
+
+
+def _fullest(run: GPURun, plans: Plans, each: Array, of_experts: Array) -> tuple[Array, Array, Array]:
+    """Parameters, those of experts apart, and bytes of activations, of the stage that holds most. [-], [-], [bytes]"""
+    found: tuple[Array, Array, Array] = (0.0, 0.0, 0.0)
     parameters, kept = parameters_of_stages(run, plans), kept_of_stages(run, plans)
+    _, experts = block_parameters_of_gpu(run.model, plans)
     for stage in deciding_stages(run, plans):
         blocks = blocks_of_stage(run, plans, stage)
-        own, own_kept = parameters(stage, blocks), kept(stage, blocks)
-        is_fuller = own * bytes_each + own_kept > held * bytes_each + activations
-        held, activations = np.where(is_fuller, own, held), np.where(is_fuller, own_kept, activations)
-    return held, activations
+        own = (parameters(stage, blocks) - experts * blocks, experts * blocks, kept(stage, blocks))
+        weights = (each, of_experts, 1.0)
+        sums = [add_up(one * weight for one, weight in zip(value, weights, strict=True)) for value in (own, found)]
+        is_fuller = sums[0] > sums[1]
+        found = tuple(np.where(is_fuller, *pair) for pair in zip(own, found, strict=True))
+    return found
 
 
 def kept_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]:
     """Bytes between the forward and the backward pass, of all micro-batches in flight, of a stage with so many blocks. [bytes]"""
-    kept, last = kept_bytes_per_block(run, plans), plans.pipeline - 1
-    running = np.where(plans.recompute == 2, block_activation_bytes(run, plans, recompute=0), 0.0)
+    last = plans.pipeline - 1
+    inputs, whole, plain = _input_bytes(run, plans), block_activation_bytes(run, plans), _kept_plainly(run, plans)
     logits = LOGIT_COPIES_BYTES * split_of(run, plans).tokens * run.model.vocab_size / plans.tensor
-    return lambda stage, blocks: (
-        in_flight(run, plans, stage) * blocks * kept + running + np.where(stage == last, logits, 0.0)
-    )
+
+    def kept(stage: Array, blocks: Array) -> Array:
+        again = blocks_again(plans, blocks)
+        held = in_flight(run, plans, stage) * (again * inputs + (blocks - again) * plain)
+        return held + np.where(again > 0, whole, 0.0) + np.where(stage == last, logits, 0.0)
+
+    return kept
 
 
 def kept_bytes_per_block(run: GPURun, plans: Plans) -> Array:
-    """Kept of one block and micro-batch between its forward and its backward pass. [bytes]"""
-    return np.select(
-        [plans.recompute == 2, plans.recompute == 1],
-        [_input_bytes(run, plans), block_activation_bytes(run, plans, recompute=1)],
-        block_activation_bytes(run, plans, recompute=0),
-    )
+    """Kept of one block and micro-batch between its forward and its backward pass, on the mean of all blocks. [bytes]"""
+    share = share_again(run, plans)
+    return share * _input_bytes(run, plans) + (1.0 - share) * _kept_plainly(run, plans)
+
+
+def _kept_plainly(run: GPURun, plans: Plans) -> Array:
+    """Kept of a block that is not computed again as a whole. [bytes]"""
+    some = (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
+    less = block_activation_bytes(run, plans, without=operators_again(run))
+    return np.where(some, less, block_activation_bytes(run, plans))
+
+
+def fewest_blocks_again(run: GPURun, plans: Plans, most_bytes: float) -> Array:
+    """Of each chunk, the fewest blocks to compute again so that a plan fits; the plans say "blocks". [-]"""
+    each, parameters = add_up(state_bytes(run, plans)), parameters_of_stages(run, plans)
+    more = add_up(state_bytes(run, plans, copies_of_experts(plans))) - each
+    _, experts = block_parameters_of_gpu(run.model, plans)
+    kept, saved = kept_of_stages(run, plans), block_activation_bytes(run, plans) - _input_bytes(run, plans)
+    found: Array = np.ones(np.shape(plans.tensor), dtype=int)
+    for stage in deciding_stages(run, plans):
+        blocks = blocks_of_stage(run, plans, stage)
+        over = _buffer_bytes(run, plans) + parameters(stage, blocks) * each + kept(stage, blocks) - most_bytes
+        over = over + experts * blocks * more
+        fewer = np.ceil(over / (saved * in_flight(run, plans, stage) * plans.chunks)).astype(int)
+        found = np.maximum(found, 1 + fewer)
+    return found
 
 
 def in_flight(run: GPURun, plans: Plans, stage: Array) -> Array:
@@ -109,24 +174,36 @@ def in_flight(run: GPURun, plans: Plans, stage: Array) -> Array:
     return layer_equivalents(plans.pipeline, plans.chunks, plans.num_micro_batches, schedule, stage, plans.group)
 
 
-def block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:
-    """One block and micro-batch without full recomputation; the mean of the model's blocks where they differ. [bytes]"""
-    return mean_of_blocks(run, lambda one: _block_activation_bytes(one, plans, recompute=recompute))
+def block_activation_bytes(run: GPURun, plans: Plans, *, without: tuple[str, ...] = ()) -> Array:
+    """One block and micro-batch, without what some operators make that are computed again; the mean of all blocks. [bytes]"""
+    return mean_of_blocks(run, lambda one: _block_activation_bytes(one, plans, without))
 
 
-def _block_activation_bytes(run: GPURun, plans: Plans, *, recompute: int) -> Array:
+def _block_activation_bytes(run: GPURun, plans: Plans, without: tuple[str, ...]) -> Array:
     model, split = run.model, split_of(run, plans)
     tokens, double = split.tokens, 2.0 if run.training.precision == "float32" else 1.0
     wide, masks = attention_widths(model), 0.0 if split.fused_attention else 2.0
     norms = 4.0 * model.hidden_size if model.sandwich_norm else 0.0  # inputs of the two more
     norms += 4.0 * add_up(compressed_widths(model))
-    unsplit = ((8.0 + masks) * model.hidden_size + norms) * tokens / split.sequence
-    parts = 2.0 * add_up(wide) + (8.0 if model.gated_mlp else 4.0) * active_mlp_size(model)
-    parts += 2.0 * (wide.query + wide.key) if model.qk_norm != "none" else 0.0
+    outputs = 4.0 * model.hidden_size if "layernorm" in without else 0.0
+    unsplit = ((8.0 + masks) * model.hidden_size - outputs + norms) * tokens / split.sequence
+    parts = 2.0 * (wide.output + (0.0 if "qkv" in without else wide.query + wide.key + wide.value))
+    parts += _inside_bytes(run, without) * active_mlp_size(model)
+    parts += 2.0 * (wide.query + wide.key) if model.qk_norm != "none" and "qkv" not in without else 0.0
     heads = split.sequences * model.num_attention_heads / split.tensor
     scores = 5.0 * heads * split.sequence_length * split.sequence_length / split.context
-    keeps_scores = recompute == 0 and not split.fused_attention
+    keeps_scores = "attention" not in without and not split.fused_attention
     return double * (unsplit + parts * tokens / split.tensor + (scores if keeps_scores else 0.0))
+
+
+def _inside_bytes(run: GPURun, without: tuple[str, ...]) -> float:
+    """Kept of one inner unit of an MLP and token: inputs of the activation, what it makes, and their product. [bytes]"""
+    if "mlp" in without:
+        return 0.0
+    inputs = 4.0 if run.model.gated_mlp else 2.0
+    if "activation" in without:
+        return inputs
+    return inputs + (4.0 if run.model.gated_mlp and not run.parallelism.fused_mlp_activation else 2.0)
 
 
 def _input_bytes(run: GPURun, plans: Plans) -> Array:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wsesim.config.cluster import AnySpread
+from wsesim.config.spec import Spec
 
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
 Layers = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
@@ -19,16 +20,45 @@ ReductionPrecision = Literal["16bit", "32bit"]
 SEARCHED = (
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "virtual_pipeline_size"),
     *("sequence_parallel", "zero_stage", "shard_group_size", "activation_recompute"),
-    *("micro_batch_group_size", "account_for_embedding", "account_for_loss"),
+    *("micro_batch_group_size", "account_for_embedding", "account_for_loss", "expert_tensor_parallel_size"),
 )
 """Keys of ``[parallelism]`` that an automatic plan chooses."""
 
+Operator = Literal["attention", "core_attn", "layernorm", "activation", "moe_act", "mlp", "moe", "qkv", "mla_up_proj"]
+
+
+class RecomputeSpec(Spec):
+    """The table ``activation_recompute``: what of which blocks the backward pass computes again. Exactly one of its keys.
+
+    Attributes
+    ----------
+    every
+        Every so many blocks one as a whole, as FSDP frameworks do. [-]
+    blocks
+        The first so many blocks of each chunk of a stage as a whole, as Megatron-LM's recompute-num-layers does. [-]
+    operators
+        Parts of every block, by Megatron-Core's names: "attention" (core_attn), "layernorm", "activation" (moe_act), "mlp"
+        (moe), "qkv" (mla_up_proj).
+    """
+
+    every: Size | None = None
+    blocks: Size | None = None
+    operators: Annotated[tuple[Operator, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> RecomputeSpec:
+        given = [key for key in RecomputeSpec.model_fields if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"has {' and '.join(given) or 'no key'}; write one of every, blocks, operators")
+        return self
+
 
 class ParallelismSpec(AnySpread):
-    """The ``[parallelism]`` table. What is "auto" is searched: the fastest plan that fits.
+    """The ``[parallelism]`` table. What is "auto" is searched: a fast plan that fits.
 
-    `attention`, `overlap_gradient_reduction`, `overlap_pipeline_communication`, `fused_gradient_accumulation` and
-    `reduction_precision` are what the software of the cluster does (``cluster.software``) where the table is silent.
+    `attention`, `overlap_gradient_reduction`, `overlap_pipeline_communication`, `fused_gradient_accumulation`,
+    `reduction_precision` and `keeps_gradient_copy` are what the software of the cluster does (``cluster.software``) where the
+    table is silent.
 
     Attributes
     ----------
@@ -41,7 +71,9 @@ class ParallelismSpec(AnySpread):
     context_parallel_size
         GPUs that share each sequence. [-]
     expert_parallel_size
-        GPUs of the data-parallel group that share the experts of a mixture. [-]
+        GPUs that share the experts of a mixture; their groups fold over tensor-, context- and data-parallel ranks. [-]
+    expert_tensor_parallel_size
+        GPUs that share each matrix of an expert; "auto" is `tensor_parallel_size`, or fewer so that the groups fit. [-]
     virtual_pipeline_size
         Model chunks of one stage; more than 1 is interleaved 1F1B. [-]
     micro_batch_group_size
@@ -71,7 +103,12 @@ class ParallelismSpec(AnySpread):
         GPUs that share with `zero_stage`; "auto" is the whole data-parallel group, the GPUs of one node
         are FSDP's hybrid shard. [-]
     activation_recompute
-        What the backward pass computes again: nothing, attention scores ("selective"), or whole layers ("full").
+        What the backward pass computes again: nothing, attention scores ("selective"; with `zero_stage` 3, where frameworks
+        of FSDP mean it, every second block), whole layers ("full"), or what a table says.
+    fused_mlp_activation
+        One kernel activates and multiplies in a gated MLP, and keeps its two inputs and its output alone.
+    free_memory_share
+        Share of a GPU's memory that plans which are searched leave free for the allocator. [-]
     attention
         "flash" is the best published fused kernel, which keeps no score matrix, "flash_1" the first one
         (FlashAttention, 2022), "unfused" one kernel for each operation, as before.
@@ -83,6 +120,8 @@ class ParallelismSpec(AnySpread):
         The kernel of a weight gradient adds it to those of earlier micro-batches; without, another kernel does.
     reduction_precision
         In which gradients are summed over the data-parallel group.
+    keeps_gradient_copy
+        The optimizer keeps a 32-bit copy of 16-bit gradients, as Megatron-LM's does.
     account_for_embedding_and_loss
         Both `account_for_embedding` and `account_for_loss`, where those are left out.
     """
@@ -92,6 +131,7 @@ class ParallelismSpec(AnySpread):
     data_parallel_size: Size | Auto = "auto"
     context_parallel_size: Size | Auto = 1
     expert_parallel_size: Size | Auto = 1
+    expert_tensor_parallel_size: Size | Auto = "auto"
     virtual_pipeline_size: Size | Auto = 1
     micro_batch_group_size: Size | Auto = "auto"
     pipeline_schedule: Literal["1f1b", "gpipe"] = "1f1b"
@@ -103,12 +143,15 @@ class ParallelismSpec(AnySpread):
     sequence_parallel: bool | Auto = "auto"
     zero_stage: Annotated[int, Field(ge=0, le=3)] | Auto = "auto"
     shard_group_size: Size | Auto = "auto"
-    activation_recompute: Recompute | Auto = "auto"
+    activation_recompute: Recompute | Auto | RecomputeSpec = "auto"
+    fused_mlp_activation: bool = True
+    free_memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     attention: Attention = "flash"
     overlap_gradient_reduction: bool = True
     overlap_pipeline_communication: bool = True
     fused_gradient_accumulation: bool = True
     reduction_precision: ReductionPrecision = "32bit"
+    keeps_gradient_copy: bool = False
     account_for_embedding_and_loss: bool = False
 
     @model_validator(mode="after")

@@ -6,8 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from wsesim.machines.gpu.memory import fewest_blocks_again, memory_of
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, RECOMPUTE, Plans, dealt_layers, group_size
+from wsesim.machines.gpu.stages import (
+    BLOCKS,
+    EMBEDDING_COUNTS,
+    EVERY,
+    FULL,
+    LOSS_COUNTS,
+    NONE,
+    OPERATORS,
+    RECOMPUTE,
+    SELECTIVE,
+    Plans,
+    dealt_layers,
+    expert_tensor_size,
+    group_size,
+)
 from wsesim.machines.wafer.plan import divisors
 from wsesim.units import add_up
 
@@ -39,6 +54,43 @@ def _counts(run: GPURun, given: bool | str | None) -> tuple[bool, ...]:
     if given is None and spec.account_for_embedding_and_loss:
         return (True,)
     return (False, True) if given == "auto" or spec.pipeline_parallel_size == "auto" else (False,)
+
+
+def kinds_of_recompute(run: GPURun) -> tuple[int, ...]:
+    """Places in `RECOMPUTE` of what the run file allows; the search tries as few blocks as fit, too."""
+    given = run.parallelism.activation_recompute
+    if given == "auto":
+        return (NONE, SELECTIVE, FULL, BLOCKS)
+    if isinstance(given, str):
+        return (RECOMPUTE.index(given),)
+    return (EVERY if given.every else BLOCKS if given.blocks else OPERATORS,)
+
+
+def _again_of(run: GPURun) -> int:
+    """The number of a table ``activation_recompute``; 1 without. [-]"""
+    given = run.parallelism.activation_recompute
+    return 1 if isinstance(given, str) else given.every or given.blocks or 1
+
+
+def memory_to_fill_bytes(run: GPURun) -> float:
+    """Of a GPU, what plans that are searched may take. [bytes]"""
+    return run.cluster.gpu.memory_bytes * (1.0 - run.parallelism.free_memory_share)
+
+
+def _with_fewest_blocks_again(run: GPURun, plans: Plans) -> Plans:
+    """Plans that compute some blocks again, where that is searched: as few as fit, and only where none and all would not do."""
+    if run.parallelism.activation_recompute != "auto" or not len(plans.tensor):
+        return plans
+    some = np.flatnonzero(plans.recompute == BLOCKS)
+    few = plans.only(some)
+    again = fewest_blocks_again(run, few, memory_to_fill_bytes(run))
+    without = memory_of(run, few._replace(recompute=np.zeros_like(few.recompute))).total
+    says_new = (without > memory_to_fill_bytes(run)) & (
+        again * few.chunks < np.ceil(run.model.num_layers / few.pipeline)
+    )
+    numbers, keeps = plans.again.copy(), np.ones(len(plans.tensor), dtype=bool)
+    numbers[some], keeps[some] = again, says_new
+    return plans._replace(again=numbers).only(keeps)
 
 
 def stages_to_try(run: GPURun) -> tuple[int, ...]:
@@ -79,7 +131,7 @@ def candidates(run: GPURun) -> Plans:
         ends_to_try(run),
         _choices(run.training.micro_batch_size, divisors(batch, batch)),
         _choices(spec.zero_stage, (0, 1, 2, 3)),
-        (RECOMPUTE.index(spec.activation_recompute),) if spec.activation_recompute != "auto" else (0, 1, 2),
+        kinds_of_recompute(run),
         _choices(spec.sequence_parallel, (0, 1)),
     )
     return _that_divide(run, _layouts(run, axes), axes)
@@ -112,8 +164,11 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
     group, passes, last = (axis[kept] for axis in batch)
     tensor, pipeline, context, data = layouts[:, place]
     ranks, spec = data * context, run.parallelism
+    given = spec.expert_tensor_parallel_size
+    expert_tensor = expert_tensor_size(tensor, ranks, expert) if given == "auto" else np.full_like(tensor, given)
     keeps = (sequence == 0) | (tensor > 1) | (spec.sequence_parallel != "auto")
-    keeps &= (recompute != 1) | (spec.attention == "unfused") | (spec.activation_recompute != "auto")
+    keeps &= (expert_tensor > 0) & (tensor * ranks % np.maximum(1, expert_tensor * expert) == 0)
+    keeps &= (recompute != SELECTIVE) | (spec.attention == "unfused") | (spec.activation_recompute != "auto")
     keeps &= (ranks > 1) | (zero == 0) | (spec.zero_stage != "auto")
     keeps &= (zero < 2) | (pipeline == 1) | (spec.zero_stage != "auto")
     if spec.sequence_parallel is True:
@@ -127,6 +182,7 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
         data=data,
         context=context,
         expert=expert,
+        expert_tensor=expert_tensor,
         chunks=chunks,
         ends=ends,
         group=group,
@@ -136,9 +192,10 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
         zero_stage=zero,
         shard=np.where(zero >= 1, shard, 1),
         recompute=recompute,
+        again=np.full_like(recompute, _again_of(run)),
         sequence_parallel=(sequence == 1) & (tensor > 1),
     )
-    return found.only(keeps)
+    return _with_fewest_blocks_again(run, found.only(keeps))
 
 
 def _that_divide_the_batch(
@@ -149,7 +206,8 @@ def _that_divide_the_batch(
     _, pipeline, _, data = layouts[:, place]
     per_copy = run.training.global_batch_size // data
     passes = -(-per_copy // micro)
-    keeps = (data % expert == 0) & _that_deal(run, pipeline, chunks, ends) & (micro <= per_copy)
+    context, tensor = layouts[2, place], layouts[0, place]
+    keeps = (tensor * context * data % expert == 0) & _that_deal(run, pipeline, chunks, ends) & (micro <= per_copy)
     if run.training.micro_batch_size == "auto":
         keeps &= per_copy % micro == 0
     keeps &= (chunks == 1) | ((pipeline > 1) & (passes >= pipeline))

@@ -11,19 +11,20 @@ import numpy as np
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.checks import check, explain_no_plan
 from wsesim.machines.gpu.closed_form import step_time_s
+from wsesim.machines.gpu.doubts import lateness
 from wsesim.machines.gpu.memory import memory_of
-from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.plans import candidates, memory_to_fill_bytes
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import RECOMPUTE, Plans
+from wsesim.machines.gpu.stages import Plans, recompute_said
 from wsesim.machines.gpu.step_time import Candidate
 from wsesim.machines.gpu.times import times_of
 from wsesim.units import show
 
 Array = Any
-COMPARED = 8
-"""Plans that are compared job by job at most before the fastest is chosen; the closed form ranks them. [-]"""
-CLOSE = 0.03
-"""Plans whose estimates are farther from the best are not compared: the closed form is nearer than that. [-]"""
+COMPARED = 24
+"""Plans that are compared job by job at most before one is chosen; the closed form ranks them. [-]"""
+CLOSE = 0.1
+"""Plans whose estimates are farther from the best are not compared: from 3 % too short to 7 % too long they are. [-]"""
 ROUNDING = 1e-9
 """Step times count as equal within this share; the simulation then decides. [-]"""
 BLOCK = 20_000
@@ -37,13 +38,16 @@ class Ranked:
     Attributes
     ----------
     plans, estimates_s, memory_bytes
-        Those that fit, fastest first, with their estimates. [s], [bytes]
+        Those that fit, with their estimates, in the order of `late_s`. [s], [bytes]
+    late_s
+        The pessimistic end of each estimate, as far as it differs between plans. [s]
     num_plans
         All that divide evenly. [-]
     """
 
     plans: Plans
     estimates_s: Array
+    late_s: Array
     memory_bytes: Array
     num_plans: int
 
@@ -66,7 +70,7 @@ class Chosen:
 
 
 def rank(run: GPURun) -> Ranked:
-    """All plans that fit, fastest first by the closed form.
+    """All plans that fit; first the one whose pessimistic end is earliest by the closed form.
 
     Raises
     ------
@@ -107,11 +111,15 @@ def _by_block(work_out: Callable[[Plans], Array], plans: Plans) -> Array:
 
 def _ranked(run: GPURun, plans: Plans, needed: Array) -> Ranked:
     """Those plans that fit, fastest first."""
-    places = np.flatnonzero(needed <= run.cluster.gpu.memory_bytes)
+    limit_bytes = memory_to_fill_bytes(run) if len(needed) > 1 else run.cluster.gpu.memory_bytes
+    if not (needed <= limit_bytes).any():
+        limit_bytes = run.cluster.gpu.memory_bytes  # what is tight is better than nothing
+    places = np.flatnonzero(needed <= limit_bytes)
     fitting = plans.only(places)
     times_s = _by_block(lambda part: step_time_s(run, part, times_of(run, part)), fitting)
-    order = np.argsort(times_s, kind="stable")
-    return Ranked(fitting.only(order), times_s[order], needed[places[order]], len(plans.tensor))
+    late_s = times_s * lateness(run, fitting, needed[places])
+    order = np.argsort(late_s, kind="stable")
+    return Ranked(fitting.only(order), times_s[order], late_s[order], needed[places[order]], len(plans.tensor))
 
 
 def does_not_fit(run: GPURun, plans: Plans, bytes_needed: Array) -> DoesNotFit:
@@ -121,7 +129,7 @@ def does_not_fit(run: GPURun, plans: Plans, bytes_needed: Array) -> DoesNotFit:
     held = memory_of(run, plans.only(slice(best, best + 1)))
     parts = ", ".join(f"{name} {show(float(np.ravel(value)[0]), 'bytes')}" for name, value in held._asdict().items())
     return DoesNotFit(
-        f"{run.place}: {describe(plans, best)} needs {show(needed, 'bytes')} on each GPU ({parts}), a {gpu.name} has "
+        f"{run.place}: {describe(run, plans, best)} needs {show(needed, 'bytes')} on each GPU ({parts}), a {gpu.name} has "
         f"{show(gpu.memory_bytes, 'bytes')}; {_nearest(run)}"
     )
 
@@ -139,7 +147,7 @@ def _nearest(run: GPURun) -> str:
                     if freed.cluster.num_gpus > run.cluster.num_gpus
                     else ""
                 )
-                return f"what fits is {more}{describe(ranked.plans, 0)}"
+                return f"what fits is {more}{describe(freed, ranked.plans, 0)}"
         freed = freed.on(2 * freed.cluster.num_gpus)
     return "no number of these GPUs holds it; take a GPU with more memory"
 
@@ -148,7 +156,7 @@ MOST_GPUS = 65_536
 """Up to here the search for a plan that fits goes on. [-]"""
 
 
-def describe(plans: Plans, place: int) -> str:
+def describe(run: GPURun, plans: Plans, place: int) -> str:
     """A plan in the words of a run file."""
     names = (
         ("tensor_parallel_size", plans.tensor, 1),
@@ -165,11 +173,17 @@ def describe(plans: Plans, place: int) -> str:
         said.append(f"sequence_parallel = {str(bool(plans.sequence_parallel[place])).lower()}")
     if int(plans.shard[place]) not in (1, int(plans.data[place] * plans.context[place])):
         said.append(f"shard_group_size = {int(plans.shard[place])}")
-    return ", ".join([*said, f'activation_recompute = "{RECOMPUTE[int(plans.recompute[place])]}"'])
+    again = recompute_said(run, plans, place)
+    shown = (
+        f'"{again}"'
+        if isinstance(again, str)
+        else "{" + ", ".join(f"{key} = {value}" for key, value in again.items()) + "}"
+    )
+    return ", ".join([*said, f"activation_recompute = {shown}"])
 
 
 def choose(run: GPURun, number: int = 1) -> Chosen:
-    """The plan to take: that of the file, or the fastest of the best few.
+    """The plan to take: that of the file, or of the best few the one whose pessimistic end is earliest.
 
     Raises
     ------
@@ -178,22 +192,23 @@ def choose(run: GPURun, number: int = 1) -> Chosen:
     """
     check(run)
     ranked = rank(run)
-    close = int(np.count_nonzero(ranked.estimates_s <= (1.0 + CLOSE) * ranked.estimates_s[0]))
-    few = min(len(ranked.estimates_s), max(min(COMPARED, close), number))
+    close = int(np.count_nonzero(ranked.late_s <= (1.0 + CLOSE) * ranked.late_s[0]))
+    few = min(len(ranked.late_s), max(min(COMPARED, close), number))
     best = ranked.plans.only(slice(0, few))
-    return Chosen((best,) if ranked.num_plans == 1 else _fastest(run, best, few, number), ranked.num_plans)
+    late = ranked.late_s[:few] / ranked.estimates_s[:few]
+    return Chosen((best,) if ranked.num_plans == 1 else _earliest(run, best, late, number), ranked.num_plans)
 
 
-def _fastest(run: GPURun, plans: Plans, few: int, number: int) -> tuple[Plans, ...]:
-    """The fastest of some plans; those that cannot be among them are not worked out."""
-    times = times_of(run, plans)
+def _earliest(run: GPURun, plans: Plans, late: Array, number: int) -> tuple[Plans, ...]:
+    """Plans whose pessimistic ends are earliest; those that cannot be among them are not worked out."""
+    times, few = times_of(run, plans), len(late)
     every = [plans.only(slice(place, place + 1)) for place in range(few)]
     compared = [Candidate(run, plan, times.of(place)) for place, plan in enumerate(every)]
-    least_s = [one.at_least_s() for one in compared]
+    least_s = [one.at_least_s() * late[place] for place, one in enumerate(compared)]
     found: dict[int, float] = {}
     limit_s = np.inf
     for place in sorted(range(few), key=lambda place: least_s[place]):
         if least_s[place] <= limit_s:
-            found[place] = compared[place].step_time_s()
+            found[place] = compared[place].step_time_s() * late[place]
             limit_s = (1.0 + ROUNDING) * sorted(found.values())[number - 1] if len(found) >= number else np.inf
     return tuple(every[place] for place in sorted(found) if found[place] <= limit_s)

@@ -18,6 +18,7 @@ from wsesim.engine.clock import Clock
 from wsesim.engine.collector import collector_paused
 from wsesim.engine.discrete_event import DiscreteEvents
 from wsesim.engine.trace import Span
+from wsesim.machines.gpu.doubts import lateness
 from wsesim.machines.gpu.memory import Memory, memory_of
 from wsesim.machines.gpu.pipeline import PipelineShape, write_program
 from wsesim.machines.gpu.program import numbers_of, shape_of
@@ -258,7 +259,7 @@ def simulate_gpu(run: GPURun, *, lazily: bool = False) -> GPUSimulation:
 
 
 def simulate_best(run: GPURun, number: int, *, lazily: bool = False) -> list[GPUSimulation]:
-    """Simulate the best plans of a run, fastest first; there may be fewer that fit.
+    """Simulate the best plans of a run, that first whose pessimistic end is earliest; there may be fewer that fit.
 
     Raises
     ------
@@ -270,8 +271,9 @@ def simulate_best(run: GPURun, number: int, *, lazily: bool = False) -> list[GPU
         chosen = choose(run, number)
         found = [_simulated(run, plan, chosen.num_plans, lazily=lazily) for plan in chosen.plans]
     wall_s = time.perf_counter() - started_s
-    fastest = sorted(found, key=lambda one: one.step_time_s)[:number]
-    return [replace(one, wall_s=wall_s) for one in fastest]
+    late = [float(np.ravel(lateness(run, one.plan, one.memory.total))[0]) for one in found]
+    order = sorted(range(len(found)), key=lambda place: found[place].step_time_s * late[place])[:number]
+    return [replace(found[place], wall_s=wall_s) for place in order]
 
 
 def _simulated(run: GPURun, plan: Plans, num_plans: int, *, lazily: bool) -> GPUSimulation:

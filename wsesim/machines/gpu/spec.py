@@ -79,6 +79,8 @@ class GPUSpec(Spec):
         The same with 32-bit inputs. [FLOP/s]
     best_gemm_share
         Share of the 16-bit peak that the best of many measured matrix products reaches. [-]
+    best_measured_mfu
+        Highest model FLOP utilization of the published steps on it, attention counted in full. [-]
     flash_forward_share
         Share of the 16-bit peak that the best published fused attention kernel reaches, forward. [-]
     flash_backward_share
@@ -109,6 +111,7 @@ class GPUSpec(Spec):
     peak_dense_16bit_flop_per_s: Positive
     peak_dense_32bit_flop_per_s: Positive
     best_gemm_share: Share
+    best_measured_mfu: Share | None = None
     flash_forward_share: Share
     flash_backward_share: Share
     flash_1_forward_share: Share
@@ -146,6 +149,8 @@ class GPUSoftwareSpec(Spec):
         The kernel of a weight gradient adds it to those of earlier micro-batches.
     reduction_precision
         In which gradients are summed over the data-parallel group.
+    keeps_gradient_copy
+        The optimizer keeps a 32-bit copy of 16-bit gradients.
     """
 
     attention: Attention = "flash"
@@ -153,6 +158,7 @@ class GPUSoftwareSpec(Spec):
     overlap_pipeline_communication: bool = True
     fused_gradient_accumulation: bool = True
     reduction_precision: ReductionPrecision = "32bit"
+    keeps_gradient_copy: bool = False
 
 
 class GPUClusterSpec(AnyCluster):
@@ -174,6 +180,8 @@ class GPUClusterSpec(AnyCluster):
         GPUs that NVLink joins; `gpus_per_node` when left out. [-]
     node_network_bytes_per_s
         All adapters of one node together, each direction. [bytes/s]
+    adapters_per_node
+        Network adapters of one node; left out, each GPU has its own. [-]
     network_latency_s
         One message from node to node. [s]
     reserved_memory_bytes
@@ -212,6 +220,7 @@ class GPUClusterSpec(AnyCluster):
     gpus_per_node: Annotated[int, Field(gt=0, le=1024)]
     nvlink_domain_size: Annotated[int, Field(gt=0, le=4096)] | None = None
     node_network_bytes_per_s: Positive
+    adapters_per_node: Annotated[int, Field(gt=0, le=1024)] | None = None
     network_latency_s: NotNegative
     reserved_memory_bytes: NotNegative
     software: GPUSoftwareSpec = GPUSoftwareSpec()

@@ -15,7 +15,11 @@ from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import add_up
 
 Array = Any
-RECOMPUTE = ("none", "selective", "full")
+RECOMPUTE = ("none", "selective", "full", "every", "blocks", "operators")
+"""What `Plans.recompute` counts; the last three are keys of a table."""
+NONE, SELECTIVE, FULL, EVERY, BLOCKS, OPERATORS = range(6)
+SELECTIVE_OF_FSDP = 2
+"""Every so many blocks one is computed again where FSDP is told "selective" (torchtitan's default). [-]"""
 EMBEDDING_COUNTS, LOSS_COUNTS = 1, 2
 """Parts of `Plans.ends`."""
 
@@ -27,6 +31,8 @@ class Plans(NamedTuple):
     ----------
     tensor, pipeline, data, context, expert
         Parallel sizes. [-]
+    expert_tensor
+        GPUs that share each matrix of an expert. [-]
     chunks
         Model chunks of a stage. [-]
     ends
@@ -39,6 +45,8 @@ class Plans(NamedTuple):
         What is shared, and by how many. [-]
     recompute
         Place in `RECOMPUTE`. [-]
+    again
+        The number that goes with "every" and "blocks". [-]
     sequence_parallel
         Whether norms are split, too.
     """
@@ -48,6 +56,7 @@ class Plans(NamedTuple):
     data: Array
     context: Array
     expert: Array
+    expert_tensor: Array
     chunks: Array
     ends: Array
     group: Array
@@ -57,6 +66,7 @@ class Plans(NamedTuple):
     zero_stage: Array
     shard: Array
     recompute: Array
+    again: Array
     sequence_parallel: Array
 
     def only(self, places: Array) -> Plans:
@@ -67,6 +77,24 @@ class Plans(NamedTuple):
     def full_passes(self) -> Array:
         """Passes of a step, the last one counted by its sequences. [-]"""
         return self.num_micro_batches - 1 + self.last_micro_batch_size / self.micro_batch_size
+
+
+def expert_tensor_size(tensor: Array, ranks: Array, expert: Array) -> Array:
+    """GPUs that share an expert's matrix where nothing is said: as many as share others, or fewer so that the groups fold. [-]
+
+    Groups of `expert` x `expert_tensor` GPUs are dealt over the tensor-, context- and data-parallel ranks of a stage; 0 where
+    none divides them.
+
+    Examples
+    --------
+    >>> expert_tensor_size(np.array([4, 4, 4]), np.array([8, 4, 3]), np.array([8, 8, 8])).tolist()  # the last: 12 ranks
+    [4, 2, 0]
+    """
+    found = np.zeros_like(tensor)
+    for size in range(1, int(np.max(tensor, initial=1)) + 1):
+        fits = (tensor % size == 0) & (tensor * ranks % (size * expert) == 0)
+        found = np.where(fits, size, found)
+    return found
 
 
 def dealt_layers(run: GPURun, ends: Array) -> Array:
@@ -137,6 +165,33 @@ def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
     of_stage = [int(np.ravel(blocks_of_stage(run, plan, stage))[0]) for stage in range(stages)]
     laps = [_dealt(layers, chunks, chunks - (stage == stages - 1)) for stage, layers in enumerate(of_stage)]
     return tuple(laps[stage][lap] for lap in range(chunks) for stage in range(stages))
+
+
+def blocks_again(plans: Plans, blocks: Array) -> Array:
+    """Of so many blocks of a stage, those that the backward pass computes again as a whole. [-]"""
+    is_fsdp = (plans.recompute == SELECTIVE) & (plans.zero_stage == 3)
+    every = np.where(is_fsdp, SELECTIVE_OF_FSDP, np.maximum(1, plans.again))
+    first = np.minimum(blocks, plans.again * plans.chunks)
+    return np.select(
+        [plans.recompute == FULL, (plans.recompute == EVERY) | is_fsdp, plans.recompute == BLOCKS],
+        [blocks, -(-blocks // every), first],
+        0,
+    )
+
+
+def share_again(run: GPURun, plans: Plans) -> Array:
+    """Of all blocks, the share that is computed again as a whole, taken to be the same on all stages. [-]"""
+    mean = run.model.num_layers / plans.pipeline
+    return np.where(plans.recompute == FULL, 1.0, blocks_again(plans, np.ceil(mean)) / np.ceil(mean))
+
+
+def recompute_said(run: GPURun, plans: Plans, place: int) -> str | dict[str, Any]:
+    """What is computed again, as ``activation_recompute`` says it."""
+    word = RECOMPUTE[int(plans.recompute[place])]
+    given = run.parallelism.activation_recompute
+    if word == "operators" and not isinstance(given, str):
+        return {"operators": list(given.operators or ())}
+    return {word: int(plans.again[place])} if word in ("every", "blocks") else word
 
 
 def layers_of_stages(run: GPURun, plan: Plans) -> tuple[int, ...]:

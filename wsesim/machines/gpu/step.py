@@ -3,63 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from wsesim.config.entries import load_gpu_cluster
 from wsesim.engine.trace import Span
-from wsesim.intervals import Bounds, knowledge, together
+from wsesim.intervals import Bounds
 from wsesim.machines.gpu.closed_form import step_time_s
-from wsesim.machines.gpu.rows import published
+from wsesim.machines.gpu.doubts import bounds_of, is_measured
 from wsesim.machines.gpu.search import describe
 from wsesim.machines.gpu.simulation import GPUSimulation
-from wsesim.machines.gpu.spec import GPURun, GPUSpec
-from wsesim.machines.gpu.stages import RECOMPUTE, group_size, layers_of_stages
+from wsesim.machines.gpu.spec import GPURun
+from wsesim.machines.gpu.stages import NONE, group_size, layers_of_stages, recompute_said
 from wsesim.machines.gpu.step_time import step_time_s as simulated_s
 from wsesim.machines.gpu.times import times_of
 from wsesim.machines.gpu.words import CATEGORIES
 from wsesim.step import Step
 from wsesim.units import add_up
+from wsesim.workload.transformer import model_flop_per_sequence
 
-NOT_SETTINGS = ("layers_per_stage", "micro_batch_group_size")
+NOT_SETTINGS = ("expert_tensor_parallel_size", "layers_per_stage", "micro_batch_group_size")
 """Parts of a plan that follow from others unless stages differ."""
 
 NEARLY_FULL = 0.95
 """Share of a GPU's memory above which a run says that it is tight. [-]"""
-
-
-COMPUTES = ("peak_dense_16bit_flop_per_s", "num_sms", "memory_bytes_per_s")
-"""Numbers of a GPU by which its kernels take as long as those of another one."""
-
-
-@cache
-def _measured() -> frozenset[tuple[float, ...]]:
-    """What GPUs compute with on which a step was measured."""
-    gpus = [load_gpu_cluster(name)[0].gpu for name in dict.fromkeys(row.cluster for row in published())]
-    return frozenset(tuple(getattr(gpu, key) for key in COMPUTES) for gpu in gpus)
-
-
-def is_measured(gpu: GPUSpec) -> bool:
-    """Whether a step was measured on a GPU that computes like this one, whatever it is called.
-
-    Examples
-    --------
-    >>> from wsesim.config.entries import load_gpu
-    >>> is_measured(load_gpu("a100_40gb")[0]), is_measured(load_gpu("b200")[0])
-    (True, False)
-    """
-    return tuple(getattr(gpu, key) for key in COMPUTES) in _measured()
-
-
-def gpu_bounds(run: GPURun) -> Bounds:
-    """By how much a step on GPUs may be faster or slower, from what is known of the GPU and the kind of model."""
-    known = knowledge("gpus").assumed
-    reasons = [known["measured_gpu" if is_measured(run.cluster.gpu) else "unmeasured_gpu"]]
-    if run.model.num_experts > 1:
-        reasons.append(known["experts"])
-    return together(*reasons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +50,18 @@ class GPUStep(Step):
         return self.run.num_devices * (gpu.peak_dense_32bit_flop_per_s if wide else gpu.peak_dense_16bit_flop_per_s)
 
     @property
+    def model_flop(self) -> float:
+        """Of one step, attention over the full square. [FLOP]"""
+        training = self.run.training
+        return model_flop_per_sequence(self.run.model, training.sequence_length) * training.global_batch_size
+
+    @property
     def flop(self) -> float:
-        """What all GPUs execute, recomputation included. [FLOP]"""
-        return float(np.ravel(self.simulation.times.flop)[0]) * self.run.num_devices
+        """Model FLOP, attention over the full square, and what all GPUs compute again. [FLOP]"""
+        plan = self.simulation.plan
+        once = plan._replace(recompute=np.full_like(plan.recompute, NONE))
+        more = self.simulation.times.flop / times_of(self.run, once).flop
+        return self.model_flop * float(np.ravel(more)[0])
 
     @property
     def micro_batch_size(self) -> int:
@@ -116,13 +93,14 @@ class GPUStep(Step):
             "data_parallel_size": int(plan.data[0]),
             "context_parallel_size": int(plan.context[0]),
             "expert_parallel_size": int(plan.expert[0]),
+            "expert_tensor_parallel_size": int(plan.expert_tensor[0]),
             "virtual_pipeline_size": int(plan.chunks[0]),
             "micro_batch_group_size": int(plan.group[0]) if int(plan.chunks[0]) > 1 else 1,
             "layers_per_stage": list(layers_of_stages(self.run, plan)),
             "sequence_parallel": bool(plan.sequence_parallel[0]),
             "zero_stage": int(plan.zero_stage[0]),
             "shard_group_size": int(plan.shard[0]),
-            "activation_recompute": RECOMPUTE[int(plan.recompute[0])],
+            "activation_recompute": recompute_said(self.run, plan, 0),
         }
 
     @property
@@ -263,9 +241,10 @@ class GPUStep(Step):
         """What a reader should know before using the numbers."""
         found = ["a step without failures, stragglers, data loading and checkpoints, which real runs have"]
         if self.simulation.num_plans > 1:
-            best = describe(self.simulation.plan, 0)
+            best = describe(self.run, self.simulation.plan, 0)
             found.append(
-                f"the plan is the fastest that fits of {self.simulation.num_plans:,} that divide evenly: {best}"
+                f"the plan is the best of {self.simulation.num_plans:,} by the slow end of its range, with "
+                f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: {best}"
             )
         if self.last_micro_batch_size < self.micro_batch_size:
             found.append(
@@ -275,6 +254,10 @@ class GPUStep(Step):
         filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
         if filled > NEARLY_FULL:
             found.append(f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls")
+        best_mfu = self.run.cluster.gpu.best_measured_mfu
+        mfu = self.model_flop / self.time_s / self.peak_flop_per_s
+        if best_mfu is not None and mfu > best_mfu:
+            found.append(f"{mfu:.0%} MFU is above every published run on this GPU, of which the best is {best_mfu:.0%}")
         if not is_measured(self.run.cluster.gpu):
             found.append(
                 f"nothing was measured on {self.run.cluster.gpu.name}; kernels are taken to be as efficient as on A100"
@@ -286,7 +269,7 @@ class GPUStep(Step):
     @cached_property
     def bounds(self) -> Bounds:
         """By how much it may be faster or slower in nine cases of ten."""
-        return gpu_bounds(self.run)
+        return bounds_of(self.run, self.simulation.plan)
 
     @property
     def trace(self) -> tuple[Span, ...]:

@@ -19,7 +19,7 @@ from wsesim.machines.gpu import kernels
 from wsesim.machines.gpu.collectives import all_gather_time_s, all_reduce_time_s, group_of, send_time_s
 from wsesim.machines.gpu.kernels import Kernels, Split
 from wsesim.machines.gpu.spec import GPUClusterSpec, GPURun, GPUSpec
-from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
+from wsesim.machines.gpu.stages import OPERATORS, SELECTIVE, Plans, blocks_of_stage, deciding_stages, share_again
 from wsesim.units import add_up
 from wsesim.workload.transformer import (
     attention_widths,
@@ -120,6 +120,7 @@ def split_of(run: GPURun, plans: Plans) -> Split:
         tensor=plans.tensor,
         context=plans.context,
         expert=plans.expert,
+        expert_tensor=plans.expert_tensor,
         sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
         fused_attention=run.parallelism.attention != "unfused",
     )
@@ -188,14 +189,24 @@ def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     kernels_s = kernels_time_s(run, work, backward=backward)
     launch_s = np.maximum(0.0, work.num_launches * cluster.gpu.calibration.launch_latency_s - kernels_s)
     width = _width_bytes(run, split)
-    tensor = group_of(cluster, plans.tensor, 1)
     return Pass(
         kernels_s=kernels_s,
         launch_s=launch_s,
-        tensor_s=SUMS_PER_BLOCK * all_reduce_time_s(cluster, tensor, width),
+        tensor_s=_tensor_s(run, plans, width),
         context_s=_context_s(run, plans, split, backward=backward),
         expert_s=_expert_s(run, plans, width),
     )
+
+
+def _tensor_s(run: GPURun, plans: Plans, width: Array) -> Array:
+    """Sums of attention and of the MLP, of which experts that fewer GPUs share have smaller ones. [s]"""
+    cluster = run.cluster
+    one_s = all_reduce_time_s(cluster, group_of(cluster, plans.tensor, 1), width)
+    if run.model.num_experts == 1:
+        return SUMS_PER_BLOCK * one_s
+    own = group_of(cluster, plans.expert_tensor, 1)
+    of_experts_s = all_reduce_time_s(cluster, own, width * plans.expert_tensor / plans.tensor)
+    return one_s + (SUMS_PER_BLOCK - 1.0) * of_experts_s
 
 
 def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
@@ -216,7 +227,7 @@ def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
 
 def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
     """Tokens to the GPUs of their experts, and back."""
-    group = group_of(run.cluster, plans.expert, plans.tensor * plans.context)
+    group = group_of(run.cluster, plans.expert, plans.expert_tensor)
     exchange_s = all_gather_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes))
     return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
 
@@ -227,19 +238,46 @@ def _routed_bytes(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
 
 
 def _recompute(run: GPURun, plans: Plans, forward: Pass) -> Pass:
-    """What the backward pass computes again."""
-    core = mean_of_blocks(run, lambda one: _attention_again(one, plans))
-    nothing = np.zeros(np.shape(plans.tensor))
-    parts = zip(forward, (*core, nothing, nothing, nothing), strict=True)
-    return Pass(*(np.select([plans.recompute == 2, plans.recompute == 1], [whole, part], 0.0) for whole, part in parts))
+    """What the backward pass computes again, on the mean of all blocks."""
+    part: Pass = mean_of_blocks(run, lambda one: _again(one, plans, forward))
+    share, some = share_again(run, plans), (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
+    some &= share == 0.0
+    return Pass(*(np.where(some, own, share * whole) for whole, own in zip(forward, part, strict=True)))
 
 
-def _attention_again(run: GPURun, plans: Plans) -> tuple[Array, Array]:
-    """Kernels of attention that only a fused one need not run again, and what they wait for the host. [s]"""
+def operators_again(run: GPURun) -> tuple[str, ...]:
+    """Operators of every block that the run file has computed again, by one name each; attention where it says "selective"."""
+    given = run.parallelism.activation_recompute
+    named = ("attention",) if isinstance(given, str) else given.operators or ()
+    return tuple(dict.fromkeys(SYNONYMS.get(one, one) for one in named))
+
+
+SYNONYMS = {"core_attn": "attention", "moe_act": "activation", "moe": "mlp", "mla_up_proj": "qkv"}
+"""Megatron-Core's names of operators."""
+SUMMED = {"mlp": 0.5, "qkv": 0.25}
+"""Share of a forward pass's tensor-parallel traffic that an operator repeats. [-]"""
+
+
+def _again(run: GPURun, plans: Plans, forward: Pass) -> Pass:
+    """Kernels of the operators, what they wait for the host, and collectives that come with them. [s]"""
     split, launch_s = split_of(run, plans), run.cluster.gpu.calibration.launch_latency_s
-    attention = kernels.attention_forward(run.model, split)
-    core_s = kernels_time_s(run, attention, backward=False) if attention.fused is None else np.zeros(1)
-    return core_s, np.maximum(0.0, attention.num_launches * launch_s - core_s) if attention.fused is None else core_s
+    kernels_s, launches_s, summed, exchanged = np.zeros(1), np.zeros(1), 0.0, 0.0
+    for operator in operators_again(run):
+        work = kernels.operator_forward(run.model, split, operator)
+        if not _repeats(run, work):
+            continue
+        own_s = kernels_time_s(run, work, backward=False)
+        kernels_s = kernels_s + own_s
+        launches_s = launches_s + np.maximum(0.0, work.num_launches * launch_s - own_s)
+        summed += SUMMED.get(operator, 0.0)
+        exchanged += operator == "mlp"
+    nothing = np.zeros(np.shape(plans.tensor))
+    return Pass(kernels_s, launches_s, summed * forward.tensor_s, nothing, exchanged * forward.expert_s)
+
+
+def _repeats(run: GPURun, work: Kernels) -> bool:
+    """Whether the backward pass repeats an operator; "selective" leaves out a fused kernel, which rebuilds its scores anyway."""
+    return work.fused is None or not isinstance(run.parallelism.activation_recompute, str)
 
 
 def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Array]:
@@ -250,7 +288,7 @@ def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Arra
         shared += (block_parameters(one) - routed) * number
         experts += routed * number
     each = plans.tensor * model.num_layers
-    return shared / each, experts / each / plans.expert * np.ones(np.shape(plans.tensor))
+    return shared / each, experts / model.num_layers / (plans.expert_tensor * plans.expert)
 
 
 def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
@@ -297,7 +335,8 @@ def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array
     cluster, each = run.cluster, reduction_bytes(run)
     ranks = plans.data * plans.context
     whole = all_reduce_time_s(cluster, group_of(cluster, ranks, plans.tensor), shared * each)
-    few = group_of(cluster, ranks / plans.expert, plans.tensor * plans.expert)
+    inner = plans.expert_tensor * plans.expert
+    few = group_of(cluster, plans.tensor * ranks / inner, inner)
     whole = whole + np.where(experts > 0, all_reduce_time_s(cluster, few, experts * each), 0.0)
     parts = _gather_s(cluster, plans, (shared + experts) * each)
     copies = group_of(cluster, ranks / plans.shard, plans.tensor * plans.shard)
@@ -392,16 +431,20 @@ def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
     """FLOP of each pass on one GPU. [FLOP]"""
     split, logit_bytes = split_of(run, plans), run.cluster.gpu.calibration.loss_bytes_per_logit
     forward, backward, core = mean_of_blocks(run, lambda one: _block_flop(one, split))
-    again = np.select([plans.recompute == 2, plans.recompute == 1], [forward, core], 0.0)
+    share, some = share_again(run, plans), (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
+    again = np.where(some & (share == 0.0), core, share * forward)
     head = [one(run.model, split, logit_bytes).flop for one in (kernels.head_forward, kernels.head_backward)]
     return PassFlop(forward, backward + again, *head)
 
 
 def _block_flop(run: GPURun, split: Split) -> tuple[Array, Array, Array]:
     """Forward and backward of one block, and what selective recomputation adds. [FLOP]"""
-    attention = kernels.attention_forward(run.model, split)
     forward, backward = kernels.block_forward(run.model, split).flop, kernels.block_backward(run.model, split).flop
-    return forward, backward, attention.flop if attention.fused is None else 0.0
+    core: Array = 0.0
+    for operator in operators_again(run):
+        work = kernels.operator_forward(run.model, split, operator)
+        core = core + (work.flop if _repeats(run, work) else 0.0)
+    return forward, backward, core
 
 
 def _flop(run: GPURun, plans: Plans) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from wsesim.machines.words import Words
 from wsesim.result import Result
@@ -30,6 +30,26 @@ RECOMPUTED = {
     "selective": "attention scores",
     "full": "whole layers",
 }
+
+
+def recomputed(what: str | Mapping[str, Any]) -> str:
+    """What the backward pass computes again, in words.
+
+    Examples
+    --------
+    >>> recomputed("none"), recomputed({"every": 2}), recomputed({"blocks": 3}), recomputed({"operators": ["mlp"]})
+    ('nothing', 'every 2nd block', '3 blocks of each stage or chunk', 'mlp of every block')
+    """
+    if isinstance(what, str):
+        return RECOMPUTED[what]
+    if "every" in what:
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(what["every"], "th")
+        return f"every {what['every']}{ending} block"
+    if "blocks" in what:
+        return f"{plural(what['blocks'], 'block')} of each stage or chunk"
+    return f"{', '.join(what['operators'])} of every block"
+
+
 SHARED = ("nothing", "the optimizer state", "optimizer state and gradients", "optimizer state, gradients, parameters")
 HELD = {
     "weights": "weights",
@@ -38,6 +58,16 @@ HELD = {
     "activations": "activations",
     "buffers": "buffers",
 }
+
+
+ABOVE_ONE = 1.0005
+"""A share that is printed as more than 100.0 %. [-]"""
+
+
+def why_above_one(result: Result, share: float) -> str:
+    """Why copies of a model may be faster than one: they share the optimizer's work; nothing where they are not."""
+    shares = share > ABOVE_ONE and result.plan["zero_stage"]
+    return "; above 100 % as copies share the optimizer's work, which one alone does by itself" if shares else ""
 
 
 class GPUWords(Words):
@@ -108,7 +138,7 @@ class GPUWords(Words):
         return [
             *facts,
             Fact("batch per copy", passes),
-            Fact("computed again", RECOMPUTED[plan["activation_recompute"]]),
+            Fact("computed again", recomputed(plan["activation_recompute"])),
             Fact("settings", f"{result.num_settings} that had to be right, {_where_from(result)}"),
         ]
 
@@ -126,7 +156,7 @@ class GPUWords(Words):
             return [Fact("copies", "one copy of the model, none to compare with")]
         of_one = f"of {copies:,} times one copy of the model"
         return [
-            Fact("weak scaling", f"{weak:.1%} {of_one}, same batch per copy"),
+            Fact("weak scaling", f"{weak:.1%} {of_one}, same batch per copy{why_above_one(result, weak)}"),
             Fact("strong scaling", f"{strong:.1%} {of_one}, same global batch"),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Group
 
@@ -31,8 +32,13 @@ def plan_words(result: Result) -> str:
         words.append(f"ZeRO {plan['zero_stage']}")
     words.append(f"micro-batch {result.micro_batch_size}")
     if plan["activation_recompute"] != "none":
-        words.append(f"recompute {plan['activation_recompute']}")
+        words.append(f"recompute {again_words(plan['activation_recompute'])}")
     return ", ".join(words)
+
+
+def again_words(what: str | dict[str, Any]) -> str:
+    """The key or word of what is computed again."""
+    return what if isinstance(what, str) else ", ".join(f"{key} {value}" for key, value in what.items())
 
 
 def why_it_loses(winner: Result, other: Result) -> str:
