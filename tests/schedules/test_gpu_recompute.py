@@ -141,9 +141,7 @@ NEMO_8B = {
 
 
 def gpus(table: dict[str, Any], **parallelism: Any) -> GPURun:
-    run = any_from_table({**table, "parallelism": {**table["parallelism"], **parallelism}})
-    assert isinstance(run, GPURun)
-    return run
+    return any_from_table({**table, "parallelism": {**table["parallelism"], **parallelism}})
 
 
 def test_a_printed_peak() -> None:
