@@ -131,7 +131,7 @@ def test_a_short_last_micro_batch_takes_its_share(schedule: str) -> None:
     words = {"training": {"global_batch_size": 7, "micro_batch_size": 2}, "cluster": {"num_gpus": 1}}
     run = gpu_run(**words, parallelism={"pipeline_schedule": schedule})
     found = simulate(run)
-    assert (found.num_micro_batches, found.last_micro_batch_size) == (4, 1)
+    assert (found.num_micro_batches, found.step.last_micro_batch_size) == (4, 1)
     assert any("the last one has 1 sequences" in note for note in found.notes)
     six, eight, one_only = (
         simulate(gpu_run(training={"global_batch_size": batch, "micro_batch_size": micro}, cluster={"num_gpus": 1}))
