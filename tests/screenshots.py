@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.browser import chromium, errors, overflow_px, print_pdf, screenshot, show_at, wait_for_pictures, why_not
+from tests.front_door import answer
 from wsesim import sweep
-from wsesim.report.write_report import Wanted, of
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -29,13 +29,13 @@ def reports(folder: Path) -> Iterator[Path]:
     table = folder / "sweep.csv"
     sweep(WAFERS, {"cluster.num_systems": "1..8", "training.weight_sparsity": "0.0..0.6+0.2"}, out=table, workers=1)
     for name, wanted in {
-        "wafers": {"runs": (WAFERS,)},
-        "gpus": {"runs": (GPUS,)},
-        "both": {"runs": (WAFERS, GPUS)},
-        "sweep": {"ledger": table},
+        "wafers": (WAFERS,),
+        "gpus": (GPUS,),
+        "both": (WAFERS, GPUS),
+        "sweep": ("--ledger", table),
     }.items():
         out = folder / f"{name}.html"
-        of(Wanted(out, **wanted))
+        answer("report", *wanted, "--out", out)
         yield out
 
 

@@ -295,7 +295,7 @@ def _measurements() -> Iterator[Ask]:
 
 # What the catalogue holds
 
-KINDS = ("systems", "gpus", "clusters", "models", "calibrations", "runs")
+KINDS = ("systems", "gpus", "clusters", "models", "calibrations", "laws", "runs")
 SCHEMAS = (
     "calibration",
     "gpu-calibration",
