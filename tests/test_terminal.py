@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -123,5 +124,5 @@ def test_schemas_that_are_written_are_told_as_json(tmp_path: Path) -> None:
 def test_a_range_can_be_read_in_ascii() -> None:
     words = ("plan", "--model", "cerebras-gpt-111m", "--deadline", "1 h", "--cluster", "andromeda")
     shown = process(*words, PYTHONIOENCODING="ascii").stdout
-    assert "+-4 %" in shown
+    assert re.search(r"\+-\d+ %", shown)
     assert "?" not in shown
