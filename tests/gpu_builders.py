@@ -27,7 +27,7 @@ SMALL: Table = {
         "max_position_embeddings": 2048,
     },
     "training": {"sequence_length": 1024, "global_batch_size": 64, "micro_batch_size": 1},
-    "cluster": {"name": "dgx_a100_80gb"},
+    "cluster": {"name": "dgx_a100_80gb", "software": {"step_host_s": 0.0, "jitter": 0.0}},
     "parallelism": {
         "tensor_parallel_size": 1,
         "pipeline_parallel_size": 1,

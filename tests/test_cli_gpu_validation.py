@@ -9,23 +9,29 @@ import pytest
 from tests.front_door import answer, call
 
 
-def test_calibrate_gpus_writes_a_file_that_is_the_shipped_one(tmp_path: Path) -> None:
-    out = answer("calibrate", "--gpu", "--out", tmp_path / "mine.toml").out
-    assert "gemm_ramp_elements" in out
-    assert "allreduce-8xv100-1gib" in out
-    assert "prove nothing" in out
+def test_calibrate_a_gpu_writes_a_file_that_lies_over_the_shipped_one(tmp_path: Path) -> None:
+    out = answer("calibrate", "--gpu", "--system", "h100_80gb", "--out", tmp_path / "mine.toml").out
+    assert "products_fp8" in out
+    assert "attention.cudnn" in out
     assert "cluster.gpu.calibration" in out
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
-    assert text.count("calibrated") == 6
-    assert "hardly determine" in text
+    assert text.startswith('# Written by `wsesim calibrate`.\nextends = "h100"\n')
+    assert text.count('status = "calibrated"') > 50
 
 
-@pytest.mark.parametrize("words", [("mine.csv",), ("--run", "andromeda_13b"), ("--source", "me"), ("--system", "cs3")])
-def test_calibrate_gpus_takes_no_option_of_wafers(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "finding"),
+    [
+        (("mine.csv",), "there is no such file"),
+        (("--run", "andromeda_13b"), "belongs to a log of a wafer-scale system"),
+        (("--system", "cs3"), "no kernel of it is measured here; known are a100_80gb"),
+    ],
+)
+def test_calibrate_gpus_takes_no_option_of_wafers(words: tuple[str, ...], finding: str) -> None:
     outcome = call("calibrate", "--gpu", *words)
     assert outcome.code == 2
     assert words[-1] in outcome.err
-    assert "leave one of the two out" in outcome.err
+    assert finding in outcome.err
 
 
 def test_validate_a_set_shows_its_rows_and_the_line_it_has_to_beat() -> None:
@@ -34,7 +40,7 @@ def test_validate_a_set_shows_its_rows_and_the_line_it_has_to_beat() -> None:
     assert "t4 p4 d16" in out
     (line,) = [line for line in out.splitlines() if line.startswith("dgxc-llama-h100")]
     assert line.split()[1:3] == ["valid", "11"]
-    assert line.split()[-3:] == ["yes", "10%", "ok"]
+    assert line.split()[-3:] == ["yes", "5%", "ok"]
     assert "one rate" in out
     assert "-04" not in answer("validate", "dgxc-llama-h100", "--no-rows").out
 
@@ -80,7 +86,7 @@ def test_a_row_that_does_not_fit_is_refused_and_misses(tmp_path: Path) -> None:
     assert "nothing was predicted, 1 row(s) refused" in outcome.err
 
 
-@pytest.mark.parametrize(("word", "near"), [("sc21-table", "sc21-table1"), ("gpus", "gpu"), ("cerebra", "cerebras")])
+@pytest.mark.parametrize(("word", "near"), [("sc21-tabel1", "sc21-table1"), ("gpus", "gpu"), ("cerebra", "cerebras")])
 def test_a_set_that_is_not_there_is_answered_with_the_nearest(word: str, near: str) -> None:
     outcome = call("validate", word)
     assert outcome.code == 2

@@ -17,6 +17,7 @@ from wsesim.config.entries import (
     load_gpu_calibration,
     load_law,
     load_model,
+    load_software,
     load_system,
     origins_of,
 )
@@ -61,6 +62,7 @@ def test_every_file_loads(kind: str, name: str) -> None:
         "gpus": load_gpu,
         "clusters": load_any_cluster,
         "models": load_model,
+        "software": load_software,
         "runs": load,
         "laws": load_law,
     }

@@ -256,6 +256,7 @@ class Result(ShowsItself):
             "name": self.name,
             "kind": self.kind,
             "num_devices": self.num_devices,
+            "software": self.step.software,
             "model": {
                 "name": self.run.model.name,
                 "parameters": self.parameters,

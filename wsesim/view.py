@@ -80,7 +80,7 @@ def plural(count: int, word: str) -> str:
 def show_mfu(mfu: float, mfu_causal: float, precision: str) -> str:
     """Model FLOP utilization in words, and the other way to count it where it differs."""
     differs = abs(mfu - mfu_causal) > MFU_DIFFERENCE * mfu
-    bits = "32" if precision == "float32" else "16"
+    bits = {"float32": "32", "fp8": "8", "mxfp8": "8", "nvfp4": "4"}.get(precision, "16")
     text = f"{mfu:.1%} of the dense {bits}-bit peak, attention counted in full"
     return text + (f"; {mfu_causal:.1%} counted causal" if differs else "")
 

@@ -18,7 +18,16 @@ from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
 from wsesim.config.training import TrainingSpec
 from wsesim.machines.gpu.parallelism import ParallelismSpec, RecomputeSpec
-from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPUSoftwareSpec, GPUSpec
+from wsesim.machines.gpu.spec import (
+    AttentionKernelSpec,
+    AttentionKernelsSpec,
+    GPUCalibrationSpec,
+    GPUClusterSpec,
+    GPUSoftwareSpec,
+    GPUSpec,
+    NVLinkSpec,
+    ProductSpec,
+)
 from wsesim.machines.wafer.spec import (
     ClusterSpec,
     ExceptionSpec,
@@ -131,7 +140,17 @@ SECTIONS = (
     ),
     Section("[cluster.gpu]", "Also a file of `cluster_configs/gpus/`.", GPUSpec),
     Section("[cluster.gpu.calibration]", "Also a file of `cluster_configs/calibrations/`.", GPUCalibrationSpec),
-    Section("[cluster.software]", "", GPUSoftwareSpec),
+    Section(
+        "[cluster.gpu.calibration.products_16bit]", "The same keys for `products_fp8` and the others.", ProductSpec
+    ),
+    Section("[cluster.gpu.calibration.attention]", "", AttentionKernelsSpec),
+    Section("[cluster.gpu.calibration.attention.cudnn]", "The same keys for the other kernels.", AttentionKernelSpec),
+    Section("[cluster.gpu.calibration.nvlink]", "", NVLinkSpec),
+    Section(
+        "[cluster.software]",
+        "Also a file of `cluster_configs/software/`, which `cluster.software_profile` names (`wsesim list software`).",
+        GPUSoftwareSpec,
+    ),
     Section("[cluster.reliability] of GPUs", "", GPUReliabilitySpec),
     Section(
         "[parallelism]",

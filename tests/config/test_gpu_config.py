@@ -18,14 +18,16 @@ from wsesim.config.entries import (
     load_gpu,
     load_gpu_calibration,
     load_gpu_cluster,
+    load_software,
     origins_of,
 )
 from wsesim.config.layering import Table
 from wsesim.config.loader import any_from_table, from_table, load, load_any
 from wsesim.errors import ConfigError, InputError, UnknownNameError
-from wsesim.machines.gpu.parallelism import ParallelismSpec
+from wsesim.machines.gpu.parallelism import SWITCHES, ParallelismSpec
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import parse_quantity, unit_of_field
+from wsesim.validate.gpu_kernels import published_tables
 
 DATA = Path(__file__).parent / "data"
 TINY: Table = builders.TINY | {"cluster": {"name": "dgx_a100_80gb"}}
@@ -100,7 +102,10 @@ def test_parallelism_that_is_not_said_is_searched(parallelism: str | Table | Non
     run = any_from_table(table)
     assert run.machine == "gpu"
     is_left_open = parallelism != {}
-    assert run.parallelism == (EVERYTHING_OPEN if is_left_open else ParallelismSpec())
+    ordinary = load_software("ordinary")
+    switches = {key: getattr(ordinary, key) for key in SWITCHES}
+    expected = EVERYTHING_OPEN if is_left_open else ParallelismSpec()
+    assert run.parallelism == expected.model_copy(update=switches)
     assert run.parallelism.tensor_parallel_size == "auto"
 
 
@@ -112,16 +117,16 @@ def test_gpus_compute_with_bfloat16_unless_told_otherwise() -> None:
 
 def test_what_a_run_sets_lies_over_the_catalogue() -> None:
     run = tiny(
-        cluster={"num_gpus": 32, "gpu": {"power_w": "350 W", "calibration": {"gemm_efficiency": 0.5}}},
+        cluster={"num_gpus": 32, "gpu": {"power_w": "350 W", "calibration": {"hot_s": 0.5}}},
         parallelism={"zero_stage": 3, "data_parallel_size": "32"},
     )
     assert (run.cluster.num_gpus, run.cluster.gpu.power_w, run.cluster.gpu.num_sms) == (32, 350.0, 108)
-    assert run.cluster.gpu.calibration.gemm_efficiency == 0.5
+    assert run.cluster.gpu.calibration.hot_s == 0.5
     assert run.cluster.gpu.calibration.memory_efficiency == load_gpu_calibration("gpu_kernels").memory_efficiency
     assert (run.parallelism.zero_stage, run.parallelism.data_parallel_size) == (3, 32)
     assert run.origins["parallelism.zero_stage"].status == "user"
     assert run.origins["cluster.gpu.power_w"].status == "user"
-    assert run.origins["cluster.gpu.num_sms"].source == "a100-whitepaper"
+    assert run.origins["cluster.gpu.num_sms"].source == "gpu-handbook"
 
 
 def test_a_cluster_says_what_its_software_does() -> None:
@@ -235,7 +240,10 @@ def test_a_model_zoo_file_trains_on_gpus_without_its_number_of_systems() -> None
         ({"cluster": {"gpu": "mine.toml"}}, ["run: cluster.gpu is 'mine.toml'", "no such file"]),
         ({"cluster": {"gpu": 7}}, ["run: cluster.gpu is 7", "write a table of keys"]),
         ({"cluster": {"gpu": {"num_sm": 4}}}, ["cluster.gpu.num_sm is not a known key", "did you mean num_sms?"]),
-        ({"cluster": {"gpu": {"best_gemm_share": 1.5}}}, ["cluster.gpu.best_gemm_share is 1.5", "at most 1"]),
+        (
+            {"cluster": {"gpu": {"calibration": {"nvlink": {"exchange_share": 1.5}}}}},
+            ["nvlink.exchange_share is 1.5", "at most 1"],
+        ),
         ({"cluster": {"gpu": {"memory_bytes": "80 GB/s"}}}, ["cluster.gpu.memory_bytes", "'80 GB/s' is in bytes/s"]),
         ({"cluster": {"gpu": {"calibration": "gpu_kernel"}}}, ["cluster.gpu.calibration", "did you mean gpu_kernels?"]),
         ({"cluster": {"gpu": {"calibration": {"gemm": 1}}}}, ["cluster.gpu.calibration.gemm is not a known key"]),
@@ -335,15 +343,61 @@ def test_a_node_has_a_network_and_power_of_its_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue.names("gpus"))
-def test_the_best_product_measured_is_the_share_that_the_file_says(name: str) -> None:
-    """The shares are of the rates in their notes, rounded to three or four figures."""
-    gpu, origins = load_gpu(name)
-    note = origins["best_gemm_share"].note
-    if " of " in note:
-        reached, peak = (float(word) for word in note.rsplit(maxsplit=4)[1:4:2])
-        assert gpu.best_gemm_share == pytest.approx(reached / peak, abs=2e-3)
-        assert gpu.peak_dense_16bit_flop_per_s == peak * 1e12
-    assert gpu.peak_dense_32bit_flop_per_s <= gpu.peak_dense_16bit_flop_per_s / 2
+def test_peaks_of_a_gpu_grow_with_fewer_bits(name: str) -> None:
+    gpu, _ = load_gpu(name)
+    peaks = [gpu.peak_dense_32bit_flop_per_s, gpu.peak_dense_16bit_flop_per_s]
+    peaks += [one for one in (gpu.peak_dense_8bit_flop_per_s, gpu.peak_dense_4bit_flop_per_s) if one is not None]
+    assert peaks == sorted(peaks)
+    assert peaks[0] <= 1.001 * peaks[1] / 2
+
+
+def test_memory_is_what_the_driver_shows() -> None:
+    """MiB as nvidia-smi prints them."""
+    shown = {"h200_141gb": 143_771, "b200": 183_359, "gb200": 189_471, "b300": 275_040, "gb300": 284_208}
+    for name, mebibytes in shown.items():
+        assert load_gpu(name)[0].memory_bytes == pytest.approx(mebibytes * 2**20, rel=1e-3), name
+
+
+@pytest.mark.parametrize("name", catalogue.names("gpus"))
+def test_every_gpu_says_what_of_it_was_measured(name: str) -> None:
+    gpu, _ = load_gpu(name)
+    tables = {table.kind for table in published_tables() if table.gpu == name}
+    assert tables <= set(gpu.measured.replace(" inside a node", "").split(", ")) or name == "a100_40gb", name
+    assert gpu.measured != "nothing" or not tables
+
+
+@pytest.mark.parametrize("name", catalogue.names("software"))
+def test_every_software_has_a_year_and_sources(name: str) -> None:
+    software = load_software(name)
+    assert software.title
+    assert software.year
+    assert set(software.references) <= catalogue.sources().keys()
+    assert software.references or name == "ordinary"
+
+
+def test_software_is_named_and_single_switches_lie_over_it() -> None:
+    run = tiny(cluster={"software_profile": "nemo_2025", "software": {"tensor_parallel_overlap": "none"}})
+    assert (run.cluster.software_profile, run.parallelism.attention) == ("nemo_2025", "cudnn")
+    assert run.cluster.software.tensor_parallel_overlap == "none"
+    assert run.cluster.software.switch_adds is False
+    own = tiny(cluster={"software_profile": "nemo_2025"}, parallelism={"attention": "flash_1"})
+    assert (own.parallelism.attention, own.cluster.software.attention) == ("flash_1", "cudnn")
+
+
+def test_another_software_takes_nothing_from_that_of_the_cluster() -> None:
+    run = load_any("gpt_neox_20b_96xa100", ["cluster.software_profile=megatron_2023"])
+    assert run.parallelism.attention == "flash_attention_1"  # type: ignore[union-attr]
+    assert run.cluster.software.synchronizes_layers is False  # type: ignore[union-attr]
+
+
+def test_those_who_name_no_software_get_the_ordinary_one() -> None:
+    for name in ("dgx_a100_80gb", "dgx_h100", "aws_p5", "dgx_b200", "gb200_nvl72"):
+        assert load_gpu_cluster(name)[0].software_profile == "ordinary"
+
+
+def test_unknown_software_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean megatron_202"):
+        tiny(cluster={"software_profile": "megatron_2020"})
 
 
 def test_prices_are_those_of_an_instance_over_its_gpus() -> None:

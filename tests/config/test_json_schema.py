@@ -48,7 +48,7 @@ def files() -> Iterator[tuple[str, Path]]:
 def kind_of(folder: str, path: Path) -> str:
     kind = folder.removesuffix("s")
     if kind == "calibration":
-        return "gpu-calibration" if path.stem.startswith("gpu") else kind
+        return "gpu-calibration" if "[nvlink]" in path.read_text(encoding="utf-8") else kind
     return "gpu-cluster" if kind == "cluster" and is_of_gpus(path) else kind
 
 

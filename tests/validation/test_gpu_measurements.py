@@ -9,6 +9,7 @@ import pytest
 
 from wsesim.config import catalogue
 from wsesim.config.entries import load_model
+from wsesim.config.loader import any_from_table
 from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
 from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_table, run_table
@@ -45,6 +46,10 @@ def test_sets() -> None:
         ("llm-foundry-a100", "validation"): 139,
         ("dgxc-llama-h100", "validation"): 11,
         ("published-runs", "validation"): 11,
+        ("sc21-table2", "validation"): 6,
+        ("llm-foundry-h100", "validation"): 69,
+        ("llm-foundry-h100-fp8", "validation"): 7,
+        ("dgxc-llama-h100-fp8", "validation"): 21,
     }
 
 
@@ -111,14 +116,14 @@ def test_two_printed_figures_of_one_row_agree() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("kort5-1T-selsp", ("selene", 512, 8, 64, 1, 1, 1, 0, 1, "float16", "selective", True, "unfused")),
-        ("kort-530B-2240-full", ("selene", 2240, 8, 35, 8, 1, 3, 0, 1, "float16", "full", False, "unfused")),
-        ("sc21t1-07", ("selene", 1536, 8, 8, 24, 1, 2, 0, 2, "float16", "full", False, "unfused")),
-        ("vtrain-m-0056", ("vtrain_a100", 512, 8, 2, 32, 1, 1, 0, 4, "float16", "full", False, "unfused")),
-        ("mpt-079", ("mosaic_a100_80gb", 32, 1, 1, 32, 1, 1, 3, 2, "bfloat16", "full", False, "flash_1")),
-        ("dgxc-v25.04.02-l70b-bf16-01", ("dgxc_h100", 64, 4, 4, 2, 2, 5, 1, 1, "bfloat16", "none", True, "flash")),
-        ("bloom176-it12695", ("jean_zay", 384, 4, 12, 8, 1, 1, 1, 2, "bfloat16", "full", False, "unfused")),
-        ("opt175", ("opt_cluster", 992, 8, 1, 124, 1, 1, 3, "auto", "float16", "full", False, "unfused")),
+        ("kort5-1T-selsp", ("selene", 512, 8, 64, 1, 1, 1, 0, 1, "float16", "selective", True, "megatron_2022")),
+        ("kort-530B-2240-full", ("selene", 2240, 8, 35, 8, 1, 3, 0, 1, "float16", "full", False, "megatron_2022")),
+        ("sc21t1-07", ("selene", 1536, 8, 8, 24, 1, 2, 0, 2, "float16", "full", False, "megatron_2021")),
+        ("vtrain-m-0056", ("vtrain_a100", 512, 8, 2, 32, 1, 1, 0, 4, "float16", "full", False, "megatron_2021")),
+        ("mpt-079", ("mosaic_a100_80gb", 32, 1, 1, 32, 1, 1, 3, 2, "bfloat16", "full", False, "composer_fsdp_2023")),
+        ("dgxc-v25.04.02-l70b-bf16-01", ("dgxc_h100", 64, 4, 4, 2, 2, 5, 1, 1, "bfloat16", "none", True, "nemo_2025")),
+        ("bloom176-it12695", ("jean_zay", 384, 4, 12, 8, 1, 1, 1, 2, "bfloat16", "full", False, "deepspeed_pipeline")),
+        ("opt175", ("opt_cluster", 992, 8, 1, 124, 1, 1, 3, "auto", "float16", "full", False, "metaseq_2021")),
     ],
 )
 def test_configurations(name: str, expected: tuple[object, ...]) -> None:
@@ -129,7 +134,7 @@ def test_configurations(name: str, expected: tuple[object, ...]) -> None:
         *(split[f"{kind}_parallel_size"] for kind in ("tensor", "pipeline", "data", "context")),
         *(split["virtual_pipeline_size"], split["zero_stage"]),
         *(row.training["micro_batch_size"], row.training["precision"]),
-        *(split["activation_recompute"], split["sequence_parallel"], split["attention"]),
+        *(split["activation_recompute"], split["sequence_parallel"], row.profile),
     )
     assert found == expected
 
@@ -204,9 +209,30 @@ def test_every_column_is_read(tmp_path: Path) -> None:
     assert one(tmp_path, "\n".join(text[:2])).id == "kort5-22B-full"
 
 
+def test_every_published_row_names_its_software() -> None:
+    assert {row.profile for row in ROWS.values()} <= set(catalogue.names("software"))
+    assert all(row.profile for row in ROWS.values())
+
+
+def test_switches_that_differ_from_a_profile(tmp_path: Path) -> None:
+    words = "megatron_2021,attention = flash_1; step_host_s = 0.5 s; synchronizes_sends = false"
+    row = one(tmp_path, TABLE.replace("value", "value,software_profile,software").replace("3.5", f"3.5,{words}"))
+    run = any_from_table(run_table(row))
+    assert run.cluster.software_profile == row.profile == "megatron_2021"  # type: ignore[union-attr]
+    assert run.parallelism.attention == "flash_1"  # type: ignore[union-attr]
+    assert run.cluster.software.step_host_s == 0.5  # type: ignore[union-attr]
+    assert run.cluster.software.synchronizes_sends is False  # type: ignore[union-attr]
+    assert run.cluster.software.product_share == 0.94  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("text", "finding", "remedy"),
     [
+        (
+            TABLE.replace("\n", ",software\n", 1).replace("3.5", "3.5,attention"),
+            "line 2: software has 'attention'",
+            "write key = value",
+        ),
         ("", "mine.csv: is empty", "must name the columns"),
         (TABLE.splitlines()[0], "mine.csv: holds no row", "add one line"),
         (TABLE.replace("cluster,", "").replace("selene,", ""), "mine.csv: has no column `cluster`", "must name"),

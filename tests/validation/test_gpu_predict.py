@@ -148,15 +148,15 @@ def test_the_baseline_of_one_rate_on_table_1_of_sc21() -> None:
 def test_each_published_set_has_a_tolerance() -> None:
     names = {row.set for row in ROWS.values() if row.use == "validation"}
     assert names == set(TOLERANCES)
-    assert tolerance_of("sc21-table1", "validation") == 0.06
+    assert tolerance_of("sc21-table1", "validation") == 0.05
     assert tolerance_of("korthikanti", "calibration") < min(TOLERANCES.values())
 
 
 def test_a_set_passes_within_its_tolerance_and_not_with_a_refusal() -> None:
     rows = [row for row in ROWS.values() if row.set == "sc21-table1"]
-    near, far = (per_set(predicted(rows, factor))[0] for factor in (1.059, 1.061))
+    near, far = (per_set(predicted(rows, factor))[0] for factor in (1.049, 1.051))
     assert (near.passes, far.passes) == (True, False)
-    assert near.beats_constant_hfu is False
+    assert near.beats_constant_hfu is True
     refused = per_set([*predicted(rows, 1.0), Prediction(rows[0], None)])[0]
     assert (refused.beats_constant_hfu, refused.passes) == (True, False)
 
@@ -171,7 +171,9 @@ def test_other_processes_find_the_same() -> None:
 
 def test_another_calibration_moves_the_prediction() -> None:
     row = ROWS["vtrain-s-0095"]
-    slower = load_gpu_calibration("gpu_kernels").model_copy(update={"gemm_efficiency": 0.5})
+    shipped = load_gpu_calibration("gpu_kernels")
+    products = shipped.products_16bit.model_copy(update={"rate_share": 0.5})
+    slower = shipped.model_copy(update={"products_16bit": products})
     (usual,), (changed,) = simulate_rows([row]), simulate_rows([row], slower)
     assert changed.predicted_s is not None
     assert usual.predicted_s is not None

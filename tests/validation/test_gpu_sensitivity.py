@@ -11,7 +11,7 @@ from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.rows import published
 from wsesim.machines.gpu.times import times_of
 from wsesim.validate.gpu_predict import run_of, with_constants
-from wsesim.validate.gpu_sensitivity import FLASH, flash_ranges, plan_of, ranges, sensitivities, variants_s
+from wsesim.validate.gpu_sensitivity import plan_of, ranges, sensitivities, variants_s
 
 ROWS = {row.id: row for row in published()}
 
@@ -20,28 +20,22 @@ ROWS = {row.id: row for row in published()}
 def test_variants_are_each_of_them_alone(name: str) -> None:
     run = run_of(ROWS[name])
     plan, ends = plan_of(run), ranges()
-    flash = flash_ranges(ROWS[name].cluster)
-    found = variants_s(run, plan, flash)
-    assert found.shape == (1 + 2 * (len(ends) + 1),)
+    found = variants_s(run, plan)
+    assert found.shape == (1 + 2 * len(ends),)
     assert found[0] == pytest.approx(float(np.ravel(step_time_s(run, plan, times_of(run, plan)))[0]))
     for place, (key, pair) in enumerate(ends.items()):
         for side, end in enumerate(pair):
             alone = replace(run, cluster=with_constants(run.cluster, **{key: end}))
             expected = float(np.ravel(step_time_s(alone, plan, times_of(alone, plan)))[0])
             assert found[1 + 2 * place + side] == pytest.approx(expected, rel=1e-12), key
-    for side in (0, 1):
-        gpu = run.cluster.gpu.model_copy(update={key: pair[side] for key, pair in flash.items()})
-        alone = replace(run, cluster=run.cluster.model_copy(update={"gpu": gpu}))
-        expected = float(np.ravel(step_time_s(alone, plan, times_of(alone, plan)))[0])
-        assert found[-2 + side] == pytest.approx(expected, rel=1e-12)
 
 
 def test_every_assumed_constant_is_varied_and_no_fitted_one() -> None:
     found = sensitivities([ROWS["sc21t1-01"], ROWS["sc21t1-04"]])
     keys = [one.key for one in found.constants]
-    assert set(keys) == {*ranges(), FLASH}
-    assert {"memory_efficiency", "launch_latency_s", "network_efficiency", "overlap_slowdown"} < set(keys)
-    assert "gemm_efficiency" not in keys
+    assert set(keys) == set(ranges())
+    assert {"hot_s", "launch_latency_s", "network_efficiency", "overlap_slowdown"} < set(keys)
+    assert "batched_gemm_efficiency" not in keys
     for one in found.constants:
         assert set(one.mape) == {"sc21-table1"}
     # a slower memory makes every step longer, and these are predicted too fast

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsesim.commands.common import AsJson, console, print_json
+from wsesim.errors import InputError
 
 
 def calibrate(
@@ -15,11 +16,15 @@ def calibrate(
         Path | None,
         typer.Argument(
             metavar="MEASUREMENTS",
-            help="CSV table, or a log of the vendor's software with --run. Default: the shipped table.",
+            help="CSV table, of wafer-scale systems or of kernels of GPUs as its columns say, or a log of the vendor's "
+            "software with --run. Default: the shipped table.",
         ),
     ] = None,
     system: Annotated[
-        str, typer.Option(metavar="NAME", help="System generation to fit: a catalogue name or a .toml file.")
+        str,
+        typer.Option(
+            metavar="NAME", help="System generation to fit: a catalogue name or a .toml file; with kernels a GPU."
+        ),
     ] = "cs2",
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Run file that a log file was measured with.")] = None,
     out: Annotated[
@@ -32,7 +37,9 @@ def calibrate(
     ] = "",
     gpu: Annotated[
         bool,
-        typer.Option("--gpu", help="Fit the six constants of GPUs instead, to the measurements that ship with wsesim."),
+        typer.Option(
+            "--gpu", help="Fit GPUs instead, to the measured kernels that ship with wsesim; --out may be a folder."
+        ),
     ] = False,
     loss: Annotated[
         bool,
@@ -50,29 +57,26 @@ def calibrate(
 ) -> None:
     """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
     from wsesim.report import files
-    from wsesim.report.pages import calibration
+    from wsesim.report.pages import calibration, gpu_calibration
 
+    is_table = measurements is not None and measurements.suffix.lower() == ".csv"
+    if gpu or (is_table and measurements is not None and gpu_calibration.kind_of(measurements)):
+        if run is not None:
+            raise InputError(
+                f"--run {run}: belongs to a log of a wafer-scale system; leave it out with kernels of GPUs"
+            )
+        if out is not None and not out.is_dir():
+            calibration.check_out(out)
+        fits, texts = gpu_calibration.fit_and_texts(measurements, system, out, source)
+        if out is not None:
+            gpu_calibration.write(texts, out)
+        if json:
+            print_json(gpu_calibration.as_dict(fits, texts, out))
+        else:
+            gpu_calibration.print_fit(console(), fits, texts, out)
+        return
     if out is not None:
         calibration.check_out(out)
-    if gpu:
-        from wsesim.report.pages import gpu_calibration
-
-        gpu_calibration.refuse(
-            {
-                "MEASUREMENTS": measurements,
-                "--run": run,
-                "--source": source,
-                "--system": "" if system == "cs2" else system,
-            }
-        )
-        found, text = gpu_calibration.fit_and_text()
-        if out is not None:
-            files.write(out, text)
-        if json:
-            print_json(gpu_calibration.as_dict(found, text, out))
-        else:
-            gpu_calibration.print_fit(console(), found, text, out)
-        return
     if loss:
         _calibrate_loss(measurements, source, out, nested=nested, json=json)
         return

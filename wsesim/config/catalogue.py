@@ -11,7 +11,7 @@ from wsesim.config import reading
 from wsesim.errors import UnknownNameError, did_you_mean
 from wsesim.plugins import MACHINES
 
-KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws")
+KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws", "software")
 _LONGEST_VALUE = 60
 
 

@@ -122,6 +122,8 @@ class Files:
         What is set in a run file but belongs to other kinds of machines.
     catalogue
         Folder of a catalogue of its own, laid out as ours; None for what ours holds.
+    complete
+        Lays a cluster's table over what it names besides its part; takes the folder of its file and how messages name it.
     """
 
     cluster: type[AnyCluster]
@@ -135,6 +137,7 @@ class Files:
     training: Mapping[str, str] = field(default_factory=dict)
     contradicts: Contradicts = no_spread
     catalogue: Path | None = None
+    complete: Callable[[Layered, Path, str], Layered] | None = None
 
     @property
     def tables(self) -> dict[str, type[Spec]]:

@@ -64,6 +64,15 @@ def load_gpu_calibration(word: str) -> Any:
     return load_calibration(word, "gpu")
 
 
+@lru_cache(maxsize=64)
+def load_software(word: str) -> Any:
+    """What training software of GPUs does: of the catalogue, or of a file."""
+    path = resolve("software", word, Path(), "cluster.software_profile")
+    files = next(one.files for one in MACHINES.known if one.files.key == "gpu")
+    spec = files.cluster.model_fields["software"].annotation
+    return build(spec, layered("software", path), "software", catalogue.shown(path))
+
+
 def load_any_cluster(name: str) -> tuple[AnyCluster, dict[str, Origin]]:
     """A cluster of the catalogue, and its numbers' origins.
 
@@ -108,6 +117,6 @@ def origins_of(kind: str, name: str) -> dict[str, Origin]:
     parts = {one.files.folder: one.files.key for one in MACHINES.known}
     if kind in parts:
         return load_part(parts[kind], name)[1]
-    if kind in ("models", "calibrations", "laws"):
+    if kind in ("models", "calibrations", "laws", "software"):
         return layered(kind, catalogue.find(kind, name)).origins
     return load_any_cluster(name)[1] if kind == "clusters" else load_any(name).origins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -72,6 +72,10 @@ class Layered:
     def without(self, key: str) -> Layered:
         """The same table without one key."""
         return replace(self, plain={name: value for name, value in self.plain.items() if name != key})
+
+    def only(self, keys: Collection[str]) -> Layered:
+        """The same table without all other keys."""
+        return replace(self, plain={name: value for name, value in self.plain.items() if name in keys})
 
     def place_of(self, key: str, otherwise: str) -> str:
         """File or option that a key was read from."""

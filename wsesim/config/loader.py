@@ -229,7 +229,7 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
         tables["parallelism"] = own
     tables["job"] = _part(table, "job")
     for key, below in files.from_cluster.items():
-        tables[key] = tables[key].over(_part(cluster, below))
+        tables[key] = tables[key].over(_part(cluster, below).only(files.tables[key].model_fields))
     notes = (*along.notes, *_length_note(table, along), *left_out)
     return Parts(tables, files.tables, problems, table.plain["model"], table.plain.get("name"), place, notes)
 

@@ -66,6 +66,8 @@ def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
     for key in keys:
         base = _with_machine(base, own, folder, key)
         own = _own_machine(own, folder, key)
+    if "software_profile" in own.plain:
+        base = base.without("software")
     table = own.over(base)
     named = [key for key in keys if key in table.plain]
     if len(named) > 1:
@@ -74,7 +76,8 @@ def cluster_table(own: Layered, folder: Path, place: str) -> Layered:
             f"{table.place_of(second, place)}: cluster.{second} stands beside cluster.{first}, and a cluster is built of one "
             "of them; drop the other, or name a cluster of the kind that you want"
         )
-    return table
+    complete = next((one.files.complete for one in MACHINES.known if one.files.key in named), None)
+    return table if complete is None else complete(table, folder, place)
 
 
 def import_model(path: Path, where: str, given: Iterable[str] = ()) -> Imported:

@@ -3,7 +3,7 @@
 Only regular files are read: a pipe would be waited for, a device has no end. Sizes are far above any file that people
 write, and low enough that the slowest parser is done within seconds; depth is below what Python's own stack takes.
 
-Not limited here: ledgers, of which SQLite reads pages as they are needed (`wsesim.planning.ledger` asks `check_kind`).
+Not limited here: ledgers, of which SQLite reads pages as they are needed (`wsesim.study.ledger` asks `check_kind`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from wsesim.config.spec import Spec
 
-Precision = Literal["cbfloat16", "bfloat16", "float16", "float32"]
+Precision = Literal["cbfloat16", "bfloat16", "float16", "float32", "fp8", "mxfp8", "nvfp4"]
+ON_GPUS_ONLY = ("fp8", "mxfp8", "nvfp4")
+"""Products of blocks in 8 or 4 bit: with one scale for a tensor, or one for each block of elements."""
 
 
 class TrainingSpec(Spec):
@@ -23,7 +25,8 @@ class TrainingSpec(Spec):
     micro_batch_size
         Sequences per system and pass; "auto" takes the divisor that fits and computes fastest. [-]
     precision
-        "cbfloat16", "bfloat16" and "float16" compute alike, "float32" slower; on GPUs "bfloat16" when left out.
+        "cbfloat16", "bfloat16" and "float16" compute alike, "float32" slower; on GPUs "bfloat16" when left out. On GPUs
+        "fp8", "mxfp8" and "nvfp4" work out the products of blocks with weights in 8 or 4 bit, and the rest in 16.
     optimizer
         Decides how many numbers MemoryX, or a GPU, keeps for each parameter.
     max_gradient_norm

@@ -18,14 +18,10 @@ from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import GPUMeasurement
 from wsesim.machines.gpu.search import rank
-from wsesim.machines.gpu.spec import GPURun, GPUSpec
+from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.times import times_of
 from wsesim.validate.gpu_predict import run_of, with_constants
-
-FLASH = "flash shares"
-"""All shares of the peak that fused attention reaches, which belong to a GPU; they move together."""
-FLASH_KEYS = ("flash_forward_share", "flash_backward_share", "flash_1_forward_share", "flash_1_backward_share")
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,14 @@ class Sensitivity:
     Attributes
     ----------
     low, high
-        Ends; None for `FLASH`, whose ends are those of each GPU. In the unit of the key.
+        Ends, in the unit of the key.
     mape
         By set, mean absolute error with the constant at `low` and at `high`. [-]
     """
 
     key: str
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     mape: dict[str, tuple[float, float]]
 
 
@@ -69,44 +65,20 @@ def ranges() -> dict[str, tuple[float, float]]:
     return {
         key: (origin.low, origin.high)
         for key, origin in origins_of("calibrations", "gpu_kernels").items()
-        if origin.status == "assumed" and origin.low is not None and origin.high is not None
+        if "." not in key and origin.status == "assumed" and origin.low is not None and origin.high is not None
     }
 
 
-@cache
-def flash_ranges(cluster: str) -> dict[str, tuple[float, float]]:
-    """Shares of fused attention of the GPU of one cluster of the catalogue, with the ends of their ranges."""
-    origins = origins_of("clusters", cluster)
-    found = {}
-    for key in FLASH_KEYS:
-        low, high = origins[f"gpu.{key}"].low, origins[f"gpu.{key}"].high
-        if low is not None and high is not None:
-            found[key] = (low, high)
-    return found
-
-
-def _with_flash(spec: GPUSpec, ends: dict[str, tuple[float, float]], first: int, number: int) -> GPUSpec:
-    """The GPU with arrays of shares, whose places `first` and ``first + 1`` are the ends."""
-    update: dict[str, Any] = {}
-    for key, (low, high) in ends.items():
-        values = np.full(number, getattr(spec, key))
-        values[first : first + 2] = low, high
-        update[key] = values
-    return spec.model_copy(update=update)
-
-
-def variants_s(run: GPURun, plans: Plans, flash: dict[str, tuple[float, float]]) -> Any:
-    """Estimates of one plan as shipped, and with each constant at both ends. Shape ``(1 + 2 (num_ranges + 1),)``. [s]"""
+def variants_s(run: GPURun, plans: Plans) -> Any:
+    """Estimates of one plan as shipped, and with each constant at both ends. Shape ``(1 + 2 num_ranges,)``. [s]"""
     ends = ranges()
-    number = 1 + 2 * (len(ends) + 1)
+    number = 1 + 2 * len(ends)
     constants: dict[str, Any] = {}
     for place, (key, pair) in enumerate(ends.items()):
         values = np.full(number, float(getattr(run.cluster.gpu.calibration, key)))
         values[1 + 2 * place : 3 + 2 * place] = pair
         constants[key] = values
-    cluster = with_constants(run.cluster, **constants)
-    cluster = cluster.model_copy(update={"gpu": _with_flash(cluster.gpu, flash, number - 2, number)})
-    varied = replace(run, cluster=cluster)
+    varied = replace(run, cluster=with_constants(run.cluster, **constants))
     return np.ravel(step_time_s(varied, plans, times_of(varied, plans)))
 
 
@@ -122,12 +94,11 @@ def sensitivities(rows: Sequence[GPUMeasurement]) -> Sensitivities:
     estimates_s = {}
     for row in rows:
         run = run_of(row)
-        times_s = variants_s(run, plan_of(run), flash_ranges(row.cluster))
+        times_s = variants_s(run, plan_of(run))
         estimates_s[row.id] = float(times_s[0])
         errors.setdefault(row.set, []).append(np.abs(times_s / row.iteration_s - 1.0))
     means = {name: np.mean(some, axis=0) for name, some in errors.items()}
-    ends: list[tuple[str, float | None, float | None]] = [(key, *pair) for key, pair in ranges().items()]
-    ends.append((FLASH, None, None))
+    ends = [(key, *pair) for key, pair in ranges().items()]
     return Sensitivities(
         {name: float(some[0]) for name, some in means.items()},
         tuple(

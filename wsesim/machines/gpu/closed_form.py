@@ -12,7 +12,7 @@ import numpy as np
 
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
-from wsesim.machines.gpu.times import Times, largest
+from wsesim.machines.gpu.times import Times, hides_sends, largest
 
 Array = Any
 
@@ -23,7 +23,10 @@ def step_time_s(run: GPURun, plans: Plans, times: Times) -> Array:
     block_forward_s = np.maximum(times.forward.total_s, times.gather_s)
     backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
     shares_all = plans.zero_stage == 3
-    block_backward_s = np.where(shares_all, np.maximum(backward_s, times.gather_s + times.reduce_s), backward_s)
+    moved_s = times.gather_s + times.reduce_s
+    late = run.cluster.software.fsdp_prefetch == "late"
+    sharded_s = np.maximum(backward_s + (times.gather_s if late else 0.0), moved_s)
+    block_backward_s = np.where(shares_all, sharded_s, backward_s)
     block_s = block_forward_s + block_backward_s
     slowest_s = largest(
         blocks_of_stage(run, plans, stage) * block_s + _ends_s(plans, times, stage)
@@ -43,7 +46,7 @@ def _ends_s(plans: Plans, times: Times, stage: Array) -> Array:
 
 def _exposed_sends_s(run: GPURun, plans: Plans, times: Times) -> Array:
     """Of one micro-batch on one stage, where the GPU waits for its sends. [s]"""
-    return 0.0 if run.parallelism.overlap_pipeline_communication else 2.0 * plans.chunks * times.send_s
+    return np.where(hides_sends(run.parallelism, plans.chunks), 0.0, 2.0 * plans.chunks * times.send_s)
 
 
 def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Array:
@@ -55,4 +58,4 @@ def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Arra
     else:
         exposed_s = reductions_s
     exposed_s = np.where(plans.zero_stage == 3, times.reduce_s, exposed_s)
-    return exposed_s + times.embedding_reduce_s + times.update_s + times.parameter_gather_s
+    return exposed_s + times.embedding_reduce_s + times.update_s + times.host_s + times.parameter_gather_s

@@ -6,9 +6,12 @@ that communicate at the same time share the adapters of a node. The latency is o
 step for each neighbour. A tree takes fewer steps, a hierarchical collective (reduce-scatter inside
 the domain, all-reduce across, all-gather inside) sends less over the network.
 
-Constants are fitted on the measured all-reduces of a node [1]_.
+Inside a domain NCCL takes one protocol for few bytes and another for many; both are fitted to the
+collectives that were measured on each GPU [1]_.
 
-.. [1] ``vtrain-data`` in cluster_configs/sources.toml.
+Not modelled: protocols for few bytes between nodes, adapters that are busy with other traffic.
+
+.. [1] ``aiconfigurator-kernels`` in cluster_configs/sources.toml.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ import numpy as np
 from wsesim.machines.gpu.spec import GPUClusterSpec
 
 Array = Any
+MANY = 8
+"""GPUs at which the shares of NVLink are stated; more of them reach the same. [-]"""
 
 
 class Group(NamedTuple):
@@ -72,9 +77,14 @@ def one_adapter_bytes_per_s(cluster: GPUClusterSpec) -> float:
     return cluster.node_network_bytes_per_s / number * cluster.gpu.calibration.network_efficiency
 
 
-def nvlink_bytes_per_s(cluster: GPUClusterSpec) -> float:
-    """NVLink as collectives reach it, one GPU, each direction. [bytes/s]"""
-    return cluster.gpu.nvlink_bytes_per_s * cluster.gpu.calibration.nvlink_efficiency
+def nvlink_bytes_per_s(cluster: GPUClusterSpec, share: Array, size: Array = MANY) -> Array:
+    """NVLink as a collective of so many GPUs reaches it, one GPU, each direction. [bytes/s]
+
+    `share` is of the rate that 8 of them reach; few lose more of it.
+    """
+    loss = cluster.gpu.calibration.nvlink.pair_loss
+    few = (1.0 - loss / np.clip(size, 2, MANY)) / (1.0 - loss / MANY)
+    return cluster.gpu.nvlink_bytes_per_s * share * few
 
 
 def network_bytes_per_s(cluster: GPUClusterSpec) -> float:
@@ -83,68 +93,112 @@ def network_bytes_per_s(cluster: GPUClusterSpec) -> float:
     return cluster.node_network_bytes_per_s * nodes * cluster.gpu.calibration.network_efficiency
 
 
-def _ring_rate(cluster: GPUClusterSpec, group: Group) -> Array:
-    """Of the slowest link of a ring. [bytes/s]"""
-    inside = nvlink_bytes_per_s(cluster)
-    return np.where(
-        group.size <= group.per_domain,
-        inside,
-        np.minimum(inside, np.minimum(network_bytes_per_s(cluster) / group.sharing, group.most_bytes_per_s)),
-    )
+def _inside_s(cluster: GPUClusterSpec, size: Array, num_bytes: Array, share: Array, ways: float) -> Array:
+    """A collective inside an NVLink domain, by the faster of two protocols. [s]
+
+    Parameters
+    ----------
+    num_bytes
+        Of the whole buffer. [bytes]
+    share
+        Of NVLink's rate that it reaches on many bytes. [-]
+    ways
+        How often the buffer goes round: 1, or 2 in an all-reduce. [-]
+    """
+    links, steps = cluster.gpu.calibration.nvlink, ways * (size - 1)
+    wire_s = steps / size * num_bytes / nvlink_bytes_per_s(cluster, share, size)
+    small_s = links.small_start_s + steps * links.small_step_s + wire_s / links.small_rate_share
+    return np.minimum(small_s, links.start_s + steps * links.step_s + wire_s)
+
+
+def _ring_rate(cluster: GPUClusterSpec, group: Group, share: float) -> Array:
+    """Of the slowest link of a ring that leaves a domain. [bytes/s]"""
+    outside = np.minimum(network_bytes_per_s(cluster) / group.sharing, group.most_bytes_per_s)
+    return np.minimum(nvlink_bytes_per_s(cluster, share), outside)
 
 
 def _step_s(cluster: GPUClusterSpec, group: Group) -> Array:
-    """Latency of one step of a ring. [s]"""
-    inside = cluster.gpu.calibration.collective_step_latency_s
+    """Latency of one step of a ring that leaves a domain. [s]"""
     share_outside = 1.0 / group.per_domain
-    outside = inside * (1.0 - share_outside) + cluster.network_latency_s * share_outside
-    return np.where(group.size <= group.per_domain, inside, outside)
+    inside_s = cluster.gpu.calibration.nvlink.step_s
+    return inside_s * (1.0 - share_outside) + cluster.network_latency_s * share_outside
 
 
-def _one_way_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
+def _one_way_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array, share: float) -> Array:
     """Ring all-gather or reduce-scatter, without its start. [s]"""
-    steps = group.size - 1
-    return steps * _step_s(cluster, group) + steps / group.size * num_bytes / _ring_rate(cluster, group)
+    links, steps = cluster.gpu.calibration.nvlink, group.size - 1
+    outside_s = steps * _step_s(cluster, group) + steps / group.size * num_bytes / _ring_rate(cluster, group, share)
+    inside_s = _inside_s(cluster, group.size, num_bytes, share, 1.0) - links.start_s
+    return np.where(group.size <= group.per_domain, inside_s, outside_s)
+
+
+def _with_start_s(cluster: GPUClusterSpec, group: Group, one_way_s: Array) -> Array:
+    """A collective with its start; one rank has nothing to do. [s]"""
+    return np.where(group.size > 1, cluster.gpu.calibration.nvlink.start_s + one_way_s, 0.0)
 
 
 def all_gather_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
-    """All ranks end with `num_bytes`, of which each had its share; reduce-scatter takes as long. [s]"""
-    start = 0.5 * cluster.gpu.calibration.collective_latency_s
-    return np.where(group.size > 1, start + _one_way_s(cluster, group, num_bytes), 0.0)
+    """All ranks end with `num_bytes`, of which each had its share. [s]"""
+    share = cluster.gpu.calibration.nvlink.all_gather_share
+    return _with_start_s(cluster, group, _one_way_s(cluster, group, num_bytes, share))
 
 
-def all_reduce_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
-    """Every rank ends with the sum of `num_bytes`. [s]"""
-    start = cluster.gpu.calibration.collective_latency_s
-    ring = 2.0 * _one_way_s(cluster, group, num_bytes)
-    fastest = np.minimum(
-        np.minimum(ring, _tree_s(cluster, group, num_bytes)), _hierarchical_s(cluster, group, num_bytes)
+def reduce_scatter_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
+    """Each rank ends with its share of the sum of `num_bytes`. [s]"""
+    share = cluster.gpu.calibration.nvlink.reduce_scatter_share
+    return _with_start_s(cluster, group, _one_way_s(cluster, group, num_bytes, share))
+
+
+def exchange_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
+    """Each rank sends `num_bytes`, a share of them to each of the others (all-to-all). [s]"""
+    links = cluster.gpu.calibration.nvlink
+    away = (group.size - 1) / group.size * num_bytes
+    inside_s = away / nvlink_bytes_per_s(cluster, links.exchange_share, group.size)
+    per_rank = network_bytes_per_s(cluster) / (group.sharing * group.per_domain)
+    outside_s = (group.size - group.per_domain) / group.size * num_bytes / per_rank
+    leaves = group.size > group.per_domain
+    moved_s = np.where(leaves, np.maximum(inside_s, outside_s + cluster.network_latency_s), inside_s)
+    return np.where(group.size > 1, links.exchange_start_s + moved_s, 0.0)
+
+
+def all_reduce_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array, *, in_switch: bool = True) -> Array:
+    """Every rank ends with the sum of `num_bytes`. [s]
+
+    `in_switch` says whether the NVLink switch may add up (NVLS), where it can and eight GPUs or more take part.
+    """
+    links = cluster.gpu.calibration.nvlink
+    share = np.where(in_switch & (group.size >= MANY), links.all_reduce_share, links.ring_all_reduce_share)
+    inside_s = _inside_s(cluster, group.size, num_bytes, share, 2.0)
+    ring_s = 2.0 * _one_way_s(cluster, group, num_bytes, links.reduce_scatter_share)
+    outside_s = np.minimum(
+        np.minimum(ring_s, _tree_s(cluster, group, num_bytes)), _hierarchical_s(cluster, group, num_bytes)
     )
-    return np.where(group.size > 1, start + fastest, 0.0)
+    time_s = np.where(group.size <= group.per_domain, inside_s, links.start_s + outside_s)
+    return np.where(group.size > 1, time_s, 0.0)
 
 
 def _tree_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
     """Double binary tree: half the bytes up and down each of two trees. [s]"""
     levels = np.log2(np.maximum(2.0, group.size / group.per_domain))
     outside = 2.0 * levels * cluster.network_latency_s
-    inside = 2.0 * (group.per_domain - 1) * cluster.gpu.calibration.collective_step_latency_s
-    tree = outside + inside + 2.0 * num_bytes / _ring_rate(cluster, group)
-    return np.where(group.size <= group.per_domain, np.inf, tree)
+    links = cluster.gpu.calibration.nvlink
+    inside = 2.0 * (group.per_domain - 1) * links.step_s
+    return outside + inside + 2.0 * num_bytes / _ring_rate(cluster, group, links.reduce_scatter_share)
 
 
 def _hierarchical_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
     """Reduce-scatter inside, all-reduce across with a share of the bytes each, all-gather inside. [s]"""
+    share = cluster.gpu.calibration.nvlink.reduce_scatter_share
     within = Group(group.per_domain, group.per_domain, group.sharing)
     each = group.most_bytes_per_s / group.per_domain
     across = Group(group.size / group.per_domain, 1.0, group.sharing * group.per_domain, each)
-    parts = 2.0 * _one_way_s(cluster, within, num_bytes) + 2.0 * _one_way_s(
-        cluster, across, num_bytes / group.per_domain
-    )
-    return np.where(group.size <= group.per_domain, np.inf, parts)
+    inside_s = np.where(group.per_domain > 1, np.maximum(0.0, _one_way_s(cluster, within, num_bytes, share)), 0.0)
+    return 2.0 * inside_s + 2.0 * _one_way_s(cluster, across, num_bytes / group.per_domain, share)
 
 
 def send_time_s(cluster: GPUClusterSpec, num_bytes: Array, distance: Array) -> Array:
     """One rank to another one that lies `distance` ranks away, while all others do the same. [s]"""
-    inside = cluster.gpu.calibration.collective_step_latency_s + num_bytes / nvlink_bytes_per_s(cluster)
+    links = cluster.gpu.calibration.nvlink
+    inside = links.small_start_s + num_bytes / nvlink_bytes_per_s(cluster, links.exchange_share)
     each = network_bytes_per_s(cluster) / cluster.domain_size
     return np.where(distance < cluster.domain_size, inside, cluster.network_latency_s + num_bytes / each)

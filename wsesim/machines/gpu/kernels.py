@@ -26,6 +26,9 @@ class Gemm(NamedTuple):
     ----------
     more_bytes
         Moved beside operands and result. [bytes]
+    role
+        Whose columns or rows tensor parallelism splits: "column", "row", or neither; in the backward pass followed by which
+        gradient it is, as "column_input" and "column_weight".
     """
 
     rows: Array
@@ -33,6 +36,7 @@ class Gemm(NamedTuple):
     inner: Array
     count: Array = 1.0
     more_bytes: Array = 0.0
+    role: str = ""
 
     @property
     def flop(self) -> Array:
@@ -47,6 +51,38 @@ class Batched(NamedTuple):
     num_bytes: Array
 
 
+class FusedAttention(NamedTuple):
+    """Attention of one block in one kernel.
+
+    Attributes
+    ----------
+    heads
+        Heads of all sequences on one GPU. [-]
+    head_size
+        Width of one. [-]
+    queries
+        Tokens of one sequence on one GPU. [-]
+    pairs
+        Pairs of a query and a key that one head looks at. [-]
+    flop_per_pair
+        Forward: a score, and a value weighted by it. [FLOP]
+    causal
+        Whether tokens look back only.
+    """
+
+    heads: Array
+    head_size: int
+    queries: Array
+    pairs: Array
+    flop_per_pair: float
+    causal: bool
+
+    @property
+    def flop(self) -> Array:
+        """Forward. [FLOP]"""
+        return self.heads * self.pairs * self.flop_per_pair
+
+
 class Kernels(NamedTuple):
     """What is executed one after another.
 
@@ -55,13 +91,16 @@ class Kernels(NamedTuple):
     moves
         Bytes of each kernel that only moves bytes. [bytes]
     fused
-        FLOP of the fused attention kernel; None without one. [FLOP]
+        The fused attention kernel; None without one.
+    fused_share
+        FLOP of that kernel over those of its forward pass. [-]
     """
 
     gemms: tuple[Gemm, ...]
     batched: tuple[Batched, ...]
     moves: tuple[Array, ...]
-    fused: Array | None
+    fused: FusedAttention | None
+    fused_share: float = 1.0
 
     @property
     def num_launches(self) -> int:
@@ -71,7 +110,7 @@ class Kernels(NamedTuple):
     @property
     def flop(self) -> Array:
         """Products and attention. [FLOP]"""
-        fused = 0.0 if self.fused is None else self.fused
+        fused = 0.0 if self.fused is None else self.fused.flop * self.fused_share
         return add_up(one.flop for one in self.gemms) + add_up(one.flop for one in self.batched) + fused
 
 
@@ -119,7 +158,7 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
             routed * model.experts_per_token / experts * split.expert_tensor / split.tensor,
             split.expert_tensor,
         )
-    found = [*_of_attention(model, split), *_of_mlp(model, model.expert_size / shared, routed, experts)]
+    found = [*_of_attention(model, split), *_of_mlp(model, model.expert_size / shared, routed, experts, split=True)]
     if model.num_experts > 1:
         found.append(Gemm(tokens, model.num_experts, hidden))
     if model.shared_expert_size:
@@ -132,33 +171,35 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
 def _of_attention(model: ModelSpec, split: Split) -> list[Gemm]:
     """Projections; every GPU of a tensor-parallel group compresses its own tokens for all heads."""
     wide, tokens, hidden, tensor = attention_widths(model), split.tokens, model.hidden_size, split.tensor
-    back = Gemm(tokens, hidden, wide.output / tensor)
+    back = Gemm(tokens, hidden, wide.output / tensor, role="row")
     if model.kv_lora_rank is None:
-        return [Gemm(tokens, (wide.query + wide.key + wide.value) / tensor, hidden), back]
+        return [Gemm(tokens, (wide.query + wide.key + wide.value) / tensor, hidden, role="column"), back]
     queries, keys = compressed_widths(model)
     down = [Gemm(tokens / tensor, queries, hidden)] if queries else []
     up = model.num_attention_heads * ((model.qk_nope_head_dim or 0) + model.value_head_size)
     return [
         *down,
-        Gemm(tokens, wide.query / tensor, queries or hidden),
+        Gemm(tokens, wide.query / tensor, queries or hidden, role="column"),
         Gemm(tokens / tensor, keys, hidden),
         Gemm(tokens, up / tensor, model.kv_lora_rank),
         back,
     ]
 
 
-def _of_mlp(model: ModelSpec, inside: Array, rows: Array, count: Array) -> list[Gemm]:
-    """So many MLPs of one width."""
-    hidden = model.hidden_size
-    return [Gemm(rows, inside * (2 if model.gated_mlp else 1), hidden, count), Gemm(rows, hidden, inside, count)]
+def _of_mlp(model: ModelSpec, inside: Array, rows: Array, count: Array, *, split: bool = False) -> list[Gemm]:
+    """So many MLPs of one width; `split` are those beside whose products collectives run."""
+    hidden, roles = model.hidden_size, ("column", "row") if split else ("", "")
+    up = Gemm(rows, inside * (2 if model.gated_mlp else 1), hidden, count, role=roles[0])
+    return [up, Gemm(rows, hidden, inside, count, role=roles[1])]
 
 
 def _gradients(gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
     """Of each product the gradient of its input, and that of its weights."""
     found: list[Gemm] = []
     for one in gemms:
-        found.append(Gemm(one.rows, one.inner, one.columns, one.count))
-        found.append(Gemm(one.inner, one.columns, one.rows, one.count, 4.0 * one.inner * one.columns))
+        found.append(Gemm(one.rows, one.inner, one.columns, one.count, role=f"{one.role}_input"))
+        added = 4.0 * one.inner * one.columns
+        found.append(Gemm(one.inner, one.columns, one.rows, one.count, added, role=f"{one.role}_weight"))
     return tuple(found)
 
 
@@ -168,14 +209,24 @@ def _scores(model: ModelSpec, split: Split) -> Array:
     return heads * split.sequence_length / split.context * split.sequence_length
 
 
+def _fused(model: ModelSpec, split: Split) -> FusedAttention:
+    """Attention in one kernel; it leaves out what a mask or a window hides."""
+    return FusedAttention(
+        heads=split.sequences * model.num_attention_heads / split.tensor,
+        head_size=model.query_head_size,
+        queries=split.sequence_length / split.context,
+        pairs=attended_pairs(model, split.sequence_length, causal=model.causal) / split.context,
+        flop_per_pair=2.0 * (model.query_head_size + model.value_head_size),
+        causal=model.causal,
+    )
+
+
 def attention_forward(model: ModelSpec, split: Split) -> Kernels:
     """From queries, keys and values to the weighted values."""
     wide, scores, tokens = attention_widths(model), _scores(model, split), split.tokens
     if split.fused_attention:
-        length, both = split.sequence_length, model.query_head_size + model.value_head_size
-        share = attended_pairs(model, length, causal=model.causal) / length**2
         operands = wide.query + wide.key + wide.value
-        return Kernels((), (), (4.0 * tokens * operands / split.tensor,), 2.0 * scores * both * share)
+        return Kernels((), (), (4.0 * tokens * operands / split.tensor,), _fused(model, split))
     sequence = split.sequences * split.sequence_length
     products = (
         _product(scores, model.query_head_size, (tokens * wide.query + sequence * wide.key) / split.tensor),
@@ -194,7 +245,7 @@ def attention_backward(model: ModelSpec, split: Split) -> Kernels:
     """Its backward pass; a fused kernel rebuilds the scores."""
     forward = attention_forward(model, split)
     if forward.fused is not None:
-        return Kernels((), (), forward.moves, 2.5 * forward.fused)
+        return Kernels((), (), forward.moves, forward.fused, fused_share=2.5)
     scores = _scores(model, split)
     moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * attention_widths(model).query / split.tensor)
     return Kernels((), forward.batched * 2, moves, None)

@@ -13,7 +13,9 @@ Size = Annotated[int, Field(gt=0, le=1_000_000)]
 Layers = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Auto = Literal["auto"]
 Recompute = Literal["none", "selective", "full"]
-Attention = Literal["flash", "flash_1", "unfused"]
+FusedKernel = Literal["flash_attention_1", "triton", "flash_attention_2", "flash_attention_3", "cudnn"]
+Attention = Literal["flash", "flash_1", "unfused"] | FusedKernel
+PipelineOverlap = bool | Literal["interleaved"]
 ReductionPrecision = Literal["16bit", "32bit"]
 
 
@@ -23,6 +25,11 @@ SEARCHED = (
     *("micro_batch_group_size", "account_for_embedding", "account_for_loss", "expert_tensor_parallel_size"),
 )
 """Keys of ``[parallelism]`` that an automatic plan chooses."""
+SWITCHES = (
+    *("attention", "overlap_gradient_reduction", "overlap_pipeline_communication"),
+    *("fused_gradient_accumulation", "reduction_precision"),
+)
+"""Keys that a run file may set in ``[parallelism]`` as well as in ``[cluster.software]``."""
 
 Operator = Literal["attention", "core_attn", "layernorm", "activation", "moe_act", "mlp", "moe", "qkv", "mla_up_proj"]
 
@@ -110,12 +117,13 @@ class ParallelismSpec(AnySpread):
     free_memory_share
         Share of a GPU's memory that plans which are searched leave free for the allocator. [-]
     attention
-        "flash" is the best published fused kernel, which keeps no score matrix, "flash_1" the first one
-        (FlashAttention, 2022), "unfused" one kernel for each operation, as before.
+        "flash" is the best published fused kernel of the GPU, which keeps no score matrix, "flash_1" the one before it
+        (FlashAttention of 2022 on A100, FlashAttention-2 on H100), "unfused" one kernel for each operation. Or by name.
     overlap_gradient_reduction
         Gradients are reduced while the backward pass of the last micro-batch still runs.
     overlap_pipeline_communication
-        Activations travel between stages while the GPU works on the next micro-batch.
+        Activations travel between stages while the GPU works on the next micro-batch; "interleaved": only where stages have
+        several chunks.
     fused_gradient_accumulation
         The kernel of a weight gradient adds it to those of earlier micro-batches; without, another kernel does.
     reduction_precision
@@ -148,7 +156,7 @@ class ParallelismSpec(AnySpread):
     free_memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     attention: Attention = "flash"
     overlap_gradient_reduction: bool = True
-    overlap_pipeline_communication: bool = True
+    overlap_pipeline_communication: PipelineOverlap = True
     fused_gradient_accumulation: bool = True
     reduction_precision: ReductionPrecision = "32bit"
     keeps_gradient_copy: bool = False

@@ -80,6 +80,8 @@ class PipelineShape(NamedTuple):
         Micro-batches that pass one chunk of an interleaved stage before its next chunk; 0 is `num_stages`. [-]
     short_last
         The last micro-batch has fewer sequences than the others.
+    late_gathers
+        In a backward pass the parameters of a piece are gathered when the piece before is worked out, not beside it.
     """
 
     num_stages: int
@@ -96,6 +98,7 @@ class PipelineShape(NamedTuple):
     blocking_sends: bool = False
     group_size: int = 0
     short_last: bool = False
+    late_gathers: bool = False
 
     @property
     def group(self) -> int:
@@ -261,7 +264,7 @@ class Pipeline:
         job = -1
         for _ in range(shape.pieces[task.chunk] if is_cut else 1):
             if shape.gathers_parameters:
-                needs.append(self.gather(stage, task))
+                needs.append(self.gather(stage, task, job))
                 self.reduce_held_back(stage)
             frees = self.rooms[stage] if shape.gathers_parameters else None
             job = self.do(self.stages[stage], task.direction, task, duration=duration, needs=needs, frees=frees)
@@ -286,10 +289,13 @@ class Pipeline:
             return False
         return shape.gathers_parameters or (shape.overlaps_reduction and task.micro_batch == last)
 
-    def gather(self, stage: int, task: Task) -> Need:
-        """The parameters of a piece are gathered, not too far ahead of their use."""
+    def gather(self, stage: int, task: Task, before: int) -> Need:
+        """The parameters of a piece are gathered, not too far ahead of their use; `before` is the piece before, or -1."""
         worker, room = self.gatherers[stage], self.rooms[stage]
-        return Need(self.do(worker, "gather", task, duration=("gather_s", task.chunk), room=room), DATA_PARALLEL)
+        waits = self.shape.late_gathers and task.direction == "backward" and before >= 0
+        needs = [Need(before, PIPELINE)] if waits else []
+        job = self.do(worker, "gather", task, duration=("gather_s", task.chunk), needs=needs, room=room)
+        return Need(job, DATA_PARALLEL)
 
     def reduce_held_back(self, stage: int) -> None:
         """A gradient is reduced behind the next gather, which the stage waits for sooner."""

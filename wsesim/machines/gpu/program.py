@@ -8,7 +8,7 @@ from wsesim.engine.program import Key, Numbers
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_chunks
-from wsesim.machines.gpu.times import Pass, Times, end_reduce_s, times_of
+from wsesim.machines.gpu.times import Pass, Times, end_reduce_s, hides_sends, times_of
 
 
 def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
@@ -26,7 +26,8 @@ def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
         has_norm=run.training.max_gradient_norm > 0,
         ties_embedding=run.model.tie_embeddings and int(plan.pipeline[0]) > 1,
         updated_gather=zero in (1, 2) and ranks > 1,
-        blocking_sends=not spec.overlap_pipeline_communication,
+        blocking_sends=not bool(hides_sends(spec, int(plan.chunks[0]))),
+        late_gathers=run.cluster.software.fsdp_prefetch == "late",
         group_size=int(plan.group[0]),
         short_last=bool(plan.last_micro_batch_size[0] < plan.micro_batch_size[0]),
     )
@@ -62,7 +63,10 @@ def _durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -
         reduce_s = number * one["reduce_s"] + end_reduce_s(run, plan, is_first=is_first, is_last=is_last)
         found |= {("reduce_s", chunk): reduce_s / pieces, ("gather_s", chunk): one["gather_s"]}
     for stage in range(shape.num_stages):
-        found |= {("update_s", stage): one["update_s"], ("parameter_gather_s", stage): one["parameter_gather_s"]}
+        found |= {
+            ("update_s", stage): one["update_s"] + one["host_s"],
+            ("parameter_gather_s", stage): one["parameter_gather_s"],
+        }
     return found
 
 

@@ -7,7 +7,7 @@ Cells that are empty say nothing, and mean what they mean when a run file leaves
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,18 @@ COLUMNS = {
     "pipeline_parallel_size": "stages of layers, or auto",
     "data_parallel_size": "copies of the model, or auto",
     "context_parallel_size": "GPUs that share each sequence, or auto",
+    "expert_parallel_size": "GPUs that share the experts of a mixture, or auto",
     "virtual_pipeline_size": "model chunks of one stage, or auto",
     "zero_stage": "0, 1, 2, 3 or auto",
+    "shard_group_size": "GPUs that share with zero_stage, or auto",
+    "software_profile": "what the software did: a name of `wsesim list software`; that of the cluster when left out",
+    "software": "switches of it that differ, as: attention = unfused; step_host_s = 0.5 s",
     "micro_batch_size": "sequences per copy of the model and pass; auto when left out",
     "global_batch_size": "sequences per step",
-    "precision": "bfloat16, float16 or float32; bfloat16 when left out",
+    "precision": "bfloat16, float16, float32, fp8, mxfp8 or nvfp4; bfloat16 when left out",
     "activation_recompute": "none, selective, full or auto",
     "sequence_parallel": "true, false or auto",
-    "attention": "flash, flash_1 or unfused",
+    "attention": "flash, flash_1, unfused, or a kernel by name",
     "overlap_gradient_reduction": "true or false",
     "overlap_pipeline_communication": "true or false",
     "fused_gradient_accumulation": "true or false",
@@ -66,7 +70,7 @@ _SHAPE = (
 )
 _SIZES = (
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
-    *("context_parallel_size", "virtual_pipeline_size"),
+    *("context_parallel_size", "expert_parallel_size", "virtual_pipeline_size", "shard_group_size"),
 )
 _WORDS = ("activation_recompute", "attention", "reduction_precision")
 _SWITCHES = (
@@ -89,6 +93,8 @@ class GPUMeasurement:
         Catalogue name.
     num_gpus
         GPUs that the job used. [-]
+    software
+        Keys of the ``[cluster]`` table about software.
     metric, value
         What was measured, in the unit of the metric's name.
     published_metric, published_value
@@ -112,6 +118,12 @@ class GPUMeasurement:
     published_value: float | None = None
     note: str = ""
     place: str = ""
+    software: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def profile(self) -> str:
+        """Software that the row names; empty where it leaves that to the cluster."""
+        return str(self.software.get("software_profile", ""))
 
     @property
     def tokens(self) -> int:
@@ -132,7 +144,7 @@ def run_table(row: GPUMeasurement) -> dict[str, Any]:
         "name": row.id,
         "model": dict(row.model),
         "training": dict(row.training),
-        "cluster": {"name": row.cluster, "num_gpus": row.num_gpus},
+        "cluster": {"name": row.cluster, "num_gpus": row.num_gpus} | row.software,
         "parallelism": dict(row.parallelism),
     }
 
@@ -172,6 +184,20 @@ def _parallelism(row: Row) -> dict[str, Any]:
     return table
 
 
+def _software(row: Row) -> dict[str, Any]:
+    """What a row says of its software: a profile, and switches that differ."""
+    table: dict[str, Any] = {"software_profile": row.text("software_profile")} if row.text("software_profile") else {}
+    switches: dict[str, Any] = {}
+    for part in filter(None, (one.strip() for one in row.text("software").split(";"))):
+        key, equals, value = (one.strip() for one in part.partition("="))
+        if not equals:
+            raise MeasurementError(
+                f"{row.place}: software has {catalogue.value_shown(part)}; write key = value, parted by ;"
+            )
+        switches[key] = _FLAGS.get(value, value)
+    return table | ({"software": switches} if switches else {})
+
+
 def _measurement(row: Row, metrics: tuple[str, ...]) -> GPUMeasurement:
     return GPUMeasurement(
         id=row.text("id", f"row-{row.number}"),
@@ -189,6 +215,7 @@ def _measurement(row: Row, metrics: tuple[str, ...]) -> GPUMeasurement:
         published_value=row.real("published_value") if row.text("published_value") else None,
         note=row.text("note"),
         place=row.place,
+        software=_software(row),
     )
 
 
@@ -221,55 +248,3 @@ def published() -> tuple[GPUMeasurement, ...]:
 def published_layers() -> tuple[GPUMeasurement, ...]:
     """Measured times of single blocks that ship with wsesim."""
     return read_table(catalogue.published() / "gpu_layers.csv", LAYER_METRICS)
-
-
-@dataclass(frozen=True)
-class AllReduce:
-    """One measured all-reduce inside a node.
-
-    Attributes
-    ----------
-    size_bytes
-        Buffer of each GPU. [bytes]
-    time_s
-        Measured. [s]
-    """
-
-    id: str
-    use: str
-    source: str
-    cluster: str
-    num_gpus: int
-    size_bytes: float
-    time_s: float
-    note: str = ""
-
-
-ALL_REDUCE_COLUMNS = {
-    "id": "unique name of the row",
-    "use": "calibration or validation; validation when left out",
-    "source": "key in sources.toml",
-    "cluster": "catalogue name of the cluster",
-    "num_gpus": "GPUs that took part, all of one node",
-    "size_bytes": "buffer of each GPU",
-    "time_s": "the measurement",
-    "note": "anything",
-}
-
-
-def published_all_reduces() -> tuple[AllReduce, ...]:
-    """The measured all-reduces that ship with wsesim."""
-    path = catalogue.published() / "collectives.csv"
-    return tuple(
-        AllReduce(
-            id=row.text("id", None),
-            use=row.choice("use", USES, "validation"),
-            source=row.text("source"),
-            cluster=row.text("cluster", None),
-            num_gpus=row.count("num_gpus"),
-            size_bytes=row.real("size_bytes"),
-            time_s=row.real("time_s"),
-            note=row.text("note"),
-        )
-        for row in read_rows(path, ALL_REDUCE_COLUMNS, ("id", "cluster", "num_gpus", "size_bytes", "time_s"))
-    )

@@ -3,67 +3,222 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from wsesim.config import catalogue
 from wsesim.config.cluster import AnyCluster, Files
 from wsesim.config.job import GPUReliabilitySpec, JobSpec
-from wsesim.config.layering import Layered
+from wsesim.config.layering import Layered, layered, put, resolve, sub
 from wsesim.config.run import Run
 from wsesim.config.spec import PUE, NotNegative, Positive, Share, Spec
-from wsesim.machines.gpu.parallelism import Attention, ParallelismSpec, ReductionPrecision
+from wsesim.errors import ConfigError
+from wsesim.machines.gpu.parallelism import Attention, FusedKernel, ParallelismSpec, PipelineOverlap, ReductionPrecision
+
+ORDINARY = "ordinary"
+"""The software of those who do not say: what a team of today reaches, not the best that was ever measured."""
+NoMoreThanOne = Annotated[float, Field(ge=0, le=1)]
 
 
-class GPUCalibrationSpec(Spec):
-    """What software makes of the hardware; fitted on A100, the same for all GPUs.
+class ProductSpec(Spec):
+    """Matrix products of one precision on one GPU, fitted to measured ones.
 
     Attributes
     ----------
-    gemm_efficiency
-        Share of the best measured matrix product that large products of a training step reach. [-]
-    gemm_ramp_elements
-        Starting and ending a tile takes as long as so many elements of the inner dimension. [-]
-    small_tile_efficiency
-        Rate on square tiles over that on the larger ones. [-]
+    rate_share
+        Share of the peak of this precision that tiles reach between their start and their end. [-]
+    tile_s
+        Start and end of a tile of 128 x 128, beside its multiplications; a larger one takes as the root of its area. [s]
+    start_s
+        Start and end of the kernel. [s]
+    small_tile_share
+        Rate on tiles of 64 x 64 over that on larger ones. [-]
+    whole_waves
+        1 where the last wave of tiles takes as long as a full one, 0 where the multiprocessors share it evenly. [-]
+    memory_share
+        Share of the memory bandwidth at which operands and result move. [-]
+    hot_slowdown
+        By how much a product is slower for each factor e by which it lasts longer than 0.3 ms: power. That at 16 bit holds
+        for all precisions. [-]
+    ragged_slowdown
+        By how much it is slower where its rows are no multiple of 16. [-]
+    cast_bytes
+        Moved for each element of the input to write it in this precision, its largest value and all; 0 at 16 bit. [bytes]
+    """
+
+    rate_share: Share
+    tile_s: NotNegative
+    start_s: NotNegative
+    small_tile_share: Share = 0.8
+    whole_waves: NoMoreThanOne = 0.0
+    memory_share: Share = 0.8
+    hot_slowdown: NotNegative = 0.0
+    ragged_slowdown: NotNegative = 0.0
+    cast_bytes: NotNegative = 0.0
+
+
+class AttentionKernelSpec(Spec):
+    """One fused attention kernel on one GPU, fitted to measured ones.
+
+    Attributes
+    ----------
+    forward_share_64
+        Share of the 16-bit peak that tiles of 128 queries reach forward with heads 64 wide. [-]
+    forward_share_128
+        The same with heads 128 wide. [-]
+    forward_share_256
+        The same with heads 256 wide. [-]
+    backward_share_64
+        The same backward, of 2.5 times the FLOP, with heads 64 wide. [-]
+    backward_share_128
+        The same with heads 128 wide. [-]
+    backward_share_256
+        The same with heads 256 wide. [-]
+    forward_tile_s
+        Start and end of a tile of 128 queries of one head, forward. [s]
+    backward_tile_s
+        The same, backward. [s]
+    start_s
+        Start and end of the kernel. [s]
+    """
+
+    forward_share_64: Share
+    forward_share_128: Share
+    forward_share_256: Share
+    backward_share_64: Share
+    backward_share_128: Share
+    backward_share_256: Share
+    forward_tile_s: NotNegative
+    backward_tile_s: NotNegative
+    start_s: NotNegative
+
+
+class AttentionKernelsSpec(Spec):
+    """Fused attention kernels by name; one that a GPU does not have, or nobody measured on it, is left out.
+
+    Attributes
+    ----------
+    flash_attention_1
+        FlashAttention of 2022.
+    triton
+        The kernel in Triton of llm-foundry and others in 2023.
+    flash_attention_2
+        FlashAttention-2 of 2023.
+    flash_attention_3
+        FlashAttention-3 of 2024.
+    cudnn
+        cuDNN, as Transformer Engine and PyTorch choose it from H100 on.
+    """
+
+    flash_attention_1: AttentionKernelSpec | None = None
+    triton: AttentionKernelSpec | None = None
+    flash_attention_2: AttentionKernelSpec | None = None
+    flash_attention_3: AttentionKernelSpec | None = None
+    cudnn: AttentionKernelSpec | None = None
+
+
+class NVLinkSpec(Spec):
+    """Collectives inside an NVLink domain, fitted to measured ones: two protocols, of which the faster one runs.
+
+    Attributes
+    ----------
+    small_start_s
+        Start and end of a collective of few bytes. [s]
+    small_step_s
+        Each further GPU adds so much to it, twice in an all-reduce. [s]
+    small_rate_share
+        Rate of the protocol for few bytes over that of the other. [-]
+    start_s
+        Start and end of a collective of many bytes. [s]
+    step_s
+        Each further GPU adds so much to it, twice in an all-reduce. [s]
+    exchange_start_s
+        Start and end of an all-to-all. [s]
+    all_reduce_share
+        Share of NVLink's rate that an all-reduce of 8 GPUs reaches, by the switch where there is one that adds up. [-]
+    ring_all_reduce_share
+        The same of fewer GPUs, and where the switch adds nothing up. [-]
+    all_gather_share
+        The same of an all-gather. [-]
+    reduce_scatter_share
+        The same of a reduce-scatter. [-]
+    exchange_share
+        The same of an all-to-all. [-]
+    pair_loss
+        n GPUs reach (1 - pair_loss / n) of the rate of many. [-]
+    """
+
+    small_start_s: NotNegative
+    small_step_s: NotNegative
+    small_rate_share: Share
+    start_s: NotNegative
+    step_s: NotNegative
+    exchange_start_s: NotNegative
+    all_reduce_share: Share
+    ring_all_reduce_share: Share
+    all_gather_share: Share
+    reduce_scatter_share: Share
+    exchange_share: Share
+    pair_loss: NoMoreThanOne
+
+
+class GPUCalibrationSpec(Spec):
+    """What software makes of the hardware. What is measured on each GPU is fitted to that, the rest is the same for all.
+
+    Attributes
+    ----------
+    products_16bit
+        Matrix products in bf16 and fp16.
+    products_fp8
+        In 8 bit with one scale for a tensor.
+    products_mxfp8
+        In 8 bit with a scale for each block.
+    products_nvfp4
+        In 4 bit with a scale for each block.
+    attention
+        Fused attention kernels.
+    nvlink
+        Collectives inside an NVLink domain.
+    hot_s
+        In a training step a GPU is as hot as in a product that lasts so long. [s]
     batched_gemm_efficiency
-        Share of the best measured product that the small products of unfused attention reach. [-]
+        Rate of the small products of unfused attention over that of large ones. [-]
     memory_efficiency
         Share of the memory bandwidth that kernels reach. [-]
     kernel_latency_s
         Start and end of one kernel on the GPU. [s]
     launch_latency_s
         The host needs for one kernel, Python included; hidden while the GPU works longer than that. [s]
+    synchronization_s
+        Until kernels run again after the host has waited for the GPU. [s]
     loss_bytes_per_logit
         What softmax, loss and their backward pass move for one logit. [bytes]
     optimizer_bytes_per_parameter
         What unscaling, norm, clipping and Adam move for one parameter. [bytes]
     overlap_slowdown
         Share of the time of a collective by which computation beside it takes longer. [-]
-    nvlink_efficiency
-        Share of the NVLink rate that collectives reach on long messages. [-]
     network_efficiency
         Share of the network rate that collectives reach on long messages. [-]
-    collective_latency_s
-        Start and end of an all-reduce; half of it for an all-gather. [s]
-    collective_step_latency_s
-        One step of a ring inside a node. [s]
     """
 
-    gemm_efficiency: Annotated[float, Field(gt=0, le=1.5)]
-    gemm_ramp_elements: NotNegative
-    small_tile_efficiency: Share
+    products_16bit: ProductSpec
+    products_fp8: ProductSpec | None = None
+    products_mxfp8: ProductSpec | None = None
+    products_nvfp4: ProductSpec | None = None
+    attention: AttentionKernelsSpec
+    nvlink: NVLinkSpec
+    hot_s: Positive
     batched_gemm_efficiency: Share
     memory_efficiency: Share
     kernel_latency_s: NotNegative
     launch_latency_s: NotNegative
+    synchronization_s: NotNegative
     loss_bytes_per_logit: NotNegative
     optimizer_bytes_per_parameter: NotNegative
     overlap_slowdown: NotNegative
-    nvlink_efficiency: Share
     network_efficiency: Share
-    collective_latency_s: NotNegative
-    collective_step_latency_s: NotNegative
 
 
 class GPUSpec(Spec):
@@ -73,28 +228,24 @@ class GPUSpec(Spec):
     ----------
     name
         Name of the GPU.
+    measured
+        What of it was measured and is compared with predictions, in words.
     peak_dense_16bit_flop_per_s
         Matrix units, dense, with 16-bit inputs. [FLOP/s]
     peak_dense_32bit_flop_per_s
         The same with 32-bit inputs. [FLOP/s]
-    best_gemm_share
-        Share of the 16-bit peak that the best of many measured matrix products reaches. [-]
     best_measured_mfu
         Highest model FLOP utilization of the published steps on it, attention counted in full. [-]
-    flash_forward_share
-        Share of the 16-bit peak that the best published fused attention kernel reaches, forward. [-]
-    flash_backward_share
-        The same, backward. [-]
-    flash_1_forward_share
-        The same of the first FlashAttention, which software of 2022 and 2023 used, forward. [-]
-    flash_1_backward_share
-        The same, backward. [-]
+    peak_dense_8bit_flop_per_s
+        The same with 8-bit inputs; left out where it has none. [FLOP/s]
+    peak_dense_4bit_flop_per_s
+        The same with 4-bit inputs; left out where it has none. [FLOP/s]
+    flash_kernel
+        Which kernel "flash" means on it: the best published one.
+    flash_1_kernel
+        Which kernel "flash_1" means on it: the one before.
     num_sms
         Streaming multiprocessors, over which the tiles of a product are spread. [-]
-    gemm_tile_rows
-        Rows of the tile of a result that one of them computes. [-]
-    gemm_tile_columns
-        Columns of that tile. [-]
     memory_bytes
         Capacity of its memory (HBM). [bytes]
     memory_bytes_per_s
@@ -108,57 +259,102 @@ class GPUSpec(Spec):
     """
 
     name: str
+    measured: str = "nothing"
     peak_dense_16bit_flop_per_s: Positive
     peak_dense_32bit_flop_per_s: Positive
-    best_gemm_share: Share
     best_measured_mfu: Share | None = None
-    flash_forward_share: Share
-    flash_backward_share: Share
-    flash_1_forward_share: Share
-    flash_1_backward_share: Share
+    peak_dense_8bit_flop_per_s: Positive | None = None
+    peak_dense_4bit_flop_per_s: Positive | None = None
+    flash_kernel: FusedKernel = "flash_attention_2"
+    flash_1_kernel: FusedKernel = "flash_attention_1"
     num_sms: Annotated[int, Field(gt=0, le=100_000)]
-    gemm_tile_rows: Annotated[int, Field(gt=0, le=4096)] = 128
-    gemm_tile_columns: Annotated[int, Field(gt=0, le=4096)] = 256
     memory_bytes: Positive
     memory_bytes_per_s: Positive
     nvlink_bytes_per_s: Positive
     power_w: Positive
     calibration: GPUCalibrationSpec
 
-    @property
-    def attention_shares(self) -> dict[str, tuple[float, float]]:
-        """For each fused attention kernel, its share of the peak forward and backward. [-]"""
-        return {
-            "flash": (self.flash_forward_share, self.flash_backward_share),
-            "flash_1": (self.flash_1_forward_share, self.flash_1_backward_share),
-        }
-
 
 class GPUSoftwareSpec(Spec):
-    """What the training software of a cluster does, unless ``[parallelism]`` says otherwise; today's when left out.
+    """What training software does: a file of ``cluster_configs/software``, and what ``[cluster.software]`` says otherwise.
+
+    `attention`, `overlap_gradient_reduction`, `overlap_pipeline_communication`, `fused_gradient_accumulation` and
+    `reduction_precision` may also stand in ``[parallelism]``, which comes first.
 
     Attributes
     ----------
+    title
+        Which software, of when.
+    year
+        When it was as described. [-]
+    references
+        Where the facts are from: keys of sources.toml.
     attention
-        Attention kernel: the best published fused one, the first FlashAttention, or one kernel for each operation.
+        Attention kernel, by name; or "flash", the best published one of the GPU, "flash_1", the one before it, or
+        "unfused", one kernel for each operation.
     overlap_gradient_reduction
         Gradients are reduced while the backward pass of the last micro-batch still runs.
     overlap_pipeline_communication
-        Activations travel between stages while the GPU works on the next micro-batch.
+        Activations travel between stages while the GPU works on the next micro-batch; "interleaved": only where stages
+        have several chunks.
     fused_gradient_accumulation
         The kernel of a weight gradient adds it to those of earlier micro-batches.
     reduction_precision
         In which gradients are summed over the data-parallel group.
     keeps_gradient_copy
         The optimizer keeps a 32-bit copy of 16-bit gradients.
+    tensor_parallel_overlap
+        Which collectives of tensor parallelism run beside products: "none", those of split columns in the "backward" pass,
+        or almost all, piece by piece through "user_buffers".
+    narrow_gathers
+        With products in 8 bit parameters are gathered in 8 bit, too.
+    switch_adds
+        The NVLink switch may add up in all-reduces (NVLS), where it can.
+    fsdp_prefetch
+        In the backward pass the parameters of the next block are gathered "early", beside this one, or "late", behind it
+        (FSDP's BACKWARD_PRE and BACKWARD_POST).
+    synchronizes_sends
+        The host waits for the GPU after each transfer between stages, and starts kernels again from an empty queue.
+    synchronizes_layers
+        It waits around each layer, too.
+    blocks_launches
+        It waits for every kernel: nothing overlaps.
+    launch_latency_s
+        The host needs for one kernel; that of the GPU's calibration when left out. [s]
+    loss_bytes_per_logit
+        What softmax, loss and their backward pass move for one logit; that of the calibration when left out. [bytes]
+    optimizer_bytes_per_parameter
+        What the update moves for one parameter; that of the calibration when left out. [bytes]
+    product_share
+        Rate of its matrix products over that of the library that the GPU was measured with. [-]
+    step_host_s
+        Work of the host and waits for data in each step, which nothing hides. [s]
+    jitter
+        Share by which the slowest of twice as many GPUs is slower. [-]
     """
 
+    title: str = ""
+    year: Annotated[int, Field(ge=2017, le=2100)] | None = None
+    references: tuple[str, ...] = ()
     attention: Attention = "flash"
     overlap_gradient_reduction: bool = True
-    overlap_pipeline_communication: bool = True
+    overlap_pipeline_communication: PipelineOverlap = True
     fused_gradient_accumulation: bool = True
     reduction_precision: ReductionPrecision = "32bit"
     keeps_gradient_copy: bool = False
+    tensor_parallel_overlap: Literal["none", "backward", "user_buffers"] = "none"
+    narrow_gathers: bool = False
+    switch_adds: bool = True
+    fsdp_prefetch: Literal["early", "late"] = "early"
+    synchronizes_sends: bool = False
+    synchronizes_layers: bool = False
+    blocks_launches: bool = False
+    launch_latency_s: NotNegative | None = None
+    loss_bytes_per_logit: NotNegative | None = None
+    optimizer_bytes_per_parameter: NotNegative | None = None
+    product_share: Share = 1.0
+    step_host_s: NotNegative = 0.0
+    jitter: NotNegative = 0.0
 
 
 class GPUClusterSpec(AnyCluster):
@@ -186,8 +382,10 @@ class GPUClusterSpec(AnyCluster):
         One message from node to node. [s]
     reserved_memory_bytes
         CUDA context, NCCL buffers and fragmentation on each GPU. [bytes]
+    software_profile
+        Name of a file of ``cluster_configs/software``, or a .toml file.
     software
-        What the cluster's training software does, for runs whose ``[parallelism]`` is silent.
+        What the software does otherwise than that file says.
     power_w_per_gpu
         Of a node over its GPUs: GPU, host, fans, adapters. [W]
     price_usd_per_gpu_hour
@@ -223,6 +421,7 @@ class GPUClusterSpec(AnyCluster):
     adapters_per_node: Annotated[int, Field(gt=0, le=1024)] | None = None
     network_latency_s: NotNegative
     reserved_memory_bytes: NotNegative
+    software_profile: str = ORDINARY
     software: GPUSoftwareSpec = GPUSoftwareSpec()
     power_w_per_gpu: Positive
     price_usd_per_gpu_hour: Positive | None = None
@@ -275,6 +474,18 @@ def _of_wafers(_: Layered, tables: Mapping[str, Layered], place: str) -> list[st
     return [f"{training.place_of(key, place)}: training.{key} {_WRONG[key]}" for key in _WRONG if found[key]]
 
 
+def _with_software(table: Layered, folder: Path, place: str) -> Layered:
+    """A cluster's table with the software that it names, below what it says of it itself."""
+    name, own = table.plain.get("software_profile", ORDINARY), table.plain.get("software", {})
+    where = f"{table.place_of('software_profile', place)}: cluster.software_profile"
+    if not isinstance(name, str):
+        raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write a name of `wsesim list software` in quotes")
+    if not isinstance(own, dict):
+        return table
+    profile = layered("software", resolve("software", name, folder, where))
+    return put(table, "software", (sub(table, "software") if own else Layered({})).over(profile))
+
+
 FILES = Files(
     cluster=GPUClusterSpec,
     part=GPUSpec,
@@ -285,9 +496,11 @@ FILES = Files(
         "gpu-cluster": ("a cluster of GPUs", GPUClusterSpec),
         "gpu": ("one GPU", GPUSpec),
         "gpu-calibration": ("fitted numbers of GPUs", GPUCalibrationSpec),
+        "software": ("what training software of GPUs does", GPUSoftwareSpec),
     },
     spread=ParallelismSpec,
     from_cluster={"parallelism": "software", "job": "job"},
     training={"precision": "bfloat16"},
     contradicts=_of_wafers,
+    complete=_with_software,
 )

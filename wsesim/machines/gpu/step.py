@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from wsesim.config.entries import load_software
 from wsesim.engine.trace import Span
 from wsesim.intervals import Bounds
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.doubts import bounds_of, is_measured
+from wsesim.machines.gpu.gpu import kernel_name
+from wsesim.machines.gpu.parallelism import SWITCHES
 from wsesim.machines.gpu.search import describe
 from wsesim.machines.gpu.simulation import GPUSimulation
-from wsesim.machines.gpu.spec import GPURun
+from wsesim.machines.gpu.spec import ORDINARY, GPURun
 from wsesim.machines.gpu.stages import NONE, group_size, layers_of_stages, recompute_said
 from wsesim.machines.gpu.step_time import step_time_s as simulated_s
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.times import product_precision, times_of
 from wsesim.machines.gpu.words import CATEGORIES
 from wsesim.step import Step
 from wsesim.units import add_up
@@ -25,6 +28,8 @@ from wsesim.workload.transformer import model_flop_per_sequence
 
 NOT_SETTINGS = ("expert_tensor_parallel_size", "layers_per_stage", "micro_batch_group_size")
 """Parts of a plan that follow from others unless stages differ."""
+OVERRIDDEN = ("launch_latency_s", "loss_bytes_per_logit", "optimizer_bytes_per_parameter")
+"""Numbers of a calibration that software may state otherwise."""
 
 NEARLY_FULL = 0.95
 """Share of a GPU's memory above which a run says that it is tight. [-]"""
@@ -46,8 +51,13 @@ class GPUStep(Step):
     def peak_flop_per_s(self) -> float:
         """Dense peak of all GPUs at the run's precision. [FLOP/s]"""
         gpu = self.run.cluster.gpu
-        wide = self.run.training.precision == "float32"
-        return self.run.num_devices * (gpu.peak_dense_32bit_flop_per_s if wide else gpu.peak_dense_16bit_flop_per_s)
+        peaks = {
+            "float32": gpu.peak_dense_32bit_flop_per_s,
+            "fp8": gpu.peak_dense_8bit_flop_per_s,
+            "mxfp8": gpu.peak_dense_8bit_flop_per_s,
+            "nvfp4": gpu.peak_dense_4bit_flop_per_s,
+        }
+        return self.run.num_devices * (peaks.get(self.run.training.precision) or gpu.peak_dense_16bit_flop_per_s)
 
     @property
     def model_flop(self) -> float:
@@ -137,9 +147,11 @@ class GPUStep(Step):
         """Changes of the machine, and by how much faster the step would be. [-]"""
         plan, cluster = self.simulation.plan, self.run.cluster
         gpu, fitted = cluster.gpu, cluster.gpu.calibration
-        better = fitted.model_copy(update={"gemm_efficiency": fitted.gemm_efficiency * 1.1})
+        key = f"products_{product_precision(self.run)}"
+        products = getattr(fitted, key)
+        better = fitted.model_copy(update={key: products.model_copy(update={"rate_share": products.rate_share * 1.1})})
         changes: dict[str, dict[str, Any]] = {
-            "10 % more GEMM efficiency": {"gpu": gpu.model_copy(update={"calibration": better})},
+            "matrix products at a 10 % higher rate": {"gpu": gpu.model_copy(update={"calibration": better})},
             "twice the memory bandwidth": {
                 "gpu": gpu.model_copy(update={"memory_bytes_per_s": 2.0 * gpu.memory_bytes_per_s})
             },
@@ -206,30 +218,35 @@ class GPUStep(Step):
 
     def uses(self, key: str) -> bool:
         """Whether a number had a part in it."""
-        last, spec, plan = key.rsplit(".", 1)[-1], self.run.parallelism, self.plan
-        spans_nodes = self.run.num_devices > self.run.cluster.domain_size
-        communicates = self.run.num_devices > 1
+        last, run, plan = key.rsplit(".", 1)[-1], self.run, self.plan
+        spans_nodes = run.num_devices > run.cluster.domain_size
+        software, attention = run.cluster.software, kernel_name(run.cluster.gpu, run.parallelism.attention)
         unused = {
-            "batched_gemm_efficiency": spec.attention != "unfused",
-            "flash_forward_share": spec.attention != "flash",
-            "flash_backward_share": spec.attention != "flash",
-            "flash_1_forward_share": spec.attention != "flash_1",
-            "flash_1_backward_share": spec.attention != "flash_1",
-            "peak_dense_32bit_flop_per_s": self.run.training.precision != "float32",
+            "batched_gemm_efficiency": attention != "unfused",
+            "peak_dense_32bit_flop_per_s": run.training.precision != "float32",
+            "peak_dense_8bit_flop_per_s": run.training.precision not in ("fp8", "mxfp8"),
+            "peak_dense_4bit_flop_per_s": run.training.precision != "nvfp4",
             "node_network_bytes_per_s": not spans_nodes,
             "network_efficiency": not spans_nodes,
             "network_latency_s": not spans_nodes,
-            "overlap_slowdown": plan["zero_stage"] < 3,
-            **dict.fromkeys(
-                ("nvlink_efficiency", "collective_latency_s", "collective_step_latency_s"), not communicates
-            ),
+            "overlap_slowdown": plan["zero_stage"] < 3 and plan["tensor_parallel_size"] == 1,
+            "synchronization_s": not (software.synchronizes_sends or software.synchronizes_layers),
+            **{name: f".calibration.{name}" in key and getattr(software, name) is not None for name in OVERRIDDEN},
             "num_gpus": True,
             "max_gpus": True,
             **dict.fromkeys(
-                ("amortization_s", "purchase_price_usd_per_gpu"), self.run.cluster.price_usd_per_gpu_hour is not None
+                ("amortization_s", "purchase_price_usd_per_gpu"), run.cluster.price_usd_per_gpu_hour is not None
             ),
         }
-        return not unused.get(last, False)
+        return self._kernel_in_use(key.split("."), attention) and not unused.get(last, False)
+
+    def _kernel_in_use(self, parts: list[str], attention: str) -> bool:
+        """Whether a kernel, a precision or NVLink has a part in this run; true of everything else."""
+        if parts[-2] == "nvlink":
+            return self.run.num_devices > 1
+        if parts[-2].startswith("products_"):
+            return parts[-2] in ("products_16bit", f"products_{product_precision(self.run)}")
+        return parts[-3:-2] != ["attention"] or parts[-2] == attention
 
     @property
     def is_extrapolated(self) -> bool:
@@ -258,13 +275,37 @@ class GPUStep(Step):
         mfu = self.model_flop / self.time_s / self.peak_flop_per_s
         if best_mfu is not None and mfu > best_mfu:
             found.append(f"{mfu:.0%} MFU is above every published run on this GPU, of which the best is {best_mfu:.0%}")
-        if not is_measured(self.run.cluster.gpu):
-            found.append(
-                f"nothing was measured on {self.run.cluster.gpu.name}; kernels are taken to be as efficient as on A100"
+        found.append(self._software_note)
+        gpu = self.run.cluster.gpu
+        if not is_measured(gpu):
+            kernels = (
+                "nothing was measured on it" if gpu.measured == "nothing" else f"of it {gpu.measured} were measured"
             )
+            found.append(f"no training step on {gpu.name} was compared with predictions; {kernels}")
         if self.run.model.num_experts > 1:
             found.append("routing is taken to be balanced, and a mixture of experts was not compared with measurements")
         return tuple(found)
+
+    @property
+    def software(self) -> str:
+        """Profile of the training software."""
+        return str(self.run.cluster.software_profile)
+
+    @cached_property
+    def software_changes(self) -> dict[str, Any]:
+        """What the run has otherwise than its profile, by key."""
+        profile, own = load_software(self.software), self.run.cluster.software
+        said = own.model_dump() | {key: getattr(self.run.parallelism, key) for key in SWITCHES}
+        return {key: value for key, value in said.items() if value != getattr(profile, key)}
+
+    @property
+    def _software_note(self) -> str:
+        """Which software the answer takes, and what the run has otherwise."""
+        name, title = self.software, self.run.cluster.software.title
+        taken = f"software: nobody named any, taken as {name!r}" if name == ORDINARY else f"software: {name!r}"
+        changes = ", ".join(f"{key} = {value}" for key, value in self.software_changes.items())
+        said = title[:1].lower() + title[1:] if name == ORDINARY else title
+        return f"{taken}, {said}" + (f"; but {changes}" if changes else "")
 
     @cached_property
     def bounds(self) -> Bounds:

@@ -14,10 +14,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsesim.config.model import ModelSpec
+from wsesim.config.training import ON_GPUS_ONLY
 from wsesim.machines.gpu import gpu as device
 from wsesim.machines.gpu import kernels
-from wsesim.machines.gpu.collectives import all_gather_time_s, all_reduce_time_s, group_of, send_time_s
+from wsesim.machines.gpu.collectives import (
+    all_gather_time_s,
+    all_reduce_time_s,
+    exchange_time_s,
+    group_of,
+    reduce_scatter_time_s,
+    send_time_s,
+)
 from wsesim.machines.gpu.kernels import Kernels, Split
+from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.spec import GPUClusterSpec, GPURun, GPUSpec
 from wsesim.machines.gpu.stages import OPERATORS, SELECTIVE, Plans, blocks_of_stage, deciding_stages, share_again
 from wsesim.units import add_up
@@ -32,6 +41,8 @@ from wsesim.workload.transformer import (
 
 Array = Any
 BYTES_16BIT, BYTES_32BIT = 2.0, 4.0
+PARTS = 4.0
+"""In which user buffers cut a product whose result is reduced and scattered (NeMo recipes). [-]"""
 SUMS_PER_BLOCK, EXCHANGES_PER_BLOCK = 2.0, 2.0
 """All-reduces of a tensor-parallel group, and exchanges of an expert-parallel group, in one pass of a block. [-]"""
 
@@ -80,6 +91,8 @@ class Times(NamedTuple):
         First and last stage sum the gradient of a tied embedding.
     update_s, parameter_gather_s
         The optimizer on one GPU, and its result to those that share it.
+    host_s
+        Work of the host and waits for data in each step.
     flop
         What one GPU executes in one step. [FLOP]
     """
@@ -96,6 +109,7 @@ class Times(NamedTuple):
     reduce_s: Array
     embedding_reduce_s: Array
     update_s: Array
+    host_s: Array
     parameter_gather_s: Array
     flop: Array
 
@@ -126,23 +140,81 @@ def split_of(run: GPURun, plans: Plans) -> Split:
     )
 
 
+def product_precision(run: GPURun) -> str:
+    """In which the products of blocks with weights are worked out: "16bit", or fewer bits."""
+    return run.training.precision if run.training.precision in ON_GPUS_ONLY else "16bit"
+
+
+def products_s(run: GPURun, work: Kernels, precision: str = "16bit") -> list[Array]:
+    """Each matrix product, in order. [s]"""
+    spec, slowdown = run.cluster.gpu, precision_slowdown(run.cluster.gpu, run.training.precision)
+    share = run.cluster.software.product_share
+    return [
+        device.gemm_time_s(
+            spec,
+            one.rows,
+            one.columns,
+            one.inner,
+            precision=precision if one.role else "16bit",
+            count=one.count,
+            more_bytes=one.more_bytes,
+            slowdown=slowdown,
+            rate_share=share,
+        )
+        for one in work.gemms
+    ]
+
+
 def kernels_time_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
     """Kernels one after another on one GPU. [s]"""
+    return sum(products_s(run, work)) + _others_s(run, work, backward=backward)
+
+
+def _others_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
+    """All kernels but products with weights. [s]"""
     spec, slowdown = run.cluster.gpu, precision_slowdown(run.cluster.gpu, run.training.precision)
     time_s: Array = 0.0
-    for one in work.gemms:
-        alone_s = device.gemm_time_s(
-            spec, one.rows, one.columns, one.inner, more_bytes=one.more_bytes, slowdown=slowdown
-        )
-        time_s = time_s + one.count * alone_s
     for small in work.batched:
         time_s = time_s + device.batched_gemm_time_s(spec, small.flop * slowdown, small.num_bytes * slowdown)
     for moved in work.moves:
         time_s = time_s + device.elementwise_time_s(spec, moved * slowdown)
     if work.fused is not None:
-        kernel = run.parallelism.attention
-        time_s = time_s + device.fused_attention_time_s(spec, work.fused * slowdown, kernel, backward=backward)
+        time_s = time_s + device.fused_attention_time_s(
+            spec, work.fused, run.parallelism.attention, backward=backward, slowdown=slowdown
+        )
     return time_s
+
+
+def launch_latency_s(run: GPURun) -> float:
+    """The host needs for one kernel. [s]"""
+    own = run.cluster.software.launch_latency_s
+    return run.cluster.gpu.calibration.launch_latency_s if own is None else own
+
+
+def loss_bytes_per_logit(run: GPURun) -> float:
+    """What softmax, loss and their backward pass move for one logit. [bytes]"""
+    own = run.cluster.software.loss_bytes_per_logit
+    return run.cluster.gpu.calibration.loss_bytes_per_logit if own is None else own
+
+
+def optimizer_bytes_per_parameter(run: GPURun) -> float:
+    """What the update moves for one parameter. [bytes]"""
+    own = run.cluster.software.optimizer_bytes_per_parameter
+    return run.cluster.gpu.calibration.optimizer_bytes_per_parameter if own is None else own
+
+
+def jitter_factor(run: GPURun) -> float:
+    """Time of the slowest of all GPUs over that of one. [-]"""
+    return float(1.0 + run.cluster.software.jitter * np.log2(run.cluster.num_gpus))
+
+
+def _waits_for_host_s(run: GPURun, num_launches: int, kernels_s: Array) -> Array:
+    """A GPU waits for the host to start so many kernels, beside which it works so long. [s]"""
+    software, each_s = run.cluster.software, run.cluster.gpu.calibration.synchronization_s
+    if software.blocks_launches:
+        return num_launches * launch_latency_s(run) * np.ones(np.shape(kernels_s))
+    waits_s = np.maximum(0.0, num_launches * launch_latency_s(run) - kernels_s)
+    return waits_s + (2.0 * each_s if software.synchronizes_layers else 0.0)
 
 
 def precision_slowdown(spec: GPUSpec, precision: str) -> float:
@@ -186,27 +258,85 @@ def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
 def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     split, cluster = split_of(run, plans), run.cluster
     work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
-    kernels_s = kernels_time_s(run, work, backward=backward)
-    launch_s = np.maximum(0.0, work.num_launches * cluster.gpu.calibration.launch_latency_s - kernels_s)
+    products = products_s(run, work, product_precision(run))
+    kernels_s = sum(products) + _others_s(run, work, backward=backward)
     width = _width_bytes(run, split)
+    sums_s, exposed_s = _tensor_s(run, plans, width, _by_role(work, products), backward=backward)
+    kernels_s = kernels_s + cluster.gpu.calibration.overlap_slowdown * (sums_s - exposed_s)
+    kernels_s = kernels_s * jitter_factor(run)
     return Pass(
         kernels_s=kernels_s,
-        launch_s=launch_s,
-        tensor_s=_tensor_s(run, plans, width),
+        launch_s=_waits_for_host_s(run, work.num_launches, kernels_s),
+        tensor_s=exposed_s,
         context_s=_context_s(run, plans, split, backward=backward),
         expert_s=_expert_s(run, plans, width),
     )
 
 
-def _tensor_s(run: GPURun, plans: Plans, width: Array) -> Array:
-    """Sums of attention and of the MLP, of which experts that fewer GPUs share have smaller ones. [s]"""
-    cluster = run.cluster
-    one_s = all_reduce_time_s(cluster, group_of(cluster, plans.tensor, 1), width)
-    if run.model.num_experts == 1:
-        return SUMS_PER_BLOCK * one_s
-    own = group_of(cluster, plans.expert_tensor, 1)
-    of_experts_s = all_reduce_time_s(cluster, own, width * plans.expert_tensor / plans.tensor)
-    return one_s + (SUMS_PER_BLOCK - 1.0) * of_experts_s
+def _by_role(work: Kernels, products: list[Array]) -> dict[str, list[Array]]:
+    """Times of products by what tensor parallelism splits of them. [s]"""
+    found: dict[str, list[Array]] = {}
+    for one, time_s in zip(work.gemms, products, strict=True):
+        found.setdefault(one.role, []).append(time_s)
+    return found
+
+
+def _tensor_s(
+    run: GPURun, plans: Plans, width_bytes: Array, products: dict[str, list[Array]], *, backward: bool
+) -> tuple[Array, Array]:
+    """Collectives of a tensor-parallel group in one pass of a block, and how much of them the GPU waits for. [s]
+
+    Where norms are whole, the results of rows are summed up forward, and the gradients of the inputs of columns backward.
+    Where norms are split, the inputs of columns are gathered and the results of rows reduced and scattered, backward the
+    other way round.
+    """
+    cluster, overlap = run.cluster, run.cluster.software.tensor_parallel_overlap
+    group = group_of(cluster, plans.tensor, 1)
+    sum_s = all_reduce_time_s(cluster, group, width_bytes, in_switch=cluster.software.switch_adds)
+    gather_s = all_gather_time_s(cluster, group, width_bytes)
+    scatter_s = reduce_scatter_time_s(cluster, group, width_bytes)
+    hides = _hidden_backward if backward else _hidden_forward
+    whole, split = hides(products, plans.tensor, sum_s, gather_s, scatter_s, overlap)
+    return tuple(np.where(plans.sequence_parallel, *pair) for pair in zip(split, whole, strict=True))
+
+
+def _hidden_forward(
+    products: dict[str, list[Array]], size: Array, sum_s: Array, gather_s: Array, scatter_s: Array, overlap: str
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Forward, with whole and with split norms: all collectives, and what the GPU waits for. [s]"""
+    whole_s, split_s = SUMS_PER_BLOCK * sum_s, SUMS_PER_BLOCK * (gather_s + scatter_s)
+    exposed_s = split_s
+    if overlap == "user_buffers":
+        exposed_s = sum(_behind(gather_s, (1.0 - 1.0 / size) * one) for one in products["column"])
+        exposed_s = exposed_s + sum(_in_parts(scatter_s, one) for one in products["row"])
+    return (whole_s, whole_s), (split_s, exposed_s)
+
+
+def _hidden_backward(
+    products: dict[str, list[Array]], size: Array, sum_s: Array, gather_s: Array, scatter_s: Array, overlap: str
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Backward: sums hide beside the gradients of weights, gathers of inputs beside those of inputs."""
+    whole_s, split_s = SUMS_PER_BLOCK * sum_s, SUMS_PER_BLOCK * (gather_s + scatter_s)
+    if overlap == "none":
+        return (whole_s, whole_s), (split_s, split_s)
+    inputs, weights = products["column_input"], products["column_weight"]
+    exposed_whole_s = sum(_behind(sum_s, one) for one in weights)
+    exposed_s = sum(_behind(gather_s, one) for one in inputs) + sum(_behind(scatter_s, one) for one in weights)
+    if overlap == "user_buffers":
+        exposed_s = exposed_s + sum(_behind(gather_s, (1.0 - 1.0 / size) * one) for one in products["row_input"])
+    else:
+        exposed_s = exposed_s + SUMS_PER_BLOCK * gather_s
+    return (whole_s, exposed_whole_s), (split_s + SUMS_PER_BLOCK * gather_s, exposed_s)
+
+
+def _behind(collective_s: Array, product_s: Array) -> Array:
+    """What of a collective a product beside it does not hide. [s]"""
+    return np.maximum(0.0, collective_s - product_s)
+
+
+def _in_parts(scatter_s: Array, product_s: Array) -> Array:
+    """A reduce-scatter behind a product that is worked out in parts: the last of them, and what does not fit. [s]"""
+    return scatter_s / PARTS + (1.0 - 1.0 / PARTS) * _behind(scatter_s, product_s)
 
 
 def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
@@ -216,7 +346,7 @@ def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
     step_s = send_time_s(cluster, sent, plans.tensor * plans.context - 1)  # the ring closes from the last to the first
     hidden_s = kernels_time_s(run, attention(run.model, split), backward=backward)
     exposed_s = np.maximum(0.0, (plans.context - 1) * step_s - hidden_s)
-    return np.where(plans.context > 1, exposed_s + 0.5 * cluster.gpu.calibration.collective_latency_s, 0.0)
+    return np.where(plans.context > 1, exposed_s + cluster.gpu.calibration.nvlink.small_start_s, 0.0)
 
 
 def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
@@ -228,7 +358,7 @@ def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
 def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
     """Tokens to the GPUs of their experts, and back."""
     group = group_of(run.cluster, plans.expert, plans.expert_tensor)
-    exchange_s = all_gather_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes))
+    exchange_s = exchange_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes))
     return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
 
 
@@ -260,7 +390,7 @@ SUMMED = {"mlp": 0.5, "qkv": 0.25}
 
 def _again(run: GPURun, plans: Plans, forward: Pass) -> Pass:
     """Kernels of the operators, what they wait for the host, and collectives that come with them. [s]"""
-    split, launch_s = split_of(run, plans), run.cluster.gpu.calibration.launch_latency_s
+    split, launch_s = split_of(run, plans), launch_latency_s(run)
     kernels_s, launches_s, summed, exchanged = np.zeros(1), np.zeros(1), 0.0, 0.0
     for operator in operators_again(run):
         work = kernels.operator_forward(run.model, split, operator)
@@ -320,13 +450,19 @@ def largest(values: Iterable[Array]) -> Array:
     return reduce(np.maximum, values)
 
 
+def gather_bytes(run: GPURun) -> float:
+    """One parameter where it is gathered. [bytes]"""
+    narrow = run.cluster.software.narrow_gathers and product_precision(run) != "16bit"
+    return 1.0 if narrow else BYTES_16BIT
+
+
 def reduction_bytes(run: GPURun) -> float:
     """One gradient where it is summed. [bytes]"""
     return BYTES_16BIT if run.parallelism.reduction_precision == "16bit" else BYTES_32BIT
 
 
 def _gather_s(cluster: GPUClusterSpec, plans: Plans, num_bytes: Array) -> Array:
-    """All-gather, or reduce-scatter, among those that share a state. [s]"""
+    """All-gather among those that share a state. [s]"""
     return all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), num_bytes)
 
 
@@ -338,10 +474,16 @@ def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array
     inner = plans.expert_tensor * plans.expert
     few = group_of(cluster, plans.tensor * ranks / inner, inner)
     whole = whole + np.where(experts > 0, all_reduce_time_s(cluster, few, experts * each), 0.0)
-    parts = _gather_s(cluster, plans, (shared + experts) * each)
+    parts = reduce_scatter_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), (shared + experts) * each)
     copies = group_of(cluster, ranks / plans.shard, plans.tensor * plans.shard)
     across = all_reduce_time_s(cluster, copies, (shared + experts) * each / plans.shard)
     return np.where(plans.zero_stage >= 1, parts + across, whole)
+
+
+def hides_sends(spec: ParallelismSpec, chunks: Array) -> Array:
+    """Whether stages compute while they send. [-]"""
+    overlap = spec.overlap_pipeline_communication
+    return chunks > 1 if overlap == "interleaved" else np.full(np.shape(chunks), overlap)
 
 
 def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
@@ -351,25 +493,24 @@ def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
     distance = np.where(distance * plans.pipeline <= run.cluster.domain_size, distance, run.cluster.domain_size)
     sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
     whole_s = all_gather_time_s(run.cluster, group_of(run.cluster, plans.tensor, 1), width)
-    together_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s)
+    waits_s = run.cluster.gpu.calibration.synchronization_s if run.cluster.software.synchronizes_sends else 0.0
+    together_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s) + waits_s
     return np.where(plans.pipeline > 1, together_s, 0.0)
 
 
 def times_of(run: GPURun, plans: Plans) -> Times:
     """Everything a step is put together from."""
-    calibration, split = run.cluster.gpu.calibration, split_of(run, plans)
+    split = split_of(run, plans)
     forward, backward = block_pass(run, plans, backward=False), block_pass(run, plans, backward=True)
     recompute = _recompute(run, plans, forward)
     shared, experts = block_parameters_of_gpu(run.model, plans)
     ends = end_parameters_of_gpu(run, plans)
-    head = [
-        one(run.model, split, calibration.loss_bytes_per_logit) for one in (kernels.head_forward, kernels.head_backward)
-    ]
+    head = [one(run.model, split, loss_bytes_per_logit(run)) for one in (kernels.head_forward, kernels.head_backward)]
     moved = 6.0 * (shared + experts) / device.memory_rate_bytes_per_s(run.cluster.gpu)
     gathers, shares = plans.zero_stage == 3, plans.zero_stage >= 1
     held = parameters_of_gpu(run, plans)
     updated = held / np.where(shares, plans.shard, 1)
-    gather_s = np.where(gathers, _gather_s(run.cluster, plans, (shared + experts) * BYTES_16BIT), 0.0)
+    gather_s = np.where(gathers, _gather_s(run.cluster, plans, (shared + experts) * gather_bytes(run)), 0.0)
     reduce_s = _reduce_s(run, plans, shared, experts)
     beside_s = _beside(run, plans, forward, backward, recompute, gather_s, reduce_s)
     forward = forward._replace(kernels_s=forward.kernels_s + beside_s[0])
@@ -386,8 +527,9 @@ def times_of(run: GPURun, plans: Plans) -> Times:
         gather_s=gather_s,
         reduce_s=reduce_s,
         embedding_reduce_s=_embedding_reduce_s(run, plans, ends[0]),
-        update_s=updated * calibration.optimizer_bytes_per_parameter / device.memory_rate_bytes_per_s(run.cluster.gpu),
-        parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * BYTES_16BIT), 0.0),
+        update_s=updated * optimizer_bytes_per_parameter(run) / device.memory_rate_bytes_per_s(run.cluster.gpu),
+        host_s=run.cluster.software.step_host_s * np.ones(1),
+        parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * gather_bytes(run)), 0.0),
         flop=_flop(run, plans),
     )
 
@@ -429,7 +571,7 @@ class PassFlop(NamedTuple):
 
 def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
     """FLOP of each pass on one GPU. [FLOP]"""
-    split, logit_bytes = split_of(run, plans), run.cluster.gpu.calibration.loss_bytes_per_logit
+    split, logit_bytes = split_of(run, plans), loss_bytes_per_logit(run)
     forward, backward, core = mean_of_blocks(run, lambda one: _block_flop(one, split))
     share, some = share_again(run, plans), (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
     again = np.where(some & (share == 0.0), core, share * forward)
@@ -502,12 +644,12 @@ def messages_of(run: GPURun, plans: Plans) -> Messages:
     around = plans.context - 1
     return Messages(
         send=width / plans.tensor,
-        gather=(shared + experts) * BYTES_16BIT,
+        gather=(shared + experts) * gather_bytes(run),
         reduce=(shared + experts) * each,
         reduce_first=first * each,
         reduce_last=last * each,
         embedding_reduce=first * each,
-        parameter_gather=parameters_of_gpu(run, plans) * BYTES_16BIT,
+        parameter_gather=parameters_of_gpu(run, plans) * gather_bytes(run),
         tensor_forward=tensor,
         tensor_backward=tensor,
         context_forward=around * _key_bytes(run, plans, split, backward=False),

@@ -20,7 +20,7 @@ CATEGORIES = {
     "expert": "tokens to their experts, and back",
     "pipeline": "sends between stages that hold up the GPU",
     "data": "gradients and parameters of the data-parallel group, as far as nothing hides them",
-    "optimizer": "the parameters' update",
+    "optimizer": "the parameters' update, and work of the host in each step",
     "bubble": "a stage waits for other stages",
 }
 """What a GPU spends a step on."""

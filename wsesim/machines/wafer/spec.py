@@ -14,6 +14,7 @@ from wsesim.config.job import JobSpec, ReliabilitySpec
 from wsesim.config.layering import Layered
 from wsesim.config.run import Run
 from wsesim.config.spec import PUE, NotNegative, Positive, Spec
+from wsesim.config.training import ON_GPUS_ONLY
 from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec
 
 
@@ -269,6 +270,11 @@ WaferRun: TypeAlias = Run[ClusterSpec, None]
 
 def _no_spread(table: Layered, tables: Mapping[str, Layered], place: str) -> list[str]:
     """What is set in a run file but belongs to GPU clusters."""
+    training = tables["training"]
+    narrow = training.plain.get("precision")
+    if narrow in ON_GPUS_ONLY:
+        finding = f"is {narrow!r}, which only GPUs compute with; use 'cbfloat16', or leave it out"
+        return [f"{training.place_of('precision', place)}: training.precision {finding}"]
     if "parallelism" not in table.plain:
         return []
     where, name = table.place_of("parallelism", place), value_shown(tables["cluster"].plain.get("name"))

@@ -1,4 +1,4 @@
-"""`wsesim calibrate --gpu`: fits the constants of GPUs, shows how well, and how to use them."""
+"""`wsesim calibrate` on measured kernels of GPUs: fits them, shows how well, and how to use the fit."""
 
 from __future__ import annotations
 
@@ -10,74 +10,107 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from wsesim.config.entries import load_gpu_calibration, origins_of
-from wsesim.errors import InputError
+from wsesim.config import catalogue
+from wsesim.errors import InputError, MeasurementError
+from wsesim.machines.csv_table import LARGEST_TABLE_BYTES
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages.parts import plain_table
 from wsesim.report.progress import bar
-from wsesim.units import show, unit_of_field
-from wsesim.validate.gpu_calibrate import COLLECTIVE_KEYS, KERNEL_KEYS, GPUFit, Residual, as_toml, fit_gpus, words
+from wsesim.validate.gpu_calibrate import (
+    PartFit,
+    as_toml,
+    calibration_of,
+    fit_all,
+    rewritten,
+)
+from wsesim.validate.gpu_kernels import NUMBERS, KernelTable, published_tables, read_tables
 
-CALIBRATION = "gpu_kernels"
-"""The catalogue entry that the fit starts from."""
+ALL_SYSTEMS = "cs2"
+"""What ``--system`` says where nobody names one."""
 
 
-def refuse(options: dict[str, object]) -> None:
-    """Refuse options that belong to the fit of a wafer-scale system.
+def kind_of(path: Path) -> str | None:
+    """Which kernels a CSV file holds, by its columns; None where it holds none."""
+    header = catalogue.read_text(path, LARGEST_TABLE_BYTES).partition("\n")[0]
+    names = {name.strip() for name in header.split(",")}
+    kinds = [kind for kind, needed in NUMBERS.items() if {"gpu", "time_us", *needed} <= names]
+    return kinds[0] if kinds else None
+
+
+def tables_of(path: Path | None, gpu: str) -> tuple[KernelTable, ...]:
+    """Measured kernels of a file, or those that ship with wsesim; of one GPU where one is named.
 
     Raises
     ------
-    InputError
-        Names the first.
+    MeasurementError
+        There are none.
     """
-    for name, value in options.items():
-        if value:
-            raise InputError(
-                f"--gpu fits to the measurements that ship with wsesim, and {name} {value} belongs to the fit of a "
-                "wafer-scale system; leave one of the two out"
-            )
+    if path is None:
+        tables = published_tables()
+    else:
+        kind = kind_of(path)
+        if kind is None:
+            known = "; ".join(f"{name}: gpu, {', '.join(columns)}, time_us" for name, columns in NUMBERS.items())
+            raise MeasurementError(f"{path}: holds no kernels; columns of them are {known}")
+        tables = read_tables(path, kind)
+    chosen = tuple(table for table in tables if gpu in (ALL_SYSTEMS, table.gpu))
+    if not chosen:
+        known = ", ".join(dict.fromkeys(table.gpu for table in tables))
+        raise MeasurementError(f"--system {gpu}: no kernel of it is measured here; known are {known}")
+    return chosen
 
 
-def fit_and_text() -> tuple[GPUFit, str]:
-    """The fit, and the file that holds it."""
+def fit_and_texts(path: Path | None, gpu: str, out: Path | None, source: str) -> tuple[list[PartFit], dict[str, str]]:
+    """The fits, and the calibration files that hold them, by name."""
+    tables = tables_of(path, gpu)
+    names = list(dict.fromkeys(table.gpu for table in tables))
+    is_folder = out is not None and out.is_dir()
+    if out is not None and not is_folder and len(names) > 1:
+        raise InputError(
+            f"--out {out}: one file holds one GPU, and these are {', '.join(names)}; add --system with one"
+        )
     with bar("fitting") as advance:
-        fit = fit_gpus(load_gpu_calibration(CALIBRATION), advance)
-    return fit, as_toml(fit, origins_of("calibrations", CALIBRATION))
+        fits = fit_all(tables, advance)
+    groups: dict[str, list[PartFit]] = {}
+    for one in fits:
+        groups.setdefault(calibration_of(one.gpu), []).append(one)
+    if path is None and (is_folder or out is None):
+        shipped = {name: catalogue.find("calibrations", name).read_text(encoding="utf-8") for name in groups}
+        return fits, {name: rewritten(shipped[name], some) for name, some in groups.items()}
+    return fits, {name: as_toml(some, name, source or (path.name if path else "")) for name, some in groups.items()}
 
 
-def residual_table(residuals: Sequence[Residual]) -> Columns:
-    """Every measurement, with its error before and after."""
-    table = plain_table("row", "use", "|measured", "|before", "|fitted", "|error", "|fitted")
-    for one in residuals:
-        times = (show(seconds, "s") for seconds in (one.measured_s, one.before_s, one.after_s))
-        table.add_row(one.id, one.use[:5], *times, f"{one.before:+.1%}", f"{one.after:+.1%}")
+def write(texts: dict[str, str], out: Path) -> None:
+    """The calibration files: into a folder by name, or the only one as a file."""
+    from wsesim.report import files
+
+    for name, text in texts.items():
+        files.write(out / f"{name}.toml" if out.is_dir() else out, text)
+
+
+def fit_table(fits: Sequence[PartFit]) -> Columns:
+    """Each fit, and how it does on what was left out."""
+    table = plain_table("GPU", "fitted", "|rows", "|left out", "|median error", "~numbers")
+    for one in fits:
+        numbers = ", ".join(f"{name} {one.values[name]:.3g}" for name in one.ranges)
+        left = ("-", "-") if one.errors is None else (str(one.errors.n), f"{one.errors.median:.1%}")
+        table.add_row(one.gpu, one.key, str(one.num_fitted), *left, numbers)
     return table
 
 
-def as_dict(fit: GPUFit, text: str, out: Path | None) -> dict[str, Any]:
-    """What was fitted, how well, and the file that holds it, for programs."""
-    keys = (*COLLECTIVE_KEYS, *KERNEL_KEYS)
-    return {
-        "fitted": list(keys),
-        "calibration": {key: getattr(fit.calibration, key) for key in keys},
-        "ranges": {key: list(fit.ranges[key]) for key in keys},
-        "rows": [asdict(one) for one in fit.residuals],
-        "out": None if out is None else str(out),
-        "toml": text,
-    }
+def as_dict(fits: Sequence[PartFit], texts: dict[str, str], out: Path | None) -> dict[str, Any]:
+    """What was fitted, how well, and the files that hold it, for programs."""
+    return {"fits": [asdict(one) for one in fits], "out": None if out is None else str(out), "toml": texts}
 
 
-def print_fit(console: Console, fit: GPUFit, text: str, out: Path | None) -> None:
+def print_fit(console: Console, fits: Sequence[PartFit], texts: dict[str, str], out: Path | None) -> None:
     """What was fitted, how well, and how to use it."""
-    table = plain_table("number", "value", "~one standard error")
-    for key in (*COLLECTIVE_KEYS, *KERNEL_KEYS):
-        unit = unit_of_field(key)
-        low, high = (show(end, unit) for end in fit.ranges[key])
-        table.add_row(key, show(getattr(fit.calibration, key), unit), f"{low} to {high}")
-    console.print(table, "", residual_table(fit.residuals), "")
-    followed = "; ".join(words(fit.of_kind(kind)) for kind in ("all-reduce", "step", "block"))
-    console.print(prose(f"followed: {followed}. They were fitted and prove nothing", style="bold"))
-    if out is None:
-        console.print(Text(f"\n{text}"), soft_wrap=True)
+    console.print(fit_table(fits), "")
+    if out is not None:
+        console.print(prose(f'written to {out}; a GPU run uses a file with --set cluster.gpu.calibration="FILE"'))
+    elif len(texts) == 1:
+        console.print(Text(next(iter(texts.values()))), soft_wrap=True)
     else:
-        console.print(prose(f'written to {out}; a GPU run uses it with --set cluster.gpu.calibration="{out}"'))
+        console.print(
+            prose("--out FOLDER writes the calibration of every GPU, --system GPU --out FILE.toml that of one")
+        )

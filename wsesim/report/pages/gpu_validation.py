@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from wsesim.machines.gpu.rows import GPUMeasurement, published, read_table
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages.parts import plain_table
 from wsesim.report.progress import bar
+from wsesim.validate.gpu_kernels import KernelErrors, all_errors
 from wsesim.validate.gpu_predict import APART, Prediction, SetStatistics, per_set, simulate_rows
 
 ALL = "gpu"
-"""The word for all sets."""
+"""The word for all sets, kernels included."""
+KERNELS = "kernels"
+"""The word for measured kernels alone."""
 
 
 def sets() -> list[str]:
@@ -133,6 +137,36 @@ NOTE = (
 )
 
 
+def kernel_errors(what: str | None) -> list[KernelErrors]:
+    """Errors of measured kernels, where they are asked for."""
+    return all_errors() if what in (None, ALL, KERNELS) else []
+
+
+def kernel_cells(one: KernelErrors) -> list[str]:
+    """A table of measured kernels, as tables show it."""
+    shares = [f"{value:.1%}" for value in (one.median, one.mean, one.ninety)]
+    return [one.kind, one.gpu, one.name or "-", str(one.n), *shares, f"{one.tolerance:.0%}"]
+
+
+def kernel_table(errors: Sequence[KernelErrors]) -> Columns:
+    """Every table of measured kernels."""
+    table = plain_table("kernels", "GPU", "of", "|n", "|median", "|mean", "|90th", "|tol.", "|")
+    for one in errors:
+        table.add_row(*kernel_cells(one), "ok" if one.passes else "MISSED")
+    return table
+
+
+KERNELS_NOTE = (
+    "absolute error on the time of kernels measured alone, on the rows of each table that were left out of its fit; "
+    "tol.: median that a table may have"
+)
+
+
+def print_kernels(console: Console, errors: Sequence[KernelErrors]) -> None:
+    """How well measured kernels are met."""
+    console.print(kernel_table(errors), prose(KERNELS_NOTE, style="dim"))
+
+
 def print_report(console: Console, predictions: Sequence[Prediction], *, rows: bool) -> None:
     """Rows and sets."""
     if rows:
@@ -183,6 +217,11 @@ def as_dict(predictions: Sequence[Prediction]) -> dict[str, Any]:
             for one in per_set(predictions)
         ],
     }
+
+
+def kernels_as_dicts(errors: Sequence[KernelErrors]) -> list[dict[str, Any]]:
+    """Tables of measured kernels for programs."""
+    return [asdict(one) | {"tolerance": one.tolerance, "passes": one.passes} for one in errors]
 
 
 def missed(predictions: Sequence[Prediction]) -> list[str]:

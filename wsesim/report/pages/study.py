@@ -23,7 +23,12 @@ NO_GPUS = "none"
 NOT_IN_A_LINE = (
     *("num_gpus", "power_w", "power_w_per_gpu", "price_usd_per_gpu_hour", "purchase_price_usd_per_gpu"),
     *("amortization_s", "pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"),
-    *("batched_gemm_efficiency", "flash_1_forward_share", "flash_1_backward_share", "peak_dense_32bit_flop_per_s"),
+    *(
+        "batched_gemm_efficiency",
+        "peak_dense_32bit_flop_per_s",
+        "peak_dense_8bit_flop_per_s",
+        "peak_dense_4bit_flop_per_s",
+    ),
 )
 """Numbers of a GPU cluster on which no throughput with everything left open rests."""
 

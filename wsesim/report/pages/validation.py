@@ -16,6 +16,7 @@ from wsesim.machines.wafer.rows import Measurement, published, read_table
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages import gpu_validation, loss_laws
 from wsesim.report.pages.parts import plain_table
+from wsesim.validate.gpu_kernels import KernelErrors
 from wsesim.validate.gpu_predict import Prediction as GPUPrediction
 from wsesim.validate.losses import NO_LOSSES, LossReport, is_table, missed, predict_losses, predict_table
 from wsesim.validate.predict import Prediction, SetSummary, predict_all, summarize
@@ -34,11 +35,14 @@ class Gathered(NamedTuple):
     ----------
     gpus
         Steps of GPU clusters.
+    kernels
+        Errors of measured kernels of GPUs.
     """
 
     predictions: list[Prediction]
     losses: LossReport
     gpus: tuple[GPUPrediction, ...]
+    kernels: list[KernelErrors]
 
 
 def _choose(what: str | None) -> tuple[list[Measurement], bool]:
@@ -50,7 +54,13 @@ def _choose(what: str | None) -> tuple[list[Measurement], bool]:
     if what.lower().endswith(".csv"):
         return read_table(Path(what)), False
     rows = published()
-    sets = [*sorted({row.set for row in rows} | {LOSS_SET}), *gpu_validation.sets(), WAFERS, gpu_validation.ALL]
+    sets = [
+        *sorted({row.set for row in rows} | {LOSS_SET}),
+        *gpu_validation.sets(),
+        WAFERS,
+        gpu_validation.ALL,
+        gpu_validation.KERNELS,
+    ]
     chosen = [row for row in rows if row.set == what]
     if not chosen:
         raise UnknownNameError(
@@ -66,19 +76,21 @@ def gather(what: str | None, calibration: str | None = None) -> Gathered:
     and only those are predicted.
     """
     if has_no_rows(what):
-        return Gathered([], NO_LOSSES, ())
+        return Gathered([], NO_LOSSES, (), [])
     if what is not None and what.lower().endswith(".csv") and is_table(Path(what)):
-        return Gathered([], predict_table(Path(what)), ())
+        return Gathered([], predict_table(Path(what)), (), [])
     is_gpu = what is not None and (
         gpu_validation.is_table(Path(what)) if what.lower().endswith(".csv") else bool(gpu_validation.rows_of(what))
     )
-    if is_gpu:
-        return Gathered([], NO_LOSSES, gpu_validation.predict(gpu_validation.rows_of(what), calibration))
+    kernels = gpu_validation.kernel_errors(what) if calibration is None else []
+    if is_gpu or what == gpu_validation.KERNELS:
+        return Gathered([], NO_LOSSES, gpu_validation.predict(gpu_validation.rows_of(what), calibration), kernels)
     rows, with_losses = _choose(what)
     predictions = predict_all(rows, None if calibration is None else load_calibration(calibration))
     losses = predict_losses() if with_losses else NO_LOSSES
     has_gpus = what is None and calibration is None
-    return Gathered(predictions, losses, gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ())
+    gpus = gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ()
+    return Gathered(predictions, losses, gpus, kernels)
 
 
 FITTED = "*"
@@ -134,8 +146,8 @@ def has_no_rows(what: str | None) -> bool:
 
 def print_report(console: Console, found: Gathered, *, rows: bool | None = None) -> None:
     """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
-    predictions, losses, gpus = found
-    if not predictions and not gpus and losses == NO_LOSSES:
+    predictions, losses, gpus, kernels = found
+    if not predictions and not gpus and not kernels and losses == NO_LOSSES:
         console.print(
             prose("nothing was published on such a machine: no rows; `wsesim validate my_rates.csv` takes your own")
         )
@@ -151,6 +163,8 @@ def print_report(console: Console, found: Gathered, *, rows: bool | None = None)
             console.print("", prose("GPU clusters, time of a step", style="bold"))
         is_one_set = len({one.measurement.set for one in gpus}) == 1
         gpu_validation.print_report(console, gpus, rows=is_one_set if rows is None else rows)
+    if kernels:
+        gpu_validation.print_kernels(console, kernels)
 
 
 def row_dict(one: Prediction) -> dict[str, Any]:
@@ -169,7 +183,7 @@ def row_dict(one: Prediction) -> dict[str, Any]:
 
 def as_dict(found: Gathered) -> dict[str, Any]:
     """Rows, sets and losses for programs."""
-    predictions, losses, gpus = found
+    predictions, losses, gpus, kernels = found
     return {
         "rows": [row_dict(one) for one in predictions],
         "sets": [
@@ -187,6 +201,7 @@ def as_dict(found: Gathered) -> dict[str, Any]:
         ],
         **loss_laws.as_dict(losses),
         **gpu_validation.as_dict(gpus),
+        "kernels": gpu_validation.kernels_as_dicts(kernels),
     }
 
 
@@ -198,7 +213,7 @@ def check(found: Gathered) -> None:
     PastTolerance
         Names the sets.
     """
-    predictions, losses, gpus = found
+    predictions, losses, gpus, kernels = found
     past = [
         f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst"
         for one in summarize(predictions)
@@ -206,6 +221,7 @@ def check(found: Gathered) -> None:
     ]
     past += missed(losses)
     past += gpu_validation.missed(gpus)
+    past += [f"{one.kind} of {one.gpu} {one.name}: {one.median:.1%} median" for one in kernels if not one.passes]
     if past:
         raise PastTolerance(
             f"past the stated tolerance: {'; '.join(past)}; see docs/validation.md for what is not explained, "
