@@ -12,7 +12,7 @@ import pytest
 
 from tests.report.charts.drawn import result
 from wsesim.errors import InputError
-from wsesim.report.charts import breakdown, memory, totals, utilization
+from wsesim.report.charts import breakdown, memory, render, totals, utilization
 from wsesim.report.charts.render import Picture, element, save, spec
 from wsesim.report.charts.theme import THEMES, config
 
@@ -88,3 +88,11 @@ def test_text_of_a_run_cannot_leave_its_element() -> None:
     inside = re.search(r"<script[^>]*>(.*)</script>", text)
     assert inside is not None
     assert run.name in json.dumps(json.loads(inside[1]), ensure_ascii=False).replace('\\"', '"')
+
+
+def test_resources_of_a_pdf_stand_in_order() -> None:
+    """vl-convert writes them in another order each time; no byte moves outside of their lists."""
+    pdf = b"<<\n    /XObject <<\n      /xo1 10 0 R\n      /xo0 8 0 R\n    >>\nstream\n/xo1 1 0 R\n"
+    assert render._in_order(pdf) == pdf.replace(
+        b"      /xo1 10 0 R\n      /xo0 8 0 R\n", b"      /xo0 8 0 R\n      /xo1 10 0 R\n"
+    )

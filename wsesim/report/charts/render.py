@@ -186,13 +186,26 @@ def drawn(picture: Picture, kind: str, theme: ThemeName = "light", width: Width 
     on_paper = theme == "paper"
     finished = spec(picture, theme, width or ("single" if on_paper else SCREEN_WIDTH_PX))
     if kind == "pdf":
-        made: bytes = vl_convert.vegalite_to_pdf(finished)
+        made: bytes = _in_order(vl_convert.vegalite_to_pdf(finished))
     elif kind == "png":
         dots = PNG_DOTS_PER_INCH if on_paper else POINTS_PER_INCH * SCREEN_SCALE
         made = vl_convert.vegalite_to_png(finished, ppi=dots)
     else:
         made = _in_points(vl_convert.vegalite_to_svg(finished), on_paper).encode()
     return made
+
+
+def _in_order(pdf: bytes) -> bytes:
+    """A PDF whose lists of resources are sorted: vl-convert writes them in another order each time.
+
+    Lines change places within a list, so that no object of the file moves.
+    """
+    return _RESOURCES.sub(lambda found: found[1] + b"".join(sorted(found[2].splitlines(keepends=True))), pdf)
+
+
+_RESOURCES = re.compile(
+    rb"(/(?:XObject|ExtGState|Font|ColorSpace|Pattern|Shading) <<\n)((?:[ ]*/\w+ [0-9]+ [0-9]+ R\n)+)"
+)
 
 
 def _in_points(svg: str, on_paper: bool) -> str:
