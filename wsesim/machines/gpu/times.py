@@ -167,7 +167,7 @@ def products_s(run: GPURun, work: Kernels, precision: str = "16bit") -> list[Arr
 
 def kernels_time_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
     """Kernels one after another on one GPU. [s]"""
-    return sum(products_s(run, work)) + _others_s(run, work, backward=backward)
+    return add_up(products_s(run, work)) + _others_s(run, work, backward=backward)
 
 
 def _others_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
@@ -259,7 +259,7 @@ def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     split, cluster = split_of(run, plans), run.cluster
     work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
     products = products_s(run, work, product_precision(run))
-    kernels_s = sum(products) + _others_s(run, work, backward=backward)
+    kernels_s = add_up(products) + _others_s(run, work, backward=backward)
     width = _width_bytes(run, split)
     sums_s, exposed_s = _tensor_s(run, plans, width, _by_role(work, products), backward=backward)
     kernels_s = kernels_s + cluster.gpu.calibration.overlap_slowdown * (sums_s - exposed_s)
@@ -307,8 +307,8 @@ def _hidden_forward(
     whole_s, split_s = SUMS_PER_BLOCK * sum_s, SUMS_PER_BLOCK * (gather_s + scatter_s)
     exposed_s = split_s
     if overlap == "user_buffers":
-        exposed_s = sum(_behind(gather_s, (1.0 - 1.0 / size) * one) for one in products["column"])
-        exposed_s = exposed_s + sum(_in_parts(scatter_s, one) for one in products["row"])
+        exposed_s = add_up(_behind(gather_s, (1.0 - 1.0 / size) * one) for one in products["column"])
+        exposed_s = exposed_s + add_up(_in_parts(scatter_s, one) for one in products["row"])
     return (whole_s, whole_s), (split_s, exposed_s)
 
 
@@ -320,10 +320,10 @@ def _hidden_backward(
     if overlap == "none":
         return (whole_s, whole_s), (split_s, split_s)
     inputs, weights = products["column_input"], products["column_weight"]
-    exposed_whole_s = sum(_behind(sum_s, one) for one in weights)
-    exposed_s = sum(_behind(gather_s, one) for one in inputs) + sum(_behind(scatter_s, one) for one in weights)
+    exposed_whole_s = add_up(_behind(sum_s, one) for one in weights)
+    exposed_s = add_up(_behind(gather_s, one) for one in inputs) + add_up(_behind(scatter_s, one) for one in weights)
     if overlap == "user_buffers":
-        exposed_s = exposed_s + sum(_behind(gather_s, (1.0 - 1.0 / size) * one) for one in products["row_input"])
+        exposed_s = exposed_s + add_up(_behind(gather_s, (1.0 - 1.0 / size) * one) for one in products["row_input"])
     else:
         exposed_s = exposed_s + SUMS_PER_BLOCK * gather_s
     return (whole_s, exposed_whole_s), (split_s + SUMS_PER_BLOCK * gather_s, exposed_s)
