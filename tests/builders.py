@@ -24,9 +24,9 @@ TINY: Table = {
         "max_position_embeddings": 128,
     },
     "training": {"sequence_length": 128, "global_batch_size": 16},
-    "cluster": {"name": "cs2", "system": {"calibration": {"weight_matrix_overhead_s": "1 us"}}},
+    "cluster": {"name": "cs2", "system": {"calibration": {"pass_latency_s": "1 us"}}},
 }
-"""A run that takes a few milliseconds; the shipped sequencing time would hide everything else."""
+"""A run that takes a few milliseconds; the shipped latency of a pass would hide everything else."""
 
 
 def laid_over(base: Table, top: Table) -> Table:
@@ -122,7 +122,7 @@ def small_tables(
             "name": "cs2",
             "num_systems": num_systems,
             "system": {
-                "calibration": {"weight_matrix_overhead_s": draw(st.one_of(st.just(0.0), between(1e-8, 1e-5)))},
+                "calibration": {"pass_latency_s": draw(st.one_of(st.just(0.0), between(1e-8, 1e-5)))},
                 "wafer": {
                     "io_bytes_per_s": draw(RATES),
                     "weight_buffer_bytes": draw(BUFFERS),

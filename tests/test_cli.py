@@ -226,7 +226,8 @@ def test_layers_and_links_as_json() -> None:
     assert {f"cs.{n}" for n in range(12)} <= set(children)
     for row in data["links"]:
         assert 0 < row["utilization_down"] <= 1
-        assert 0 < row["up_bytes"] <= row["down_bytes"]
+        # weights of 2 bytes pass twice, but the embedding's once; gradients of 4 bytes once
+        assert 0 < row["up_bytes"] <= 2 * row["down_bytes"]
 
 
 # wsesim validate

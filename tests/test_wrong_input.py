@@ -327,7 +327,7 @@ COUNTS = [
             ("swarmx", "fan_out = 1"),
             ("input", "num_workers_per_system = 0"),
             ("system.wafer", "sram_bytes = 0"),
-            ("system.wafer", "sram_activation_share = 1.5"),
+            ("system.wafer", "float32_rate_factor = 1.5"),
             ("system.calibration", "gemm_efficiency = 2"),
             ("simulation", "max_steps = 1"),
         ]

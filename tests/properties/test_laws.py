@@ -108,7 +108,7 @@ def test_every_wafer_computes_on_every_chunk_that_memoryx_sent(table: Table) -> 
         used = Counter(
             (span.layer, span.phase, span.micro_batch)
             for span in step
-            if span.part == f"wafer.{index}" and span.kind == "gemm"
+            if span.part == f"wafer.{index}" and span.kind == "gemm" and span.phase != "gradient"
         )
         assert used == sent
 
@@ -142,6 +142,15 @@ def test_a_port_passes_one_transfer_at_a_time(table: Table) -> None:
 
 # More is never slower
 
+
+def without_latency(table: Table) -> Table:
+    """Passes without latency: what a pass hides of it is worked out for the pass alone, and less of it where it is faster alone.
+
+    A pass alone is never longer for that (`tests/hardware/test_wafer.py`), but one that waits for others can be.
+    """
+    return with_value(table, "cluster.system.calibration.pass_latency_s", 0.0)
+
+
 BETTER = {
     "cluster.memoryx.egress_bytes_per_s": st.floats(1.0, 4.0),
     "cluster.memoryx.ingress_bytes_per_s": st.floats(1.0, 4.0),
@@ -152,7 +161,7 @@ BETTER = {
     "cluster.system.wafer.io_bytes_per_s": st.floats(1.0, 4.0),
     "cluster.system.wafer.weight_buffer_bytes": st.floats(1.0, 4.0),
     "cluster.system.wafer.gradient_buffer_bytes": st.floats(1.0, 4.0),
-    "cluster.system.calibration.weight_matrix_overhead_s": st.floats(0.0, 1.0),
+    "cluster.system.calibration.pass_latency_s": st.floats(0.0, 1.0),
     "cluster.input.prefetch_micro_batches": st.sampled_from([1, 2, 4]),
 }
 """Values of a cluster, and factors that can only help."""
@@ -167,6 +176,7 @@ def cut_alike(one: Simulation, other: Simulation) -> bool:
 @very_few
 @given(table=small_tables(), data=st.data())
 def test_a_better_part_never_makes_a_step_longer(key: str, table: Table, data: st.DataObject) -> None:
+    table = table if key.endswith("pass_latency_s") else without_latency(table)
     better = with_value(table, key, at(table, key) * data.draw(BETTER[key]))
     before, after = steady(table), steady(better)
     # a smaller buffer cuts layers into more pieces, and more pieces pipeline better: another program
@@ -177,7 +187,7 @@ def test_a_better_part_never_makes_a_step_longer(key: str, table: Table, data: s
 @few
 @given(small_tables(), st.floats(1.0, 2.0), st.sampled_from(["gemm_efficiency", "attention_efficiency", "speed"]))
 def test_a_faster_wafer_never_makes_a_step_longer(table: Table, factor: float, what: str) -> None:
-    run = wsesim.from_table(table)
+    run = wsesim.from_table(without_latency(table))
     if what == "speed":
         systems = tuple({system for one in run.cluster.exceptions for system in one.systems})
         assume(systems)
@@ -200,6 +210,7 @@ def test_a_faster_wafer_never_makes_a_step_longer(table: Table, factor: float, w
 @few
 @given(small_tables(), st.floats(0.5, 1.0))
 def test_fewer_bytes_on_the_wire_never_make_a_step_longer(table: Table, factor: float) -> None:
+    table = without_latency(table)
     before = steady(with_value(table, "cluster.memoryx.wire_bytes_per_weight", 2.0))
     after = steady(with_value(table, "cluster.memoryx.wire_bytes_per_weight", 2.0 * factor))
     # fewer bytes may also be cut into fewer pieces, and those pipeline worse: another program
@@ -260,31 +271,10 @@ def test_more_systems_lengthen_a_step_by_no_more_than_their_hops(table: Table, m
     before, after = steady(table), steady(larger)
     assert after.step_time_s >= before.step_time_s * (1.0 - ROUNDING)
     # A chain of waits from one step to the next meets each chunk's way down at most once, as chunks
-    # travel in order, and one way up, of the gradient that the next step waits for.
-    ways = before.plan.num_micro_batches * chunks_per_micro_batch(before) + 1
+    # travel in order, and one way up for each pass, which waits for its last gradient.
+    passes = len(before.plan.visits)
+    ways = before.plan.num_micro_batches * (chunks_per_micro_batch(before) + passes) + 1
     longer_s = ways * hops * table["cluster"]["swarmx"]["hop_latency_s"]
-    assert after.step_time_s <= before.step_time_s * (1.0 + ROUNDING) + longer_s
-
-
-@few
-@given(small_tables(with_exceptions=False, most_micro_batches=1), st.integers(1, 192))
-def test_with_ample_buffers_more_systems_cost_one_way_down_and_one_up(table: Table, more: int) -> None:
-    ample = laid_over(
-        table,
-        {
-            "training": {"activations": "resident"},
-            "cluster": {
-                "system": {"wafer": {"weight_buffer_bytes": "2 GB", "gradient_buffer_bytes": "2 GB"}},
-                "input": {"prefetch_micro_batches": 3},
-            },
-        },
-    )
-    larger, hops = hops_saved(ample, max(more, table["cluster"]["num_systems"]))
-    before, after = steady(ample), steady(larger)
-    # The buffer holds the weights of the whole step, so that none waits for room: a chain of waits
-    # goes down once with the first weights, and up once with the last gradient.
-    longer_s = 2 * hops * table["cluster"]["swarmx"]["hop_latency_s"]
-    assert after.step_time_s >= before.step_time_s * (1.0 - ROUNDING)
     assert after.step_time_s <= before.step_time_s * (1.0 + ROUNDING) + longer_s
 
 
@@ -435,14 +425,14 @@ LATE: dict[str, Table] = {
         "training": {"global_batch_size": 64 * 40, "micro_batch_size": 64},
         "cluster": {
             "memoryx": {"ingress_bytes_per_s": "400 MB/s"},
-            "system": {"calibration": {"weight_matrix_overhead_s": "351.2 us"}},
+            "system": {"calibration": {"pass_latency_s": "351.2 us"}},
         },
     },
     # as many micro-batches as are prefetched follow one another at once, then all wait for the latency
     "latency": {
         "model": {"num_layers": 1, "hidden_size": 64, "vocab_size": 500},
         "training": {"sequence_length": 32, "global_batch_size": 256, "micro_batch_size": 8},
-        "cluster": {"num_systems": 4, "system": {"calibration": {"weight_matrix_overhead_s": 0.0}}},
+        "cluster": {"num_systems": 4, "system": {"calibration": {"pass_latency_s": 0.0}}},
     },
     "latency with more prefetched": {
         "model": {"num_layers": 1, "hidden_size": 64, "vocab_size": 500},
@@ -450,7 +440,7 @@ LATE: dict[str, Table] = {
         "cluster": {
             "num_systems": 4,
             "input": {"prefetch_micro_batches": 3},
-            "system": {"calibration": {"weight_matrix_overhead_s": 0.0}},
+            "system": {"calibration": {"pass_latency_s": 0.0}},
         },
     },
 }
@@ -497,4 +487,5 @@ def test_four_chunks_are_enough(name: str) -> None:
 def test_four_chunks_are_enough_where_the_network_decides(network_slower: float) -> None:
     # measured: 2.6e-4, 1.6e-3 and 2.8e-3; a quarter of one layer more of some 80 that wait
     four, many = (step_time_s("andromeda_13b", chunks, network_slower) for chunks in (4, 32))
-    assert four == pytest.approx(many, rel=5e-3)
+    # half a chunk of some passes is in no part of the next ones: 1 % where the network decides everything
+    assert four == pytest.approx(many, rel=1.5e-2)

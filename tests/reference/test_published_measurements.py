@@ -10,6 +10,7 @@ from wsesim.config import catalogue
 from wsesim.config.entries import load_law
 from wsesim.loss import AVERAGE, PILE
 from wsesim.machines.wafer.rows import published
+from wsesim.validate.left_out import num_inside, published_left_out
 from wsesim.validate.losses import (
     COMPUTE_TOLERANCE,
     LOSS_TOLERANCE,
@@ -29,20 +30,27 @@ def predictions() -> list[Prediction]:
     return predict_all(published())
 
 
+def named(predictions: list[Prediction]) -> dict[str, Prediction]:
+    return {one.measurement.id: one for one in predictions}
+
+
 def test_every_set_keeps_its_tolerance(predictions: list[Prediction]) -> None:
     missed = [(one.name, one.use, one.mape, one.worst) for one in summarize(predictions) if not one.passes]
     assert missed == []
 
 
-def test_calibration_rows_are_followed_within_three_percent_on_average(predictions: list[Prediction]) -> None:
-    errors = [abs(one.error) for one in predictions if one.measurement.use == "calibration"]
-    assert sum(errors) / len(errors) <= 0.03
+def test_recommended_micro_batches_are_exact_but_for_the_assumed_width(predictions: list[Prediction]) -> None:
+    rows = {one.measurement.id: one for one in predictions if one.measurement.metric == "recommended_micro_batch_size"}
+    assert len(rows) == 10
+    assert [name for name, one in rows.items() if one.error != 0.0] == ["mbs-09"]
+    assert abs(rows["mbs-09"].error) <= 0.15
 
 
-def test_recommended_micro_batches_are_met_within_ten_percent(predictions: list[Prediction]) -> None:
-    rows = [one for one in predictions if one.measurement.metric == "recommended_micro_batch_size"]
-    assert len(rows) >= 5
-    assert max(abs(one.error) for one in rows) <= 0.10
+def test_small_steps_that_were_never_fitted_are_met(predictions: list[Prediction]) -> None:
+    rows = named(predictions)
+    # 58.9 and 16.4 samples/s when written; of the training 15 to 18 are read from the log
+    assert abs(rows["epcc-llama2-04"].error) <= 0.15
+    assert abs(rows["epcc-llama2-01"].error) <= 0.20
 
 
 def test_rate_hardly_depends_on_the_batch_as_measured_from_128_sequences_up(predictions: list[Prediction]) -> None:
@@ -54,6 +62,12 @@ def test_rate_hardly_depends_on_the_batch_as_measured_from_128_sequences_up(pred
             if one.measurement.model == {"name": model} and one.measurement.set == "usc-gpt"
         ]
         assert max(rates) / min(rates) < 1.007
+
+
+def test_nine_left_out_rows_in_ten_lie_inside_the_range_that_the_other_models_give() -> None:
+    found = num_inside(published_left_out())
+    assert found.rows == 47
+    assert 0.85 <= found.inside / found.rows <= 0.97
 
 
 @pytest.fixture(scope="module")

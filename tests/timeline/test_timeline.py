@@ -266,24 +266,12 @@ def test_classes_of_systems_have_their_own_tracks() -> None:
 
 def test_an_arrow_leads_from_a_broadcast_over_its_compute_and_its_reduction_to_the_update() -> None:
     timeline = timeline_of(simulate(WAFERS["alone"]), num_steps=2)
-    after = defaultdict(list)
-    for source, target in timeline.arrows:
-        after[source].append(target)
-    first = next(
-        number
-        for number, event in enumerate(timeline.events)
-        if event.track == "memoryx.send" and event.name == "block.1 backward weights"
-    )
-    path = [first]
-    while after[path[-1]]:
-        path.append(after[path[-1]][-1])
-    assert [(timeline.events[one].track, timeline.events[one].name) for one in path[:3]] == [
-        ("memoryx.send", "block.1 backward weights"),
-        ("wafer.0", "block.1 backward gemm"),
-        ("memoryx.receive", "block.1 backward gradients"),
-    ]
+    tracks = {(timeline.events[a].track, timeline.events[b].track) for a, b in timeline.arrows}
+    assert {("memoryx.send", "wafer.0"), ("wafer.0", "memoryx.receive")} <= tracks
     names = {(timeline.events[a].name, timeline.events[b].name) for a, b in timeline.arrows}
-    assert ("block.1 backward gradients", "block.1 update") in names
+    assert ("block.1 backward weights", "block.1 backward gemm") in names
+    assert ("block.1 gradient gemm", "block.1 gradient gradients") in names
+    assert ("block.1 gradient gradients", "block.1 update") in names
     assert ("block.1 update", "block.1 forward weights") in names
 
 

@@ -112,3 +112,9 @@ def test_every_answer_lies_inside_its_range_and_says_why(run: str) -> None:
         assert interval[key][0] < data[key] < interval[key][1]
     for key in ("time_s", "energy_j", "cost_usd"):
         assert interval[key] is None or interval[key][0] < data["training"][key] < interval[key][1]
+
+
+def test_a_gpt_on_a_known_release_has_a_range_of_at_most_fifteen_percent() -> None:
+    result = wsesim.simulate(wsesim.load("cerebras_gpt_2.7b", ["cluster.software_release=2.3"]), engine="recurrence")
+    low, high = result.interval["samples_per_s"]
+    assert 0.85 <= low / result.samples_per_s < 1.0 < high / result.samples_per_s <= 1.15

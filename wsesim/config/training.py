@@ -23,7 +23,7 @@ class TrainingSpec(Spec):
     global_batch_size
         Sequences per optimizer step over all systems; must divide by their number. [-]
     micro_batch_size
-        Sequences per system and pass; "auto" takes the divisor that fits and computes fastest. [-]
+        Sequences per system and pass; "auto" takes the fewest passes that fit. [-]
     precision
         "cbfloat16", "bfloat16" and "float16" compute alike, "float32" slower; on GPUs "bfloat16" when left out. On GPUs
         "fp8", "mxfp8" and "nvfp4" work out the products of blocks with weights in 8 or 4 bit, and the rest in 16.
@@ -37,6 +37,8 @@ class TrainingSpec(Spec):
         Training tokens; "chinchilla" is 20 per parameter. [-]
     steps
         Optimizer steps, instead of `tokens`. [-]
+    mode
+        "train", or "evaluation": forward passes only, on wafer-scale systems.
     activations
         What happens to activations that the backward pass needs: they stay on the wafer
         ("resident"), leave over the port and come back ("offload"), or are computed again
@@ -52,6 +54,7 @@ class TrainingSpec(Spec):
     weight_sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.0
     tokens: Annotated[float, Field(gt=0, le=1e20)] | Literal["chinchilla"] = "chinchilla"
     steps: Annotated[int, Field(gt=0, le=10**12)] | None = None
+    mode: Literal["train", "evaluation"] = "train"
     activations: Literal["resident", "offload", "recompute"] = "offload"
 
     @model_validator(mode="after")

@@ -156,6 +156,8 @@ class DiscreteEvents:
                         else:
                             told = yield mailbox.wait()
                             now = clock.now
+                    if len(mailboxes) > 1:
+                        told = ()  # several classes waited for different things: the wait is for the slowest of them
                     history += (*told, (cause, now))
                 if turn.closed and step > 0:
                     for cause, job in turn.closed:

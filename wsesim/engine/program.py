@@ -118,7 +118,7 @@ class Numbers:
     sizes
         Room that jobs take, and what they move. [bytes]
     latencies
-        From the end of a job to its delivery, one for each class; one alone to a shared worker. [s]
+        From the end of a job to its delivery, one for each class. [s]
     capacities
         Room in the buffers. [bytes]
     """

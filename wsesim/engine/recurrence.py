@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsesim.engine.program import Job, Numbers, Program
+from wsesim.engine.program import Job, Need, Numbers, Program
 
 Times = NDArray[np.float64]
 """Shape ``(num_classes, num_scenarios)``, or ``(1, num_scenarios)`` where classes share it. [s]"""
@@ -51,19 +51,24 @@ class Buffer:
         For each taker of a micro-batch, which size it takes. [-]
     capacity
         ``(num_scenarios,)``. [bytes]
+    num_classes
+        Of machines, each of which has such a buffer. [-]
     """
 
-    def __init__(self, sizes: NDArray[np.int64], takers: Sequence[int], capacity: NDArray[np.int64]) -> None:
+    def __init__(
+        self, sizes: NDArray[np.int64], takers: Sequence[int], capacity: NDArray[np.int64], num_classes: int
+    ) -> None:
         self.per_micro_batch, self.num_scenarios = len(takers), len(capacity)
+        self.num_classes = num_classes
         self.lags = _lags(sizes, takers, capacity)
         self.freed: NDArray[np.float64] | None = None
         self.num_freed = 0
         self.taken = 0
 
     def free(self, times: Times) -> None:
-        """Room is given back. [s]"""
+        """Room is given back, by each class for itself or by a shared worker for all. [s]"""
         if self.freed is None:
-            self.freed = np.empty((4 * self.per_micro_batch, *times.shape))
+            self.freed = np.empty((4 * self.per_micro_batch, self.num_classes, self.num_scenarios))
         elif self.num_freed == len(self.freed):
             self.freed = np.concatenate([self.freed, np.empty_like(self.freed)])
         self.freed[self.num_freed] = times
@@ -164,7 +169,7 @@ class Recurrence:
         sizes = [1 if key is None else numbers.sizes[key] for key in different]
         rows = [np.broadcast_to(size, self.num_scenarios) for size in [*sizes, numbers.capacities[buffer]]]
         whole = np.array(rows, dtype=np.int64)
-        return Buffer(whole[:-1], [different.index(key) for key in keys], whole[-1])
+        return Buffer(whole[:-1], [different.index(key) for key in keys], whole[-1], self.num_classes)
 
     def _duration(self, job: Job) -> Times | None:
         if job.duration is None:
@@ -257,7 +262,7 @@ class Recurrence:
                 ready_s, told = self.closed[need.job]
             else:
                 ready_s = self.delivered_s[need.job]
-                told = self.history.get(need.job, []) if explain else []
+                told = self.history.get(need.job, []) if explain and not self._is_of_many(job, need) else []
             start_s = np.maximum(start_s, self._for(job, ready_s))
             if explain:
                 history += [*told, (need.cause, start_s)]
@@ -270,6 +275,11 @@ class Recurrence:
         if job.port is not None and job.port in self.port_s:
             start_s = np.maximum(start_s, self._for(job, self.port_s[job.port]))
         return start_s, history
+
+    def _is_of_many(self, job: Job, need: Need) -> bool:
+        """Whether a shared job waits for one that each of several classes does."""
+        sender = self.program.jobs[need.job].worker
+        return self.num_classes > 1 and job.worker.shared and not sender.shared
 
     def _for(self, job: Job, times: Times) -> Times:
         """Times as a job sees them: a shared one waits for all classes."""

@@ -1,9 +1,8 @@
 """Fits the few numbers that are not public to measurements.
 
-For a system generation with enough rows four numbers are fitted: the efficiencies of GEMM
-and attention, the time of a weight matrix, and the width that lanes share. Everything else
-that differs between rows is one factor per software release. A generation with few rows
-keeps the numbers it inherits, and only its releases are fitted.
+Three numbers are fitted to rates of all systems at once: the efficiencies of products with weights and of activations, and the
+latency of a pass. Everything else that differs between rows is one factor per software release. With few rows the three keep what
+they were, and only releases are fitted. Micro-batches fit how many values a core holds.
 """
 
 from __future__ import annotations
@@ -13,113 +12,181 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsesim.config.provenance import Origin
 from wsesim.config.release import release_key
-from wsesim.errors import MeasurementError
-from wsesim.machines.wafer.plan import pick_release
-from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
+from wsesim.config.run import Run
+from wsesim.errors import DoesNotFit, MeasurementError
+from wsesim.machines.wafer.checks import check
+from wsesim.machines.wafer.plan import lanes_of, pick_release
+from wsesim.machines.wafer.rows import Measurement
 from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.units import add_up
-from wsesim.validate.predict import Prediction, predict, predict_all, run_of, with_calibration
+from wsesim.validate.predict import Prediction, predict_all, run_of, with_calibration
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wsesim.validate.closed_form import Compiled, Form, Logs, Table
 
 FEWEST_ROWS = 8
-"""Rates of one release below which only the release's factor is fitted. [-]"""
+"""Rates below which only factors of releases are fitted. [-]"""
 
-LANE_STEP_BYTES = 1600.0
-"""Resolution of the lane width: 50 elements of a GPT block's 32-byte working set. [bytes]"""
+VALUES_STEP = 2.0
+"""Resolution of the values that a core holds. [-]"""
 
 OUTLIER_SCALE = 0.02
 """Residuals beyond this count less than quadratically (soft L1): one odd row must not bend the fit. [-]"""
 
-RATE_KEYS = ("gemm_efficiency", "attention_efficiency", "weight_matrix_overhead_s")
+NUM_ITERATIONS = 12
+"""Of the least squares; they settle to eight digits in five or six. [-]"""
+
+NUM_SETTLING = 4
+"""Rounds in which factors of releases are brought to the simulation, where few rows fix them. [-]"""
+
+RATE_KEYS = ("gemm_efficiency", "attention_efficiency", "pass_latency_s")
+FORM_KEYS = ("overlap_exponent", "head_block", "score_block")
+LAYOUT_KEYS = ("values_per_core", "values_per_token", "token_block")
+"""Numbers that were chosen among a few values while looking at rows, and are not fitted here, but for the first."""
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A calibration and what it was fitted to."""
+    """A calibration of one system and what it was fitted to.
+
+    Attributes
+    ----------
+    rows_of_release
+        Rates that fixed each release of the system. [-]
+    num_rates
+        Rates that fixed the three numbers, of all systems. [-]
+    """
 
     calibration: CalibrationSpec
     predictions: tuple[Prediction, ...]
     fitted: tuple[str, ...]
     rows_of_release: dict[str, int]
+    num_rates: int
 
 
-class Rows:
-    """Measurements with their runs, which are read once and predicted with many calibrations."""
+class Rates(NamedTuple):
+    """Measured rates as a table to fit, and the logarithms of their step times."""
 
-    def __init__(self, measurements: Sequence[Measurement]) -> None:
-        self.measurements = list(measurements)
-        self.runs = [run_of(row) for row in measurements]
-        self.metrics = [row.metric for row in measurements]
-
-    def log_errors(self, calibration: CalibrationSpec) -> list[float]:
-        """Logarithm of predicted over measured, for each row. [-]"""
-        values = predict([with_calibration(run, calibration) for run in self.runs], self.metrics)
-        return [math.log(value / row.value) for value, row in zip(values, self.measurements, strict=True)]
+    rows: tuple[Measurement, ...]
+    table: Table
+    log_times: NDArray[np.float64]
+    base: int
 
 
-def _is_rate(row: Measurement) -> bool:
-    return row.metric not in LAYOUT_METRICS
+def release_of(row: Measurement, run: Run) -> str:
+    """System and release, whose rows share a factor."""
+    release = row.software_release or pick_release(run.cluster.system.calibration, None)[0]
+    return f"{row.system} {release}"
 
 
-def fit_lane_width(rows: Sequence[Measurement], start: CalibrationSpec) -> float:
-    """Lane width with the least error on micro-batches and lanes; the middle of equally good ones. [bytes]"""
-    held = Rows(rows)
-    candidates = [start.lane_bytes_per_token * 0.7 + LANE_STEP_BYTES * step for step in range(600)]
-    candidates = [math.floor(width / LANE_STEP_BYTES) * LANE_STEP_BYTES for width in candidates]
+def rates_of(rows: Sequence[Measurement], calibration: CalibrationSpec | None = None) -> Rates:
+    """Rates ready to be fitted; the release with most rows is the one that the others are counted against."""
+    import numpy as np
+
+    from wsesim.validate.closed_form import Table
+
+    runs = [run_of(row, calibration) for row in rows]
+    for run in runs:
+        check(run)
+    releases = [release_of(row, run) for row, run in zip(rows, runs, strict=True)]
+    table = Table(runs, releases)
+    per_sample = [row.sequence_length if row.metric == "tokens_per_s" else 1 for row in rows]
+    times = [row.global_batch_size * tokens / row.value for row, tokens in zip(rows, per_sample, strict=True)]
+    base = table.names.index(Counter(releases).most_common(1)[0][0])
+    return Rates(tuple(rows), table, np.log(times), base)
+
+
+def solve(
+    rates: Rates, forms: Sequence[Form], weights: NDArray[np.float64], start: CalibrationSpec, *, numbers: bool = True
+) -> Logs:
+    """Robust least squares on the logarithm of the step time, many fits at once (Gauss and Newton).
+
+    Parameters
+    ----------
+    rates
+        What is fitted to.
+    forms
+        One for each fit.
+    weights
+        Of each row in each fit, shape ``(num_fits, num_rows)``; 0 leaves a row out. [-]
+    start
+        Where the three numbers start.
+    numbers
+        Whether they are fitted, or only the releases.
+    """
+    import numpy as np
+
+    from wsesim.validate.closed_form import Logs
+
+    compiled, count = rates.table.compiled(forms), len(forms)
+    first = [np.full(count, math.log(getattr(start, key))) for key in RATE_KEYS]
+    logs = Logs(first[0], first[1], first[2], np.zeros((count, len(rates.table.names))))
+    for _ in range(NUM_ITERATIONS):
+        logs = _step(rates, compiled, weights, logs, numbers=numbers)
+    return logs
+
+
+def _step(rates: Rates, compiled: Compiled, weights: NDArray[np.float64], logs: Logs, *, numbers: bool) -> Logs:
+    """One step of Gauss and Newton; what a row does not depend on, and the base release, stay where they are."""
+    import numpy as np
+
+    def log_times(at: Logs) -> NDArray[np.float64]:
+        return np.log(compiled.times_s(at))
+
+    small, here = 1e-5, log_times(logs)
+    slopes = [
+        (log_times(logs._replace(**{key: getattr(logs, key) + small})) - here) / small
+        for key in ("gemm", "attention", "latency", "rates")
+    ]
+    releases = np.eye(len(rates.table.names))[rates.table.release]
+    jacobian = np.concatenate([np.stack(slopes[:3], axis=-1), slopes[3][..., None] * releases], axis=-1)
+    residuals = rates.log_times - here
+    weighted = weights / np.sqrt(1.0 + (residuals / OUTLIER_SCALE) ** 2)
+    held = np.full(jacobian.shape[-1], 1e-9)
+    held[3 + rates.base if numbers else slice(3)] = 1e9
+    normal = np.einsum("fri,fr,frj->fij", jacobian, weighted, jacobian) + np.diag(held)
+    right = np.einsum("fri,fr->fi", jacobian, weighted * residuals)
+    change = np.clip(np.linalg.solve(normal, right[..., None])[..., 0], -0.5, 0.5)
+    return logs._replace(
+        gemm=logs.gemm + change[:, 0],
+        attention=logs.attention + change[:, 1],
+        latency=logs.latency + change[:, 2],
+        rates=logs.rates + change[:, 3:],
+    )
+
+
+def fit_values_per_core(rows: Sequence[Measurement], start: CalibrationSpec) -> float:
+    """Values of a core with the least error on micro-batches and lanes; the middle of equally good ones. [-]"""
+    runs = [run_of(row) for row in rows]
+    candidates = [start.values_per_core * 0.7 + VALUES_STEP * step for step in range(500)]
+    candidates = [math.floor(value / VALUES_STEP) * VALUES_STEP for value in candidates]
     errors = [
-        add_up(map(abs, held.log_errors(start.model_copy(update={"lane_bytes_per_token": width}))))
-        for width in candidates
+        add_up(
+            _layout_error(row, run, start.model_copy(update={"values_per_core": value}))
+            for row, run in zip(rows, runs, strict=True)
+        )
+        for value in candidates
     ]
     best = min(errors)
-    good = [width for width, error in zip(candidates, errors, strict=True) if error <= best + 1e-12]
+    good = [value for value, error in zip(candidates, errors, strict=True) if error <= best + 1e-12]
     return (good[0] + good[-1]) / 2.0
 
 
-def fit_rates(rows: Sequence[Measurement], start: CalibrationSpec, progress: Progress) -> CalibrationSpec:
-    """Efficiencies and the time of a weight matrix, by robust least squares on the logarithm of the rate."""
-    import numpy as np
-    from scipy.optimize import least_squares
-
-    held = Rows(rows)
-
-    def at(logs: object) -> CalibrationSpec:
-        values = np.exp(np.asarray(logs))
-        return start.model_copy(update=dict(zip(RATE_KEYS, map(float, values), strict=True)))
-
-    def residuals(logs: object) -> list[float]:
-        progress("fitting efficiencies and the time of a weight matrix")
-        return held.log_errors(at(logs))
-
-    first = [math.log(getattr(start, key)) for key in RATE_KEYS]
-    bounds = ([math.log(1e-4), math.log(1e-4), math.log(1e-7)], [0.0, 0.0, math.log(1.0)])
-    solution = least_squares(
-        residuals, first, bounds=bounds, loss="soft_l1", f_scale=OUTLIER_SCALE, diff_step=1e-4, xtol=1e-6, ftol=1e-6
-    )
-    return at(solution.x)
-
-
-def fit_release(rows: Sequence[Measurement], release: str, start: CalibrationSpec) -> CalibrationSpec:
-    """Factor of one release: the geometric mean of measured over predicted is 1."""
-    calibration = start.model_copy(update={"releases": {release: start.releases.get(release, 1.0), **start.releases}})
-    held = Rows(rows)
-    for _ in range(4):
-        mean = add_up(held.log_errors(calibration)) / len(rows)
-        factor = calibration.releases[release] * math.exp(-mean)
-        calibration = calibration.model_copy(update={"releases": {**calibration.releases, release: factor}})
-        if abs(mean) < 1e-6:
-            break
-    return calibration
-
-
-def _by_release(rows: Sequence[Measurement], start: CalibrationSpec) -> dict[str, list[Measurement]]:
-    groups: dict[str, list[Measurement]] = {}
-    for row in rows:
-        release = row.software_release or pick_release(start, None)[0]
-        groups.setdefault(release, []).append(row)
-    return groups
+def _layout_error(row: Measurement, run: Run, calibration: CalibrationSpec) -> float:
+    """Logarithm of predicted over stated micro-batch or lanes, without its sign. [-]"""
+    try:
+        lanes = lanes_of(with_calibration(run, calibration))
+    except DoesNotFit:
+        return math.inf
+    return abs(math.log((lanes.num_lanes if row.metric == "num_lanes" else lanes.max_micro_batch_size) / row.value))
 
 
 def _rounded(value: float) -> float:
@@ -127,15 +194,22 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: Progress = lambda _: None) -> Fit:
+def fit(
+    measurements: Sequence[Measurement],
+    start: CalibrationSpec,
+    system: str = "cs2",
+    progress: Progress = lambda _: None,
+) -> Fit:
     """Fit one system generation.
 
     Parameters
     ----------
     measurements
-        Rows marked calibration, all of one system.
+        Rows that may be fitted. Rates of other systems count for the three numbers, which all systems share.
     start
         Where the fit starts, and what it keeps where rows are too few.
+    system
+        Whose releases are wanted.
     progress
         Called with what is going on.
 
@@ -144,34 +218,67 @@ def fit(measurements: Sequence[Measurement], start: CalibrationSpec, progress: P
     MeasurementError
         No row that can be used.
     """
-    rates = [row for row in measurements if _is_rate(row)]
-    batches = [row for row in measurements if not _is_rate(row)]
-    if not rates:
+    own = [row for row in measurements if row.system == system]
+    batches = [row for row in own if not row.is_rate]
+    measured = [row for row in measurements if row.is_rate]
+    if not any(row.system == system for row in measured):
         raise MeasurementError(
             "no measured rate among the rows; add rows with the metric samples_per_s and the use calibration"
         )
-    groups = _by_release(rates, start)
-    largest = max(groups, key=lambda release: len(groups[release]))
     calibration, fitted = start, []
     if batches:
-        progress("fitting the lane width")
-        width = fit_lane_width(batches, calibration)
-        calibration = calibration.model_copy(update={"lane_bytes_per_token": width})
-        fitted.append("lane_bytes_per_token")
-    if len(groups[largest]) >= FEWEST_ROWS:
-        calibration = calibration.model_copy(update={"releases": {**calibration.releases, largest: 1.0}})
-        calibration = fit_rates(groups.pop(largest), calibration, progress)
-        calibration = calibration.model_copy(update={key: _rounded(getattr(calibration, key)) for key in RATE_KEYS})
-        fitted += RATE_KEYS
-    for release, rows in groups.items():
-        progress(f"fitting release {release}")
-        calibration = fit_release(rows, release, calibration)
-        fitted.append(f"releases.{release}")
-    releases = {key: _rounded(calibration.releases[key]) for key in sorted(calibration.releases, key=release_key)}
-    calibration = calibration.model_copy(update={"releases": releases})
-    predictions = tuple(predict_all(measurements, calibration))
-    counts = {release: len(rows) for release, rows in _by_release(rates, start).items()}
-    return Fit(calibration, predictions, tuple(fitted), counts)
+        progress("fitting the values of a core")
+        calibration = calibration.model_copy(update={"values_per_core": fit_values_per_core(batches, calibration)})
+        fitted.append("values_per_core")
+    progress("fitting efficiencies, latency and releases")
+    numbers = len(measured) >= FEWEST_ROWS
+    calibration, names = _fit_rates(measured, calibration, system, numbers=numbers)
+    fitted += [*(RATE_KEYS if numbers else ()), *names]
+    newest = pick_release(start, None)[0]
+    rows_of_release = Counter(row.software_release or newest for row in own if row.is_rate)
+    predictions = tuple(predict_all(own, calibration))
+    return Fit(calibration, predictions, tuple(fitted), dict(rows_of_release), len(measured))
+
+
+def _fit_rates(
+    rows: Sequence[Measurement], start: CalibrationSpec, system: str, *, numbers: bool
+) -> tuple[CalibrationSpec, list[str]]:
+    """The three numbers and the releases of one system, rounded; names of the releases that were fitted."""
+    import numpy as np
+
+    from wsesim.validate.closed_form import Form
+
+    rates = rates_of(rows, start)
+    logs = solve(rates, [Form.of(start)], np.ones((1, len(rows))), start, numbers=numbers)
+    update: dict[str, object] = {}
+    if numbers:
+        update = {key: _rounded(math.exp(float(value[0]))) for key, value in zip(RATE_KEYS, logs[:3], strict=True)}
+    found = {
+        name.removeprefix(f"{system} "): _rounded(math.exp(float(log)))
+        for name, log in zip(rates.table.names, logs.rates[0], strict=True)
+        if name.startswith(f"{system} ")
+    }
+    merged = {**start.releases, **found}
+    update["releases"] = {key: merged[key] for key in sorted(merged, key=release_key)}
+    fitted = start.model_copy(update=update)
+    if not numbers:
+        fitted = _settled([row for row in rows if row.system == system], fitted)
+    return fitted, [f"releases.{key}" for key in sorted(found, key=release_key)]
+
+
+def _settled(rows: Sequence[Measurement], calibration: CalibrationSpec) -> CalibrationSpec:
+    """Factors of releases with which the simulation follows few rows, whatever they wait for."""
+    releases = dict(calibration.releases)
+    newest = pick_release(calibration, None)[0]
+    for _ in range(NUM_SETTLING):
+        errors: dict[str, list[float]] = {}
+        for one in predict_all(rows, calibration):
+            errors.setdefault(one.measurement.software_release or newest, []).append(math.log1p(one.error))
+        for release, logs in errors.items():
+            releases[release] *= math.exp(-add_up(logs) / len(logs))
+        calibration = calibration.model_copy(update={"releases": dict(releases)})
+    rounded = {key: _rounded(value) for key, value in releases.items()}
+    return calibration.model_copy(update={"releases": rounded})
 
 
 def _sources(rows: Sequence[Measurement]) -> str:
@@ -192,32 +299,43 @@ def as_toml(fit: Fit, source: str, kept: Mapping[str, Origin] = MappingProxyType
         Origins of the numbers that were there before; one that was not fitted keeps its own.
     """
     calibration, rows = fit.calibration, [one.measurement for one in fit.predictions]
-    layout = [row for row in rows if not _is_rate(row)]
-    rates = [row for row in rows if _is_rate(row) and calibration.releases.get(row.software_release or "") == 1.0]
-    values = {
-        "gemm_efficiency": (f"{calibration.gemm_efficiency:.4g}", rates),
-        "attention_efficiency": (f"{calibration.attention_efficiency:.4g}", rates),
-        "weight_matrix_overhead_s": (f'"{calibration.weight_matrix_overhead_s * 1e6:.4g} us"', rates),
-        "lane_bytes_per_token": (f"{calibration.lane_bytes_per_token:.0f}", layout),
-    }
+    layout, rates = [row for row in rows if not row.is_rate], [row for row in rows if row.is_rate]
+    many = f"{fit.num_rates} rates of all systems"
     lines = ["# Written by `wsesim calibrate`; the numbers that are not public, fitted to measurements.", ""]
-    lines += [_line(fit, key, key, text, used, source, kept) for key, (text, used) in values.items()]
+    for key in RATE_KEYS:
+        value = getattr(calibration, key)
+        text = f'"{value * 1e3:.4g} ms"' if key.endswith("_s") else f"{value:.4g}"
+        lines.append(_line(fit, key, key, text, rates, source, kept, many))
+    lines += [
+        _line(fit, key, key, f"{getattr(calibration, key):.6g}", layout, source, kept, "")
+        for key in (*FORM_KEYS, *LAYOUT_KEYS)
+    ]
     lines += ["", "[releases]"]
     for release, factor in calibration.releases.items():
-        used = [row for row in rows if _is_rate(row) and (row.software_release or "") == release]
-        lines.append(_line(fit, f"releases.{release}", f'"{release}"', f"{factor:.4g}", used, source, kept))
+        used = [row for row in rates if row.software_release == release]
+        lines.append(_line(fit, f"releases.{release}", f'"{release}"', f"{factor:.4g}", used, source, kept, ""))
     return "\n".join(lines) + "\n"
 
 
 def _line(
-    fit: Fit, key: str, name: str, text: str, used: Sequence[Measurement], source: str, kept: Mapping[str, Origin]
+    fit: Fit,
+    key: str,
+    name: str,
+    text: str,
+    used: Sequence[Measurement],
+    source: str,
+    kept: Mapping[str, Origin],
+    many: str,
 ) -> str:
     """One number with its origin: the rows it was fitted to, or where it was before."""
-    if used and (key in fit.fitted or key.startswith("releases.")):
-        note = f"{len(used)} row{'s' * (len(used) != 1)}"
+    if used and key in fit.fitted:
+        note = many or f"{len(used)} row{'s' * (len(used) != 1)}"
         return f'{name} = {{ value = {text}, source = "{_sources(used) or source}", status = "calibrated", note = "{note}" }}'
     before = kept.get(key)
     if before is None:
         return f'{name} = {{ value = {text}, source = "{source}", status = "calibrated", note = "not fitted here" }}'
     status = before.status or "calibrated"
-    return f'{name} = {{ value = {text}, source = "{before.source}", status = "{status}", note = "{before.note}" }}'
+    ends = "" if before.low is None else f", range = [{before.low:g}, {before.high:g}]"
+    return (
+        f'{name} = {{ value = {text}{ends}, source = "{before.source}", status = "{status}", note = "{before.note}" }}'
+    )

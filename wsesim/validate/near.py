@@ -170,7 +170,7 @@ def _billions(place: Place) -> str:
 
 def _parameters(model: dict[str, Any], sequence_length: int) -> float:
     """Of a catalogue model, or about those of a GPT of the stated shape. [-]"""
-    if len(model) == 1:
+    if "num_layers" not in model:
         return parameter_count(load_model(model["name"]), sequence_length)
     return float(12 * model["num_layers"] * model["hidden_size"] ** 2)
 

@@ -52,6 +52,10 @@ class Layer:
         What the layer hands to the next one, and must be kept for the backward pass. [bytes]
     shares_weights_with
         Name of the layer whose table this layer streams (tied embeddings), else empty.
+    scores_per_sequence
+        Pairs of a query and a key, over all heads. [-]
+    head_widths
+        Of a query and of a value. [-]
     """
 
     name: str
@@ -65,6 +69,8 @@ class Layer:
     output_bytes_per_token: float
     shares_weights_with: str = ""
     causal_attention_flop_per_sequence: float = 0.0
+    scores_per_sequence: float = 0.0
+    head_widths: tuple[int, int] = (0, 0)
 
 
 def norm_parameters(model: ModelSpec) -> int:
@@ -445,6 +451,8 @@ def _block(model: ModelSpec, sequence_length: int, output_bytes: float) -> Layer
         causal_attention_flop_per_sequence=block_attention_flop_per_sequence(
             model, sequence_length, causal=model.causal
         ),
+        scores_per_sequence=attended_pairs(model, sequence_length) * model.num_attention_heads,
+        head_widths=(model.query_head_size, model.value_head_size),
     )
 
 

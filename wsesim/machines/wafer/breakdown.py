@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CATEGORIES = {
     "gemm": "products with weights",
     "attention": "attention scores and values",
-    "sequencing": "fixed time per weight matrix and pass",
+    "latency": "latency of the passes that no work hides",
     "weights": "waiting for weights to arrive",
     "gradients": "waiting for gradients to leave or to be reduced",
     "optimizer": "waiting for the optimizer update",

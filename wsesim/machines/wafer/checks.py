@@ -90,9 +90,8 @@ def _releases(place: str, wanted: str | None, calibrated: tuple[str, ...]) -> No
 def _micro_batch_fits(run: Run) -> None:
     lanes, micro = lanes_of(run), run.training.micro_batch_size
     if micro != "auto" and micro > lanes.max_micro_batch_size:
-        why = "its SRAM" if lanes.limited_by == "sram" else "the limit of tokens per micro-batch"
         raise DoesNotFit(
-            f"a micro-batch of {micro} sequences does not fit on a {run.cluster.system.name} wafer: {why} allows "
+            f"a micro-batch of {micro} sequences does not fit on a {run.cluster.system.name} wafer: its SRAM allows "
             f'{lanes.max_micro_batch_size}; lower training.micro_batch_size, or use "auto"'
         )
 

@@ -6,15 +6,17 @@ import math
 from functools import cache
 
 from wsesim.config.entries import load_model
+from wsesim.config.release import release_key
 from wsesim.config.run import Run
-from wsesim.intervals import Bounds, knowledge, together
+from wsesim.intervals import Bounds, Errors, differences, from_errors, knowledge, together
 from wsesim.machines.wafer.plan import Plan
-from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement, published
+from wsesim.machines.wafer.rows import Measurement, published
 from wsesim.units import add_up
 
 
 def _hidden_size(row: Measurement) -> int:
-    return load_model(row.model["name"]).hidden_size if len(row.model) == 1 else int(row.model["hidden_size"])
+    given = row.model.get("hidden_size")
+    return load_model(row.model["name"]).hidden_size if given is None else int(given)
 
 
 def _range(word: str, value: int, measured: list[int]) -> list[str]:
@@ -27,7 +29,7 @@ def _range(word: str, value: int, measured: list[int]) -> list[str]:
 @cache
 def _rates() -> tuple[Measurement, ...]:
     """The shipped rates; a page asks for them with every answer."""
-    return tuple(row for row in published() if row.metric not in LAYOUT_METRICS)
+    return tuple(row for row in published() if row.is_rate)
 
 
 def outside_of_measurements(run: Run) -> list[str]:
@@ -65,35 +67,54 @@ MEASURED_LENGTH = 2048
 @cache
 def _models_of_release(system: str, release: str) -> frozenset[str]:
     """Models whose shipped rows fixed a release."""
-    rows = (row for row in _rates() if row.use == "calibration" and row.system == system)
+    rows = (row for row in _rates() if row.is_fitted and row.system == system)
     return frozenset(str(row.model["name"]) for row in rows if row.software_release == release)
 
 
-def wafer_bounds(run: Run, plan: Plan, step_time_s: float) -> Bounds:
-    """By how much a wafer-scale step may be faster or slower, from what is known of its release, size and sequences."""
-    known = knowledge("wafers").assumed
+SMALL_STEP = 0.5
+"""Share of a step that is no compute, above which its errors say little of larger steps. [-]"""
+
+
+def share_of_waiting(plan: Plan, step_time_s: float) -> float:
+    """Share of a step in which a wafer does not compute. [-]"""
+    work_s = add_up(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) * plan.num_micro_batches
+    return min(1.0, max(0.0, 1.0 - work_s / step_time_s))
+
+
+def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None = None) -> Bounds:
+    """By how much a wafer-scale step may be faster or slower, from what is known of its release, size and sequences.
+
+    Parameters
+    ----------
+    run, plan, step_time_s
+        What was predicted.
+    errors
+        Of left-out models; those of all models that ship with wsesim when left out. [-]
+    """
+    told = knowledge("wafers")
+    errors = errors or told.errors["known_release"]
     system = run.cluster.system.name.lower().replace("-", "")
     models = _models_of_release(system, plan.software_release)
-    reasons = [
-        known[
-            "one_row_of_another_model"
-            if models and models.isdisjoint({run.model.name}) and len(models) == 1
-            else "known_release"
-        ]
-    ]
+    wanted = run.cluster.software_release or plan.software_release
+    reasons = [_of_release(errors, models, run.model.name)]
     if not any(row.system == system for row in _rates()):
-        reasons.append(known["new_generation"])
-    elif not models or (run.cluster.software_release or plan.software_release) != plan.software_release:
-        reasons.append(known["release_without_row"])
-    waiting = max(
-        0.0,
-        1.0
-        - plan.num_micro_batches * add_up(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) / step_time_s,
-    )
-    reasons.append(known["small_steps"].scaled(waiting))
+        reasons.append(told.assumed["new_generation"])
+    elif not models or release_key(wanted) != release_key(plan.software_release):
+        reasons.append(told.assumed["release_without_row"])
+    reasons.append(told.assumed["small_steps"].scaled(share_of_waiting(plan, step_time_s)))
     doublings = math.log2(run.training.sequence_length / MEASURED_LENGTH)
     if doublings > 0.0:
-        reasons.append(known["longer_sequences"].scaled(doublings))
+        reasons.append(told.assumed["longer_sequences"].scaled(doublings))
     if run.training.weight_sparsity > 0 or run.training.precision == "float32" or run.model.num_experts > 1:
-        reasons.append(known["unmeasured"])
+        reasons.append(told.assumed["unmeasured"])
     return together(*reasons)
+
+
+def _of_release(errors: Errors, models: frozenset[str], model: str) -> Bounds:
+    """What a release's factor rests on: several models, the model itself, or one other model, whose error is in it too."""
+    if len(models) == 1 and model not in models:
+        return from_errors(
+            differences(errors), "a release that one other model fixed: differences of errors of left-out models"
+        )
+    count = len(errors)
+    return from_errors(errors, f"errors of {count} models that were left out")

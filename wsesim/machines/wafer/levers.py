@@ -71,9 +71,7 @@ LEVERS = {
     "attention": Lever(
         "10 % more attention efficiency", lambda cluster: _calibration(cluster, "attention_efficiency", 1.1)
     ),
-    "sequencing": Lever(
-        "half the time per weight matrix", lambda cluster: _calibration(cluster, "weight_matrix_overhead_s", 0.5)
-    ),
+    "latency": Lever("half the latency of a pass", lambda cluster: _calibration(cluster, "pass_latency_s", 0.5)),
     "weights": _BANDWIDTH,
     "gradients": _BANDWIDTH,
     "activations": _BANDWIDTH,
@@ -84,7 +82,7 @@ LEVERS = {
 BOUND = {
     "gemm": "compute bound",
     "attention": "attention bound",
-    "sequencing": "bound by sequencing",
+    "latency": "bound by the latency of passes",
     "weights": "bound by weight bandwidth",
     "gradients": "bound by gradient reduction",
     "activations": "bound by activation traffic",

@@ -15,9 +15,8 @@ def kept_bytes_per_token(simulation: Simulation) -> float:
     factor = activation_bytes_factor(run.training)
     working_set = max(layer.working_set_bytes_per_token for layer in plan.layers) * factor
     if run.training.activations == "offload":
-        return add_up(sweep.saved_bytes for sweep in plan.sweeps()) / (
-            plan.micro_batch_size * run.training.sequence_length
-        )
+        tokens = plan.sequences_per_pass * run.training.sequence_length
+        return add_up(sweep.saved_bytes for sweep in plan.sweeps()) / tokens
     return kept_per_working_set(run.training, plan.layers) * working_set
 
 
@@ -34,7 +33,7 @@ def memory(simulation: Simulation) -> dict[str, float]:
         "memoryx_capacity_bytes": spec.dram_bytes + spec.flash_bytes,
         "memoryx_flash_share": memoryx.share_in_flash(spec, parameters, run.training.optimizer),
         "wafer_working_set_bytes": working_set * tokens,
-        "wafer_activation_capacity_bytes": wafer.sram_bytes * wafer.sram_activation_share,
+        "wafer_activation_capacity_bytes": wafer.sram_bytes,
         "wafer_sram_bytes": wafer.sram_bytes,
         "weight_buffer_bytes": wafer.weight_buffer_bytes,
         "largest_layer_weight_bytes": float(max(sweep.num_bytes for sweep in plan.kinds)),
@@ -42,4 +41,6 @@ def memory(simulation: Simulation) -> dict[str, float]:
         "max_micro_batch_size": plan.lanes.max_micro_batch_size,
         "num_lanes": plan.lanes.num_lanes,
         "sequences_per_lane": plan.lanes.sequences_per_lane,
+        "features_per_core": plan.lanes.features_per_core,
+        "tokens_per_core": plan.lanes.tokens_per_core,
     }

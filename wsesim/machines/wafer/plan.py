@@ -16,34 +16,35 @@ from wsesim.config.release import release_key
 from wsesim.config.run import Run
 from wsesim.config.training import TrainingSpec
 from wsesim.machines.wafer import memoryx, wafer
-from wsesim.machines.wafer.spec import ClusterSpec
+from wsesim.machines.wafer.spec import ClusterSpec, MemoryXSpec
 from wsesim.machines.wafer.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
 from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.machines.wafer.wafer import Lanes
 from wsesim.units import add_up
 from wsesim.workload.transformer import Layer, block_kinds, layer_counts, layers, parameter_count
 
-Phase = Literal["forward", "backward", "recompute"]
+Phase = Literal["forward", "backward", "gradient", "recompute"]
+"""Of a layer: forward, gradients of its input, gradients of its weights, forward again."""
 NO_FLASH = (False,)
-CHUNKS_IN_BUFFER = 2
-"""A buffer holds at least so many chunks, so that one can arrive while another is used. [-]"""
-BACKWARD_OVER_FORWARD = 2.0
-"""FLOP of the backward pass over those of the forward pass: gradients of inputs and of weights. [-]"""
+CHUNKS_IN_BUFFER = 3
+"""A buffer holds at least so many chunks: one arrives while another is used, and one is on its way. [-]"""
 
 
 class Sweep(NamedTuple):
-    """One layer's weights pass over the wafer once; the same for all layers of a kind.
+    """One layer passes over the wafer once, with its weights on their way in, or their gradients on their way out.
 
     Attributes
     ----------
     streams_table
         Whether the embedding's table passes too (the head of a tied model).
     chunk_bytes, num_chunks
-        Pieces in which weights, and in the backward pass gradients, travel. [bytes], [-]
-    gemm_s, attention_s, sequencing_s
+        Pieces in which the weights, or in a gradient pass the gradients, travel. [bytes], [-]
+    gemm_s, attention_s
         Work of a wafer of regular speed; GEMM time is spread evenly over the chunks. [s]
+    latency_s
+        Latency of the pass as far as its work, or its stream where that is longer, does not hide it. [s]
     rate_bytes_per_s
-        At which MemoryX and the tree can send these weights. [bytes/s]
+        At which MemoryX and the tree can send these weights, or take these gradients. [bytes/s]
     saved_bytes
         Activations that leave over the port after the sweep. [bytes]
     fetched_bytes
@@ -58,7 +59,7 @@ class Sweep(NamedTuple):
     num_chunks: int
     gemm_s: float
     attention_s: float
-    sequencing_s: float
+    latency_s: float
     rate_bytes_per_s: float
     saved_bytes: int = 0
     fetched_bytes: int = 0
@@ -72,7 +73,12 @@ class Sweep(NamedTuple):
     @property
     def compute_s(self) -> float:
         """All work of the wafer. [s]"""
-        return self.gemm_s + self.attention_s + self.sequencing_s
+        return self.gemm_s + self.attention_s + self.latency_s
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether weights come in; in a gradient pass gradients go out."""
+        return self.phase != "gradient"
 
 
 class Visit(NamedTuple):
@@ -135,6 +141,8 @@ class Plan(NamedTuple):
         Whether the optimizer waits for the last gradient.
     micro_batch_size, num_micro_batches
         Sequences per system and pass, and passes per step. [-]
+    sequences_per_pass
+        On average; less than `micro_batch_size` where a system's batch does not divide. [-]
     input_bytes
         One micro-batch of one system. [bytes]
     """
@@ -147,6 +155,7 @@ class Plan(NamedTuple):
     waits_for_norm: bool
     micro_batch_size: int
     num_micro_batches: int
+    sequences_per_pass: float
     input_bytes: int
     input_workers: int
     lanes: Lanes
@@ -179,8 +188,15 @@ def _pick(releases: tuple[str, ...], wanted: str | None) -> str:
     return older[-1] if older else known[0]
 
 
+def is_training(training: TrainingSpec) -> bool:
+    """Whether gradients are computed; an evaluation has forward passes only."""
+    return training.mode == "train"
+
+
 def kept_per_working_set(training: TrainingSpec, chain: tuple[Layer, ...]) -> float:
     """Activations of other layers that stay on the wafer, over one layer's working set. [-]"""
+    if not is_training(training):
+        return 0.0
     blocks = chain[1:-1]
     num_blocks, widest = len(blocks), max(blocks, key=lambda block: block.working_set_bytes_per_token)
     if training.activations == "resident":
@@ -206,10 +222,10 @@ def lanes_of(run: Run) -> Lanes:
         Not even one sequence fits.
     """
     chain = layers(run.model, run.training.sequence_length)
-    widest = max(layer.working_set_bytes_per_token for layer in _different(run))
-    kept = kept_per_working_set(run.training, chain)
-    widest *= activation_bytes_factor(run.training)
-    return wafer.lay_out(run.cluster.system, widest, run.training.sequence_length, kept)
+    widest = max(_different(run), key=lambda layer: layer.working_set_bytes_per_token)
+    working_set = wafer.working_set_over_gpt(widest, run.model.hidden_size) * activation_bytes_factor(run.training)
+    working_set *= 1.0 + kept_per_working_set(run.training, chain)
+    return wafer.lay_out(run.cluster.system, run.model.hidden_size, working_set, run.training.sequence_length)
 
 
 def _different(run: Run) -> tuple[Layer, ...]:
@@ -237,61 +253,88 @@ def stored_share(training: TrainingSpec, wire_bytes: float, index_bytes: float) 
     return min(1.0, (1.0 - training.weight_sparsity) * (1.0 + index_bytes / wire_bytes))
 
 
-class _Sweeps:
-    """Makes the sweeps of one run, for micro-batches of `micro` sequences on wafers of a release's `rate`."""
+def wire_bytes(training: TrainingSpec, spec: MemoryXSpec) -> tuple[float, float]:
+    """A parameter's weight and gradient on the wire, sparsity and index included. [bytes]"""
+    weight = spec.wire_bytes_per_weight * (2.0 if training.precision == "float32" else 1.0)
+    gradient = max(weight, spec.wire_bytes_per_gradient)
+    index = spec.index_bytes_per_weight
+    return weight * stored_share(training, weight, index), gradient * stored_share(training, gradient, index)
 
-    def __init__(self, run: Run, lanes: Lanes, micro: int, rate: float, down_bytes_per_s: float) -> None:
+
+class _Sweeps:
+    """Makes the sweeps of one run, for passes of `sequences` on wafers of a release's `rate`."""
+
+    def __init__(self, run: Run, sequences: float, rate: float, transport: Transport) -> None:
         training, cluster, system = run.training, run.cluster, run.cluster.system
         self.gemm_flop_per_s = wafer.gemm_rate_flop_per_s(system, training.precision)
         self.attention_flop_per_s = wafer.attention_rate_flop_per_s(system, training.precision)
-        self.calibration, self.rate = system.calibration, rate
+        self.calibration, self.rate, self.hidden_size = system.calibration, rate, run.model.hidden_size
+        self.drops_scores = run.model.attention_dropout > 0.0 and is_training(training)
         self.rates_bytes_per_s = [
-            min(memoryx.egress_rate_bytes_per_s(cluster.memoryx, in_flash=in_flash), down_bytes_per_s)
+            min(memoryx.egress_rate_bytes_per_s(cluster.memoryx, in_flash=in_flash), transport.down_bytes_per_s)
             for in_flash in (False, True)
         ]
-        self.micro_per_rate = micro / (lanes.utilization(micro) * rate)
+        self.up_bytes_per_s = transport.up_bytes_per_s
+        self.sequences_per_rate = sequences / rate
         self.kept = 1.0 - training.weight_sparsity
-        wire = cluster.memoryx.wire_bytes_per_weight * (2.0 if training.precision == "float32" else 1.0)
-        self.bytes_per_parameter = wire * stored_share(training, wire, cluster.memoryx.index_bytes_per_weight)
+        self.weight_bytes, self.gradient_bytes = wire_bytes(training, cluster.memoryx)
         self.room = min(system.wafer.weight_buffer_bytes, system.wafer.gradient_buffer_bytes)
         self.fewest_chunks = cluster.simulation.chunks_per_layer
-        tokens = micro * training.sequence_length * activation_bytes_factor(training)
-        self.moved_tokens = tokens if training.activations == "offload" else 0.0
+        tokens = sequences * training.sequence_length * activation_bytes_factor(training)
+        self.moved_tokens = tokens if training.activations == "offload" and is_training(training) else 0.0
 
     def sweep(self, layer: Layer, phase: Phase, *, feeds_head: bool, in_flash: bool) -> Sweep:
         """One layer in one phase; what the head reads at once does not leave the wafer before."""
-        over_forward = BACKWARD_OVER_FORWARD if phase == "backward" else 1.0
-        passes = over_forward * self.micro_per_rate
-        size = layer.streamed_parameters * self.bytes_per_parameter
+        is_gradient = phase == "gradient"
+        size = layer.streamed_parameters * (self.gradient_bytes if is_gradient else self.weight_bytes)
+        rate_bytes_per_s = self.up_bytes_per_s if is_gradient else self.rates_bytes_per_s[in_flash]
         chunks = max(self.fewest_chunks, math.ceil(CHUNKS_IN_BUFFER * size / self.room * 1.000001))
         leaves = layer.kind == "block" and not feeds_head
         out = int(layer.output_bytes_per_token * self.moved_tokens) if leaves else 0
         gemm_flop = layer.gemm_flop_per_sequence * self.kept
-        attention_flop = layer.attention_flop_per_sequence
+        gemm_s, attention_s = self._work_s(layer, gemm_flop)
         return Sweep(
             phase=phase,
             streams_table=bool(layer.shares_weights_with),
             chunk_bytes=max(1, math.ceil(size / chunks)),
             num_chunks=chunks,
-            gemm_s=gemm_flop * passes / self.gemm_flop_per_s,
-            attention_s=attention_flop * passes / self.attention_flop_per_s,
-            sequencing_s=wafer.sequencing_time_s(self.calibration, layer.num_weight_matrices) / self.rate,
-            rate_bytes_per_s=self.rates_bytes_per_s[in_flash],
+            gemm_s=gemm_s,
+            attention_s=attention_s,
+            latency_s=self._latency_s(gemm_s + attention_s, size / rate_bytes_per_s),
+            rate_bytes_per_s=rate_bytes_per_s,
             saved_bytes=out if phase == "forward" else 0,
             fetched_bytes=out if phase == "backward" else 0,
-            executed_flop_per_sequence=(gemm_flop + attention_flop) * over_forward,
+            executed_flop_per_sequence=gemm_flop + layer.attention_flop_per_sequence,
         )
+
+    def _work_s(self, layer: Layer, gemm_flop: float) -> tuple[float, float]:
+        """Products with weights, and of activations, of one pass. [s]"""
+        if layer.kind != "block":
+            return gemm_flop * self.sequences_per_rate / self.gemm_flop_per_s, 0.0
+        elementwise = wafer.working_set_over_gpt(layer, self.hidden_size)
+        attention_flop = wafer.laid_out_attention_flop(layer, self.calibration, drops_scores=self.drops_scores)
+        return (
+            gemm_flop * elementwise * self.sequences_per_rate / self.gemm_flop_per_s,
+            attention_flop * self.sequences_per_rate / self.attention_flop_per_s,
+        )
+
+    def _latency_s(self, work_s: float, stream_s: float) -> float:
+        """What a pass takes beside its work or stream; a lookup, which computes nothing, has no mesh to fill. [s]"""
+        if work_s <= 0.0:
+            return 0.0
+        latency_s = self.calibration.pass_latency_s / self.rate
+        return wafer.exposed_latency_s(max(work_s, stream_s), latency_s, self.calibration.overlap_exponent)
 
 
 @lru_cache(maxsize=64)
 def _visits_of(
-    kinds: tuple[str, ...], in_flash: tuple[bool, ...], recompute: bool
+    kinds: tuple[str, ...], in_flash: tuple[bool, ...], order: tuple[tuple[int, Phase], ...]
 ) -> tuple[tuple[Visit, ...], tuple[tuple[int, Phase], ...]]:
     """The order of a micro-batch, and for each kind of sweep the first layer and phase that has it."""
     numbers: dict[tuple[str, bool, Phase, bool], int] = {}
     firsts: list[tuple[int, Phase]] = []
     visits = []
-    for index, phase in _order(len(kinds) - 1, recompute=recompute):
+    for index, phase in order:
         key = (kinds[index], index == len(kinds) - 2, phase, in_flash[index])
         if key not in numbers:
             numbers[key] = len(firsts)
@@ -315,52 +358,41 @@ def _update_kinds(layers: tuple[str, ...], in_flash: tuple[bool, ...]) -> tuple[
     return kinds, tuple(kinds.index(kind) for kind in range(len(firsts)))
 
 
-def _order(last: int, *, recompute: bool) -> list[tuple[int, Phase]]:
-    """Layers, of which `last` is the head, and phases of one micro-batch."""
+@lru_cache(maxsize=64)
+def _order(last: int, *, trains: bool, recompute: bool) -> tuple[tuple[int, Phase], ...]:
+    """Layers, of which `last` is the head, and phases of one micro-batch; nobody asks for the gradient of the embedding's input."""
     forward: list[tuple[int, Phase]] = [(index, "forward") for index in range(last + 1)]
-    if not recompute:
-        return forward + [(index, "backward") for index in range(last, -1, -1)]
-    order = [*forward, (last, "backward")]
-    segment = segment_length(last - 1)
+    if not trains:
+        return tuple(forward)
+    order = [*forward, *_back(last)]
+    segment = segment_length(last - 1) if recompute else last
     for end in range(last - 1, 0, -segment):
         start = max(1, end - segment + 1)
-        order += [(index, "recompute") for index in range(start, end)]
-        order += [(index, "backward") for index in range(end, start - 1, -1)]
-    return [*order, (0, "backward")]
+        order += [(index, "recompute") for index in range(start, end)] if recompute else []
+        order += [one for index in range(end, start - 1, -1) for one in _back(index)]
+    return (*order, (0, "gradient"))
+
+
+def _back(layer: int) -> list[tuple[int, Phase]]:
+    """Two passes: what goes on to the layer before, then what its own weights learn."""
+    return [(layer, "backward"), (layer, "gradient")]
 
 
 def micro_batch(run: Run, lanes: Lanes) -> tuple[int, int]:
     """Micro-batch size and number of micro-batches. [-]
 
-    "auto" takes, of the divisors of the batch per system that fit, the one that computes
-    fastest: large ones sequence fewer passes, multiples of the lanes leave no lane idle. Of
-    equally fast ones it takes the largest.
+    "auto" takes the fewest passes that may be, or up to twice as many where the batch of a system divides into those: logs of
+    the vendor's software try divisors. What divides into none is dealt out as evenly as it goes, and the size is that of the
+    fullest pass.
     """
-    per_system = run.training.global_batch_size // run.cluster.num_systems
+    per_system = math.ceil(run.training.global_batch_size / run.cluster.num_systems)
     wanted = run.training.micro_batch_size
     if wanted != "auto":
-        return wanted, per_system // wanted
-    round_s, pass_s = _round_and_pass_s(run, lanes)
-
-    slots = lanes.slots
-    _, size = min(
-        (per_system // size * (-(-size // slots) * round_s + pass_s), -size)
-        for size in divisors(per_system, lanes.max_micro_batch_size)
-    )
-    return -size, per_system // -size
-
-
-def _round_and_pass_s(run: Run, lanes: Lanes) -> tuple[float, float]:
-    """Compute of one sequence on every slot, and the fixed time of a micro-batch, forward and backward. [s]"""
-    system, precision = run.cluster.system, run.training.precision
-    counts = layer_counts(run.model, run.training.sequence_length)
-    gemm_flop = add_up(count * layer.gemm_flop_per_sequence for layer, count in counts)
-    attention_flop = add_up(count * layer.attention_flop_per_sequence for layer, count in counts)
-    gemm_s = gemm_flop * (1.0 - run.training.weight_sparsity) / wafer.gemm_rate_flop_per_s(system, precision)
-    alone_s = gemm_s + attention_flop / wafer.attention_rate_flop_per_s(system, precision)
-    matrices = add_up(count * layer.num_weight_matrices for layer, count in counts)
-    round_s = (1.0 + BACKWARD_OVER_FORWARD) * alone_s * lanes.width / lanes.lanes_per_sequence
-    return round_s, 2.0 * wafer.sequencing_time_s(system.calibration, matrices)
+        passes = math.ceil(wanted / lanes.most_of_a_pass)
+        return math.ceil(wanted / passes), math.ceil(per_system / wanted) * passes
+    fewest = math.ceil(per_system / lanes.most_of_a_pass)
+    number = next((some for some in range(fewest, 2 * fewest + 1) if per_system % some == 0), fewest)
+    return math.ceil(per_system / number), number
 
 
 @lru_cache(maxsize=1024)
@@ -377,10 +409,12 @@ def divisors(number: int, limit: int) -> tuple[int, ...]:
 
 
 def _visits(
-    made: _Sweeps, model: ModelSpec, chain: tuple[Layer, ...], in_flash: tuple[bool, ...], *, recompute: bool
+    made: _Sweeps, run: Run, chain: tuple[Layer, ...], in_flash: tuple[bool, ...]
 ) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
     """The order of a micro-batch; layers that are alike share one sweep."""
-    visits, firsts = _visits_of(_layer_kinds(model), in_flash, recompute)
+    recompute = run.training.activations == "recompute"
+    order = _order(len(chain) - 1, trains=is_training(run.training), recompute=recompute)
+    visits, firsts = _visits_of(_layer_kinds(run.model), in_flash, order)
     last_block = len(chain) - 2
     return visits, tuple(
         made.sweep(chain[index], phase, feeds_head=index == last_block, in_flash=in_flash[index])
@@ -424,8 +458,9 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     )
     classes = system_classes(cluster, fold=fold)
     transport = transport_of(cluster, classes)
-    sweeps = _Sweeps(run, lanes, size, rate, transport.down_bytes_per_s)
-    visits, kinds = _visits(sweeps, run.model, chain, in_flash, recompute=training.activations == "recompute")
+    each = math.ceil(training.global_batch_size / cluster.num_systems) / number
+    sweeps = _Sweeps(run, each, rate, transport)
+    visits, kinds = _visits(sweeps, run, chain, in_flash)
     update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(
         visits=visits,
@@ -436,7 +471,8 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
         waits_for_norm=training.max_gradient_norm > 0,
         micro_batch_size=size,
         num_micro_batches=number,
-        input_bytes=int(size * training.sequence_length * cluster.input.bytes_per_token),
+        sequences_per_pass=each,
+        input_bytes=int(each * training.sequence_length * cluster.input.bytes_per_token),
         input_workers=cluster.input.num_workers_per_system,
         lanes=lanes,
         classes=classes,

@@ -18,7 +18,7 @@ from wsesim.errors import MeasurementError, did_you_mean
 from wsesim.machines.csv_table import Row, read_rows
 
 COLUMNS = {
-    "use": "calibration, validation or context; calibration when left out",
+    "use": "calibration when left out; validation, leave-one-out, small-step, unexplained, shown or context",
     "set": "name of the set that the row is reported in",
     "id": "unique name of the row",
     "source": "key in sources.toml",
@@ -31,7 +31,8 @@ COLUMNS = {
     "num_systems": "CS systems; 1 when left out",
     "system": "cs2 or cs3; cs2 when left out",
     "software_release": "release of the vendor's software",
-    "metric": "samples_per_s (also: throughput), tokens_per_s, recommended_micro_batch_size or num_lanes",
+    "mode": "train or evaluation; train when left out",
+    "metric": "samples_per_s (also: throughput), tokens_per_s, recommended_micro_batch_size, forced_micro_batch_size or num_lanes",
     "value": "the measurement",
     "notes": "anything",
 }
@@ -54,11 +55,21 @@ METRICS = {
     "tokens_per_s": "tokens_per_s",
     "recommended_micro_batch_size": "recommended_micro_batch_size",
     "recommended_micro_batch": "recommended_micro_batch_size",
+    "forced_micro_batch_size": "forced_micro_batch_size",
     "num_lanes": "num_lanes",
 }
-LAYOUT_METRICS = ("recommended_micro_batch_size", "num_lanes")
+LAYOUT_METRICS = ("recommended_micro_batch_size", "forced_micro_batch_size", "num_lanes")
 """Metrics of how a model lies on the wafer; they need no simulation."""
-USES = ("calibration", "validation", "context")
+USES = {
+    "calibration": "numbers are fitted to it",
+    "validation": "never fitted",
+    "leave-one-out": "fitted, and reported with the error of a fit without its model",
+    "small-step": "never fitted: streams and latency are nearly all of the step",
+    "unexplained": "shown, neither fitted nor scored; the note says what is known",
+    "shown": "shown, neither fitted nor scored: the source does not say on which system",
+    "context": "passed over",
+}
+FITTED = ("calibration", "leave-one-out")
 _HEAD_WIDTHS = (128, 64, 80, 96)
 
 
@@ -81,7 +92,18 @@ class Measurement:
     value: float
     notes: str = ""
     place: str = ""
+    mode: str = "train"
     table: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether numbers are fitted to it."""
+        return self.use in FITTED
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether it needs a simulation; others are of how a model lies on the wafer."""
+        return self.metric not in LAYOUT_METRICS
 
     @property
     def run_table(self) -> dict[str, Any]:
@@ -98,6 +120,7 @@ class Measurement:
                 "sequence_length": self.sequence_length,
                 "global_batch_size": self.global_batch_size,
                 "micro_batch_size": self.micro_batch_size,
+                "mode": self.mode,
             },
             "cluster": cluster,
         }
@@ -114,6 +137,7 @@ def _words(label: str) -> str:
 
 
 OTHER_NAMES = {
+    "bloom": "bloom-176b",
     "gpt2small": "gpt2", "gpt2base": "gpt2", "gpt2117m": "gpt2", "gpt2124m": "gpt2",
     "gpt2345m": "gpt2-medium", "gpt2355m": "gpt2-medium", "gpt2762m": "gpt2-large", "gpt2774m": "gpt2-large",
     "gpt21.5b": "gpt2-xl", "gpt21542m": "gpt2-xl", "gpt21558m": "gpt2-xl",
@@ -222,6 +246,19 @@ def model_table(
     }
 
 
+def _with_positions(table: dict[str, Any], sequence_length: int) -> dict[str, Any]:
+    """A model with more learned positions than it was published with, where a measurement had longer sequences."""
+    from wsesim.config.entries import load_model
+
+    if len(table) > 1:
+        return table
+    model = load_model(table["name"])
+    too_few = (
+        model.position_embedding == "learned" and (model.max_position_embeddings or sequence_length) < sequence_length
+    )
+    return table | ({"max_position_embeddings": sequence_length} if too_few else {})
+
+
 def _release(row: Row) -> str | None:
     from wsesim.config.release import release_key
 
@@ -246,23 +283,19 @@ def _measurement(row: Row) -> Measurement:
     systems = row.count("num_systems", 1)
     layout = METRICS[metric] in LAYOUT_METRICS
     batch = row.count("global_batch_size", systems if layout else None)
-    use = row.choice("use", USES, "calibration")
+    use = row.choice("use", tuple(USES), "calibration")
     system = row.text("system").lower().replace("-", "") or "cs2"
     if system not in catalogue.names("clusters"):
         raise MeasurementError(f"{place}: system is {catalogue.value_shown(row.cells['system'])}; write cs2 or cs3")
+    table = model_table(
+        row.text("model"), hidden or None, depth or None, place, sequence_length=length, depth_matters=not layout
+    )
     return Measurement(
         id=row.text("id", f"row-{row.number}"),
         use=use,
         set=row.text("set", "micro-batch" if layout else "all"),
         source=row.text("source"),
-        model=model_table(
-            row.text("model"),
-            hidden or None,
-            depth or None,
-            place,
-            sequence_length=length,
-            depth_matters=not layout,
-        ),
+        model=_with_positions(table, length) if row.text("sequence_length") else table,
         sequence_length=length,
         global_batch_size=batch,
         micro_batch_size=row.count("micro_batch_size") if row.text("micro_batch_size", "auto") != "auto" else "auto",
@@ -273,6 +306,7 @@ def _measurement(row: Row) -> Measurement:
         value=row.real("value"),
         notes=row.text("notes"),
         place=place,
+        mode=row.choice("mode", ("train", "evaluation"), "train"),
     )
 
 

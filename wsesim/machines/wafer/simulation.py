@@ -217,7 +217,9 @@ def _run_one(run: Run, *, fold: bool, num_steps: int | None, skip_micro_batches:
         if repeats or count == MOST_MICRO_BATCHES:
             break
         count = _more(count, plan)
-    last = max(range(len(plan.classes)), key=lambda index: schedule.step_ends_s[index][steps - 1])
+    last = max(
+        range(len(plan.classes)), key=lambda index: (schedule.step_ends_s[index][steps - 1], -plan.classes[index].speed)
+    )
     steady = _steps_repeat(schedule)
     missing = plan.num_micro_batches - count
     ends = schedule.step_ends_s[last][:steps], schedule.micro_batch_ends_s[last][: steps * count]
@@ -418,7 +420,7 @@ def _run_group(
         settled = waiting & _agreement(ends)
         if not settled.any():
             continue
-        reading = _Reading(recurrence)
+        reading = _Reading(recurrence, [one.plan for one in scenarios])
         for place in np.flatnonzero(settled).tolist():
             found[place] = _read(reading, scenarios[place], place, count)
         waiting &= ~settled
@@ -445,11 +447,14 @@ def _share_of_missing(number: int, count: int, missing: int, *, repeats: bool) -
 class _Reading:
     """What all scenarios of a recurrence came to after its last step, as plain numbers by scenario."""
 
-    def __init__(self, recurrence: Recurrence) -> None:
+    def __init__(self, recurrence: Recurrence, plans: Sequence[Plan]) -> None:
         import numpy as np
 
         self.recurrence, steps = recurrence, recurrence.steps
-        last, scenarios = np.argmax(steps[-1][-1].end_s, axis=0), np.arange(recurrence.num_scenarios)
+        speed = np.array([[kind.speed for kind in plan.classes] for plan in plans]).T
+        first = np.broadcast_to(-np.arange(len(speed))[:, None], speed.shape)
+        last = np.lexsort((first, -speed, steps[-1][-1].end_s), axis=0)[-1]  # of equally late ones the slowest
+        scenarios = np.arange(recurrence.num_scenarios)
 
         def decisive(times: NDArray[np.float64]) -> list[float]:
             seen: list[float] = times[last, scenarios].tolist()

@@ -39,7 +39,9 @@ class MemoryXSpec(Spec):
     optimizer_bytes_per_s
         Memory traffic of the optimizer update. [bytes/s]
     wire_bytes_per_weight
-        A weight or a gradient on the wire at 16-bit precisions. [bytes]
+        A weight on the wire at 16-bit precisions. [bytes]
+    wire_bytes_per_gradient
+        A gradient on the wire. [bytes]
     index_bytes_per_weight
         Added to each non-zero weight when weights are sparse. [bytes]
     """
@@ -52,6 +54,7 @@ class MemoryXSpec(Spec):
     tensor_latency_s: NotNegative
     optimizer_bytes_per_s: Positive
     wire_bytes_per_weight: Positive
+    wire_bytes_per_gradient: Positive
     index_bytes_per_weight: NotNegative
 
 

@@ -214,12 +214,21 @@ def _release_note(simulation: Simulation) -> list[str]:
 
 def _micro_batch_note(simulation: Simulation) -> list[str]:
     plan, run = simulation.plan, simulation.run
-    if run.training.micro_batch_size != "auto" or plan.micro_batch_size * 2 > plan.lanes.max_micro_batch_size:
+    per_system, most = round(plan.sequences_per_pass * plan.num_micro_batches), plan.lanes.most_of_a_pass
+    if plan.lanes.limited_by == "sequence":
+        length = run.training.sequence_length
+        return [
+            f"no lane holds a sequence of {length:,} tokens; one at a time fits into the SRAM, its activations off-loaded"
+        ]
+    if plan.micro_batch_size != plan.sequences_per_pass:
+        uneven = (
+            f"a system's batch of {per_system:,} does not divide into few passes; {plan.num_micro_batches:,} are dealt out as "
+            f"evenly as it goes, of at most {plan.micro_batch_size:,} sequences"
+        )
+        return [uneven]
+    if run.training.micro_batch_size != "auto" or plan.micro_batch_size * 2 > most or per_system <= most:
         return []
-    per_system = plan.micro_batch_size * plan.num_micro_batches
-    if per_system <= plan.lanes.max_micro_batch_size:
-        return []
-    best = plan.lanes.max_micro_batch_size
+    best = most
     nearest = max(1, round(per_system / best)) * best * run.cluster.num_systems
     note = (
         f"a system's batch of {per_system} divides best into passes of {plan.micro_batch_size}, though {best} "

@@ -1,10 +1,11 @@
 """Weight streaming: who waits for whom.
 
 MemoryX sends each layer's weights down the tree, chunk by chunk, forward and then in
-reverse for the backward pass, again for every micro-batch. The wafer computes a chunk when
-it is there, the gradient of a chunk leaves when it is computed, MemoryX updates a layer's
-parameters when the last micro-batch's gradient is in, and the next step's weights wait for
-that. The functions below are these sentences; they write them down as a program of jobs,
+reverse for the gradients of inputs, again for every micro-batch. The wafer computes a chunk while
+it streams past, and the weights of the next pass start when this pass is over: no wafer holds them. A third
+pass of each layer computes the gradients of its weights, which leave while they are computed, and is over when the
+last has left. MemoryX updates a layer's parameters when the last micro-batch's gradient is in, and the next
+step's weights wait for that. The functions below are these sentences; they write them down as a program of jobs,
 which `wsesim.engine` runs.
 
 Everything passes in program order, also over the ports: the compiler fixes the order, as
@@ -21,6 +22,7 @@ from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
 from wsesim.machines.wafer.cs_system import LAYERS_IN_FLIGHT
 from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Transport, Visit
 from wsesim.machines.wafer.swarmx import SystemClass
+from wsesim.units import add_up
 
 Row = TypeVar("Row", Sweep, SystemClass, Transport)
 
@@ -47,7 +49,7 @@ class KindShape(NamedTuple):
     saves: bool
     fetches: bool
     attends: bool
-    sequences: bool
+    is_late: bool
 
 
 class Shape(NamedTuple):
@@ -70,7 +72,7 @@ def shape_of(plan: Plan) -> Shape:
                 kind.saved_bytes > 0,
                 kind.fetched_bytes > 0,
                 kind.attention_s > 0,
-                kind.sequencing_s > 0,
+                kind.latency_s > 0,
             )
             for kind in plan.kinds
         ]
@@ -84,16 +86,17 @@ class WeightStreaming:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.program = Program(decisive=WAFER)
-        self.num_jobs = sum(self._jobs_of(shape.kinds[visit.kind]) for visit in shape.visits) + 3
-        self.last_save = -1
-        self.last_reduce: dict[int, int] = {}
+        self.num_jobs = add_up(self._jobs_of(shape.kinds[visit.kind]) for visit in shape.visits) + 3
+        self.last_save = self.last_pass = -1
+        self.last_gradient: dict[int, int] = {}
+        self.updates = any(kind.phase == "gradient" for kind in shape.kinds)
         self._positions = {layer: place for place, layer in enumerate(self.update_order())}
 
     @staticmethod
     def _jobs_of(kind: KindShape) -> int:
         """Jobs that one sweep of a kind consists of; the updates are numbered after all of them."""
-        per_chunk = 4 if kind.phase == "backward" else 2
-        return per_chunk * kind.num_chunks + kind.sequences + kind.attends + 2 * kind.saves + 2 * kind.fetches
+        starts = kind.phase != "gradient"
+        return 2 * kind.num_chunks + 1 + starts + kind.attends + 2 * kind.saves + 2 * kind.fetches
 
     def write(self) -> Program:
         """The whole program."""
@@ -144,65 +147,95 @@ class WeightStreaming:
             port=PORT_IN,
             moves=("input_bytes", 0),
         )
-        self.do(WAFER, "begin", needs=(Need(sent, "input"),), frees=room)
+        self.last_pass = self.do(WAFER, "begin", needs=(Need(sent, "input"),), frees=room)
 
     def sweep(self, visit: Visit) -> None:
         """The wafer works through one layer in one pass."""
         kind = self.shape.kinds[visit.kind]
-        if kind.sequences:
-            self.do(WAFER, "sequencing", visit, duration=("sequencing_s", visit.kind))
         if kind.fetches:
             self.fetch(visit)
-        for chunk in range(kind.num_chunks):
-            self.chunk(visit, kind, is_first=chunk == 0, is_last=chunk == kind.num_chunks - 1)
-        if kind.attends:
-            self.do(WAFER, "attention", visit, duration=("attention_s", visit.kind))
+        if kind.phase == "gradient":
+            self.gradient_pass(visit, kind)
+        else:
+            self.weight_pass(visit, kind)
         if kind.saves:
             self.save(visit)
 
-    def chunk(self, visit: Visit, kind: KindShape, *, is_first: bool, is_last: bool) -> None:
-        """A chunk of weights goes down the tree when updated, is used, and its gradient comes up."""
+    def weight_pass(self, visit: Visit, kind: KindShape) -> None:
+        """Weights come down the tree once they are updated and the pass before is over; the wafer computes a chunk as it arrives.
+
+        The work on a chunk begins with its first byte, when the one before it is there; the pass is over when the last one is.
+        """
         size = ("chunk_bytes", visit.kind)
         room = Room(WEIGHT_ROOM, "stragglers", size)
         updates = tuple(
             Need(self.num_jobs + self.update_position(layer), "optimizer", of_previous_step=True)
             for layer in self.tensors(visit)
-            if is_first
+            if self.updates
         )
-        sent = self.do(
-            MEMORYX,
-            "transfer",
-            visit,
-            duration=("down_s", visit.kind),
-            latency="down_latency_s",
-            needs=updates,
-            room=room,
-            port=PORT_IN,
-            moves=size,
-        )
-        used = (Need(sent, "weights"),)
-        self.do(WAFER, "gemm", visit, duration=("chunk_s", visit.kind), needs=used, frees=room)
-        if kind.phase == "backward":
-            self.reduce(visit, is_last=is_last)
+        needs = (Need(self.last_pass, "stragglers"), *updates)
+        arrives = self.do(MEMORYX, "start", visit, latency="down_latency_s", needs=needs, port=PORT_IN)
+        for chunk in range(kind.num_chunks):
+            used = (Need(arrives, "weights"),)
+            arrives = self.do(
+                MEMORYX,
+                "transfer",
+                visit,
+                duration=("down_s", visit.kind),
+                latency="down_latency_s",
+                room=room,
+                port=PORT_IN,
+                moves=size,
+            )
+            self.work(visit, kind, chunk, needs=used, frees=room)
+        self.end_pass(visit, kind, needs=(Need(arrives, "weights"),), frees=room)
 
-    def reduce(self, visit: Visit, *, is_last: bool) -> None:
-        """A chunk's gradient leaves once every system has it, and arrives, summed, at MemoryX."""
+    def gradient_pass(self, visit: Visit, kind: KindShape) -> None:
+        """Gradients of a chunk leave while they are computed, summed over all systems; the pass is over when the last has arrived.
+
+        A chunk begins to leave when the one before it is computed, and takes room until it is gone.
+        """
         size = ("chunk_bytes", visit.kind)
         room = Room(GRADIENT_ROOM, "gradients", size)
-        made = self.do(WAFER, "hand_over", visit, room=room)
-        reduced = self.do(
-            SWARMX,
-            "transfer",
-            visit,
-            duration=("up_s", visit.kind),
-            latency="up_latency_s" if is_last else None,
-            needs=(Need(made, "gradients"),),
-            port=PORT_OUT,
-            frees=room,
-            moves=size,
-        )
-        if is_last:
-            self.last_reduce |= dict.fromkeys(self.tensors(visit), reduced)
+        made = self.last_pass
+        for chunk in range(kind.num_chunks):
+            is_last = chunk == kind.num_chunks - 1
+            reduced = self.do(
+                SWARMX,
+                "transfer",
+                visit,
+                duration=("up_s", visit.kind),
+                latency="up_latency_s" if is_last else None,
+                needs=(Need(made, "gradients"),),
+                port=PORT_OUT,
+                frees=room if chunk > 0 else None,
+                moves=size,
+            )
+            made = self.work(visit, kind, chunk, room=room)
+        self.end_pass(visit, kind, needs=(Need(reduced, "gradients"),), frees=room)
+        self.last_gradient |= dict.fromkeys(self.tensors(visit), self.last_pass)
+
+    def work(
+        self,
+        visit: Visit,
+        kind: KindShape,
+        chunk: int,
+        *,
+        needs: tuple[Need, ...] = (),
+        room: Room | None = None,
+        frees: Room | None = None,
+    ) -> int:
+        """The wafer computes a chunk; after the first one come the scores, while the other chunks stream."""
+        given_back = frees if chunk > 0 else None
+        done = self.do(WAFER, "gemm", visit, duration=("chunk_s", visit.kind), needs=needs, room=room, frees=given_back)
+        if kind.attends and chunk == 0:
+            self.do(WAFER, "attention", visit, duration=("attention_s", visit.kind))
+        return done
+
+    def end_pass(self, visit: Visit, kind: KindShape, *, needs: tuple[Need, ...], frees: Room) -> None:
+        """The latency that nothing hides: fill of the mesh, reduction on the wafer."""
+        duration = ("latency_s", visit.kind) if kind.is_late else None
+        self.last_pass = self.do(WAFER, "latency", visit, duration=duration, needs=needs, frees=frees)
 
     def save(self, visit: Visit) -> None:
         """What the backward pass needs leaves the wafer after a forward sweep."""
@@ -251,10 +284,12 @@ class WeightStreaming:
         return self._positions[layer]
 
     def update(self) -> None:
-        """MemoryX updates a layer when its gradient is in, or all layers when all are in."""
-        last_of_all = max(self.last_reduce.values())
+        """MemoryX updates a layer when its gradient is in, or all layers when all are in; nothing in an evaluation."""
+        if not self.updates:
+            return
+        last_of_all = max(self.last_gradient.values())
         for place, layer in enumerate(self.update_order()):
-            gradient = last_of_all if self.shape.waits_for_norm else self.last_reduce[layer]
+            gradient = last_of_all if self.shape.waits_for_norm else self.last_gradient[layer]
             is_new = place == 0 or not self.shape.waits_for_norm
             job = Job(
                 self.num_jobs + place,
@@ -285,7 +320,7 @@ def numbers_of(plan: Plan) -> Numbers:
     speeds, ports = [kind.speed for kind in classes], [kind.io_bytes_per_s for kind in classes]
     per_class: dict[Key, list[float]] = {
         ("prepare_s", 0): [
-            plan.micro_batch_size / (kind.worker_samples_per_s * plan.input_workers) for kind in classes
+            plan.sequences_per_pass / (kind.worker_samples_per_s * plan.input_workers) for kind in classes
         ],
         ("input_s", 0): [plan.input_bytes / port for port in ports],
     }
@@ -304,7 +339,7 @@ def numbers_of(plan: Plan) -> Numbers:
         sizes=sizes,
         latencies={
             "down_latency_s": [kind.latency_s + transport.tensor_latency_s for kind in classes],
-            "up_latency_s": [transport.slowest_latency_s],
+            "up_latency_s": [transport.slowest_latency_s for _ in classes],
         },
         capacities={
             WEIGHT_ROOM: transport.weight_room_bytes,
@@ -320,7 +355,7 @@ def _sweep_times(index: int, sweep: Sweep, speeds: list[float], ports: list[floa
     """Times of one kind of sweep that differ from class to class. [s]"""
     chunk_s = sweep.gemm_s / sweep.num_chunks
     return {
-        ("sequencing_s", index): [sweep.sequencing_s / speed for speed in speeds],
+        ("latency_s", index): [sweep.latency_s / speed for speed in speeds],
         ("chunk_s", index): [chunk_s / speed for speed in speeds],
         ("attention_s", index): [sweep.attention_s / speed for speed in speeds],
         ("save_s", index): [sweep.saved_bytes / port for port in ports],
@@ -343,6 +378,7 @@ def stacked(plans: Sequence[Plan]) -> Plan:
         kinds=tuple(columns([plan.kinds[index] for plan in plans]) for index in range(len(first.kinds))),
         update_s=tuple(column(values) for values in zip(*(plan.update_s for plan in plans), strict=True)),
         micro_batch_size=column([plan.micro_batch_size for plan in plans]),
+        sequences_per_pass=column([plan.sequences_per_pass for plan in plans]),
         input_bytes=column([plan.input_bytes for plan in plans]),
         input_workers=column([plan.input_workers for plan in plans]),
         classes=tuple(columns([plan.classes[index] for plan in plans]) for index in range(len(first.classes))),

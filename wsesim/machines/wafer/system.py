@@ -24,14 +24,16 @@ class WaferSpec(Spec):
         Rate at 32 bit over the rate at 16 bit. [-]
     sram_bytes
         Memory of the wafer. [bytes]
-    sram_activation_share
-        Share of the SRAM for the activations of the layer that runs. [-]
+    fabric_width
+        Cores that software can use along the short side. [-]
+    fabric_height
+        Cores that software can use along the long side. [-]
     weight_buffer_bytes
         Bounded buffer for weights that have arrived and are not yet used. [bytes]
     gradient_buffer_bytes
         Bounded buffer for gradients that have not yet left. [bytes]
     max_micro_batch_tokens
-        Most tokens of one micro-batch, whatever the memory says. [-]
+        Most tokens of one pass, whatever the memory says. [-]
     io_bytes_per_s
         Port, each direction. [bytes/s]
     """
@@ -41,7 +43,8 @@ class WaferSpec(Spec):
     fmac_per_core_per_cycle: Positive
     float32_rate_factor: Share
     sram_bytes: Positive
-    sram_activation_share: Share
+    fabric_width: Annotated[int, Field(gt=0, le=10**6)]
+    fabric_height: Annotated[int, Field(ge=40, le=10**6)]
     weight_buffer_bytes: Positive
     gradient_buffer_bytes: Positive
     max_micro_batch_tokens: Annotated[int, Field(gt=0, le=10**15)]
@@ -59,21 +62,36 @@ class CalibrationSpec(Spec):
     Attributes
     ----------
     gemm_efficiency
-        Share of the peak that products with weights reach on full lanes. [-]
+        Share of the peak that products with streamed weights reach. [-]
     attention_efficiency
-        Share of the peak that products of activations reach on full lanes. [-]
-    weight_matrix_overhead_s
-        Sequencing of one weight matrix in one pass. [s]
-    lane_bytes_per_token
-        Working set of one token that fits side by side on the wafer: the width that lanes share. [bytes]
+        Share of the peak that products of activations reach, of heads that fill their blocks. [-]
+    pass_latency_s
+        Latency of one layer in one pass: start of the stream, fill of the mesh, reduction. [s]
+    overlap_exponent
+        How latency and work of a pass add: 1 one after the other, a large number at once. [-]
+    head_block
+        Features in which heads are laid out, in whole blocks. [-]
+    score_block
+        What softmax and mask of a score cost in features of a head; dropout of scores as much again. [-]
+    values_per_core
+        Values that a core holds of a GPT block, features times tokens. [-]
+    values_per_token
+        Features' worth of accumulators and partial sums that a core holds for each token beside. [-]
+    token_block
+        Tokens in which a core's share is laid out. [-]
     releases
         Rate of each software release over that of the release the numbers above belong to, oldest first. [-]
     """
 
     gemm_efficiency: Share
     attention_efficiency: Share
-    weight_matrix_overhead_s: NotNegative
-    lane_bytes_per_token: Positive
+    pass_latency_s: NotNegative
+    overlap_exponent: Annotated[float, Field(ge=1, le=100)]
+    head_block: Annotated[int, Field(gt=0, le=100_000)]
+    score_block: Annotated[int, Field(ge=0, le=100_000)]
+    values_per_core: Positive
+    values_per_token: NotNegative
+    token_block: Annotated[int, Field(gt=0, le=100_000)]
     releases: Annotated[dict[str, Annotated[Positive, Field(strict=True)]], Field(min_length=1)]
 
 

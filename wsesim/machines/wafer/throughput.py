@@ -7,10 +7,14 @@ skipped zero weights subtract. Both are shares of the dense 16-bit peak of all s
 
 from __future__ import annotations
 
+from wsesim.machines.wafer.plan import is_training
 from wsesim.machines.wafer.simulation import Simulation
 from wsesim.machines.wafer.wafer import peak_flop_per_s
 from wsesim.units import add_up
 from wsesim.workload.transformer import model_flop_per_sequence
+
+FORWARD_SHARE = 1.0 / 3.0
+"""Of the FLOP of a training step, those of the forward pass. [-]"""
 
 
 def samples_per_s(simulation: Simulation) -> float:
@@ -22,6 +26,7 @@ def model_flop_per_s(simulation: Simulation, *, causal: bool = False) -> float:
     """Model FLOP per second over all systems. [FLOP/s]"""
     run = simulation.run
     per_sequence = model_flop_per_sequence(run.model, run.training.sequence_length, causal=causal)
+    per_sequence *= 1.0 if is_training(run.training) else FORWARD_SHARE
     return per_sequence * samples_per_s(simulation)
 
 

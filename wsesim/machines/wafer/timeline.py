@@ -16,7 +16,6 @@ from wsesim.engine.trace import Span
 from wsesim.machines.timeline.counters import Moved, fill, rate
 from wsesim.machines.timeline.limits import check_simulated, check_size
 from wsesim.machines.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
-from wsesim.machines.wafer.plan import BACKWARD_OVER_FORWARD
 from wsesim.machines.wafer.simulation import Recording, Simulation, record
 from wsesim.machines.wafer.streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import SystemClass, nodes_per_level
@@ -160,11 +159,10 @@ class _Drawing:
         found: dict[tuple[int, str, str], float] = {}
         for visit in self.plan.visits:
             sweep, layer = self.plan.kinds[visit.kind], self.plan.layers[visit.layer]
-            over_forward = BACKWARD_OVER_FORWARD if sweep.phase == "backward" else 1.0
-            attention = layer.attention_flop_per_sequence * over_forward
+            attention = layer.attention_flop_per_sequence
             gemm = sweep.executed_flop_per_sequence - attention
-            found[visit.layer, sweep.phase, "attention"] = attention * self.plan.micro_batch_size
-            found[visit.layer, sweep.phase, "gemm"] = gemm * self.plan.micro_batch_size / sweep.num_chunks
+            found[visit.layer, sweep.phase, "attention"] = attention * self.plan.sequences_per_pass
+            found[visit.layer, sweep.phase, "gemm"] = gemm * self.plan.sequences_per_pass / sweep.num_chunks
         return found
 
     def _is_shown(self, span: Span) -> bool:
@@ -231,7 +229,7 @@ class _Drawing:
 
 
 class _Jobs:
-    """Which events belong together: a broadcast, its compute, its reduction, the update."""
+    """Which events belong together: a broadcast and its compute, compute and its reduction, the update."""
 
     def __init__(self, num_classes: int) -> None:
         self.classes = range(num_classes)
@@ -254,18 +252,14 @@ class _Jobs:
             self.wafers[span.part][place].append(index)
 
     def arrows(self) -> list[Arrow]:
-        """Chunk by chunk; an embedding that only looks up has nothing between its broadcast and its reduction."""
+        """From a chunk that is there to the work on the next one, which begins then, and from work to the gradient behind it."""
         found: list[Arrow] = []
-        for place, sent in self.sent.items():
-            reduced = self.reduced.get(place, [])
-            uses = [used[place] for used in self.used if place in used]
-            for used in uses:
-                found += map(Arrow, sent, used)
-                found += map(Arrow, used, reduced)
-            if not uses:
-                found += map(Arrow, sent, reduced)
+        for used in self.used:
+            for place, work in used.items():
+                found += map(Arrow, self.sent.get(place, [])[:-1], work[1:])
+                found += map(Arrow, work[:-1], self.reduced.get(place, [])[1:])
         for (step, layer), (index, micro_batch) in self.updated.items():
-            found += [Arrow(one, index) for one in self.reduced.get((step, micro_batch, layer, "backward"), [])[-1:]]
+            found += [Arrow(one, index) for one in self.reduced.get((step, micro_batch, layer, "gradient"), [])[-1:]]
             found += [Arrow(index, one) for one in self.sent.get((step + 1, 0, layer, "forward"), [])[:1]]
         return sorted(found)
 

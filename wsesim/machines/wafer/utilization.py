@@ -24,12 +24,13 @@ def busy_s(simulation: Simulation) -> dict[str, float]:
     busy = dict.fromkeys(PARTS, 0.0)
     for index, visits in Counter(visit.kind for visit in plan.visits).items():
         sweep = plan.kinds[index]
-        times = {name: numbers.per_class[name, index][kind] for name in ("sequencing_s", "chunk_s", "attention_s")}
-        busy["wafer"] += visits * (times["sequencing_s"] + sweep.num_chunks * times["chunk_s"] + times["attention_s"])
-        busy["swarmx_down"] += visits * sweep.num_chunks * numbers.shared["down_s", index]
+        times = {name: numbers.per_class[name, index][kind] for name in ("latency_s", "chunk_s", "attention_s")}
+        busy["wafer"] += visits * (times["latency_s"] + sweep.num_chunks * times["chunk_s"] + times["attention_s"])
+        if sweep.takes_weights:
+            busy["swarmx_down"] += visits * sweep.num_chunks * numbers.shared["down_s", index]
         busy["port_in"] += visits * numbers.per_class["fetch_s", index][kind]
         busy["port_out"] += visits * numbers.per_class["save_s", index][kind]
-        if sweep.phase == "backward":
+        if not sweep.takes_weights:
             busy["swarmx_up"] += visits * sweep.num_chunks * numbers.shared["up_s", index]
     busy["port_in"] += busy["swarmx_down"] + numbers.per_class["input_s", 0][kind]
     busy["port_out"] += busy["swarmx_up"]
@@ -59,8 +60,8 @@ def bytes_per_step(simulation: Simulation) -> dict[str, float]:
     """Bytes that cross each kind of link of one system in one step. [bytes]"""
     plan, count = simulation.plan, simulation.plan.num_micro_batches
     return {
-        "weights_in": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps())),
-        "gradients_out": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps() if sweep.phase == "backward")),
+        "weights_in": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps() if sweep.takes_weights)),
+        "gradients_out": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps() if not sweep.takes_weights)),
         "activations_out": float(count * add_up(sweep.saved_bytes for sweep in plan.sweeps())),
         "activations_in": float(count * add_up(sweep.fetched_bytes for sweep in plan.sweeps())),
         "input_in": float(count * plan.input_bytes),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -12,6 +11,12 @@ from wsesim.result import Result
 from wsesim.units import show
 from wsesim.view import Fact, Place, Share, plural, share_of
 
+LIMITS = {
+    "sram": "SRAM of a core",
+    "tokens": "tokens of a pass",
+    "sequence": "one sequence alone",
+}
+"""What stops a larger micro-batch."""
 SAVED = {
     "offload": "leave over the port and return",
     "resident": "stay on the wafer",
@@ -71,9 +76,6 @@ class WaferWords(Words):
     def memory(self, result: Result) -> list[Fact]:
         """What is held where."""
         held = {key: show(value, "bytes") for key, value in result.memory.items() if key.endswith("_bytes")}
-        lanes = result.simulation.plan.lanes
-        share = lanes.utilization(result.micro_batch_size)
-        deep = math.ceil(result.micro_batch_size / lanes.slots)
         return [
             Fact(
                 "MemoryX",
@@ -83,10 +85,7 @@ class WaferWords(Words):
                 "wafer, one layer",
                 f"{held['wafer_working_set_bytes']} of {held['wafer_activation_capacity_bytes']} for activations",
             ),
-            Fact(
-                "wafer, used",
-                f"{share:.1%}: {result.micro_batch_size:,} sequences on {lanes.slots} of {lanes.width:.1f} lanes, {deep} deep",
-            ),
+            Fact("wafer, laid out", _layout(result)),
             Fact(
                 "saved activations",
                 f"{held['saved_activation_bytes']} per system {SAVED[result.run.training.activations]}",
@@ -112,7 +111,19 @@ def _micro_batch_reason(result: Result) -> str:
     lanes = result.simulation.plan.lanes
     if result.run.training.micro_batch_size != "auto":
         return f"as set, {lanes.max_micro_batch_size:,} would fit"
-    if result.micro_batch_size < lanes.max_micro_batch_size and result.num_micro_batches == 1:
+    if result.micro_batch_size < lanes.most_of_a_pass and result.num_micro_batches == 1:
         return f"the whole batch of a system; {lanes.max_micro_batch_size:,} would fit"
-    why = "SRAM" if lanes.limited_by == "sram" else "tokens per micro-batch"
-    return f"at most {lanes.max_micro_batch_size:,} fit ({why})"
+    if lanes.limited_by == "tokens":
+        return f"{lanes.max_micro_batch_size:,} fit, a pass takes at most {lanes.most_of_a_pass:,} ({LIMITS['tokens']})"
+    return f"at most {lanes.max_micro_batch_size:,} fit ({LIMITS[lanes.limited_by]})"
+
+
+def _layout(result: Result) -> str:
+    """How the largest micro-batch lies on the wafer, and what stops a larger one."""
+    lanes, wafer = result.simulation.plan.lanes, result.run.cluster.system.wafer
+    strips = plural(lanes.num_lanes, "lane")
+    cores = f"{wafer.fabric_height // lanes.num_lanes:,} x {wafer.fabric_width:,} cores"
+    each = f"{plural(lanes.features_per_core, 'feature')} and {plural(lanes.tokens_per_core, 'token')} on each core"
+    most = plural(lanes.max_micro_batch_size, "sequence")
+    limit = LIMITS["sequence" if lanes.limited_by == "sequence" else "sram"]
+    return f"{strips} of {cores}, {each}: at most {most} by {limit}"

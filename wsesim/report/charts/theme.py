@@ -14,7 +14,7 @@ ThemeName = Literal["light", "dark", "paper"]
 CATEGORY_COLOURS = {
     "gemm": "#0072B2",
     "attention": "#56B4E9",
-    "sequencing": "#857F93",
+    "latency": "#857F93",
     "weights": "#E69F00",
     "gradients": "#D55E00",
     "optimizer": "#009E73",

@@ -18,7 +18,7 @@ from wsesim.report.pages.parts import plain_table
 from wsesim.report.pages.validation import row_dict, row_table
 from wsesim.report.progress import bar
 from wsesim.units import add_up, show, unit_of_field
-from wsesim.validate.calibrate import RATE_KEYS, Fit, as_toml, fit
+from wsesim.validate.calibrate import FORM_KEYS, LAYOUT_KEYS, RATE_KEYS, Fit, as_toml, fit
 
 
 def _key(name: str) -> str:
@@ -82,13 +82,13 @@ def fit_file(path: Path | None, system: str, run_name: str | None) -> Fit:
     spec, _ = load_system(system, where="--system")
     key = _key(spec.name)
     rows = published() if path is None else _read(path, run_name, key)
-    chosen = [row for row in rows if row.use == "calibration" and row.system == key]
-    if not chosen:
+    chosen = [row for row in rows if row.is_fitted]
+    if not any(row.system == key for row in chosen):
         raise MeasurementError(
             f"{path or 'the shipped table'}: no row marked calibration for system {key}; check the columns use and system"
         )
     with bar("fitting") as advance:
-        return fit(chosen, spec.calibration, advance)
+        return fit(chosen, spec.calibration, key, advance)
 
 
 def as_text(fitted: Fit, source: str, system: str) -> str:
@@ -123,7 +123,7 @@ def check_out(path: Path) -> None:
 
 def as_dict(fitted: Fit, text: str, out: Path | None) -> dict[str, Any]:
     """What was fitted, how well, and the file that holds it, for programs."""
-    keys = (*RATE_KEYS, "lane_bytes_per_token")
+    keys = (*RATE_KEYS, *FORM_KEYS, *LAYOUT_KEYS)
     return {
         "fitted": list(fitted.fitted),
         "calibration": {key: getattr(fitted.calibration, key) for key in keys},
@@ -143,9 +143,10 @@ def mean_absolute_error(fitted: Fit) -> float:
 def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:
     """What was fitted, how well, and how to use it."""
     table = plain_table("number", "value", "~fitted")
-    for key in (*RATE_KEYS, "lane_bytes_per_token"):
+    for key in (*RATE_KEYS, *FORM_KEYS, *LAYOUT_KEYS):
         value = show(getattr(fitted.calibration, key), unit_of_field(key))
-        table.add_row(key, value, "yes" if key in fitted.fitted else "no, too few rows; kept")
+        why = "no, too few rows; kept" if key in (*RATE_KEYS, "values_per_core") else "no, chosen; kept"
+        table.add_row(key, value, "yes" if key in fitted.fitted else why)
     for release, factor in fitted.calibration.releases.items():
         rows = fitted.rows_of_release.get(release, 0)
         table.add_row(f"releases.{release}", f"{factor:.4g}", f"yes, {rows} row(s)" if rows else "no; kept")

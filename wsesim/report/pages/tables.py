@@ -48,7 +48,7 @@ def utilization(result: Result) -> Group:
 
 def layers(rows: Iterable[Mapping[str, Any]]) -> Group:
     """Seconds of the step by layer and phase."""
-    kinds = ("gemm", "attention", "sequencing", "waiting")
+    kinds = ("gemm", "attention", "latency", "waiting")
     table = plain_table("layer", "phase", *(f"|{kind}" for kind in kinds), "|sum")
     for row in rows:
         spent = row["times_s"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group
 
 from wsesim import plugins
 from wsesim.config.entries import load_calibration
@@ -15,11 +15,25 @@ from wsesim.machines.machine import MACHINES
 from wsesim.machines.wafer.rows import Measurement, published, read_table
 from wsesim.report.columns import Columns, prose
 from wsesim.report.pages import gpu_validation, loss_laws
-from wsesim.report.pages.parts import plain_table
+from wsesim.report.pages.parts import plain_table, section
+from wsesim.validate.closed_form import Form
 from wsesim.validate.gpu_kernels import KernelErrors
 from wsesim.validate.gpu_predict import Prediction as GPUPrediction
+from wsesim.validate.left_out import (
+    CHOSEN_BY,
+    GRID,
+    MEAN_OF_MODELS,
+    NESTED_MEAN,
+    NINE_IN_TEN,
+    WORST,
+    Fold,
+    LeftOut,
+    num_inside,
+    published_left_out,
+    summary,
+)
 from wsesim.validate.losses import NO_LOSSES, LossReport, is_table, missed, predict_losses, predict_table
-from wsesim.validate.predict import Prediction, SetSummary, predict_all, summarize
+from wsesim.validate.predict import Prediction, SetSummary, other_generation, predict_all, summarize
 
 LOSS_SET = "pile-loss"
 """The set of losses and zero-shot accuracies."""
@@ -37,12 +51,15 @@ class Gathered(NamedTuple):
         Steps of GPU clusters.
     kernels
         Errors of measured kernels of GPUs.
+    left_out
+        Models of wafer-scale rows, each predicted by a fit without it; None where only some rows were asked for.
     """
 
     predictions: list[Prediction]
     losses: LossReport
     gpus: tuple[GPUPrediction, ...]
     kernels: list[KernelErrors]
+    left_out: LeftOut | None = None
 
 
 def _choose(what: str | None) -> tuple[list[Measurement], bool]:
@@ -90,11 +107,19 @@ def gather(what: str | None, calibration: str | None = None) -> Gathered:
     losses = predict_losses() if with_losses else NO_LOSSES
     has_gpus = what is None and calibration is None
     gpus = gpu_validation.predict(gpu_validation.rows_of(None)) if has_gpus else ()
-    return Gathered(predictions, losses, gpus, kernels)
+    has_all = what in (None, WAFERS) and calibration is None
+    return Gathered(predictions, losses, gpus, kernels, published_left_out() if has_all else None)
 
 
 FITTED = "*"
 FITTED_WORDS = f"{FITTED} fitted, and so no proof"
+
+
+def predicted_words(one: Prediction) -> str:
+    """What is predicted; of a forced micro-batch, which does not name its system, what fits on a CS-2 and on a CS-3."""
+    if one.measurement.metric != "forced_micro_batch_size":
+        return f"{one.predicted:,.5g}"
+    return f"{one.predicted:,.5g} / {other_generation(one.measurement):,.5g}"
 
 
 def row_table(predictions: Sequence[Prediction]) -> Columns:
@@ -108,8 +133,8 @@ def row_table(predictions: Sequence[Prediction]) -> Columns:
             f"{row.num_systems} {row.system} {row.software_release or ''}".rstrip(),
             str(row.global_batch_size),
             f"{row.value:,.5g}",
-            f"{one.predicted:,.5g}",
-            f"{one.error:+.1%}{FITTED if row.use == 'calibration' else ' '}",
+            predicted_words(one),
+            f"{one.error:+.1%}{FITTED if row.is_fitted else ' '}",
         )
     return table
 
@@ -124,7 +149,7 @@ def set_cells(one: SetSummary) -> list[str]:
         f"{one.bias:+.1%}",
         f"{one.median:.1%}",
         f"{one.worst:.1%}",
-        f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}",
+        f"{one.tolerance_mape:.0%} / {one.tolerance_worst:.0%}" if one.is_scored else "not scored",
     ]
 
 
@@ -132,7 +157,7 @@ def set_table(summaries: Sequence[SetSummary]) -> Columns:
     """Every set."""
     table = plain_table("set", "use", "|n", "|MAPE", "|bias", "|median", "|worst", "|tolerance", "|")
     for one in summaries:
-        table.add_row(*set_cells(one), "ok" if one.passes else "MISSED")
+        table.add_row(*set_cells(one), "" if not one.is_scored else "ok" if one.passes else "MISSED")
     return table
 
 
@@ -144,9 +169,60 @@ def has_no_rows(what: str | None) -> bool:
     return what in MACHINES and not MACHINES[what].measured
 
 
+def left_out_table(found: LeftOut) -> Columns:
+    """Every model: errors of the fit that holds it are above, here those of fits without it."""
+    table = plain_table("model", "|rows", "|left out", "|bias", "|worst", "|nested", "|worst", "~chosen without it")
+    for cells in left_out_rows(found):
+        table.add_row(*cells)
+    return table
+
+
+def left_out_rows(found: LeftOut) -> list[list[str]]:
+    """The same as cells; a model none of whose rows can be left out is not among them."""
+    rows = []
+    for fixed, nested in zip(found.fixed, found.nested, strict=True):
+        if fixed.known:
+            count = (
+                f"{len(fixed.known)} of {len(fixed.rows)}"
+                if len(fixed.known) < len(fixed.rows)
+                else f"{len(fixed.rows)}"
+            )
+            errors = [f"{fixed.mean:.1%}", f"{fixed.bias:+.1%}", f"{fixed.worst:+.1%}"]
+            rows.append(
+                [fixed.model, count, *errors, f"{nested.mean:.1%}", f"{nested.worst:+.1%}", form_words(nested.form)]
+            )
+    return rows
+
+
+def form_words(form: Form) -> str:
+    """What was chosen, in the order of the grid."""
+    return f"{form.head_block}, {form.score_block}, {form.overlap_exponent:g}, {'on' if form.elementwise else 'off'}"
+
+
+def left_out_words(found: LeftOut) -> list[str]:
+    """Headlines, with their tolerances, and what was chosen among."""
+    fixed, nested = summary(found.fixed), summary(found.nested)
+    grid = [sorted({getattr(form, key) for form in GRID}) for key in Form._fields[:3]]
+    blocks, scores, exponents = (", ".join(f"{value:g}" for value in values) for values in grid)
+    left_out = (
+        f"left out: {fixed.mean_of_models:.1%} mean of models (at most {MEAN_OF_MODELS:.0%}), nine rows in ten within "
+        f"{fixed.nine_in_ten:.1%} (at most {NINE_IN_TEN:.0%}), worst {fixed.worst:.1%} (at most {WORST:.0%}), "
+        f"{fixed.num_rows} rows of {fixed.num_models} models"
+    )
+    chosen_too = (
+        f"nested, with the form chosen without the model too: {nested.mean_of_models:.1%} mean of models "
+        f"(at most {NESTED_MEAN:.0%}), nine rows in ten within {nested.nine_in_ten:.1%}, worst {nested.worst:.1%}"
+    )
+    among = (
+        f"chosen among: block of heads {blocks}; cost of a score {scores}; exponent of the overlap {exponents}; "
+        f"element-wise work on, off; by the {CHOSEN_BY}"
+    )
+    return [left_out, chosen_too, among]
+
+
 def print_report(console: Console, found: Gathered, *, rows: bool | None = None) -> None:
     """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
-    predictions, losses, gpus, kernels = found
+    predictions, losses, gpus, kernels, _ = found
     if not predictions and not gpus and not kernels and losses == NO_LOSSES:
         console.print(
             prose("nothing was published on such a machine: no rows; `wsesim validate my_rates.csv` takes your own")
@@ -157,6 +233,13 @@ def print_report(console: Console, found: Gathered, *, rows: bool | None = None)
     if predictions:
         note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
         console.print(set_table(summarize(predictions)), prose(note, style="dim"))
+    if found.left_out is not None:
+        told = [
+            prose(words, style="bold" if place < 2 else "dim")
+            for place, words in enumerate(left_out_words(found.left_out))
+        ]
+        body = Group(left_out_table(found.left_out), *told, prose(inside_words(), style="dim"))
+        console.print(section("Models predicted by fits without them", body))
     loss_laws.print_report(console, losses)
     if gpus:
         if predictions:
@@ -183,7 +266,7 @@ def row_dict(one: Prediction) -> dict[str, Any]:
 
 def as_dict(found: Gathered) -> dict[str, Any]:
     """Rows, sets and losses for programs."""
-    predictions, losses, gpus, kernels = found
+    predictions, losses, gpus, kernels, left_out = found
     return {
         "rows": [row_dict(one) for one in predictions],
         "sets": [
@@ -200,9 +283,51 @@ def as_dict(found: Gathered) -> dict[str, Any]:
             for one in summarize(predictions)
         ],
         **loss_laws.as_dict(losses),
+        **({} if left_out is None else {"models_left_out": left_out_dict(left_out)}),
         **gpu_validation.as_dict(gpus),
         "kernels": gpu_validation.kernels_as_dicts(kernels),
     }
+
+
+def left_out_dict(found: LeftOut) -> dict[str, Any]:
+    """Models predicted by fits without them, for programs."""
+
+    def each(folds: Sequence[Fold]) -> dict[str, Any]:
+        told = [
+            {
+                "model": fold.model,
+                "form": fold.form._asdict(),
+                "rows": [{"id": row.id, "error": error} for row, error in zip(fold.rows, fold.errors, strict=True)],
+            }
+            for fold in folds
+        ]
+        return {**summary(folds)._asdict(), "models": told}
+
+    inside = num_inside(found)
+    return {
+        "fixed": each(found.fixed),
+        "nested": each(found.nested),
+        "grid": [form._asdict() for form in GRID],
+        "inside_interval": {"rows": inside.rows, "inside": inside.inside},
+    }
+
+
+def past_tolerance(found: LeftOut) -> list[str]:
+    """What of the left-out errors is larger than stated."""
+    fixed, nested = summary(found.fixed), summary(found.nested)
+    told = (
+        ("left out, mean of models", fixed.mean_of_models, MEAN_OF_MODELS),
+        ("left out, nine rows in ten", fixed.nine_in_ten, NINE_IN_TEN),
+        ("left out, worst row", fixed.worst, WORST),
+        ("nested, mean of models", nested.mean_of_models, NESTED_MEAN),
+    )
+    return [f"{words}: {error:.1%}, more than {most:.0%}" for words, error, most in told if error > most]
+
+
+def inside_words() -> str:
+    """How many rows lie inside the range that errors of the other models give."""
+    inside = num_inside(published_left_out())
+    return f"{inside.inside} of {inside.rows} left-out rows lie inside the 90 % range that the other models give"
 
 
 def check(found: Gathered) -> None:
@@ -213,7 +338,7 @@ def check(found: Gathered) -> None:
     PastTolerance
         Names the sets.
     """
-    predictions, losses, gpus, kernels = found
+    predictions, losses, gpus, kernels, left_out = found
     past = [
         f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst"
         for one in summarize(predictions)
@@ -222,6 +347,7 @@ def check(found: Gathered) -> None:
     past += missed(losses)
     past += gpu_validation.missed(gpus)
     past += [f"{one.kind} of {one.gpu} {one.name}: {one.median:.1%} median" for one in kernels if not one.passes]
+    past += [] if left_out is None else past_tolerance(left_out)
     if past:
         raise PastTolerance(
             f"past the stated tolerance: {'; '.join(past)}; see docs/validation.md for what is not explained, "
