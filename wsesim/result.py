@@ -27,6 +27,9 @@ OF_LIFETIMES = ("job.", "cluster.job.", "cluster.reliability.")
 RESULTS_KEPT = 16
 """Results of which it is remembered what changes would do. [-]"""
 
+FORWARD_SHARE = 1.0 / 3.0
+"""Of the FLOP of a training step, those of the forward pass. [-]"""
+
 
 @dataclass(frozen=True)
 class Assumption:
@@ -97,6 +100,7 @@ class Result(ShowsItself):
 
     def _model_flop_per_s(self, *, causal: bool = False) -> float:
         per_sequence = model_flop_per_sequence(self.run.model, self.run.training.sequence_length, causal=causal)
+        per_sequence *= 1.0 if self.run.training.mode == "train" else FORWARD_SHARE
         return per_sequence * self.samples_per_s
 
     @property

@@ -111,6 +111,8 @@ class Machine(ABC):
         Options of `wsesim run` that ask for what not every machine has: `LAYERS`, `LINKS`, `PLANS`.
     estimates
         Whether `step_times_s` are estimates, which `step_time_s` has to confirm.
+    evaluates
+        Whether it simulates evaluations, which are forward passes alone.
     at_once
         Runs that a process of a sweep takes at a time, least and most. [-]
     most_tried
@@ -129,6 +131,7 @@ class Machine(ABC):
     engines: ClassVar[tuple[str, ...]] = ("simpy",)
     offers: ClassVar[frozenset[str]] = frozenset()
     estimates: ClassVar[bool] = False
+    evaluates: ClassVar[bool] = False
     at_once: ClassVar[tuple[int, int]] = (1, 1)
     most_tried: ClassVar[int] = 256
     is_baseline: ClassVar[bool] = False

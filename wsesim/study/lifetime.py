@@ -204,8 +204,8 @@ def _evaluation_s(run: Run, step_time_s: float) -> float:
 
 
 def _forward_s(run: Run, step_time_s: float) -> float:
-    """Forward passes of one batch: simulated, or a third of a step where evaluation is no mode of training. [s]"""
-    if "mode" not in type(run.training).model_fields:
+    """Forward passes of one batch: simulated, or a third of a step where the machine simulates no evaluation. [s]"""
+    if not machine_of(run).evaluates:
         return step_time_s / 3.0
     from wsesim.simulation import simulate
 

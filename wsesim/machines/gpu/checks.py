@@ -276,7 +276,15 @@ def _sharding(run: GPURun) -> None:
         )
 
 
-CHECKS = (_gpus, _sizes, _chunks, _layers, _heads, _context, _experts, _batch, _sharding, positions)
+def _mode(run: GPURun) -> None:
+    if run.training.mode != "train":
+        raise ConfigError(
+            f'{run.place}: training.mode is "{run.training.mode}", and only steps of training are simulated on GPUs; leave it out, '
+            "or name a wafer-scale cluster"
+        )
+
+
+CHECKS = (_mode, _gpus, _sizes, _chunks, _layers, _heads, _context, _experts, _batch, _sharding, positions)
 
 
 def check(run: GPURun) -> None:

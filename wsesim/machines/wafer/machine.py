@@ -35,6 +35,7 @@ class Wafer(Machine):
     words = WaferWords()
     engines = ("simpy", "recurrence")
     offers = frozenset({LAYERS, LINKS})
+    evaluates = True
     at_once = (25, 500)  # enough to share the cost of the loop, few enough to lose little
     measured = "wsesim.validate.near:WAFER_ROWS"
 

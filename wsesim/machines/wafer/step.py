@@ -16,6 +16,7 @@ from wsesim.machines.wafer.breakdown import breakdown_s
 from wsesim.machines.wafer.coverage import outside_of_measurements, wafer_bounds
 from wsesim.machines.wafer.levers import bottleneck, levers, possible_levers
 from wsesim.machines.wafer.memory import memory
+from wsesim.machines.wafer.plan import is_training
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
 from wsesim.machines.wafer.spec import WaferRun
 from wsesim.machines.wafer.utilization import bytes_per_step, utilization
@@ -102,6 +103,7 @@ class WaferStep(Step):
             *_coverage_note(self.run),
             *_release_note(simulation),
             *_micro_batch_note(simulation),
+            *_evaluation_note(self.run),
             *_sparsity_note(self.run),
             *_steady_note(simulation),
         )
@@ -235,6 +237,15 @@ def _micro_batch_note(simulation: Simulation) -> list[str]:
         f"would fit; a global batch of {nearest} would use the wafers better"
     )
     return [note]
+
+
+def _evaluation_note(run: WaferRun) -> list[str]:
+    if is_training(run.training):
+        return []
+    given = ("optimizer", "max_gradient_norm", "activations")
+    idle = ", ".join(f"training.{key}" for key in given if key in run.training.model_fields_set)
+    without = f"; {idle} {'have' if ',' in idle else 'has'} no effect" if idle else ""
+    return [f"an evaluation: forward passes only, and nothing is updated{without}"]
 
 
 def _sparsity_note(run: WaferRun) -> list[str]:

@@ -36,7 +36,8 @@ def busy_s(simulation: Simulation) -> dict[str, float]:
     busy["port_out"] += busy["swarmx_up"]
     busy["input"] = numbers.per_class["prepare_s", 0][kind]
     step = {part: value * plan.num_micro_batches for part, value in busy.items()}
-    step["optimizer"] = add_up(numbers.shared["update_s", one] for one in plan.update_kinds)
+    updates = () if all(sweep.takes_weights for sweep in plan.kinds) else plan.update_kinds
+    step["optimizer"] = add_up(numbers.shared["update_s", one] for one in updates)
     return step
 
 
