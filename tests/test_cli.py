@@ -20,7 +20,7 @@ from tests.front_door import Outcome, answer, call, process
 from wsesim import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws")
+KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws", "software")
 ESCAPE = "\x1b"
 LOG_LINE = "| Train Device=CSX, Step=100, Loss=7.9, Rate=492.40 samples/sec, GlobalRate=492.40 samples/sec\n"
 TABLE = "model,num_systems,global_batch_size,software_release,value\ncerebras-gpt-111m,1,120,2.1,690\n"

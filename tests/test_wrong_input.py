@@ -621,17 +621,17 @@ TOO_LARGE = [
     ),
     wrong_run(
         "layer",
-        with_line("hidden_size", "65536"),
-        "one layer's working set is",
-        "wafer lays out at most",
+        more("model", LONG).replace("hidden_size = 256", "hidden_size = 65_536").replace("length = 128", "length = 131_072"),
+        "one sequence of 131,072 tokens needs 275 GB of working set",
+        "shorten training.sequence_length to at most 19,073",
         "make the model narrower",
         code=1,
     ),
     wrong_run(
         "sequence",
         more("model", LONG).replace("sequence_length = 128", "sequence_length = 1_000_000"),
-        "a sequence of 1,000,000 tokens does not fit on a CS-2 wafer",
-        "shorten training.sequence_length to at most 520,000",
+        "a sequence of 1,000,000 tokens is longer than a pass over a CS-2 wafer may be, 262,144 tokens",
+        "shorten training.sequence_length to at most that",
         code=1,
     ),
     wrong_run(
@@ -657,7 +657,9 @@ TOO_LARGE = [
     ),
     wrong_run(
         "all of it at once",
-        with_line("num_systems", "193")
+        more("model", LONG)
+        .replace("num_systems = 2", "num_systems = 193")
+        .replace("length = 128", "length = 131_072")
         .replace("global_batch_size = 16", "global_batch_size = 193")
         .replace("hidden_size = 256", "hidden_size = 131072")
         .replace("num_layers = 2", "num_layers = 96"),

@@ -101,6 +101,7 @@ EXAMPLES = {
 _SUFFIXES = (
     ("_bytes_per_parameter", "bytes"),
     ("_bytes_per_weight", "bytes"),
+    ("_bytes_per_gradient", "bytes"),
     ("_bytes_per_token", "bytes"),
     ("_usd_per_system_hour", "USD/h"),
     ("_usd_per_gpu_hour", "USD/h"),

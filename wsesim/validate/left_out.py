@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from wsesim.config.catalogue import read_text
 from wsesim.config.loader import from_table
 from wsesim.config.model import ModelSpec
 from wsesim.machines.wafer.coverage import SMALL_STEP, share_of_waiting, wafer_bounds
@@ -261,5 +262,5 @@ if __name__ == "__main__":
     from pathlib import Path
 
     file = Path(sys.argv[1])
-    kept = file.read_text(encoding="utf-8").split("[left_out.", maxsplit=1)[0]
+    kept = read_text(file).split("[left_out.", maxsplit=1)[0]
     file.write_text(kept.rstrip() + "\n\n" + errors_toml(published_left_out()), encoding="utf-8")

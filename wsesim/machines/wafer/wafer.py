@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec, WaferSpec
-from wsesim.units import show
+from wsesim.units import add_up, show
 from wsesim.workload.transformer import Layer
 
 MOST_LANES = 40
@@ -60,7 +60,7 @@ def laid_out_attention_flop(layer: Layer, calibration: CalibrationSpec, *, drops
         Whether scores are dropped in training, which costs as much as softmax and mask.
     """
     block = calibration.head_block
-    heads = sum(math.ceil(width / block) * block for width in layer.head_widths)
+    heads = add_up(math.ceil(width / block) * block for width in layer.head_widths)
     elementwise = 2.0 * calibration.score_block * (2.0 if drops_scores else 1.0)
     return 2.0 * layer.scores_per_sequence * (heads + elementwise)
 

@@ -75,7 +75,7 @@ def fit_and_texts(path: Path | None, gpu: str, out: Path | None, source: str) ->
     for one in fits:
         groups.setdefault(calibration_of(one.gpu), []).append(one)
     if path is None and (is_folder or out is None):
-        shipped = {name: catalogue.find("calibrations", name).read_text(encoding="utf-8") for name in groups}
+        shipped = {name: catalogue.read_text(catalogue.find("calibrations", name)) for name in groups}
         return fits, {name: rewritten(shipped[name], some) for name, some in groups.items()}
     return fits, {name: as_toml(some, name, source or (path.name if path else "")) for name, some in groups.items()}
 
