@@ -74,7 +74,8 @@ PICTURES = {
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made here."""
-    python = PYTHON + "\n".join(f"::: wsesim.{name}\n" for name in (*wsesim.__all__, *MODULES))
+    modules = [f"::: wsesim.{name}\n" for name in MODULES]
+    python = PYTHON + "\n".join([*map(_public, wsesim.__all__), *modules])
     texts = {
         "commands.md": commands_page.page(typer.main.get_command(app)),
         "python.md": python,
@@ -110,3 +111,9 @@ def _in_the_site(link: str, page: str) -> str:
     target = posixpath.normpath(posixpath.join(here, link)).replace(".ipynb", ".md")
     there = {"README.md": "index.md", **AT_THE_ROOT}.get(target, target.removeprefix("docs/"))
     return posixpath.relpath(there, posixpath.dirname(page) or ".")
+
+
+def _public(name: str) -> str:
+    """A public name, documented where it is at home: the package imports it when it is first used."""
+    home = ".".join(wsesim._HOMES[name])
+    return f"::: {home}\n    options:\n      heading: wsesim.{name}\n      toc_label: {name}\n"

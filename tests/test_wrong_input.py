@@ -621,7 +621,9 @@ TOO_LARGE = [
     ),
     wrong_run(
         "layer",
-        more("model", LONG).replace("hidden_size = 256", "hidden_size = 65_536").replace("length = 128", "length = 131_072"),
+        more("model", LONG)
+        .replace("hidden_size = 256", "hidden_size = 65_536")
+        .replace("length = 128", "length = 131_072"),
         "one sequence of 131,072 tokens needs 275 GB of working set",
         "shorten training.sequence_length to at most 19,073",
         "make the model narrower",

@@ -269,7 +269,7 @@ def test_the_example() -> None:
     found = answer("portfolio", EXAMPLE, "--policy", "deadline", "--json").json
     assert (found["num_systems"], found["missed"], len(found["jobs"])) == (16, [], 5)
     fewest = answer("portfolio", EXAMPLE, "--by", "30 days", "--policy", "deadline", "--json").json
-    assert fewest["num_systems"] < 16
+    assert fewest["num_systems"] <= 16  # with fewer, 2.7B waits for 13B and misses its deadline
     assert fewest["makespan_s"] <= 30 * 86400
     shown = answer("portfolio", EXAMPLE, "--policy", "deadline").out
     assert "█" in shown

@@ -79,9 +79,9 @@ def test_json_keeps_its_contract(name: str) -> None:
     assert "plans" not in data
 
 
-def test_plans_come_fastest_first_and_the_first_is_the_answer(plans: list[Result]) -> None:
-    times_s = [one.step_time_s for one in plans]
-    assert times_s == sorted(times_s)
+def test_plans_come_in_the_order_of_their_slow_ends_and_the_first_is_the_answer(plans: list[Result]) -> None:
+    slow_ends_s = [one.to_dict()["interval"]["step_time_s"][1] for one in plans]
+    assert slow_ends_s == sorted(slow_ends_s)
     assert plans[0].step_time_s == wsesim.simulate(plans[0].run).step_time_s
     assert len({plan_words(one) for one in plans}) == 6
 

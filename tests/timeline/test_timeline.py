@@ -161,8 +161,8 @@ def check_gpu(result: Result, num_steps: int) -> None:
 def check_streams(result: Result, timeline: Timeline) -> None:
     """Streams that hold up the GPUs are busy for as long as the breakdown says, and their tracks are details."""
     streams = {"tensor": ["tensor"], "context": ["context"], "expert": ["expert"]}
-    plan, run = result.plan, result.run
-    if run.parallelism.overlap_pipeline_communication == "interleaved" and plan["virtual_pipeline_size"] == 1:
+    overlap = result.run.parallelism.overlap_pipeline_communication
+    if not overlap or (overlap == "interleaved" and result.plan["virtual_pipeline_size"] == 1):
         streams["pipeline"] = ["forward_link", "backward_link"]
     details = {track.key for track in timeline.tracks if track.is_detail}
     assert {key.split(".")[0] for key in details} <= {part for parts in streams.values() for part in parts}
