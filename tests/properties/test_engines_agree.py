@@ -94,7 +94,7 @@ def test_what_would_move_the_bottleneck_is_the_same_in_one_batch_with_the_run(ta
     assert together.step.bottleneck() == WaferStep(run, run_schedule(run, engine="recurrence")).bottleneck()
     chosen = levers(run, together.breakdown_s)
     alone = [run_schedule(lever.pulled(run), engine="recurrence") for lever in chosen]
-    assert [together.changed_s[lever.words] for lever in chosen] == [one.step_time_s for one in alone]
+    assert [together.step.changed_s[lever.words] for lever in chosen] == [one.step_time_s for one in alone]
 
 
 @settings(deadline=None, max_examples=15)
