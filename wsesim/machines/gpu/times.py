@@ -290,27 +290,28 @@ def _tensor_s(
     Where norms are split, the inputs of columns are gathered and the results of rows reduced and scattered, backward the
     other way round.
     """
-    overlap = run.cluster.software.tensor_parallel_overlap
-    sum_s, gather_s, scatter_s = _sums_s(run, plans.tensor, width_bytes)
-    if (
-        run.model.num_experts > 1
-    ):  # experts may be shared by fewer GPUs, with smaller sums: the mean of attention and MLP
-        own = _sums_s(run, plans.expert_tensor, width_bytes * plans.expert_tensor / plans.tensor)
-        sum_s, gather_s, scatter_s = (
-            0.5 * (one + other) for one, other in zip((sum_s, gather_s, scatter_s), own, strict=True)
-        )
+    whole = _sums_s(run, plans, plans.tensor, width_bytes, products, backward=backward)
+    if run.model.num_experts == 1:
+        return whole
+    # half of the collectives are those of the experts, which fewer GPUs may share: then each sums fewer tokens
+    tokens_bytes = width_bytes * plans.expert_tensor / plans.tensor
+    experts = _sums_s(run, plans, plans.expert_tensor, tokens_bytes, products, backward=backward)
+    return 0.5 * whole[0] + 0.5 * experts[0], 0.5 * whole[1] + 0.5 * experts[1]
+
+
+def _sums_s(
+    run: GPURun, plans: Plans, size: Array, width_bytes: Array, products: dict[str, list[Array]], *, backward: bool
+) -> tuple[Array, Array]:
+    """All collectives of a block's pass, were they of groups of one size, and how much of them the GPU waits for. [s]"""
+    cluster, overlap = run.cluster, run.cluster.software.tensor_parallel_overlap
+    group = group_of(cluster, size, 1)
+    sum_s = all_reduce_time_s(cluster, group, width_bytes, in_switch=cluster.software.switch_adds)
+    gather_s = all_gather_time_s(cluster, group, width_bytes)
+    scatter_s = reduce_scatter_time_s(cluster, group, width_bytes)
     hides = _hidden_backward if backward else _hidden_forward
     whole, split = hides(products, size, sum_s, gather_s, scatter_s, overlap)
     all_s, exposed_s = (np.where(plans.sequence_parallel, *pair) for pair in zip(split, whole, strict=True))
     return all_s, exposed_s
-
-
-def _sums_s(run: GPURun, size: Array, num_bytes: Array) -> tuple[Array, Array, Array]:
-    """All-reduce, all-gather and reduce-scatter of a tensor-parallel group. [s]"""
-    cluster = run.cluster
-    group = group_of(cluster, size, 1)
-    sum_s = all_reduce_time_s(cluster, group, num_bytes, in_switch=cluster.software.switch_adds)
-    return sum_s, all_gather_time_s(cluster, group, num_bytes), reduce_scatter_time_s(cluster, group, num_bytes)
 
 
 def _hidden_forward(
