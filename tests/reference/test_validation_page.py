@@ -43,12 +43,12 @@ def test_every_published_configuration_fits(predictions: tuple[Prediction, ...])
 
 def test_every_set_but_one_is_nearer_than_the_line_of_one_rate(summaries: dict[str, SetStatistics]) -> None:
     worse = {one.name for one in summaries.values() if not one.beats_constant_hfu}
-    assert worse <= {"published-runs"}
+    assert worse <= {"published-runs", "dgxc-llama-h100-fp8"}  # whose rows lie within 3 % of one rate
 
 
 def test_order_is_as_demanded_where_the_page_does_not_say_why_it_is_not(summaries: dict[str, SetStatistics]) -> None:
     low = {one.name for one in summaries.values() if (one.rank_correlation or 0.0) < 0.95}
-    assert low <= {"vtrain-multi", "dgxc-llama-h100"}
+    assert low <= {"vtrain-multi", "dgxc-llama-h100", "dgxc-llama-h100-fp8"}
     assert summaries["dgxc-llama-h100"].pairs_in_order == 1.0
 
 
