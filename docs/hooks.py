@@ -55,7 +55,7 @@ PICTURES = {
     "validation.md": {
         "## By set": (
             "validation-wafer-scale",
-            "Wafer-scale systems: every rate that no number was fitted to. The line is no error, the band 10 %.",
+            "Wafer-scale systems: every step by a fit without its model; bars are medians. Left of the line is too fast.",
         ),
         "### GPU sets": (
             "validation-gpus",

@@ -14,7 +14,8 @@ from typing import Any
 from wsesim.report.charts import validation
 from wsesim.report.charts.render import Picture, Row, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.validate.near import Comparison, never_fitted
+from wsesim.validate.left_out import published_left_out
+from wsesim.validate.near import Comparison, never_fitted, wafer_comparison
 
 WIDTHS_PX = {"": 640, "-narrow": 320}
 """Of a page, and of a telephone, by the end of the file's name. [px]"""
@@ -33,7 +34,7 @@ WAYS = ("SimPy", "recurrence", "step time alone")
 def pictures() -> dict[str, Picture]:
     """Every picture by its name."""
     return {
-        "validation-wafer-scale": validation.chart(never_fitted("wafer")),
+        "validation-wafer-scale": _errors(_left_out()),
         "validation-gpus": _errors(never_fitted("gpu")),
         "performance-engines": _engines(),
     }
@@ -59,6 +60,16 @@ def shown(name: str, caption: str) -> str:
         for theme in ("light", "dark")
     )
     return f"\n{''.join(images)}\n\n*{caption}*\n"
+
+
+def _left_out() -> list[Comparison]:
+    """Every rate of a wafer-scale system, predicted by a fit without its model."""
+    return [
+        wafer_comparison(row, row.value * (1.0 + error))
+        for fold in published_left_out().fixed
+        for row, error in zip(fold.rows, fold.errors, strict=True)
+        if error is not None
+    ]
 
 
 def _errors(compared: Sequence[Comparison]) -> Picture:

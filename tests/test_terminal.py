@@ -124,5 +124,5 @@ def test_schemas_that_are_written_are_told_as_json(tmp_path: Path) -> None:
 def test_a_range_can_be_read_in_ascii() -> None:
     words = ("plan", "--model", "cerebras-gpt-111m", "--deadline", "1 h", "--cluster", "andromeda")
     shown = process(*words, PYTHONIOENCODING="ascii").stdout
-    assert re.search(r"\+-\d+ %", shown)
+    assert re.search(r"4\.\d+ min \(3\.\d+ to 4\.\d+\)", shown)
     assert "?" not in shown

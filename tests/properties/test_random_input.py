@@ -176,7 +176,9 @@ def test_any_batch_up_to_a_billion_is_quick(
     if speed is not None:
         top["cluster"]["exceptions"] = [{"systems": [num_systems - 1], "speed": speed}]
     result = simulate(from_table(laid_over(TINY, top)))
-    assert result.micro_batch_size * result.num_micro_batches * num_systems == top["training"]["global_batch_size"]
+    # a batch that does not divide is dealt out evenly: micro-batches differ by at most one sequence
+    passes = result.num_micro_batches * num_systems
+    assert 0 <= result.micro_batch_size * passes - top["training"]["global_batch_size"] < passes
 
 
 @pytest.mark.parametrize("worker_samples_per_s", [22_431.0, 30_000.0, 1e6])

@@ -55,8 +55,7 @@ def calibrate(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Fit what is not public to measurements: at most four numbers, and a factor per software release."""
-    from wsesim.report import files
+    """Fit what is not public to measurements: at most three numbers of a wafer, and a factor per software release."""
     from wsesim.report.pages import calibration, gpu_calibration
 
     is_table = measurements is not None and measurements.suffix.lower() == ".csv"
@@ -65,21 +64,22 @@ def calibrate(
             raise InputError(
                 f"--run {run}: belongs to a log of a wafer-scale system; leave it out with kernels of GPUs"
             )
-        if out is not None and not out.is_dir():
-            calibration.check_out(out)
-        fits, texts = gpu_calibration.fit_and_texts(measurements, system, out, source)
-        if out is not None:
-            gpu_calibration.write(texts, out)
-        if json:
-            print_json(gpu_calibration.as_dict(fits, texts, out))
-        else:
-            gpu_calibration.print_fit(console(), fits, texts, out)
+        _calibrate_kernels(measurements, system, source, out, json=json)
         return
     if out is not None:
         calibration.check_out(out)
     if loss:
         _calibrate_loss(measurements, source, out, nested=nested, json=json)
-        return
+    else:
+        _calibrate_wafers(measurements, system, run, source, out, json=json)
+
+
+def _calibrate_wafers(
+    measurements: Path | None, system: str, run: str | None, source: str, out: Path | None, *, json: bool
+) -> None:
+    from wsesim.report import files
+    from wsesim.report.pages import calibration
+
     fit = calibration.fit_file(measurements, system, run)
     text = calibration.as_text(fit, source or (str(measurements.name) if measurements else "usc-2024"), system)
     if out is not None:
@@ -88,6 +88,20 @@ def calibrate(
         print_json(calibration.as_dict(fit, text, out))
     else:
         calibration.print_fit(console(), fit, text, out)
+
+
+def _calibrate_kernels(measurements: Path | None, system: str, source: str, out: Path | None, *, json: bool) -> None:
+    from wsesim.report.pages import calibration, gpu_calibration
+
+    if out is not None and not out.is_dir():
+        calibration.check_out(out)
+    fits, texts = gpu_calibration.fit_and_texts(measurements, system, out, source)
+    if out is not None:
+        gpu_calibration.write(texts, out)
+    if json:
+        print_json(gpu_calibration.as_dict(fits, texts, out))
+    else:
+        gpu_calibration.print_fit(console(), fits, texts, out)
 
 
 def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, nested: bool, json: bool) -> None:

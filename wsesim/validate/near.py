@@ -211,8 +211,8 @@ class _WaferRows(Rows):
         return self._places
 
     def never_fitted(self) -> tuple[str, ...]:
-        """Rows for validation."""
-        return tuple(key for key, row in self.rows.items() if row.use == "validation")
+        """Rows for validation, and steps that are mostly latency and streams, which have a line of their own."""
+        return tuple(key for key, row in self.rows.items() if row.use in ("validation", "small-step"))
 
     def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
         """Simulated in one batch."""
@@ -224,7 +224,7 @@ class _WaferRows(Rows):
             predicted = predict.predict_all([self.rows[key] for key in keys])
         except (AnswerIsNo, InputError):
             return (None,) if len(keys) == 1 else tuple(self._predicted((key,))[0] for key in keys)
-        return tuple(_wafer_comparison(one.measurement, one.predicted) for one in predicted)
+        return tuple(wafer_comparison(one.measurement, one.predicted) for one in predicted)
 
 
 def _wafer_place(row: Measurement) -> Place:
@@ -233,7 +233,8 @@ def _wafer_place(row: Measurement) -> Place:
     return Place(name, _parameters(row.model, row.sequence_length), row.num_systems, tokens)
 
 
-def _wafer_comparison(row: Measurement, value: float) -> Comparison:
+def wafer_comparison(row: Measurement, value: float) -> Comparison:
+    """A measured rate beside a predicted one, in the unit of the row."""
     tokens = row.sequence_length if row.metric == "samples_per_s" else 1
     device, model = _wafer_place(row).device, str(row.model["name"])
     return Comparison(
@@ -261,8 +262,8 @@ class _GPURows(Rows):
         return self._places
 
     def never_fitted(self) -> tuple[str, ...]:
-        """Rows for validation."""
-        return tuple(key for key, row in self.rows.items() if row.use == "validation")
+        """Rows for validation, and steps that are mostly latency and streams, which have a line of their own."""
+        return tuple(key for key, row in self.rows.items() if row.use in ("validation", "small-step"))
 
     def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
         """Each simulated alone."""
@@ -297,7 +298,7 @@ def never_fitted(machine: str) -> tuple[Comparison, ...]:
     Examples
     --------
     >>> {one.use for one in never_fitted("wafer")}
-    {'validation'}
+    {'small-step'}
     """
     rows = rows_of(MACHINES[machine])
     return () if rows is None else tuple(filter(None, rows.predictions(rows.never_fitted())))

@@ -73,7 +73,7 @@ def pass_time_s(work_s: float, latency_s: float, exponent: float) -> float:
     Examples
     --------
     >>> pass_time_s(3.0, 1.0, 1.0), round(pass_time_s(3.0, 1.0, 1.2), 3), round(pass_time_s(3.0, 1.0, 100.0), 3)
-    (4.0, 3.617, 3.0)
+    (4.0, 3.655, 3.0)
     """
     if latency_s <= 0.0:
         return work_s
