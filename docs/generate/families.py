@@ -188,8 +188,49 @@ COUNTED: dict[str, Config] = {
     "XLM-R large, two classes": _of("xlm-roberta", 1024, 4096, 24, 16, None, 250_002, type_vocab_size=1,
                                     max_position_embeddings=514)
     | {"architectures": ["XLMRobertaForSequenceClassification"]},
+    "EXAONE 3.5 2.4B": {"model_type": "exaone", "hidden_size": 2560, "intermediate_size": 7168, "num_hidden_layers": 30,
+                        "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 80, "vocab_size": 102_400, **TIED},
+    "EXAONE 4.0 32B": _of("exaone4", 5120, 27_392, 64, 40, 8, 102_400, head_dim=128, sliding_window=4096,
+                          sliding_window_pattern=4) | UNTIED,
+    "OLMo 1B": _of("olmo", 2048, 8192, 16, 16, 16, 50_304) | TIED,
+    "Ernie 4.5 21B A3B": _of("ernie4_5_moe", 2560, 12_288, 28, 20, 4, 103_424, moe_num_experts=64, moe_k=6,
+                             moe_num_shared_experts=2, moe_intermediate_size=1536, moe_layer_start_index=1,
+                             moe_layer_end_index=27, moe_layer_interval=1) | TIED,
+    "dots.llm1": _of("dots1", 4096, 10_944, 62, 32, 32, 152_064, n_routed_experts=128, n_shared_experts=2,
+                     num_experts_per_tok=6, moe_intermediate_size=1408, first_k_dense_replace=1) | UNTIED,
+    "Hunyuan 7B": _of("hunyuan_v1_dense", 4096, 14_336, 32, 32, 8, 128_167, head_dim=128) | TIED,
+    "Hunyuan A13B": _of("hunyuan_v1_moe", 4096, 3072, 32, 32, 8, 128_167, head_dim=128, num_experts=64, moe_topk=8) | TIED,
+    "Ministral 8B": _of("ministral", 4096, 12_288, 36, 32, 8, 131_072, head_dim=128, sliding_window=32_768) | UNTIED,
 }  # fmt: skip
 """Published shapes that the package counts."""
+
+DEFAULT_SHAPES = (
+    *(
+        "biogpt",
+        "camembert",
+        "cwm",
+        "data2vec-text",
+        "distilbert",
+        "ernie4_5",
+        "exaone_moe",
+        "flex_olmo",
+        "glm4_moe_lite",
+    ),
+    *(
+        "helium",
+        "hyperclovax",
+        "internlm3",
+        "iquestcoder",
+        "jais2",
+        "megatron-bert",
+        "mellum",
+        "minicpm3",
+        "minimax_m2",
+    ),
+    *("ministral3", "openai-gpt", "persimmon", "roberta-prelayernorm", "sarvam_mla", "sarvam_moe", "solar_open"),
+    *("vaultgemma", "xglm", "xlm-roberta-xl", "youtu"),
+)
+"""Families of which the package's own default is counted, which is a published shape in most of them."""
 
 PUBLISHED: dict[str, tuple[int, Config]] = {
     "ChatGLM3 6B": (6_243_584_000, {"model_type": "chatglm", **_GLM, "num_layers": 28, "padded_vocab_size": 65_024}),
@@ -226,6 +267,51 @@ def counted(config: Config) -> int:
     return sum({id(one): one.numel() for one in model.parameters()}.values())
 
 
+def default_shape(model_type: str) -> Config:
+    """What the package's own configuration of a family says about its shape."""
+    import transformers
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    own = transformers.AutoConfig.for_model(model_type)
+    said = json.loads(own.to_json_string(use_diff=False))
+    kept = {
+        name: value
+        for name, value in said.items()
+        if (value is None or isinstance(value, int | str))
+        and name.split("_")[0] in _SHAPE_WORDS
+        and not name.endswith("token_id")
+    }
+    masked = MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(model_type)
+    head = masked if masked and model_type != "openai-gpt" else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
+    return {"model_type": model_type, **kept, "architectures": [head]}
+
+
+_SHAPE_WORDS = (
+    *(
+        "hidden",
+        "intermediate",
+        "num",
+        "n",
+        "head",
+        "vocab",
+        "max",
+        "tie",
+        "type",
+        "moe",
+        "kv",
+        "q",
+        "qk",
+        "v",
+        "first",
+    ),
+    *("attention", "mlp", "use", "d", "ffn", "dim", "sliding"),
+)
+"""First words of the keys that say a shape."""
+
+
 def main() -> None:
     """Write the table."""
     import transformers
@@ -235,6 +321,17 @@ def main() -> None:
         source = f"transformers {transformers.__version__}"
         rows.append({"name": name, "parameters": counted(config), "source": source, "config": config})
         print(f"{name:32} {rows[-1]['parameters']:,}", file=sys.stderr)
+    for model_type in DEFAULT_SHAPES:
+        config = default_shape(model_type)
+        rows.append(
+            {
+                "name": f"{model_type} as the package has it",
+                "parameters": counted(config),
+                "source": source,
+                "config": config,
+            }
+        )
+        print(f"{model_type:32} {rows[-1]['parameters']:,}", file=sys.stderr)
     for name, (parameters, config) in PUBLISHED.items():
         rows.append({"name": name, "parameters": parameters, "source": "published weights", "config": config})
     lines = ",\n".join(json.dumps(row) for row in rows)

@@ -22,6 +22,9 @@ from wsesim.workload.transformer import active_parameter_count, parameter_count
 ROWS = json.loads((Path(__file__).parent / "data" / "families.json").read_text(encoding="utf-8"))
 
 
+SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
+
+
 def config(folder: Path, **keys: Any) -> Imported:
     path = folder / "config.json"
     path.write_text(json.dumps(keys), encoding="utf-8")
@@ -42,10 +45,76 @@ def test_a_family_has_the_count_of_its_own_package(row: dict[str, Any], tmp_path
 
 def test_the_table_has_every_family() -> None:
     counted = {row["config"]["model_type"] for row in ROWS}
-    without_class = {"btlm", "jais", "internlm", "minicpm3"}  # other tests count them by hand
+    without_class = {
+        "btlm",
+        "jais",
+        "internlm",
+        "deepseek",
+        "aquila",
+        "orion",
+        "xverse",
+    }  # other tests count them by hand
     assert set(FAMILIES) == counted | without_class
     assert set(CLASSES.values()) == set(FAMILIES)
     assert not set(FAMILIES) & set(MODEL_TYPES)
+
+
+@pytest.mark.parametrize(("model_type", "norm"), [("aquila", 1), ("xverse", 1), ("orion", 2)])
+def test_relatives_of_llama_agree_with_pencil_and_paper(model_type: str, norm: int, tmp_path: Path) -> None:
+    """Orion's norms have a shift."""
+    h, inside, vocabulary = 64, 160, 100
+    keys = {"hidden_size": h, "intermediate_size": inside, "num_hidden_layers": 3, "num_attention_heads": 4}
+    model = ModelSpec(**config(tmp_path, model_type=model_type, vocab_size=vocabulary, **keys).model)
+    assert parameter_count(model) == 3 * (4 * h * h + 3 * h * inside + 2 * norm * h) + 2 * vocabulary * h + norm * h
+
+
+def test_the_first_deepseek_agrees_with_its_card(tmp_path: Path) -> None:
+    """DeepSeekMoE 16B has 16.4e9 parameters, 2.8e9 of them active, as its card says."""
+    keys = {"hidden_size": 2048, "intermediate_size": 10_944, "moe_intermediate_size": 1408, "num_hidden_layers": 28}
+    keys |= {"num_attention_heads": 16, "num_key_value_heads": 16, "n_routed_experts": 64, "n_shared_experts": 2}
+    keys |= {"num_experts_per_tok": 6, "first_k_dense_replace": 1, "moe_layer_freq": 1, "vocab_size": 102_400}
+    model = ModelSpec(**config(tmp_path, model_type="deepseek", **keys).model)
+    assert round(parameter_count(model) / 1e9, 1) == 16.4
+    assert round(active_parameter_count(model) / 1e9, 1) == 2.8
+
+
+def test_a_class_that_is_known_goes_before_a_type_that_is_not(tmp_path: Path) -> None:
+    """MiniMax-M2 was published as a minimax, whose attention is another one."""
+    found = config(
+        tmp_path, model_type="minimax", architectures=["MiniMaxM2ForCausalLM"], **SIZES, num_key_value_heads=2
+    )
+    assert "minimax_m2" in found.kind
+    assert any("'minimax' is none that is known here" in note for note in found.notes)
+
+
+def test_the_letters_of_exaone_say_which_blocks_have_windows(tmp_path: Path) -> None:
+    found = config(tmp_path, model_type="exaone4", **(SIZES | {"num_hidden_layers": 6}), sliding_window_pattern="LLLG")
+    slides, full = "sliding_attention", "full_attention"
+    assert found.model["layer_types"] == (slides, slides, slides, full, slides, full)
+
+
+@pytest.mark.parametrize(("listed", "step"), [([1, 3, 5, 7], 2), ([0, 1, 2, 3, 4, 5, 6, 7], 1), ([3, 7], 4)])
+def test_a_list_of_blocks_with_experts_goes_before_their_step(listed: list[int], step: int, tmp_path: Path) -> None:
+    found = config(
+        tmp_path,
+        model_type="llama4_text",
+        **(SIZES | {"num_hidden_layers": 8}),
+        num_key_value_heads=2,
+        moe_layers=listed,
+    )
+    assert found.model["interleave_moe_layer_step"] == step
+
+
+def test_blocks_with_experts_in_no_order_are_refused(tmp_path: Path) -> None:
+    keys = {**SIZES, "num_hidden_layers": 8, "num_key_value_heads": 2}
+    with pytest.raises(ConfigError, match="only every so manieth block can have experts"):
+        config(tmp_path, model_type="llama4_text", **keys, moe_layers=[1, 2, 7])
+
+
+@pytest.mark.parametrize("number", [64, [64, 64]])
+def test_one_number_for_each_block_is_read_where_they_are_equal(number: Any, tmp_path: Path) -> None:
+    keys = {**SIZES, "num_key_value_heads": 2, "num_experts": number, "moe_topk": [8, 8]}
+    assert config(tmp_path, model_type="hunyuan_v1_moe", **keys).model["num_experts"] == 64
 
 
 @pytest.mark.parametrize(

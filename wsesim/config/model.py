@@ -79,7 +79,7 @@ class ModelSpec(Spec):
     causal
         Decoder; an encoder when false.
     normalization
-        "rmsnorm" has no shift.
+        "rmsnorm" has no shift, "plain" neither scale nor shift (OLMo).
     sandwich_norm
         Normalisations also behind attention and MLP: four in a block (Gemma 2).
     final_norm
@@ -156,7 +156,7 @@ class ModelSpec(Spec):
     parallel_block: bool = False
     shared_norm: bool = False
     causal: bool = True
-    normalization: Literal["layernorm", "rmsnorm"] = "layernorm"
+    normalization: Literal["layernorm", "rmsnorm", "plain"] = "layernorm"
     sandwich_norm: bool = False
     final_norm: bool = True
     embedding_norm: bool = False

@@ -73,9 +73,12 @@ class Layer:
     head_widths: tuple[int, int] = (0, 0)
 
 
+_NORM_VECTORS = {"layernorm": 2, "rmsnorm": 1, "plain": 0}
+
+
 def norm_parameters(model: ModelSpec) -> int:
     """Scale, and shift where the normalisation has one. [-]"""
-    return model.hidden_size * (2 if model.normalization == "layernorm" else 1)
+    return model.hidden_size * _NORM_VECTORS[model.normalization]
 
 
 class AttentionWidths(NamedTuple):
@@ -133,7 +136,7 @@ def attention_parameters(model: ModelSpec) -> int:
 def query_key_norm_parameters(model: ModelSpec) -> int:
     """Of one block: one scale (and shift) for all heads, or one scale for every element. [-]"""
     if model.qk_norm == "head":
-        return 2 * model.query_head_size * (2 if model.normalization == "layernorm" else 1)
+        return 2 * model.query_head_size * _NORM_VECTORS[model.normalization]
     wide = attention_widths(model)
     return wide.query + wide.key if model.qk_norm == "width" else 0
 

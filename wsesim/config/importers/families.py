@@ -7,7 +7,8 @@ device; a test holds the importer to that table.
 
 .. [1] huggingface/transformers 5, ``src/transformers/models/*/configuration_*.py`` for names and defaults,
    ``modeling_*.py`` for biases and norms. Families of which the package has no class, from the ``configuration_*.py`` and
-   ``modeling_*.py`` beside the weights: btlm, jais, chatglm, baichuan, qwen, minicpm, internlm2, kimi_k2, mpt's switches.
+   ``modeling_*.py`` beside the weights: btlm, jais, chatglm, baichuan, qwen, minicpm, internlm2, kimi_k2, deepseek, orion,
+   xverse, aquila, mpt's switches.
 """
 
 from __future__ import annotations
@@ -123,6 +124,14 @@ def _every(number: int, *names: str) -> Callable[[Section], tuple[str, ...]]:
     return kinds
 
 
+def _by_letters(config: Section) -> tuple[str, ...]:
+    """EXAONE 4's pattern is a number, or letters such as LLLG; the last block attends to everything."""
+    pattern, depth = config.get("sliding_window_pattern"), _depth(config)
+    if isinstance(pattern, str) and pattern:
+        return _slides(depth, lambda index: pattern[index % len(pattern)] == "G" or index == depth - 1)
+    return _every(4, "sliding_window_pattern")(config)
+
+
 def _from_block(key: str, default: int) -> Callable[[Section], tuple[str, ...]]:
     """Blocks slide from a certain one on."""
 
@@ -160,15 +169,6 @@ def _opt_final_norm(config: Section) -> bool:
     """Post-norm models (OPT-350M) end without one."""
     removed = config.flag("_remove_final_layer_norm", default=False)
     return config.flag("do_layer_norm_before", default=True) and not removed
-
-
-def _opt_normalization(config: Section) -> str:
-    if not config.flag("layer_norm_elementwise_affine", default=True):
-        config.problem(
-            "layer_norm_elementwise_affine",
-            "is false, and norms without parameters are not modelled; set it to true",
-        )
-    return "layernorm"
 
 
 def _is_new_falcon(config: Section) -> bool:
@@ -273,6 +273,18 @@ def _llama4_types(config: Section) -> tuple[str, ...]:
     return tuple(CHUNKED if (index + 1) % period else FULL for index in range(_depth(config)))
 
 
+def _llama4_step(config: Section) -> int | None:
+    """Every how manieth block has experts: a number, or a list of these blocks, which goes before it."""
+    listed, step = config.get("moe_layers"), config.count("interleave_moe_layer_step", default=1)
+    if not isinstance(listed, list) or not listed:
+        return step
+    there = [index for index in listed if type(index) is int and 0 <= index < _depth(config)]
+    found = there[0] + 1 if there else 1
+    if there != list(range(found - 1, _depth(config), found)):
+        config.problem("moe_layers", f"is {value_shown(listed)}, and only every so manieth block can have experts")
+    return found
+
+
 def _moe_layer_freq(config: Section) -> int | None:
     """DeepSeek's counts from zero; other numbers than 1 are in no published model."""
     frequency = config.count("moe_layer_freq", default=1)
@@ -293,6 +305,38 @@ def _leading_dense(config: Section) -> int | None:
         )
         return 0
     return len(listed)
+
+
+def _same(*names: str, default: Any = REQUIRED) -> Read:
+    """A number, or a list of one for each block, which have to be equal."""
+
+    def read(config: Section) -> int | None:
+        listed = next((config.get(name) for name in names if isinstance(config.values.get(name), list)), None)
+        if listed is None:
+            return config.count(*names, default=default)
+        if listed and len({*map(str, listed)}) == 1 and type(listed[0]) is int and listed[0] > 0:
+            return int(listed[0])
+        config.problem(names[0], f"is {value_shown(listed)} of different numbers, and only equal blocks are modelled")
+        return None
+
+    return read
+
+
+def _no_bias(config: Section) -> bool:
+    """Ernie's switch gives biases to some of its MLPs only; no published model has it on."""
+    if config.flag("use_bias", default=False):
+        config.problem("use_bias", "is true, and biases of some MLPs only are not modelled; set it to false")
+    return False
+
+
+def _sparse_to_the_end(config: Section) -> int | None:
+    """Ernie's last block with experts; only the last of all, written as its place or as -1, is modelled."""
+    last, end = config.get("moe_layer_end_index"), _depth(config) - 1
+    if last not in (None, -1) and not (isinstance(last, int) and last >= end):
+        config.problem(
+            "moe_layer_end_index", f"is {value_shown(last)}, and blocks without experts are modelled only in front"
+        )
+    return config.count("moe_layer_start_index", default=1, at_least=0)
 
 
 def _first_dense(default: int) -> Read:
@@ -629,6 +673,44 @@ def _minicpm_chosen(config: Section) -> int | None:
     return config.count("num_experts_per_tok", default=2) if (_minicpm_experts(config) or 1) > 1 else 1
 
 
+_SHARES_EXPERTS: Entries = {
+    "moe_intermediate_size": _count("moe_intermediate_size", default=1408),
+    "num_experts": _count("n_routed_experts", "num_local_experts", "num_experts", default=128),
+    "experts_per_token": _count("num_experts_per_tok", default=8),
+    "n_shared_experts": _count("n_shared_experts", "num_shared_experts", default=1, at_least=0),
+}
+
+_FROM_4: Entries = {
+    **_LLAMA,
+    **_NO_BIASES,
+    "intermediate_size": _count("intermediate_size", default=16_384),
+    "num_key_value_heads": _count("num_key_value_heads", default=32),
+    "qk_norm": "head",
+    **_windows(4096, _by_letters),
+}
+
+_XGLM: Entries = {
+    "hidden_size": _count("d_model", "hidden_size"),
+    "num_layers": _count("num_layers", "num_hidden_layers"),
+    "num_attention_heads": _count("attention_heads", "num_attention_heads"),
+    "intermediate_size": _count("ffn_dim", default=4096),
+    "vocab_size": _count("vocab_size"),
+    "position_embedding": "none",
+    "attention_dropout": _share("attention_dropout", default=0.1),
+    "tie_embeddings": _tied(True),
+}
+"""Positions are sines, which no table holds."""
+
+_DISTILBERT: Entries = {
+    **_ROBERTA,
+    "hidden_size": _count("dim", "hidden_size", default=768),
+    "num_layers": _count("n_layers", "num_hidden_layers", default=6),
+    "num_attention_heads": _count("n_heads", "num_attention_heads", default=12),
+    "intermediate_size": _count("hidden_dim", default=3072),
+    "type_vocab_size": 0,
+    "attention_dropout": _share("attention_dropout", default=0.1),
+}
+
 _MIXTRAL: Entries = {
     **_MISTRAL,
     "num_experts": _count("num_local_experts", default=8),
@@ -637,6 +719,7 @@ _MIXTRAL: Entries = {
 }
 
 FAMILIES: dict[str, Entries] = {
+    "aquila": _LLAMA,
     "arcee": {**_LLAMA, "gated_mlp": False, "intermediate_size": _count("intermediate_size", default=18_432)},
     "baichuan": {
         **_LLAMA,
@@ -644,6 +727,14 @@ FAMILIES: dict[str, Entries] = {
         "position_embedding": lambda config: "rotary" if config.has("max_position_embeddings") else "alibi",
     },
     "bert": _BERT,
+    "biogpt": {
+        **_SIZES,
+        "intermediate_size": _count("intermediate_size", default=4096),
+        "max_position_embeddings": _opt_positions,
+        "position_embedding": "learned",
+        "attention_dropout": _share("attention_probs_dropout_prob", default=0.1),
+        "tie_embeddings": _tied(True),
+    },
     "bloom": {
         "hidden_size": _count("hidden_size", "n_embed"),
         "num_layers": _count("n_layer", "num_hidden_layers"),
@@ -655,6 +746,7 @@ FAMILIES: dict[str, Entries] = {
         "tie_embeddings": _tied(True),
     },
     "btlm": _BTLM,
+    "camembert": _ROBERTA,
     "chatglm": _CHATGLM,
     "codegen": _GPTJ,
     "cohere": _COHERE,
@@ -663,7 +755,27 @@ FAMILIES: dict[str, Entries] = {
         "qk_norm": "none",
         **_windows(4096, _every(4, "sliding_window_pattern", "_sliding_window_pattern", "layer_switch")),
     },
+    "cwm": {
+        **_LLAMA,
+        "qkv_bias": False,
+        "attention_output_bias": False,
+        "intermediate_size": _count("intermediate_size", default=21_504),
+        "num_key_value_heads": _count("num_key_value_heads", default=8),
+        "head_dim": _count("head_dim", default=128),
+        **_windows(8192, lambda config: _slides(_depth(config), lambda index: index % 4 == 0)),
+    },
+    "data2vec-text": _ROBERTA,
     "dbrx": _DBRX,
+    "deepseek": {
+        **_LLAMA,
+        **_SHARES_EXPERTS,
+        "mlp_bias": False,
+        "num_experts": _count("n_routed_experts", default=1),
+        "experts_per_token": _count("num_experts_per_tok", default=1),
+        "n_shared_experts": _count("n_shared_experts", default=0, at_least=0),
+        "first_k_dense_replace": _first_dense(0),
+        "interleave_moe_layer_step": _moe_layer_freq,
+    },
     "deepseek_v2": {
         **_DEEPSEEK,
         "intermediate_size": _count("intermediate_size", default=11_008),
@@ -674,6 +786,51 @@ FAMILIES: dict[str, Entries] = {
         "first_k_dense_replace": _first_dense(0),
     },
     "deepseek_v3": _DEEPSEEK,
+    "distilbert": _DISTILBERT,
+    "dots1": {
+        **_LLAMA,
+        **_SHARES_EXPERTS,
+        "intermediate_size": _count("intermediate_size", default=10_944),
+        "num_key_value_heads": _count("num_key_value_heads", default=32),
+        "mlp_bias": False,
+        "qk_norm": "head",
+        "first_k_dense_replace": _first_dense(0),
+    },
+    "ernie4_5": {
+        **_LLAMA,
+        "intermediate_size": _count("intermediate_size", default=3072),
+        "num_key_value_heads": _count("num_key_value_heads", default=2),
+        "head_dim": _count("head_dim", default=128),
+        "qkv_bias": _flag("use_bias", default=False),
+        "attention_output_bias": _flag("use_bias", default=False),
+        "mlp_bias": _flag("use_bias", default=False),
+        "tie_embeddings": _tied(True),
+    },
+    "ernie4_5_moe": {
+        **_LLAMA,
+        "intermediate_size": _count("intermediate_size", default=12_288),
+        "num_key_value_heads": _count("num_key_value_heads", default=4),
+        "qkv_bias": _no_bias,
+        "attention_output_bias": _no_bias,
+        "mlp_bias": _no_bias,
+        "num_experts": _count("moe_num_experts", "num_experts", default=64),
+        "experts_per_token": _count("moe_k", "num_experts_per_tok", default=6),
+        "moe_intermediate_size": _count("moe_intermediate_size", default=1536),
+        "n_shared_experts": _count("moe_num_shared_experts", default=2, at_least=0),
+        "first_k_dense_replace": _sparse_to_the_end,
+        "interleave_moe_layer_step": _count("moe_layer_interval", default=1),
+        "router_bias": True,
+        "tie_embeddings": _tied(True),
+    },
+    "exaone": _LLAMA,
+    "exaone4": _FROM_4,
+    "exaone_moe": {
+        **_FROM_4,
+        **_SHARES_EXPERTS,
+        "moe_intermediate_size": _count("moe_intermediate_size", default=1024),
+        "num_experts": _count("num_experts", "num_local_experts", default=64),
+        "first_k_dense_replace": _first_dense(1),
+    },
     "falcon": {
         "hidden_size": _count("hidden_size", "n_embed"),
         "num_layers": _count("num_hidden_layers", "n_layer"),
@@ -689,6 +846,13 @@ FAMILIES: dict[str, Entries] = {
         "mlp_bias": _flag("bias", default=False),
         "attention_dropout": _share("attention_dropout"),
         "tie_embeddings": _tied(True),
+    },
+    "flex_olmo": {
+        **_LLAMA,
+        "mlp_bias": False,
+        "qk_norm": "width",
+        "num_experts": _count("num_experts", "num_local_experts", default=7),
+        "experts_per_token": _count("num_experts_per_tok", default=5),
     },
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
@@ -706,6 +870,17 @@ FAMILIES: dict[str, Entries] = {
         "num_experts": _count("n_routed_experts", "num_local_experts", default=128),
         "experts_per_token": _count("num_experts_per_tok", default=8),
         "n_shared_experts": _count("n_shared_experts", default=1, at_least=0),
+        "first_k_dense_replace": _first_dense(1),
+    },
+    "glm4_moe_lite": {
+        **_DEEPSEEK,
+        "intermediate_size": _count("intermediate_size", default=10_240),
+        "moe_intermediate_size": _count("moe_intermediate_size", default=1536),
+        "num_experts": _count("n_routed_experts", "num_local_experts", default=64),
+        "experts_per_token": _count("num_experts_per_tok", default=4),
+        "q_lora_rank": _count("q_lora_rank", default=768, null=True),
+        "qk_nope_head_dim": _count("qk_nope_head_dim", default=192),
+        "v_head_dim": _count("v_head_dim", default=256),
         "first_k_dense_replace": _first_dense(1),
     },
     "gpt2": _GPT2,
@@ -765,6 +940,25 @@ FAMILIES: dict[str, Entries] = {
             config.count("shared_intermediate_size", default=1024, at_least=0) or None
         ),
     },
+    "helium": {
+        **_LLAMA,
+        "intermediate_size": _count("intermediate_size", default=7040),
+        "num_key_value_heads": _count("num_key_value_heads", default=20),
+        "head_dim": _count("head_dim", default=128),
+        "attention_output_bias": False,
+    },
+    "hunyuan_v1_dense": {**_LLAMA, "mlp_bias": False, "qk_norm": _either("use_qk_norm", True, "head", "none")},
+    "hunyuan_v1_moe": {
+        **_LLAMA,
+        "mlp_bias": False,
+        "qk_norm": _either("use_qk_norm", True, "head", "none"),
+        "intermediate_size": _count("intermediate_size", default=11_008),
+        "moe_intermediate_size": _same("moe_intermediate_size", default=None),
+        "num_experts": _same("num_experts", "num_local_experts", default=1),
+        "experts_per_token": _same("moe_topk", "num_experts_per_tok", default=1),
+        "n_shared_experts": _same("num_shared_expert", default=1),
+    },
+    "hyperclovax": {**_LLAMA, "sandwich_norm": _flag("use_post_norm", default=False)},
     "internlm": {
         **_LLAMA,
         "qkv_bias": _flag("bias", default=True),
@@ -777,7 +971,23 @@ FAMILIES: dict[str, Entries] = {
         "attention_output_bias": _flag("bias", default=True),
         "mlp_bias": False,
     },
+    "internlm3": {
+        **_LLAMA,
+        "num_key_value_heads": _count("num_key_value_heads", default=2),
+        "qkv_bias": _flag("qkv_bias", "attention_bias", default=False),
+        "attention_output_bias": _flag("bias", "attention_bias", default=False),
+        "mlp_bias": _flag("bias", "mlp_bias", default=False),
+    },
+    "iquestcoder": _LLAMA,
     "jais": _BTLM,
+    "jais2": {
+        **_LLAMA,
+        "normalization": "layernorm",
+        "gated_mlp": False,
+        "qkv_bias": _flag("attention_bias", default=True),
+        "attention_output_bias": _flag("attention_bias", default=True),
+        "mlp_bias": _flag("mlp_bias", default=True),
+    },
     "kimi_k2": _DEEPSEEK,
     "llama": _LLAMA,
     "llama4_text": {
@@ -790,8 +1000,19 @@ FAMILIES: dict[str, Entries] = {
         "num_experts": _count("num_local_experts", default=16),
         "experts_per_token": _count("num_experts_per_tok", default=1),
         "n_shared_experts": 1,
-        "interleave_moe_layer_step": _count("interleave_moe_layer_step", default=1),
+        "interleave_moe_layer_step": _llama4_step,
         **_windows(8192, _llama4_types, key="attention_chunk_size"),
+    },
+    "megatron-bert": {**_ROBERTA, "embedding_norm": False, "final_norm": True},
+    "mellum": {
+        **_QWEN3,
+        "intermediate_size": _count("intermediate_size", default=7168),
+        "num_key_value_heads": _count("num_key_value_heads", default=4),
+        "moe_intermediate_size": _count("moe_intermediate_size", default=896),
+        "num_experts": _count("num_local_experts", "num_experts", default=64),
+        "experts_per_token": _count("num_experts_per_tok", default=8),
+        "first_k_dense_replace": _leading_dense,
+        **_windows(1024, lambda config: (FULL,) * _depth(config)),
     },
     "minicpm": {
         **_LLAMA,
@@ -802,7 +1023,6 @@ FAMILIES: dict[str, Entries] = {
     },
     "minicpm3": {
         **{name: entry for name, entry in _LLAMA.items() if name not in ("num_key_value_heads", "head_dim")},
-        **_NO_BIASES,
         "q_lora_rank": _count("q_lora_rank", default=768),
         "kv_lora_rank": _count("kv_lora_rank", default=256),
         "qk_nope_head_dim": _count("qk_nope_head_dim", default=64),
@@ -810,6 +1030,18 @@ FAMILIES: dict[str, Entries] = {
         "v_head_dim": _count("v_head_dim", default=64),
         "tie_embeddings": _tied(True),
     },
+    "minimax_m2": {
+        **_LLAMA,
+        **_NO_BIASES,
+        "intermediate_size": _count("intermediate_size", default=1536),
+        "num_key_value_heads": _count("num_key_value_heads", default=8),
+        "head_dim": _count("head_dim", default=128),
+        "qk_norm": _either("use_qk_norm", True, "width", "none"),
+        "num_experts": _count("num_local_experts", "num_experts", default=256),
+        "experts_per_token": _count("num_experts_per_tok", default=8),
+    },
+    "ministral": {**_MISTRAL, "num_key_value_heads": _count("num_key_value_heads", default=8)},
+    "ministral3": {**_MISTRAL, "head_dim": _count("head_dim", default=128), **_windows(None, _all)},
     "mistral": _MISTRAL,
     "mixtral": _MIXTRAL,
     "mpt": _MPT,
@@ -819,6 +1051,7 @@ FAMILIES: dict[str, Entries] = {
         "normalization": "layernorm",
         "gated_mlp": False,
     },
+    "olmo": {**_LLAMA, "mlp_bias": False, "normalization": "plain"},
     "olmo2": _OLMO2,
     "olmo3": {**_OLMO2, **_windows(4096, _every(4))},
     "olmoe": {
@@ -829,19 +1062,33 @@ FAMILIES: dict[str, Entries] = {
         "num_experts": _count("num_experts", "num_local_experts", default=64),
         "experts_per_token": _count("num_experts_per_tok", default=8),
     },
+    "openai-gpt": {
+        **{name: entry for name, entry in _GPT2.items() if name != "intermediate_size"},
+        "max_position_embeddings": _count("n_positions", default=512),
+        "final_norm": False,
+    },
     "opt": {
         **_SIZES,
         "intermediate_size": _count("ffn_dim", default=3072),
         "embedding_size": _count("word_embed_proj_dim", default=None),
         "max_position_embeddings": _opt_positions,
         "position_embedding": "learned",
-        "normalization": _opt_normalization,
+        "normalization": _either("layer_norm_elementwise_affine", True, "layernorm", "plain"),
         "final_norm": _opt_final_norm,
         "qkv_bias": _flag("enable_bias", default=True),
         "attention_output_bias": _flag("enable_bias", default=True),
         "mlp_bias": _flag("enable_bias", default=True),
         "attention_dropout": _share("attention_dropout"),
         "tie_embeddings": _tied(True),
+    },
+    "orion": {**_LLAMA, "normalization": "layernorm", **_NO_BIASES},
+    "persimmon": {
+        **_SIZES,
+        "intermediate_size": _count("intermediate_size", default=16_384),
+        "position_embedding": "rotary",
+        "qk_norm": _either("qk_layernorm", True, "head", "none"),
+        "attention_dropout": _share("attention_dropout"),
+        "tie_embeddings": _tied(False),
     },
     "phi": {
         **_SIZES,
@@ -898,6 +1145,16 @@ FAMILIES: dict[str, Entries] = {
         **_SPARSE_STEPS,
     },
     "roberta": _ROBERTA,
+    "roberta-prelayernorm": {**_ROBERTA, "final_norm": True},
+    "sarvam_mla": {**_DEEPSEEK, "first_k_dense_replace": _first_dense(1)},
+    "sarvam_moe": {
+        **_LLAMA,
+        **_SHARES_EXPERTS,
+        "mlp_bias": False,
+        "attention_output_bias": False,
+        "qk_norm": _either("use_qk_norm", True, "head", "none"),
+        "first_k_dense_replace": _first_dense(1),
+    },
     "seed_oss": {
         **_LLAMA,
         "intermediate_size": _count("intermediate_size", default=27_648),
@@ -911,6 +1168,16 @@ FAMILIES: dict[str, Entries] = {
         "num_key_value_heads": _count("num_key_value_heads", default=4),
         "tie_embeddings": _tied(True),
         **_windows(None, _all, lambda config: config.flag("use_sliding_window", default=False)),
+    },
+    "solar_open": {
+        **_LLAMA,
+        **_SHARES_EXPERTS,
+        "num_key_value_heads": _count("num_key_value_heads", default=8),
+        "head_dim": _count("head_dim", default=128),
+        "intermediate_size": _count("intermediate_size", default=10_240),
+        "attention_output_bias": False,
+        "mlp_bias": False,
+        "moe_intermediate_size": _count("moe_intermediate_size", default=1280),
     },
     "stablelm": {
         **_LLAMA,
@@ -936,12 +1203,27 @@ FAMILIES: dict[str, Entries] = {
         "tie_embeddings": _tied(True),
         **_windows(None, _all),
     },
+    "vaultgemma": {**_GEMMA2, "sandwich_norm": False},
+    "xglm": _XGLM,
     "xlm-roberta": _ROBERTA,
+    "xlm-roberta-xl": {**_ROBERTA, "embedding_norm": False, "final_norm": True},
+    "xverse": {**_LLAMA, **_NO_BIASES},
+    "youtu": {
+        **{name: entry for name, entry in _DEEPSEEK.items() if name != "moe_intermediate_size"},
+        "intermediate_size": _count("intermediate_size", default=6144),
+        "num_experts": 1,
+        "experts_per_token": 1,
+        "n_shared_experts": 0,
+        "first_k_dense_replace": 0,
+        "interleave_moe_layer_step": 1,
+        "tie_embeddings": _tied(True),
+    },
 }
 """`ModelSpec` fields of every supported ``model_type``."""
 
 ALIASES: Final = {
     "RefinedWeb": "falcon",
+    "gpt-sw3": "gpt2",
     "RefinedWebModel": "falcon",
     "stablelm_epoch": "stablelm",
     "Yi": "llama",
@@ -953,6 +1235,7 @@ WRAPPERS: Final = {"gemma3": "gemma3_text", "llama4": "llama4_text"}
 """Models that also see pictures, whose text part is read from ``text_config``."""
 
 CLASSES: Final = {
+    "Aquila": "aquila",
     "Arcee": "arcee", "BTLM": "btlm", "BaiChuan": "baichuan", "Baichuan": "baichuan", "Bert": "bert", "Bloom": "bloom",
     "ChatGLM": "chatglm", "CodeGen": "codegen", "Cohere": "cohere", "Cohere2": "cohere2", "Dbrx": "dbrx",
     "DeepseekV2": "deepseek_v2", "DeepseekV3": "deepseek_v3", "Falcon": "falcon", "GPT2": "gpt2",
@@ -967,5 +1250,16 @@ CLASSES: Final = {
     "Qwen3Moe": "qwen3_moe", "RW": "falcon", "Roberta": "roberta", "SeedOss": "seed_oss", "SmolLM3": "smollm3",
     "StableLm": "stablelm", "StableLM": "stablelm", "StableLMEpoch": "stablelm", "Starcoder2": "starcoder2",
     "XLMRoberta": "xlm-roberta",
+    "BioGpt": "biogpt", "Camembert": "camembert", "Cwm": "cwm", "Data2VecText": "data2vec-text",
+    "Deepseek": "deepseek", "DistilBert": "distilbert", "Dots1": "dots1", "Ernie4_5": "ernie4_5",
+    "Ernie4_5_Moe": "ernie4_5_moe", "Ernie4_5Moe": "ernie4_5_moe", "Exaone": "exaone", "Exaone4": "exaone4",
+    "ExaoneMoe": "exaone_moe", "FlexOlmo": "flex_olmo", "Glm4MoeLite": "glm4_moe_lite", "Helium": "helium",
+    "HunYuanDenseV1": "hunyuan_v1_dense", "HunYuanMoEV1": "hunyuan_v1_moe", "HyperCLOVAX": "hyperclovax",
+    "InternLM3": "internlm3", "IQuestCoder": "iquestcoder", "Jais2": "jais2", "MegatronBert": "megatron-bert",
+    "Mellum": "mellum", "MiniMaxM2": "minimax_m2", "Ministral": "ministral", "Ministral3": "ministral3",
+    "Olmo": "olmo", "OpenAIGPT": "openai-gpt", "Orion": "orion", "Persimmon": "persimmon",
+    "RobertaPreLayerNorm": "roberta-prelayernorm", "SarvamMLA": "sarvam_mla", "SarvamMoE": "sarvam_moe",
+    "SolarOpen": "solar_open", "VaultGemma": "vaultgemma", "XGLM": "xglm", "XLMRobertaXL": "xlm-roberta-xl",
+    "Xverse": "xverse", "Youtu": "youtu",
 }  # fmt: skip
 """Beginnings of class names in ``architectures``, for files without ``model_type``."""

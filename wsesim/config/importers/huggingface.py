@@ -9,7 +9,6 @@ Not modelled: modules that predict several tokens, which are left out with a not
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -134,6 +133,19 @@ OF_A_FAMILY: dict[str, Reasons] = {
     "falcon": (_why("not in the new architecture", "multi_query"),),
     "bert": (_why("of a pooler that no class has any more", "pooler_.*"),),
     "phi3": (_why("the same in all models of the family", "full_attn_mod|interpolate_factor"),),
+    "distilbert": (_why("the table of positions is drawn from sines, or not", "sinusoidal_pos_embds"),),
+    "minimax_m2": (
+        _why("another name for what is read, or of experts that this model does not have", "mlp_intermediate_size"),
+        _why(
+            "attention is full in all blocks of the family",
+            "attn_type_list|layernorm_.*_beta|use_routing_bias|qk_norm_type",
+        ),
+    ),
+    "ernie4_5_moe": (_why("how experts are chosen", "moe_capacity|moe_gate|moe_use_aux_free|moe_norm_.*"),),
+    "hunyuan_v1_moe": (
+        _why("how it runs", "cla_share_factor|use_mixed_mlp_moe|capacity_factor|moe_drop_tokens|moe_random.*"),
+    ),
+    "exaone4": (_why("which blocks have windows, beside layer_types", "sliding_window_pattern"),),
     "bloom": (_why("BLOOM's is always four times the width", "n_inner"),),
 }
 """The same for single families."""
@@ -214,6 +226,9 @@ def _family(config: Section, document: Mapping[str, Any]) -> tuple[str, Understo
     word = ALIASES.get(word, word)
     if word in FAMILIES:
         return word, None
+    named = _family_of_classes(config)
+    if named is not None:
+        return named, Understood("family", named, ("architectures",), False)
     reason = name_family(word) or name_parts(document)
     if reason is not None:
         raise ConfigError(f"{config.place}: is a model of type {word}, which {reason} and is not modelled")
@@ -221,6 +236,11 @@ def _family(config: Section, document: Mapping[str, Any]) -> tuple[str, Understo
     raise ConfigError(
         f"{config.place}: model_type is {value_shown(value)}, a family that is not known here{near}; {_supported()}"
     )
+
+
+def _type_beside(config: Section) -> str:
+    value = config.values.get("model_type")
+    return "no model_type" if value is None else f"model_type {value_shown(value)} is none that is known here"
 
 
 def _foreign_class(config: Section, document: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -235,12 +255,32 @@ def _foreign_class(config: Section, document: Mapping[str, Any]) -> tuple[str, s
 
 
 def _misspelt(word: str) -> str:
-    """A hint only where letters are changed, not where one family's name begins with another's: phimoe is no phi."""
-    near = difflib.get_close_matches(word, FAMILIES, n=1, cutoff=0.8)
-    if not near or near[0].startswith(word) or word.startswith(near[0]):
-        return ""
-    same_digits = re.sub(r"\D", "", word) == re.sub(r"\D", "", near[0])
-    return f"; did you mean {near[0]}?" if same_digits else ""
+    """A hint only where one letter is wrong or two changed places, never across families: xglm is no glm, nor phimoe a phi."""
+    near = next((name for name in FAMILIES if _is_one_slip(_letters(word), _letters(name))), None)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _letters(word: str) -> str:
+    return re.sub(r"[-_. ]", "", word.lower())
+
+
+def _is_one_slip(written: str, meant: str) -> bool:
+    """Whether a letter inside a word is missing, added, another one, or changed places with a neighbour.
+
+    Examples
+    --------
+    >>> _is_one_slip("lama", "llama"), _is_one_slip("qewn2", "qwen2"), _is_one_slip("qwen4", "qwen3")
+    (True, True, False)
+    """
+    if written[:1] != meant[:1] or re.sub(r"\D", "", written) != re.sub(r"\D", "", meant):
+        return False
+    pairs = zip(written, meant, strict=False)
+    start = next((i for i, (one, other) in enumerate(pairs) if one != other), min(len(written), len(meant)))
+    rests = [(1, 1), (1, 0), (0, 1)]
+    swapped = (
+        written[start : start + 2] == meant[start : start + 2][::-1] and written[start + 2 :] == meant[start + 2 :]
+    )
+    return swapped or any(written[start + more :] == meant[start + less :] for more, less in rests)
 
 
 def _without_type(config: Section) -> str:
@@ -355,7 +395,7 @@ def _read_config(document: Mapping[str, Any], place: str, name: str, given: Iter
     if said := defaults_said(fields.understood):
         extras.append(f"{place}: does not say, and family {family} has: {said}")
     if found_by is not None:
-        extras.append(f"{place}: no model_type, so the family {family} was taken from architectures")
+        extras.append(f"{place}: {_type_beside(config)}, so the family {family} was taken from architectures")
     return Imported(
         kind=f"Hugging Face config.json, family {family}",
         model={"name": name, **fields.found},
