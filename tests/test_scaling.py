@@ -55,11 +55,13 @@ def test_efficiencies_are_those_of_the_result() -> None:
     assert strong.efficiency == pytest.approx(scaling_efficiency(result)[1])
 
 
-def test_numbers_that_do_not_divide_the_batch_are_left_out_with_the_reason() -> None:
+def test_a_batch_that_does_not_divide_takes_as_long_as_on_the_fullest_system() -> None:
     strong = curve(scaling(wafers("training.global_batch_size=100")), "strong")
-    assert [one.num_devices for one in strong.points] == [1, 2, 4, 5, 10]
-    assert [one.num_devices for one in strong.left_out] == [3, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16]
-    assert {one.reason for one in strong.left_out} == {"does not divide the global batch of 100"}
+    assert [one.num_devices for one in strong.points] == list(range(1, 17))
+    times_s = {one.num_devices: one.step_time_s for one in strong.points}
+    assert times_s[14] == times_s[13]  # the fullest of both has 8
+    alone = wafers("cluster.num_systems=1", "training.batch_size_per_system=8")
+    assert times_s[14] == pytest.approx(alone.step_time_s, rel=1e-3)  # latency of two levels of the tree
 
 
 def test_a_model_that_fits_nowhere_has_no_points_but_reasons() -> None:

@@ -431,6 +431,7 @@ ABSURD = [
         with_line("num_systems", "1_000_000_000"),
         "1,000,000,000 systems are more than the fabric",
         "at most 192",
+        code=1,
     ),
     wrong_run(
         "buffer of a byte",
@@ -472,25 +473,9 @@ ABSURD = [
 
 CONTRADICTIONS = [
     wrong_run(
-        "batch",
-        with_line("global_batch_size", "17"),
-        f"{HERE}training.global_batch_size is 17",
-        "does not divide by cluster.num_systems = 2",
-        "use 16 or 18",
-    ),
-    wrong_run(
-        "batch smaller than the cluster",
-        with_line("num_systems", "192"),
-        f"{HERE}training.global_batch_size is 16",
-        "num_systems = 192",
-        "use 192",
-    ),
-    wrong_run(
-        "micro-batch",
-        more("training", "micro_batch_size = 3"),
-        f"{HERE}training.micro_batch_size is 3",
-        "the 8 sequences of each system",
-        'a divisor of 8, or "auto"',
+        "two batches",
+        more("training", "batch_size_per_system = 8"),
+        f"{HERE}training.batch_size_per_system stands beside global_batch_size, and says the same thing twice; keep one",
     ),
     wrong_run(
         "positions",
@@ -992,12 +977,6 @@ MEASUREMENTS = [
         TABLE.replace("120", "120.5"),
         "error: mine.csv: line 2: global_batch_size is 120.5",
         "write a whole number",
-    ),
-    wrong_table(
-        "batch",
-        TABLE.replace("global_batch_size,", "num_systems,global_batch_size,").replace(",120", ",7,120"),
-        "error: mine.csv: line 2: training.global_batch_size is 120",
-        "use 119 or 126",
     ),
     wrong_table(
         "unknown model",

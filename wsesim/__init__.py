@@ -1,7 +1,7 @@
 """wsesim: a discrete-event simulator of wafer-scale training clusters.
 
 >>> import wsesim
->>> run = wsesim.load("andromeda_13b", ["cluster.num_systems=8", "training.global_batch_size=720"])
+>>> run = wsesim.load("andromeda_13b", ["cluster.num_systems=8"])
 >>> wsesim.simulate(run).num_devices
 8
 """

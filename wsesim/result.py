@@ -213,7 +213,7 @@ class Result(ShowsItself):
     def read_notes(self) -> tuple[str, ...]:
         """How the files of the run were understood, and where a model's name and its size disagree."""
         warning = size_warning(self.run.model, self.run.training.sequence_length)
-        return (*((warning,) if warning else ()), *self.run.notes)
+        return (*((warning,) if warning else ()), *self.run.notes, *self.run.batch_notes)
 
     @property
     def parameters(self) -> int:

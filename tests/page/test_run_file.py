@@ -148,9 +148,12 @@ def test_files_that_are_taken_away_are_the_runs(state: RunState, tmp_path: Path)
         )
 
 
-def test_a_batch_of_all_is_the_nearest_that_divides() -> None:
+def test_a_batch_of_all_is_dealt_out_and_one_of_each_system_grows_with_them() -> None:
     states = [RunState(batch="1080", batch_of="all", systems=number) for number in ("7", "12", "16")]
-    assert [run_of(state).training.global_batch_size for state in states] == [1078, 1080, 1088]
+    assert [run_of(state).training.global_batch_size for state in states] == [1080, 1080, 1080]
+    states = [RunState(batch=text, systems="16") for text in ("120", "120.0", "1.2e2")]
+    assert [run_of(state).training.global_batch_size for state in states] == [1920, 1920, 1920]
+    assert [gpu_run_of(state).training.global_batch_size for state in states] == [2048, 2048, 2048]
 
 
 def test_gpus_do_not_depend_on_the_number_of_systems_where_the_batch_is_one_of_all() -> None:

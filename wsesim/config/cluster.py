@@ -84,6 +84,10 @@ class AnySpread(Spec):
         """The same spread with everything left open that the machine chooses."""
         return self
 
+    def copies(self, num_devices: int) -> int | None:
+        """Copies of the model on so many devices; None where a search decides. [-]"""
+        return num_devices
+
 
 Contradicts = Callable[[Layered, Mapping[str, Layered], str], list[str]]
 """Takes the table of a run file, its parts laid over what they name, and how messages name the file; gives messages."""

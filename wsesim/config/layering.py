@@ -12,6 +12,7 @@ from typing import Any
 from wsesim.config import catalogue
 from wsesim.config.problems import place_of
 from wsesim.config.provenance import Origin, unwrap
+from wsesim.config.training import BATCH_KEYS
 from wsesim.errors import ConfigError
 from wsesim.plugins import MACHINES
 
@@ -37,8 +38,9 @@ class _Named(Mapping[str, str]):
 
 NAMED = _Named()
 """Keys whose value is a name of the catalogue, and the kind it is a name of."""
-_INSTEAD = {"tokens": "steps", "steps": "tokens"}
-"""Keys that take each other's place: a file that sets one overrides the other in the files below it."""
+_EXCLUSIVE = (("tokens", "steps"), BATCH_KEYS)
+"""Keys that take each other's place: a file that sets one overrides the others in the files below it."""
+_INSTEAD = {key: frozenset(group) - {key} for group in _EXCLUSIVE for key in group}
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def merge(base: Table, top: Table) -> Table:
 
 def _without_replaced(base: Table, top: Table) -> Table:
     """A table without what the one above it says in other words."""
-    kept = {key: value for key, value in base.items() if key in top or _INSTEAD.get(key) not in top}
+    kept = {key: value for key, value in base.items() if key in top or _INSTEAD.get(key, frozenset()).isdisjoint(top)}
     for key, value in kept.items():
         above = top.get(key)
         if isinstance(value, dict) and isinstance(above, dict):

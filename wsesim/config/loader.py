@@ -20,7 +20,7 @@ from wsesim.config.run import Run
 from wsesim.config.run_files import layered_run
 from wsesim.config.settings import Setting, parse_setting, settings_table
 from wsesim.config.spec import Spec
-from wsesim.config.training import TrainingSpec
+from wsesim.config.training import TrainingSpec, batch_problem
 from wsesim.errors import ConfigError, did_you_mean
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -196,7 +196,8 @@ class Parts:
         model = _with_masked_positions(built["model"], built["training"], self.model)
         name = f"{model.name} on {built['cluster'].name}" if self.name is None else self.name
         own = self.origins() if origins is None else origins
-        return Run(name, **(built | {"model": model}), origins=own, place=self.place, notes=self.notes)
+        run = Run(name, **(built | {"model": model}), origins=own, place=self.place, notes=self.notes)
+        return run.with_batch()
 
     def origins(self) -> dict[str, Origin]:
         """Where each number comes from."""
@@ -219,6 +220,7 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     left_out = _micro_batch_left_out(table, along, cluster, of_gpus=of_gpus)
     tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
     problems = files.contradicts(table, tables, place) + _length_problem(tables["training"], along, place)
+    problems += _batch_problems(tables["training"], place)
     for key, value in files.training.items():
         tables["training"].plain.setdefault(key, value)
     if files.spread is not None:
@@ -263,6 +265,12 @@ def _length_problem(training: Layered, along: Along, place: str) -> list[str]:
     return [f"{place}: training.sequence_length {finding}; add it, for example sequence_length = {TYPICAL_LENGTH}"]
 
 
+def _batch_problems(training: Layered, place: str) -> list[str]:
+    """A batch that is not said, or said twice."""
+    problem = batch_problem(training.plain)
+    return [] if problem is None else [f"{training.place_of(problem[0], place)}: training.{problem[0]} {problem[1]}"]
+
+
 def _micro_batch_left_out(table: Layered, along: Along, cluster: Layered, *, of_gpus: bool) -> tuple[str, ...]:
     """The micro-batch of a foreign file belongs to its batch, and to its kind of machine; another one may not divide by it."""
     own, given = table.plain.get("training", {}), along.training.plain
@@ -271,6 +279,8 @@ def _micro_batch_left_out(table: Layered, along: Along, cluster: Layered, *, of_
         own.get("global_batch_size"),
         cluster.plain.get("num_systems", 1),
     )
+    if type(own.get("batch_size_per_system")) is int:
+        batch, systems = own["batch_size_per_system"], 1
     if type(micro) is not int or "micro_batch_size" in own:
         return ()
     if of_gpus:

@@ -11,7 +11,9 @@ from wsesim.config.cluster import AnyCluster
 from wsesim.config.job import JobSpec
 from wsesim.config.model import ModelSpec
 from wsesim.config.provenance import Origin
-from wsesim.config.training import TrainingSpec
+from wsesim.config.training import LARGEST_BATCH, TrainingSpec, wanted_batch
+from wsesim.errors import ConfigError
+from wsesim.plugins import MACHINES
 
 ClusterT = TypeVar("ClusterT", bound=AnyCluster, default=Any)
 SpreadT = TypeVar("SpreadT", default=Any)
@@ -27,6 +29,9 @@ class Run(Generic[ClusterT, SpreadT]):
         How the model is spread over the devices; None on machines that leave no choice.
     place
         File that the run was read from, for messages.
+    asked
+        ``[training]`` as the file has it, before its batch was worked out for this number of devices; None where the batch
+        was set since.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Run(Generic[ClusterT, SpreadT]):
     place: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False)
     parallelism: SpreadT = None  # type: ignore[assignment]
+    asked: TrainingSpec | None = field(default=None, compare=False, repr=False)
 
     @property
     def machine(self) -> str:
@@ -55,13 +61,64 @@ class Run(Generic[ClusterT, SpreadT]):
         return self.cluster.max_devices
 
     def on(self, num_devices: int, global_batch_size: int | None = None) -> Run[ClusterT, SpreadT]:
-        """The same run on another number of identical devices, and with another batch."""
-        batch = global_batch_size or self.training.global_batch_size
-        training = self.training.model_copy(update={"global_batch_size": batch})
+        """The same run on another number of identical devices, with the batch that it has now or another one."""
+        training = self.training.with_batch(global_batch_size or self.training.global_batch_size)
         spread: Any = self.parallelism
         if spread is not None:
             spread = spread.on_other_devices()
-        return replace(self, cluster=self.cluster.on_devices(num_devices), training=training, parallelism=spread)
+        cluster = self.cluster.on_devices(num_devices)
+        return replace(self, cluster=cluster, training=training, parallelism=spread, asked=None)
+
+    def resized(self, num_devices: int) -> Run[ClusterT, SpreadT]:
+        """The same run on another number of identical devices, with the batch that its file asks for there."""
+        return replace(self.on(num_devices), training=self.asked or self.training).with_batch()
+
+    @property
+    def copies(self) -> int | None:
+        """Copies of the model, among which a batch is dealt out; None where a search decides. [-]"""
+        spread: Any = self.parallelism
+        return self.num_devices if spread is None else spread.copies(self.num_devices)
+
+    def with_batch(self) -> Run[ClusterT, SpreadT]:
+        """The run with the global batch that ``[training]`` asks for: the one place where a batch is worked out.
+
+        Raises
+        ------
+        wsesim.errors.ConfigError
+            The batch depends on a number of copies that is not known, or is too large.
+        """
+        wanted = wanted_batch(self.training, self.copies)
+        if wanted is None:
+            raise ConfigError(
+                f"{self.place}: training.batch_size_per_system is for each data-parallel copy, whose number is searched; give "
+                "parallelism.data_parallel_size or all other sizes, or use global_batch_size or global_batch_tokens"
+            )
+        if wanted > LARGEST_BATCH:
+            raise ConfigError(
+                f"{self.place}: training asks for {wanted:,} sequences per step; it must be at most {LARGEST_BATCH:,}"
+            )
+        found = replace(self, training=self.training.with_batch(wanted), asked=self.training)
+        if self.training.batch_policy == "exact":
+            return found
+        nearest = MACHINES[self.machine].nearest_batch(found)
+        return replace(found, training=self.training.with_batch(nearest))
+
+    @property
+    def batch_notes(self) -> tuple[str, ...]:
+        """How the batch was worked out, where it is not the one that was asked for."""
+        asked, batch = self.asked, self.training.global_batch_size
+        wanted = None if asked is None else wanted_batch(asked, self.copies)
+        if asked is None or wanted is None:
+            return ()
+        notes, length = [], asked.sequence_length
+        if asked.global_batch_tokens is not None and wanted * length != asked.global_batch_tokens:
+            notes.append(
+                f"{asked.global_batch_tokens:,.0f} tokens per step are {wanted:,} sequences of {length:,} tokens"
+            )
+        if wanted != batch:
+            words = f"a batch of {batch:,} sequences, which divide well, is near to the {wanted:,} that are asked for"
+            notes.append(f"{words} (training.batch_policy)")
+        return tuple(notes)
 
     def with_auto_plan(self) -> Run[ClusterT, SpreadT]:
         """The same run with everything left open that its machine chooses: parallel sizes, micro-batch, recomputation."""

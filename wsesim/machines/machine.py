@@ -177,9 +177,9 @@ class Machine(ABC):
         """Devices that are bought and rented together. [-]"""
         return 1
 
-    def sized(self, run: Run, number: int, *, may_shift: bool = False) -> Run:
-        """The run on so many devices, with the nearest batch that divides among them; with `may_shift` one that divides well."""
-        return run.on(number, max(1, round(run.training.global_batch_size / number)) * number)
+    def nearest_batch(self, run: Run) -> int:
+        """The batch nearest to that of a run which divides well on its devices, within the run's tolerance. [-]"""
+        return nearest(run.training.global_batch_size, run.num_devices, run.training.batch_tolerance)
 
     def numbers(self, run: Run) -> list[int]:
         """Numbers of devices that a curve is drawn through, from one to all that there are. [-]"""
@@ -240,6 +240,18 @@ class Machine(ABC):
     def check_page(self, run: Run) -> None:
         """Refuse what would take longer than anybody waits in front of a page."""
         return
+
+
+def nearest(wanted: int, unit: int, tolerance: float) -> int:
+    """The multiple of `unit` that is nearest to a number; the number itself where none is within the tolerance. [-]
+
+    Examples
+    --------
+    >>> nearest(1080, 14, 0.1), nearest(1080, 192, 0.01)
+    (1078, 1080)
+    """
+    found = max(1, round(wanted / unit)) * unit
+    return found if abs(found - wanted) <= tolerance * wanted else wanted
 
 
 def counts(limit: int, number: int = FEW) -> list[int]:

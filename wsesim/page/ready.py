@@ -54,9 +54,11 @@ def ready_state(name: str) -> RunState:
     """
     catalogue.find("runs", name, "the page's address")
     table = _table(name)
-    batch = table["training"]["global_batch_size"]
+    batch = table["training"].get("global_batch_size")
     if _is_own(table):
-        share, rest = divmod(batch, table["cluster"]["num_systems"])
+        share, rest = table["training"].get("batch_size_per_system"), 0
+        if batch is not None:
+            share, rest = divmod(batch, table["cluster"]["num_systems"])
         counted = {"batch": str(batch), "batch_of": OF_ALL} if rest else {"batch": str(share), "batch_of": PER_SYSTEM}
         return RunState(**_controls(table, FIELDS) | counted | _beside(table) | {"settings": _settings(table)})
     own = {"batch": str(batch), "batch_of": OF_ALL, "settings": _gpu_settings(table)}

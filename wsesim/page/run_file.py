@@ -15,6 +15,7 @@ from wsesim.config.naming import names_model
 from wsesim.config.provenance import unwrap
 from wsesim.config.run import Run
 from wsesim.config.settings import parse_setting, settings_table
+from wsesim.config.training import BATCH_KEYS
 from wsesim.errors import ConfigError
 from wsesim.machines.machine import MACHINES, machine_of
 from wsesim.page.clusters import count_of
@@ -23,12 +24,12 @@ from wsesim.page.state import NO_GPUS, OF_ALL, RunState
 
 RUN_FILE, GPU_FILE = "run.toml", "gpus.toml"
 """Names of the files that are taken away; messages name them, as `wsesim run` does."""
-_BATCH = "training.global_batch_size"
+_BATCHES = {f"training.{key}" for key in BATCH_KEYS}
 FIELDS = {
     "model.name": "model",
     "cluster.name": "cluster",
     "cluster.num_systems": "systems",
-    _BATCH: "batch",
+    **dict.fromkeys(sorted(_BATCHES), "batch"),
     "training.sequence_length": "sequence_length",
     "training.tokens": "tokens",
     "training.precision": "precision",
@@ -86,9 +87,9 @@ def wafer_table(state: RunState) -> Table:
     if "parallelism" in others and state.gpus != NO_GPUS:
         others.pop("parallelism")  # of the comparison's GPUs
     batch, systems = _value("batch", state.batch), _value("systems", state.systems)
-    table = {
+    table: Table = {
         "model": {"name": state.model},
-        "training": _training(state) | {"global_batch_size": _global_batch(batch, systems, state.batch_of)},
+        "training": _training(state) | {BATCH_KEYS[state.batch_of != OF_ALL]: batch},
         "cluster": {"name": state.cluster, count_of(state.cluster): systems},
     }
     return _checked(merge(table, others), RUN_FILE)
@@ -97,19 +98,19 @@ def wafer_table(state: RunState) -> Table:
 def gpu_table(state: RunState) -> Table:
     """The run file of the GPUs: the same model, tokens and batch, then the other keys that are for GPUs."""
     others, of_gpus = _others(state)
-    batch, systems, gpus = (
-        _value(key, text)
-        for key, text in (("batch", state.batch), ("systems", state.systems), ("num_gpus", state.num_gpus))
-    )
-    wanted = batch if state.batch_of == OF_ALL else _global_batch(batch, systems, state.batch_of)
+    texts = (("batch", state.batch), ("systems", state.systems), ("num_gpus", state.num_gpus))
+    batch, systems, gpus = (_value(key, text) for key, text in texts)
+    wanted = batch if state.batch_of == OF_ALL else _of_all(batch, systems)
     table: Table = {
         "model": {"name": state.model},
-        "training": _training(state) | {"global_batch_size": _spread_evenly(wanted, gpus)},
+        "training": _training(state) | {"global_batch_size": wanted, "batch_policy": "nearest"},
         "cluster": {"name": state.gpus, GPU_COUNT: gpus},
     }
     table = merge(table, {key: value for key, value in others.items() if key != "cluster"})
     if isinstance(table["training"], dict):
         table["training"] = _on_gpus(table["training"])
+        if set(BATCH_KEYS[1:]) & of_gpus.get("training", {}).keys():
+            del table["training"][BATCH_KEYS[0]]  # its own key says it another way
     return _checked(merge(table, of_gpus), GPU_FILE)
 
 
@@ -119,15 +120,9 @@ def _on_gpus(training: Table) -> Table:
     return kept | {"precision": "bfloat16"} if kept["precision"] == "cbfloat16" else kept
 
 
-def wanted_batch(state: RunState) -> int | None:
-    """The batch as it was typed, if it is a number of sequences. [-]"""
-    batch = _value("batch", state.batch)
-    return batch if _is_count(batch) else None
-
-
 def _training(state: RunState) -> Table:
     """The ``[training]`` keys that have a control; without tokens it is the other keys that say how long."""
-    keys = [key for key in FIELDS if key.startswith("training.") and key != _BATCH]
+    keys = [key for key in FIELDS if key.startswith("training.") and key not in _BATCHES]
     texts = {key.removeprefix("training."): getattr(state, FIELDS[key]) for key in keys}
     return {key: _value(key, text) for key, text in texts.items() if text or key != "tokens"}
 
@@ -138,21 +133,13 @@ def _value(key: str, text: str) -> Any:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and value > 0
 
 
-def _global_batch(batch: Any, systems: Any, batch_of: str) -> Any:
-    """Sequences of all systems: so many for each, or the number next to the wanted one that divides among them."""
-    if not (_is_count(batch) and _is_count(systems)):
-        return batch  # the reader says what is wrong with it
-    return _spread_evenly(batch, systems) if batch_of == OF_ALL else batch * systems
-
-
-def _spread_evenly(batch: Any, devices: Any) -> Any:
-    """The multiple of a number of devices that is nearest to a batch; a batch of fewer stays as it is."""
-    if not (_is_count(batch) and _is_count(devices)) or devices > batch:
-        return batch
-    return max(1, round(batch / devices)) * devices
+def _of_all(batch: Any, systems: Any) -> Any:
+    """Sequences of all systems where each has so many; what is no number the reader complains about."""
+    return int(batch) * int(systems) if _is_count(batch) and _is_count(systems) else batch
 
 
 def _others(state: RunState) -> tuple[Table, Table]:
@@ -164,7 +151,7 @@ def _others(state: RunState) -> tuple[Table, Table]:
     if not isinstance(of_gpus, dict):
         raise ConfigError("other keys: gpus is no key; write for example gpus.cluster.price_usd_per_gpu_hour=2")
     own = GPU_FIELDS.keys() | {f"cluster.{count_of(state.cluster)}"}
-    taken = sorted([*leaves(table) & own, *leaves(of_gpus) & GPU_FIELDS.keys() - {_BATCH}])
+    taken = sorted([*leaves(table) & own, *leaves(of_gpus) & GPU_FIELDS.keys() - _BATCHES])
     if taken:
         raise ConfigError(f"other keys: {taken[0]} has a control of its own; set it there, and drop it here")
     return table, of_gpus

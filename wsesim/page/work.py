@@ -15,7 +15,7 @@ import tomli_w
 from wsesim.machines.machine import machine_of
 from wsesim.page.clusters import clusters
 from wsesim.page.goal import GOAL_FILE, goal_of, goal_table
-from wsesim.page.run_file import GPU_FILE, RUN_FILE, gpu_run_of, gpu_table, run_of, wafer_table, wanted_batch
+from wsesim.page.run_file import GPU_FILE, RUN_FILE, gpu_run_of, gpu_table, run_of, wafer_table
 from wsesim.page.size import check_work
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
 from wsesim.page.tables import compared, planned
@@ -108,7 +108,7 @@ def main(state: RunState) -> Main:
 def _scaling(result: Result, state: RunState) -> Scaling:
     """The curve along which the controls move: weak where the batch is one of each system, else strong."""
     if state.batch_of == OF_ALL:
-        return scaling(result, kinds=("strong",), strong_batch=wanted_batch(state))
+        return scaling(result, kinds=("strong",))
     return scaling(result, kinds=("weak",))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from wsesim.config.goal import CandidateSpec, GoalSpec
 from wsesim.config.loader import any_from_table
 from wsesim.config.run import Run
+from wsesim.config.training import BATCH_KEYS
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.machine import machine_of
 from wsesim.study.scaling_laws import Recipe, batch_tokens
@@ -24,17 +25,19 @@ def base_of(
     goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str, folder: Path
 ) -> Run:
     """The run of a candidate, of which only the size and the batch vary."""
-    training = {"sequence_length": SEQUENCE_LENGTH, "global_batch_size": 1, **goal.training}
+    leaves_batch_open = not any(key in goal.training for key in BATCH_KEYS)
+    usual = {"sequence_length": SEQUENCE_LENGTH, "batch_policy": "nearest"}
+    training = usual | ({"global_batch_size": 1} if leaves_batch_open else {}) | goal.training
     if recipe is not None:
         training["tokens"] = recipe.tokens
     cluster = {"name": candidate.cluster}
     table = {"name": goal.name, "model": model, "training": training, "cluster": cluster}
     run = any_from_table(table, folder, place)
-    if "global_batch_size" in goal.training:
+    if not leaves_batch_open:
         return run
     size = parameter_count(run.model, run.training.sequence_length)
     batch = max(1, round(batch_tokens(size) / run.training.sequence_length))
-    return replace(run, training=run.training.model_copy(update={"global_batch_size": batch}))
+    return replace(run, training=run.training.with_batch(batch), asked=None)
 
 
 def sizes(base: Run, candidate: CandidateSpec) -> list[int]:

@@ -124,9 +124,8 @@ class _Tried:
 
     def add(self, numbers: Sequence[int]) -> None:
         """Try sizes the fast way."""
-        may_shift = "global_batch_size" not in self.goal.training
         machine = machine_of(self.base)
-        runs = [machine.sized(self.base, number, may_shift=may_shift) for number in numbers]
+        runs = [self.base.resized(number) for number in numbers]
         steps, refused = step_times(runs)
         self.refused = refused or self.refused
         found = [

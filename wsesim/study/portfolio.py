@@ -121,7 +121,7 @@ def _durations_s(job: PortfolioJobSpec, run: Run, place: str, most: int, *, with
             reason = f"{place}: {systems:,} {word}, and {run.cluster.name} has {most:,}; allow it fewer"
             continue
         try:
-            found[systems] = _duration_s(_on(run, systems), with_life=with_life)
+            found[systems] = _duration_s(run.resized(systems), with_life=with_life)
         except DoesNotFit as error:
             reason = f"{place} on {systems:,} {word}: {error}"
         except ConfigError as error:
@@ -129,12 +129,6 @@ def _durations_s(job: PortfolioJobSpec, run: Run, place: str, most: int, *, with
     if not found:
         raise DoesNotFit(reason)
     return found
-
-
-def _on(run: Run, systems: int) -> Run:
-    spread = None if run.parallelism is None else run.parallelism.on_other_devices()
-    cluster = run.cluster.model_copy(update={run.cluster.count: systems})
-    return replace(run, cluster=cluster, parallelism=spread)
 
 
 def _duration_s(run: Run, *, with_life: bool) -> float:

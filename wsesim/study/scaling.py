@@ -6,6 +6,7 @@ the batch, or do not fit, are left out with the reason.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -115,7 +116,6 @@ def scaling(
     result: Result,
     beside: Run | None = None,
     kinds: Sequence[str] = (WEAK, STRONG),
-    strong_batch: int | None = None,
 ) -> Scaling:
     """Simulate a run on other numbers of devices.
 
@@ -127,8 +127,6 @@ def scaling(
         A run whose cluster is shown beside; model, sequences and batch are those of `result`.
     kinds
         Curves of the run itself that are wanted.
-    strong_batch
-        Global batch of its strong curve, where that of the run was made to divide among its devices. [-]
 
     Returns
     -------
@@ -144,7 +142,7 @@ def scaling(
     (['weak', 'strong'], 12)
     """
     run, machine = result.run, machine_of(result.run)
-    curves = [_own_curve(run, kind, strong_batch) for kind in kinds]
+    curves = [_own_curve(run, kind) for kind in kinds]
     own = _own(result, curves[0])
     found = [_with(curve, own) if machine.is_on_curve(run) else curve for curve in curves]
     if beside is not None:
@@ -155,16 +153,16 @@ def scaling(
 def job_of(other: Run, run: Run) -> Run:
     """The job of a run on another run's machine, with everything about its plan left open."""
     batch, length = run.training.global_batch_size, run.training.sequence_length
-    training = other.training.model_copy(update={"global_batch_size": batch, "sequence_length": length})
-    return replace(other, model=run.model, training=training).with_auto_plan()
+    training = other.training.with_batch(batch).model_copy(update={"sequence_length": length})
+    return replace(other, model=run.model, training=training, asked=None).with_auto_plan()
 
 
-def _own_curve(run: Run, kind: str, strong_batch: int | None) -> Curve:
+def _own_curve(run: Run, kind: str) -> Curve:
     """A curve of the run; where it does not depend on the number of its devices alone, it is remembered without that."""
     if machine_of(run).estimates:
         return _curve(run, kind)
     batch = run.training.global_batch_size
-    alone = run.on(1, batch // run.num_devices if kind == WEAK else strong_batch or batch)
+    alone = run.on(1, math.ceil(batch / run.num_devices) if kind == WEAK else batch)
     return _remembered(_Content(alone), kind)
 
 

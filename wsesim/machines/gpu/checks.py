@@ -212,7 +212,7 @@ def _batch(run: GPURun) -> None:
     if batch % data:
         raise ConfigError(
             f"{run.place}: training.global_batch_size is {batch}, which does not divide by data_parallel_size = {data}; "
-            f"use {nearest_multiples(batch, data)}"
+            f'use {nearest_multiples(batch, data)}, or training.batch_policy = "nearest"'
         )
     per_copy = batch // data
     if isinstance(micro, int) and micro > per_copy:
@@ -306,5 +306,6 @@ def explain_no_plan(run: GPURun) -> ConfigError:
     return ConfigError(
         f"{run.place}: no way to spread {run.model.name} over cluster.num_gpus = {num_gpus} divides its "
         f"{run.model.num_attention_heads} heads and training.global_batch_size = {batch} "
-        f"evenly; use a batch of {nearest_multiples(batch, num_gpus)}, another number of GPUs, or fewer settings in [parallelism]"
+        f"evenly; use a batch of {nearest_multiples(batch, num_gpus)}, or batch_policy = nearest, another number of GPUs, or fewer "
+        "settings in [parallelism]"
     )

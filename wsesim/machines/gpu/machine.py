@@ -11,7 +11,7 @@ from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.intervals import Bounds
 from wsesim.machines.gpu.spec import FILES, GPURun
 from wsesim.machines.gpu.words import GPUWords
-from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, SameTime
+from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, SameTime, nearest
 from wsesim.machines.timeline.records import Timeline
 from wsesim.result import Result
 
@@ -75,10 +75,22 @@ class GPU(Machine):
         """GPUs of a node. [-]"""
         return run.cluster.gpus_per_node
 
-    def sized(self, run: GPURun, number: int, *, may_shift: bool = False) -> GPURun:  # noqa: ARG002
-        """The run on so many GPUs, with the nearest batch that divides among them; a batch of fewer stays as it is."""
-        batch = run.training.global_batch_size
-        return run.on(number, batch if number > batch else max(1, round(batch / number)) * number)
+    def nearest_batch(self, run: GPURun) -> int:
+        """Whole micro-batches for each copy of the model, or of each GPU where a search decides on the copies. [-]
+
+        Where that is too far, the batch that shares the largest factor with the number of GPUs.
+        """
+        training, copies = run.training, run.copies
+        wanted, tolerance = training.global_batch_size, training.batch_tolerance
+        micro = 1 if training.micro_batch_size == "auto" else training.micro_batch_size
+        if copies is not None:
+            return nearest(wanted, copies * micro, tolerance)
+        whole = nearest(wanted, run.num_devices * micro, tolerance)
+        if whole % (run.num_devices * micro) == 0:
+            return whole
+        room = int(tolerance * wanted)
+        tried = range(max(1, wanted - room), wanted + room + 1)
+        return max(tried, key=lambda batch: (math.gcd(batch, run.num_devices * micro), -abs(batch - wanted)))
 
     def numbers(self, run: GPURun) -> list[int]:
         """Doublings, half-way between them from a node on, and the own number. [-]"""

@@ -184,6 +184,17 @@ class ParallelismSpec(AnySpread):
         """As many copies of the model as another number of GPUs holds."""
         return self.model_copy(update={"data_parallel_size": "auto"})
 
+    def copies(self, num_devices: int) -> int | None:
+        """Data-parallel copies: as they are given, or those that the other sizes leave over. [-]"""
+        if self.data_parallel_size != "auto":
+            return self.data_parallel_size
+        of_one = 1
+        for size in (self.tensor_parallel_size, self.pipeline_parallel_size, self.context_parallel_size):
+            if size == "auto":
+                return None
+            of_one *= size
+        return max(1, num_devices // of_one)
+
     def left_open(self) -> ParallelismSpec:
         """Every size and what is computed again left to the search."""
         stages = ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")

@@ -39,21 +39,6 @@ def nearest_multiples(value: int, divisor: int) -> str:
     return f"{below} or {below + divisor}" if below else f"{divisor}"
 
 
-def _batch(run: Run) -> None:
-    batch, systems = run.training.global_batch_size, run.cluster.num_systems
-    if batch % systems:
-        raise ConfigError(
-            f"{run.place}: training.global_batch_size is {batch}, which does not divide by cluster.num_systems = {systems}; "
-            f"use {nearest_multiples(batch, systems)}"
-        )
-    micro = run.training.micro_batch_size
-    if micro != "auto" and (batch // systems) % micro:
-        raise ConfigError(
-            f"{run.place}: training.micro_batch_size is {micro}, which does not divide the {batch // systems} sequences of "
-            f'each system; use a divisor of {batch // systems}, or "auto"'
-        )
-
-
 def positions(run: Run) -> None:
     """Learned positions reach as far as the sequences."""
     model, length = run.model, run.training.sequence_length
@@ -128,7 +113,7 @@ def _pieces(run: Run) -> None:
         )
 
 
-CHECKS = (_batch, positions, _masked_positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)
+CHECKS = (positions, _masked_positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)
 
 
 def check(run: Run) -> None:

@@ -49,7 +49,7 @@ def outside_of_measurements(run: Run) -> list[str]:
     found += _range("hidden_size", run.model.hidden_size, [_hidden_size(row) for row in rows])
     found += _range("sequence_length", run.training.sequence_length, [row.sequence_length for row in rows])
     tokens = [row.global_batch_size // row.num_systems * row.sequence_length for row in rows]
-    own_tokens = run.training.global_batch_size // run.cluster.num_systems * run.training.sequence_length
+    own_tokens = math.ceil(run.training.global_batch_size / run.cluster.num_systems) * run.training.sequence_length
     found += _range("tokens per system and step", own_tokens, [*tokens, max(own_tokens, min(tokens))])
     if run.training.weight_sparsity > 0:
         found.append(f"weight_sparsity {run.training.weight_sparsity:g} (measured: only 0)")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from wsesim.config.training import LARGEST_BATCH
 from wsesim.errors import DoesNotFit
 from wsesim.intervals import Bounds
 from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, check_all
@@ -19,8 +20,6 @@ from wsesim.units import add_up
 if TYPE_CHECKING:
     from wsesim.machines.wafer.step import WaferStep
 
-BATCH_MAY_SHIFT = 0.05
-"""By so much, as a share, a batch that a goal leaves open may differ from the usual one. [-]"""
 MOST_WORK = 20_000
 """Jobs of one micro-batch that a page simulates, over all classes of systems, each about 0.3 ms of work; a run with more
 takes seconds, which the command line has, and a page has not. [-]"""
@@ -73,29 +72,34 @@ class Wafer(Machine):
         found = {id(run) for run in able}
         return [next(times_s) if id(run) in found else next(reasons).reason for run in runs]
 
-    def sized(self, run: WaferRun, number: int, *, may_shift: bool = False) -> WaferRun:
-        """The run on so many systems, with the nearest batch that divides among them, or one that makes large passes."""
-        if may_shift:
-            return run.on(number, per_system(run, number) * number)
-        return super().sized(run, number)
+    def nearest_batch(self, run: WaferRun) -> int:
+        """The same number of sequences for each system, which divide into equal passes, and as few as can be. [-]"""
+        from wsesim.machines.wafer.plan import lanes_of
+
+        wanted, systems = run.training.global_batch_size, run.num_devices
+        room = run.training.batch_tolerance * wanted
+        shares = range(max(1, math.ceil((wanted - room) / systems)), math.floor((wanted + room) / systems) + 1)
+        try:
+            most = lanes_of(run).most_of_a_pass
+        except DoesNotFit:
+            most = LARGEST_BATCH
+        if run.training.micro_batch_size != "auto":
+            most = min(most, run.training.micro_batch_size)
+        equal = [share for share in shares if share % math.ceil(share / most) == 0]
+        return systems * min(equal or shares, key=lambda share: abs(share * systems - wanted)) if shares else wanted
 
     def weak(self, run: WaferRun) -> tuple[list[WaferRun], list[LeftOut]]:
-        """From one system, with the batch of each."""
-        share = run.training.global_batch_size // run.num_devices
+        """From one system, with the batch of the fullest."""
+        share = math.ceil(run.training.global_batch_size / run.num_devices)
         return [run.on(number, number * share) for number in self.numbers(run)], []
 
     def strong(self, run: WaferRun, batch: int | None = None) -> tuple[list[WaferRun], list[LeftOut]]:
-        """From one system, with the whole batch, on numbers of systems that divide it."""
+        """From one system, with the whole batch, on doublings and divisors of it and on numbers between them."""
         from wsesim.machines.wafer.plan import divisors
 
         whole = batch or run.training.global_batch_size
-        dividing = divisors(whole, run.max_devices)
-        left_out = [
-            LeftOut(number, f"does not divide the global batch of {whole:,}")
-            for number in self.numbers(run)
-            if whole % number
-        ]
-        return [run.on(number, whole) for number in _thinned(dividing)], left_out
+        dividing = _thinned(divisors(whole, run.max_devices))
+        return [run.on(number, whole) for number in sorted({*dividing, *self.numbers(run)})], []
 
     def is_on_curve(self, run: WaferRun) -> bool:
         """The curves are of identical systems."""
@@ -159,21 +163,6 @@ class Wafer(Machine):
                 f"{run.place}: a step of {work:.3g} jobs is more than the {MOST_WORK:,} that this page simulates; lower "
                 "model.num_layers or cluster.simulation.chunks_per_layer, or download the run file and run it with `wsesim run`"
             )
-
-
-def per_system(run: WaferRun, number: int) -> int:
-    """Sequences of one system near its share of the batch that make the largest passes; 163, a prime, would make 163. [-]"""
-    from wsesim.machines.wafer.plan import lanes_of, micro_batch
-
-    ideal = max(1, round(run.training.global_batch_size / number))
-    try:
-        lanes = lanes_of(run)
-    except DoesNotFit:
-        return ideal
-    room = int(BATCH_MAY_SHIFT * ideal)
-    shares = range(max(1, ideal - room), ideal + room + 1)
-    passes = {share: micro_batch(run.on(1, share), lanes)[0] for share in shares}
-    return max(shares, key=lambda share: (passes[share], -abs(share - ideal)))
 
 
 def _thinned(numbers: Sequence[int]) -> list[int]:

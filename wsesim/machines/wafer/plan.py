@@ -388,8 +388,9 @@ def micro_batch(run: Run, lanes: Lanes) -> tuple[int, int]:
     per_system = math.ceil(run.training.global_batch_size / run.cluster.num_systems)
     wanted = run.training.micro_batch_size
     if wanted != "auto":
-        passes = math.ceil(wanted / lanes.most_of_a_pass)
-        return math.ceil(wanted / passes), math.ceil(per_system / wanted) * passes
+        size = min(wanted, per_system)
+        passes = math.ceil(size / lanes.most_of_a_pass)
+        return math.ceil(size / passes), math.ceil(per_system / size) * passes
     fewest = math.ceil(per_system / lanes.most_of_a_pass)
     number = next((some for some in range(fewest, 2 * fewest + 1) if per_system % some == 0), fewest)
     return math.ceil(per_system / number), number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,6 +103,7 @@ class WaferStep(Step):
         return (
             *_coverage_note(self.run),
             *_release_note(simulation),
+            *_uneven_note(self.run),
             *_micro_batch_note(simulation),
             *_evaluation_note(self.run),
             *_sparsity_note(self.run),
@@ -159,14 +161,18 @@ class WaferStep(Step):
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one system times their number; simulates one system. [-]"""
         weak_s, strong_s = self._alone_s()
-        return weak_s / self.time_s, strong_s / self.time_s / self.run.num_devices
+        batch, number = self.run.training.global_batch_size, self.run.num_devices
+        as_full = batch / (
+            math.ceil(batch / number) * number
+        )  # of an uneven batch only some systems have the fullest share
+        return weak_s / self.time_s * as_full, strong_s / self.time_s / number
 
     def _alone_s(self) -> list[float]:
         """Step times of one system with its share of the batch, and with all of it. [s]"""
         if self.run.num_devices == 1 and not self.run.cluster.exceptions:
             return [self.time_s, self.time_s]
         batch = self.run.training.global_batch_size
-        return self._times_s([self.run.on(1, batch // self.run.num_devices), self.run.on(1, batch)])
+        return self._times_s([self.run.on(1, math.ceil(batch / self.run.num_devices)), self.run.on(1, batch)])
 
     def _times_s(self, runs: Sequence[WaferRun]) -> list[float]:
         """Step times of runs like this one. [s]"""
@@ -212,6 +218,20 @@ def _release_note(simulation: Simulation) -> list[str]:
     system = simulation.run.cluster.system
     known = ", ".join(system.calibration.releases)
     return [f"release {wanted} is not calibrated for {system.name} (known: {known}); {chosen} is used in its place"]
+
+
+def _uneven_note(run: WaferRun) -> list[str]:
+    """How a batch was dealt out that does not divide by the number of systems."""
+    batch, systems = run.training.global_batch_size, run.num_devices
+    each, fuller = divmod(batch, systems)
+    if not fuller:
+        return []
+    others = systems - fuller
+    rest = f"{others:,} {'takes' if others == 1 else 'take'} {each:,}"
+    if not each:
+        rest = f"{others:,} {'has' if others == 1 else 'have'} none"
+    dealt = f"{fuller:,} {'takes' if fuller == 1 else 'take'} {each + 1:,} and {rest}"
+    return [f"{batch:,} sequences do not divide by {systems:,} systems: {dealt}; the fullest decides the time"]
 
 
 def _micro_batch_note(simulation: Simulation) -> list[str]:
