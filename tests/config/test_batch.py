@@ -16,7 +16,9 @@ from wsesim.result import Result
 
 
 def run(*settings: str, name: str = "andromeda_13b") -> Run:
-    return wsesim.load(name, [f"training.{one}" if not one.startswith(("cluster", "parallelism")) else one for one in settings])
+    return wsesim.load(
+        name, [f"training.{one}" if not one.startswith(("cluster", "parallelism")) else one for one in settings]
+    )
 
 
 def batch(*settings: str, name: str = "andromeda_13b") -> int:
@@ -59,7 +61,12 @@ def test_the_nearest_batch_divides_and_is_near(systems: int, wanted: int) -> Non
 
 @pytest.mark.parametrize(("wanted", "gpus", "size"), [(977, 2048, 1024), (1080, 136, 1088), (977, 96, 960)])
 def test_the_nearest_batch_of_gpus_shares_factors_with_them(wanted: int, gpus: int, size: int) -> None:
-    settings = ("batch_policy=nearest", f"global_batch_size={wanted}", "cluster.name=dgx_h100", f"cluster.num_gpus={gpus}")
+    settings = (
+        "batch_policy=nearest",
+        f"global_batch_size={wanted}",
+        "cluster.name=dgx_h100",
+        f"cluster.num_gpus={gpus}",
+    )
     assert batch(*settings, name="cerebras_gpt_13b_gpu") == size
 
 

@@ -129,7 +129,7 @@ def _foreign_run(name: str) -> str:
 
 SETTINGS = {
     "engine": "run andromeda_13b --engine recurrence --json",
-    "scaled": "run andromeda_13b --set cluster.num_systems=16 --set training.global_batch_size=1440 --json",
+    "scaled": "run andromeda_13b --set cluster.num_systems=16 --json",
     "uneven": "run cerebras_gpt_111m --set cluster.num_systems=7 --set training.global_batch_size=500 --json",
     "sparse": "run andromeda_13b --set training.weight_sparsity=0.75 --json",
     "no_norm": "run andromeda_13b --set training.max_gradient_norm=0 --set training.optimizer=sgd --json",
@@ -454,7 +454,7 @@ SCRIPTS = {
     "simulate": """\
 import wsesim
 
-result = wsesim.simulate(wsesim.load("andromeda_13b", ["cluster.num_systems=8", "training.global_batch_size=720"]))
+result = wsesim.simulate(wsesim.load("andromeda_13b", ["cluster.num_systems=8"]))
 print(repr(result))
 found = {
     name: getattr(result, name)
