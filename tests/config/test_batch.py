@@ -82,7 +82,8 @@ def test_the_policy_is_kept_on_other_numbers_of_devices(key: str) -> None:
 def test_every_count_of_systems_runs_and_the_fullest_decides() -> None:
     found = wsesim.simulate(run("global_batch_size=1080", "cluster.num_systems=14"))
     full = wsesim.simulate(run("batch_size_per_system=78", "cluster.num_systems=14"))
-    assert isinstance(found, Result) and found.step_time_s == full.step_time_s
+    assert isinstance(found, Result)
+    assert found.step_time_s == full.step_time_s
     dealt = "1,080 sequences do not divide by 14 systems: 2 take 78 and 12 take 77; the fullest decides the time"
     assert dealt in found.notes
     few = wsesim.simulate(run("global_batch_size=10"))
