@@ -26,6 +26,7 @@ from wsesim.commands.portfolio import portfolio
 from wsesim.commands.report import report
 from wsesim.commands.run import run
 from wsesim.commands.schema import schema
+from wsesim.commands.sensitivity import sensitivity
 from wsesim.commands.serve import serve
 from wsesim.commands.sweep import sweep
 from wsesim.commands.trace import trace
@@ -44,6 +45,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "compare": compare,
+    "sensitivity": sensitivity,
     "trace": trace,
     "report": report,
     "validate": validate,

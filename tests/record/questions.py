@@ -219,6 +219,7 @@ COMPARISONS = {
     "wafers": "compare cerebras_gpt_1.3b cerebras_gpt_2.7b",
     "gpus": "compare cerebras_gpt_6.7b_gpu llama_65b_2048xa100",
 }
+SENSITIVITIES = {"wafer": "sensitivity andromeda_13b", "gpu": "sensitivity cerebras_gpt_1.3b_gpu"}
 SWEEPS = {
     "grid": "sweep andromeda_13b --vary cluster.num_systems=1..4,12 --vary training.weight_sparsity=0.0..0.6+0.3",
     "layers": "sweep cerebras_gpt_111m --vary model.num_layers=1..12",
@@ -247,6 +248,8 @@ def _studies() -> Iterator[Ask]:
         yield Question(f"lifetime/{name}", _both(command))
     for name, command in COMPARISONS.items():
         yield Question(f"compare/{name}", _both(command))
+    for name, command in SENSITIVITIES.items():
+        yield Question(f"sensitivity/{name}", _both(command))
     portfolio = (ROOT / "docs" / "examples" / "portfolio.toml").read_text(encoding="utf-8")
     for policy in ("first-come", "priority", "deadline"):
         commands = (

@@ -7,6 +7,6 @@ import pytest
 from tests.record.held import hold, names_in
 
 
-@pytest.mark.parametrize("name", names_in("plan", "lifetime", "compare", "portfolio", "sweep"))
+@pytest.mark.parametrize("name", names_in("plan", "lifetime", "compare", "portfolio", "sensitivity", "sweep"))
 def test_it_is_as_recorded(name: str) -> None:
     hold(name)

@@ -52,7 +52,7 @@ def test_refitting_gives_the_shipped_numbers() -> None:
 
 def test_the_values_of_a_core_are_the_middle_of_the_best() -> None:
     layout = [row for row in published() if row.is_fitted and not row.is_rate]
-    assert fit_values_per_core(layout, SHIPPED) == SHIPPED.values_per_core
+    assert sum(fit_values_per_core(layout, SHIPPED)) / 2.0 == SHIPPED.values_per_core
 
 
 def test_only_three_numbers_and_one_per_release_are_fitted_to_rates() -> None:

@@ -60,6 +60,7 @@ def forget() -> None:
         (["trace", RUN, "--out", "ring.json"], "2 events"),
         (["report", RUN, "--gpu-cluster", "none", "--out", "ring.html"], "ring.html"),
         (["report", RUN, "--picture", "breakdown", "--out", "ring.svg"], "ring.svg"),
+        (["sensitivity", RUN], "10% better"),
         (["lifetime", RUN, "--replications", "3"], "3 replications"),
         (["explain", "small_ring"], "tile.memory_bytes"),
         (["explain", "tile_one"], "memory_bytes"),

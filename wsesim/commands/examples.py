@@ -14,6 +14,7 @@ EXAMPLES = {
         "wsesim run gpt3_13b_256xa100 --top 5",
     ),
     "compare": ("wsesim compare andromeda_13b gpt3_13b_256xa100 --same-time",),
+    "sensitivity": ("wsesim sensitivity andromeda_13b",),
     "trace": ("wsesim trace andromeda_13b --out step.json.gz",),
     "report": (
         "wsesim report andromeda_13b --out report.html",

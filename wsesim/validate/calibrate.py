@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +40,12 @@ VALUES_STEP = 2.0
 OUTLIER_SCALE = 0.02
 """Residuals beyond this count less than quadratically (soft L1): one odd row must not bend the fit. [-]"""
 
+ONE_MODEL = 0.05
+"""Standard error of what one model tells: the errors of models that were left out. [-]"""
+
+NINE_IN_TEN = 1.645
+"""Standard errors to each side. [-]"""
+
 NUM_ITERATIONS = 12
 """Of the least squares; they settle to eight digits in five or six. [-]"""
 
@@ -63,6 +69,8 @@ class Fit:
         Rates that fixed each release of the system. [-]
     num_rates
         Rates that fixed the three numbers, of all systems. [-]
+    ranges
+        Within these the fitted numbers lie in nine cases of ten, by fits without one model each (the jackknife).
     """
 
     calibration: CalibrationSpec
@@ -70,6 +78,7 @@ class Fit:
     fitted: tuple[str, ...]
     rows_of_release: dict[str, int]
     num_rates: int
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Rates(NamedTuple):
@@ -163,8 +172,8 @@ def _step(rates: Rates, compiled: Compiled, weights: NDArray[np.float64], logs: 
     )
 
 
-def fit_values_per_core(rows: Sequence[Measurement], start: CalibrationSpec) -> float:
-    """Values of a core with the least error on micro-batches and lanes; the middle of equally good ones. [-]"""
+def fit_values_per_core(rows: Sequence[Measurement], start: CalibrationSpec) -> tuple[float, float]:
+    """Least and most values of a core among those with the least error on micro-batches and lanes. [-]"""
     runs = [run_of(row) for row in rows]
     candidates = [start.values_per_core * 0.7 + VALUES_STEP * step for step in range(500)]
     candidates = [math.floor(value / VALUES_STEP) * VALUES_STEP for value in candidates]
@@ -177,7 +186,7 @@ def fit_values_per_core(rows: Sequence[Measurement], start: CalibrationSpec) -> 
     ]
     best = min(errors)
     good = [value for value, error in zip(candidates, errors, strict=True) if error <= best + 1e-12]
-    return (good[0] + good[-1]) / 2.0
+    return good[0], good[-1]
 
 
 def _layout_error(row: Measurement, run: Run, calibration: CalibrationSpec) -> float:
@@ -226,18 +235,21 @@ def fit(
             "no measured rate among the rows; add rows with the metric samples_per_s and the use calibration"
         )
     calibration, fitted = start, []
+    ranges: dict[str, tuple[float, float]] = {}
     if batches:
         progress("fitting the values of a core")
-        calibration = calibration.model_copy(update={"values_per_core": fit_values_per_core(batches, calibration)})
+        least, most = ranges["values_per_core"] = fit_values_per_core(batches, calibration)
+        calibration = calibration.model_copy(update={"values_per_core": (least + most) / 2.0})
         fitted.append("values_per_core")
     progress("fitting efficiencies, latency and releases")
     numbers = len(measured) >= FEWEST_ROWS
     calibration, names = _fit_rates(measured, calibration, system, numbers=numbers)
+    ranges |= _ranges(measured, calibration, system) if numbers else {}
     fitted += [*(RATE_KEYS if numbers else ()), *names]
     newest = pick_release(start, None)[0]
     rows_of_release = Counter(row.software_release or newest for row in own if row.is_rate)
     predictions = tuple(predict_all(own, calibration))
-    return Fit(calibration, predictions, tuple(fitted), dict(rows_of_release), len(measured))
+    return Fit(calibration, predictions, tuple(fitted), dict(rows_of_release), len(measured), ranges)
 
 
 def _fit_rates(
@@ -264,6 +276,39 @@ def _fit_rates(
     if not numbers:
         fitted = _settled([row for row in rows if row.system == system], fitted)
     return fitted, [f"releases.{key}" for key in sorted(found, key=release_key)]
+
+
+def _ranges(rows: Sequence[Measurement], calibration: CalibrationSpec, system: str) -> dict[str, tuple[float, float]]:
+    """Ranges of nine in ten, from fits that leave out one model each; a release that one model tells has the spread of a row."""
+    import numpy as np
+
+    from wsesim.validate.closed_form import Form
+
+    rates = rates_of(rows, calibration)
+    models = [str(row.model["name"]) for row in rows]
+    names = list(dict.fromkeys(models))
+    weights = np.array([[float(model != name) for model in models] for name in names])
+    logs = solve(rates, [Form.of(calibration)] * len(names), weights, calibration)
+    found = {key: _around(getattr(calibration, key), values) for key, values in zip(RATE_KEYS, logs[:3], strict=True)}
+    for place, name in enumerate(rates.table.names):
+        release = name.removeprefix(f"{system} ")
+        its = {model for model, at in zip(models, rates.table.release.tolist(), strict=True) if at == place}
+        if name == rates.table.names[rates.base]:
+            found[f"releases.{release}"] = (1.0, 1.0)  # what others are counted against is as sure as the three numbers
+        elif name.startswith(f"{system} "):
+            spread = ONE_MODEL / math.sqrt(len(its))
+            told = [len(its) > 1 or model not in its for model in names]
+            found[f"releases.{release}"] = _around(calibration.releases[release], logs.rates[told, place], spread)
+    return found
+
+
+def _around(value: float, logs: NDArray[np.float64], more: float = 0.0) -> tuple[float, float]:
+    """A value and its jackknife error, which another one of its own is added to."""
+    left_out = len(logs)
+    error = math.sqrt(
+        (left_out - 1) / left_out * add_up((float(log) - float(logs.mean())) ** 2 for log in logs) + more**2
+    )
+    return _rounded(value * math.exp(-NINE_IN_TEN * error)), _rounded(value * math.exp(NINE_IN_TEN * error))
 
 
 def _settled(rows: Sequence[Measurement], calibration: CalibrationSpec) -> CalibrationSpec:
@@ -330,12 +375,22 @@ def _line(
     """One number with its origin: the rows it was fitted to, or where it was before."""
     if used and key in fit.fitted:
         note = many or f"{len(used)} row{'s' * (len(used) != 1)}"
-        return f'{name} = {{ value = {text}, source = "{_sources(used) or source}", status = "calibrated", note = "{note}" }}'
+        ends = _ends(fit.ranges.get(key), key)
+        return f'{name} = {{ value = {text}{ends}, source = "{_sources(used) or source}", status = "calibrated", note = "{note}" }}'
     before = kept.get(key)
     if before is None:
         return f'{name} = {{ value = {text}, source = "{source}", status = "calibrated", note = "not fitted here" }}'
     status = before.status or "calibrated"
-    ends = "" if before.low is None else f", range = [{before.low:g}, {before.high:g}]"
+    ends = _ends(None if before.low is None or before.high is None else (before.low, before.high), key)
     return (
         f'{name} = {{ value = {text}{ends}, source = "{before.source}", status = "{status}", note = "{before.note}" }}'
     )
+
+
+def _ends(bounds: tuple[float, float] | None, key: str) -> str:
+    """A range as it stands in a file; empty for none."""
+    if bounds is None:
+        return ""
+    if key.endswith("_s"):
+        return f', range = ["{bounds[0] * 1e3:.4g} ms", "{bounds[1] * 1e3:.4g} ms"]'
+    return f", range = [{bounds[0]:.4g}, {bounds[1]:.4g}]"
