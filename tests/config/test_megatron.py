@@ -29,7 +29,7 @@ def test_printed_arguments_are_a_run_of_gpus() -> None:
     assert (plan.tensor_parallel_size, plan.pipeline_parallel_size, plan.zero_stage) == (8, 4, 1)
     assert (plan.activation_recompute, plan.sequence_parallel) == ("selective", True)
     assert round(parameter_count(run.model) / 1e9, 2) == 20.26
-    assert any("tp_comm_overlap is True" in note for note in run.notes)
+    assert run.cluster.software.tensor_parallel_overlap == "user_buffers"
 
 
 def test_the_model_of_the_same_file_runs_on_wafers() -> None:
@@ -66,7 +66,7 @@ def test_latent_attention_and_experts(tmp_path: Path) -> None:
     found = read(tmp_path, flags)
     assert parameter_count(ModelSpec(**found.model)) == 671_026_404_352
     assert found.parallelism["expert_parallel_size"] == 64
-    assert "FP8 is not simulated" in found.notes[0]
+    assert (found.training["precision"], found.notes) == ("fp8", ())
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,53 @@ def test_latent_attention_and_experts(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said(text: str, finding: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=finding):
         read(tmp_path, text)
+
+
+FLAGS = "--num-layers 32 --hidden-size 4096 --num-attention-heads 32 --vocab-size 32000 --seq-length 4096 --global-batch-size 64 "
+
+
+@pytest.mark.parametrize(
+    ("flags", "recompute"),
+    [
+        ("", "none"),
+        ("--recompute-activations", "selective"),
+        ("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1", "full"),
+        ("--recompute-granularity full --recompute-method block --recompute-num-layers 3", {"blocks": 3}),
+        ("--recompute-granularity full --recompute-method block --recompute-num-layers 0", "none"),
+        ("--recompute-granularity selective --recompute-modules core_attn", "selective"),
+        (
+            "--recompute-granularity selective --recompute-modules layernorm mlp --bf16",
+            {"operators": ["layernorm", "mlp"]},
+        ),
+    ],
+)
+def test_what_is_computed_again(flags: str, recompute: object, tmp_path: Path) -> None:
+    assert read(tmp_path, FLAGS + flags).parallelism["activation_recompute"] == recompute
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("--bf16", "bfloat16"),
+        ("--bf16 --fp8-format hybrid", "fp8"),
+        ("--bf16 --fp8-format e4m3 --fp8-recipe mxfp8", "mxfp8"),
+        ("--bf16 --fp4-format e2m1", "nvfp4"),
+    ],
+)
+def test_narrow_products_are_those_of_gpus(flags: str, precision: str, tmp_path: Path) -> None:
+    """On wafers they are left out, with a note."""
+    path = tmp_path / "args.txt"
+    path.write_text(FLAGS + flags)
+    on_gpus = {"name": "gb200_nvl72", "num_gpus": 64}
+    assert wsesim.load({"run": {"path": str(path)}, "cluster": on_gpus}).training.precision == precision
+    wafers = wsesim.load({"run": {"path": str(path)}, "cluster": {"name": "cs3", "num_systems": 1}})
+    assert wafers.training.precision == ("bfloat16" if precision == "bfloat16" else "cbfloat16")
+    assert any("is one of GPUs" in note for note in wafers.notes) == (precision != "bfloat16")
+
+
+def test_experts_are_split_as_the_flags_say(tmp_path: Path) -> None:
+    experts = (
+        "--num-experts 8 --expert-model-parallel-size 8 --tensor-model-parallel-size 4 --expert-tensor-parallel-size 1"
+    )
+    found = read(tmp_path, FLAGS + experts)
+    assert (found.parallelism["expert_parallel_size"], found.parallelism["expert_tensor_parallel_size"]) == (8, 1)

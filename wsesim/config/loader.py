@@ -20,7 +20,7 @@ from wsesim.config.run import Run
 from wsesim.config.run_files import layered_run
 from wsesim.config.settings import Setting, parse_setting, settings_table
 from wsesim.config.spec import Spec
-from wsesim.config.training import TrainingSpec, batch_problem
+from wsesim.config.training import ON_GPUS_ONLY, TrainingSpec, batch_problem
 from wsesim.errors import ConfigError, did_you_mean
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -213,11 +213,13 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     model, along = model_table(sub(table, "model"), folder, place)
     cluster = cluster_table(sub(table, "cluster"), folder, place)
     files = files_of(cluster.plain)
-    taken = {files.cluster.count} if files.spread is not None else files.cluster.model_fields.keys()
+    own_keys = {files.cluster.count, *files.from_cluster.values()}
+    taken = own_keys if files.spread is not None else files.cluster.model_fields.keys()
     of_its_kind = {key: value for key, value in along.cluster.items() if key in taken}
     cluster = Layered(_unsaid(of_its_kind, table.plain["cluster"])).over(cluster)
     of_gpus = files.spread is None and bool(along.parallelism.plain)
     left_out = _micro_batch_left_out(table, along, cluster, of_gpus=of_gpus)
+    left_out += _precision_left_out(table, along.training.plain) if of_gpus else ()
     tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
     problems = files.contradicts(table, tables, place) + _length_problem(tables["training"], along, place)
     problems += _batch_problems(tables["training"], place)
@@ -290,6 +292,15 @@ def _micro_batch_left_out(table: Layered, along: Along, cluster: Layered, *, of_
         return ()
     del given["micro_batch_size"]
     return (f"the micro-batch of the file, {micro}, does not divide the batch of this run, and was left out",)
+
+
+def _precision_left_out(table: Layered, given: Table) -> tuple[str, ...]:
+    """Products in 8 or 4 bit belong to GPUs, as the batch's parts do."""
+    precision = given.get("precision")
+    if precision not in ON_GPUS_ONLY or "precision" in table.plain.get("training", {}):
+        return ()
+    del given["precision"]
+    return (f"the precision of the file, {precision}, is one of GPUs, and was left out",)
 
 
 def _length_note(table: Layered, along: Along) -> tuple[str, ...]:

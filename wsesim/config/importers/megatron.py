@@ -128,21 +128,25 @@ def _words(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """Flags with their first value."""
-    name: str | None = None
+    """Flags with their first value; of `_LISTS` all values as one text."""
+    name, values = "", list[str]()
     for word in (part for one in words for part in one.strip("()\"'").split()):
         if re.match(r"^--[A-Za-z]", word):
-            if name is not None:
-                yield name, None
+            if name:
+                yield name, _joined(name, values)
             name, equals, value = word.partition("=")
-            if equals:
-                yield name, value
-                name = None
-        elif name is not None:
-            yield name, word
-            name = None
-    if name is not None:
-        yield name, None
+            values = [value] if equals else []
+        else:
+            values.append(word)
+    if name:
+        yield name, _joined(name, values)
+
+
+_LISTS = ("--recompute-modules", "--window-size")
+
+
+def _joined(name: str, values: list[str]) -> str | None:
+    return None if not values else " ".join(values) if name in _LISTS else values[0]
 
 
 # What each argument means
@@ -287,6 +291,11 @@ MODEL: dict[str, Entry | bool] = {
 
 
 def _precision(args: Section) -> str:
+    """Products in 8 or 4 bit go before the type of what is kept."""
+    if args.get("fp4") or args.get("fp4_format"):
+        return "nvfp4"
+    if args.get("fp8") or args.get("fp8_format") or args.get("fp8_hybrid") or args.get("fp8_e4m3"):
+        return "mxfp8" if args.get("fp8_recipe") == "mxfp8" else "fp8"
     if args.flag("bf16", default=False):
         return "bfloat16"
     return "float16" if args.flag("fp16", default=False) else "float32"
@@ -332,12 +341,37 @@ def _zero_stage(args: Section) -> int:
     return stage if stage is not None else int(args.flag("use_distributed_optimizer", default=False))
 
 
-def _recompute(args: Section) -> str:
+_OPERATORS = {
+    "core_attn": "attention",
+    "layernorm": "layernorm",
+    "moe_act": "activation",
+    "mlp": "mlp",
+    "moe": "moe",
+    "mla_up_proj": "qkv",
+}
+"""Modules of ``--recompute-modules`` and what `RecomputeSpec` calls them."""
+
+
+def _recompute(args: Section) -> str | dict[str, Any]:
+    """Nothing, all, the first blocks of each chunk (``--recompute-method block``), or single modules."""
     granularity = args.word("recompute_granularity", known=("full", "selective"), default=None)
-    if granularity is None and args.flag("recompute_activations", default=False):
-        return "selective"
     old = args.flag("checkpoint_activations", default=False) or args.get("activations_checkpoint_method") is not None
-    return granularity or ("full" if old else "none")
+    first = args.count("recompute_num_layers", "activations_checkpoint_num_layers", default=None, at_least=0)
+    method = args.get("recompute_method") or args.get("activations_checkpoint_method")
+    modules = _modules(args)
+    if granularity is None:
+        selective = args.flag("recompute_activations", default=False)
+        granularity = "selective" if selective else "full" if old else "none"
+    if granularity == "full" and method == "block" and first is not None:
+        return {"blocks": first} if first else "none"
+    if granularity == "selective" and modules not in ([], ["attention"]):
+        return {"operators": modules}
+    return granularity
+
+
+def _modules(args: Section) -> list[str]:
+    words = re.findall(r"\w+", str(args.get("recompute_modules") or ""))
+    return list(dict.fromkeys(_OPERATORS[word] for word in words if word in _OPERATORS))
 
 
 def _attention(args: Section) -> str | None:
@@ -366,12 +400,15 @@ PARALLELISM: dict[str, Entry] = {
     "pipeline_parallel_size": lambda args: args.count("pipeline_model_parallel_size", default=1),
     "context_parallel_size": lambda args: args.count("context_parallel_size", default=1),
     "expert_parallel_size": lambda args: args.count("expert_model_parallel_size", default=1),
+    "expert_tensor_parallel_size": _of_experts("expert_tensor_parallel_size"),
     "virtual_pipeline_size": _virtual,
     "sequence_parallel": _switch("sequence_parallel"),
     "zero_stage": _zero_stage,
     "activation_recompute": _recompute,
     "attention": _attention,
-    "overlap_gradient_reduction": lambda args: args.flag("overlap_grad_reduce", default=False) or None,
+    "overlap_gradient_reduction": lambda args: (
+        args.flag("overlap_grad_reduce", default=False) if args.has("overlap_grad_reduce") else None
+    ),
     "account_for_embedding": lambda args: args.flag("account_for_embedding_in_pipeline_split", default=False) or None,
     "account_for_loss": lambda args: args.flag("account_for_loss_in_pipeline_split", default=False) or None,
     "num_layers_in_first_pipeline_stage": _size(
@@ -386,22 +423,20 @@ PARALLELISM: dict[str, Entry] = {
     ),
 }
 
-CLUSTER: dict[str, Entry] = {"num_gpus": _size("world_size")}
+
+def _software(args: Section) -> dict[str, str] | None:
+    """Collectives of tensor parallelism beside products, through user buffers of Transformer Engine."""
+    return {"tensor_parallel_overlap": "user_buffers"} if args.flag("tp_comm_overlap", default=False) else None
+
+
+CLUSTER: dict[str, Entry] = {"num_gpus": _size("world_size"), "software": _software}
 
 MATTER: dict[str, str] = {
-    "fp8": "FP8 is not simulated; the step is that of 16-bit products",
-    "fp8_format": "FP8 is not simulated; the step is that of 16-bit products",
-    "fp4": "FP4 is not simulated; the step is that of 16-bit products",
     "mtp_num_layers": "modules that predict several tokens are left out",
-    "recompute_method": "how full recomputation is dealt out is not read; every block is computed again",
-    "recompute_num_layers": "recomputation of some blocks only is not read; set parallelism.activation_recompute",
-    "recompute_modules": "recomputation of single modules is not read; set parallelism.activation_recompute",
     "cpu_offloading": "offloading to the host's memory is not simulated",
     "optimizer_cpu_offload": "offloading to the host's memory is not simulated",
-    "tp_comm_overlap": "overlap of tensor-parallel communication is not simulated",
     "moe_shared_expert_overlap": "overlap of the shared expert is not simulated",
     "moe_expert_capacity_factor": "dropped tokens are not simulated; routing is balanced",
-    "expert_tensor_parallel_size": "experts are split like the rest of a block",
     "pipeline_model_parallel_layout": "a layout of stages is not read; set parallelism.layers_per_stage",
     "standalone_embedding_stage": "a stage of the embedding alone is not simulated",
     "use_tp_pp_dp_mapping": "the order of ranks is tensor, context, data, pipeline here",
@@ -445,6 +480,13 @@ def _notes(place: str, args: Section) -> Iterator[str]:
         if value is True or value not in (None, 0, 1, "none", "uniform"):
             yield f"{place}: {name} is {value}, and {why}"
         args.get(name)
+    if args.values.get("fp8_recipe") == "blockwise":
+        yield f"{place}: fp8_recipe is blockwise, and products are simulated with one scale for a tensor"
+    if args.values.get("recompute_method") == "uniform" and args.values.get("recompute_num_layers", 1) not in (1, None):
+        yield f"{place}: inputs are kept of every block, not of every {args.values['recompute_num_layers']}th"
+    unknown = set(re.findall(r"\w+", str(args.values.get("recompute_modules") or ""))) - _OPERATORS.keys()
+    if unknown and args.values.get("recompute_granularity") == "selective":
+        yield f"{place}: recompute_modules has {', '.join(sorted(unknown))}, which is kept here"
     strange = [name for name in args.unread() if not _KNOWN.fullmatch(name) and args.values[name] not in (None, False)]
     if strange:
         yield f"{place}: nothing is known of {', '.join(strange[:10])}; the step is simulated without"
