@@ -43,7 +43,7 @@ def with_times(times: Times, **factors: float) -> Times:
 def whole(run: GPURun, times: Times, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every micro-batch simulated."""
     with monkeypatch.context() as patch:
-        patch.setattr("wsesim.machines.gpu.rounds.ROUNDS", 10**6)
+        patch.setattr("wsesim.machines.gpu.step_time.ROUNDS", 10**6)
         step, number = simulate_plan(run, plan_of(run), times)
     assert number == int(plan_of(run).num_micro_batches[0])
     return step

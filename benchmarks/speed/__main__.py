@@ -22,8 +22,7 @@ from rich.table import Table
 from benchmarks.speed.cases import CASES, GPU_CASES, PAGE_CASES
 from wsesim.config.loader import load
 from wsesim.config.run import Run
-from wsesim.engine.clock import Clock
-from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.machines.gpu import pipeline
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.search import rank

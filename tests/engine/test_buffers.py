@@ -7,7 +7,7 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsesim.engine.buffers import Credits, Mailbox, Turnstile
+from wsesim.engine.simulate import Credits, Mailbox, Turnstile
 
 few = settings(deadline=None, max_examples=100)
 

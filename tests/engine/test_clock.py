@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import simpy
 
-from wsesim.engine.buffers import Credits, Mailbox
-from wsesim.engine.clock import Clock
+from wsesim.engine.simulate import Clock, Credits, Mailbox
 from wsesim.errors import SimulationStuck
 
 Process = simpy.events.ProcessGenerator

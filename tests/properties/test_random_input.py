@@ -25,10 +25,11 @@ from wsesim.config.model import ModelSpec
 from wsesim.config.settings import parse_setting
 from wsesim.config.spec import options_of
 from wsesim.config.training import TrainingSpec
+from wsesim.engine.repeat import MOST_MICRO_BATCHES
 from wsesim.errors import WsesimError
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.rows import COLUMNS, read_log, read_table
-from wsesim.machines.wafer.simulation import MOST_MICRO_BATCHES, run_schedule
+from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.machines.wafer.spec import ClusterSpec, ExceptionSpec
 from wsesim.report.json import result_dict
 from wsesim.report.pages.tables import print_result

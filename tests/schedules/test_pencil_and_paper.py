@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import laid_over, tiny_run
-from wsesim.engine.clock import Clock
-from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.engine.trace import Span
 from wsesim.errors import SimulationStuck
 from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of

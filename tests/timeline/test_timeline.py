@@ -14,8 +14,7 @@ from tests.builders import Table, small_tables, tiny_run
 from tests.gpu_builders import gpu_run
 from tests.timeline.checker import check_format, written
 from wsesim import GPURun, Result, Run, simulate, simulate_many
-from wsesim.engine.clock import Clock
-from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.errors import InputError
 from wsesim.machines.wafer.links import link_traffic
 from wsesim.machines.wafer.streaming import WEIGHT_ROOM, numbers_of, shape_of, write_program

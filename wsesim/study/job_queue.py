@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import simpy
 
-from wsesim.engine.clock import Clock
+from wsesim.engine.simulate import Clock
 from wsesim.errors import AnswerIsNo, DoesNotFit
 from wsesim.units import add_up, show
 

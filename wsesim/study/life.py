@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 
 import simpy
 
-from wsesim.engine.clock import Clock
+from wsesim.engine.simulate import Clock
 from wsesim.errors import AnswerIsNo
 from wsesim.units import show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from wsesim.engine.collector import collector_paused
+from wsesim.engine.repeat import collector_paused
 from wsesim.machines.machine import machine_of
 from wsesim.machines.timeline.records import Arrow, Counter, Event, Stretch, Timeline, Track
 from wsesim.result import Result

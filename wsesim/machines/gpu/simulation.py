@@ -1,7 +1,7 @@
 """Simulates one step of a GPU run: the same engine, the same trace, other workers.
 
 The plan is checked, or searched; the pipeline, reductions and gathers run as processes that wait for
-one another. A long step is simulated with few of its micro-batches (`wsesim.machines.gpu.rounds`).
+one another. A long step is simulated with few of its micro-batches (`wsesim.machines.gpu.step_time.lengths`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wsesim.engine.clock import Clock
-from wsesim.engine.collector import collector_paused
-from wsesim.engine.discrete_event import DiscreteEvents
+from wsesim.engine.repeat import collector_paused, round_s
+from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.engine.trace import Span
 from wsesim.machines.gpu.doubts import lateness
 from wsesim.machines.gpu.memory import Memory, memory_of
 from wsesim.machines.gpu.pipeline import PipelineShape, write_program
 from wsesim.machines.gpu.program import numbers_of, shape_of
-from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
 from wsesim.machines.gpu.search import choose
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
-from wsesim.machines.gpu.step_time import step_time_s
+from wsesim.machines.gpu.step_time import KINDS, compared_round, lengths, pieces_of, step_time_s
 from wsesim.machines.gpu.times import Pass, Times, times_of
 from wsesim.units import add_up
 
@@ -136,8 +134,7 @@ class GPUSimulation:
 def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> Step:
     shape, clock = shape_of(run, plan, num_micro_batches), Clock()
     events = DiscreteEvents(clock, write_program(shape), numbers_of(run, plan, times, shape), 1)
-    events.start()
-    clock.run_until(events.step_done[0])
+    events.run_step()
     step_s = events.step_ends_s[0][0]
     trace = tuple(span for span in events.trace if span.step == 0)
     return Step(step_s, spent_s(trace, times, shape, step_s), trace, step_s, clock.num_events)

@@ -5,19 +5,51 @@ By these the search finds which of many plans is the fastest. The jobs are those
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from wsesim.engine.ends import Line, ends_s, lines_of
+from wsesim.engine import repeat
+from wsesim.engine.evaluate import ends_from_rest, from_rest
 from wsesim.engine.program import Key, Program
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, write_program
 from wsesim.machines.gpu.program import durations_s, shape_of
-from wsesim.machines.gpu.rounds import KINDS, compared_round, lengths, pieces_of, round_s
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.times import Times
 from wsesim.units import add_up
+
+ROUNDS = 5
+"""Rounds that are simulated at first: two to fill, two to compare, one to drain. [-]"""
+KINDS = ("forward", "backward", "send", "gather")
+"""Jobs that come in every round."""
+
+
+def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
+    """Micro-batches to simulate: more each time that no two rounds were alike, at last all. [-]
+
+    In a round every stage passes a group of micro-batches, as many as there are stages unless interleaved stages have larger
+    ones. A full pipeline comes to repeat itself, round by round; then one round stands for those that are missing.
+    """
+    wanted = int(plan.num_micro_batches[0])
+    first = wanted if run.parallelism.pipeline_schedule == "gpipe" else ROUNDS
+    return repeat.lengths(first, wanted, each=int(plan.group[0]))
+
+
+def pieces_of(kind: str, chunk: int, shape: PipelineShape) -> int:
+    """Jobs of one kind that a micro-batch has in one chunk. [-]"""
+    return 1 if kind == "send" or not shape.gathers_parameters else shape.pieces[chunk]
+
+
+def compared_round(phase: str, pieces: int, shape: PipelineShape) -> range:
+    """Which of a stage's jobs of one kind, in order, make the round whose length is taken; the next one is compared with it.
+
+    The last round drains, and makes gradients complete; forward passes, with their sends and gathers, are ahead of
+    backward passes by up to two rounds.
+    """
+    size, last = shape.group * pieces, shape.num_micro_batches // shape.group - 1
+    behind = 2 if phase == "forward" else 3
+    return range((last - behind) * size, (last - behind + 1) * size)
 
 
 class Outline(NamedTuple):
@@ -25,13 +57,16 @@ class Outline(NamedTuple):
 
     Attributes
     ----------
-    lines
-        When each job can begin.
+    edges
+        For each job, those that it follows, counted back. [-]
+    durations
+        Name of the time of each job; None takes none.
     rounds
         Names of durations, and pairs of jobs of two rounds that do the same.
     """
 
-    lines: list[Line]
+    edges: list[tuple[int, ...]]
+    durations: list[Key | None]
     rounds: list[tuple[Key, list[tuple[int, int]]]]
 
 
@@ -56,11 +91,12 @@ class Candidate:
         wanted, durations = self.num_micro_batches, self.durations
         for number in lengths(self.run, self.plan):
             outline = outline_of(shape_of(self.run, self.plan, number))
-            ends = ends_s(outline.lines, durations)
+            times_s = [0.0 if name is None else durations[name] for name in outline.durations]
+            ends = ends_from_rest(outline.edges, times_s)
             if number == wanted:
                 break
             lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
-            length_s = round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
+            length_s = repeat.round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
             if length_s is not None:
                 return ends[-1] + (wanted - number) // self.group * length_s
         return ends[-1]
@@ -100,7 +136,8 @@ def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
 def outline_of(shape: PipelineShape) -> Outline:
     """Looked up once for all plans with the same jobs."""
     program = write_program(shape)
-    return Outline(lines_of(program, capacities_of(shape)), _rounds(program, shape))
+    durations = [job.duration for job in program.jobs]
+    return Outline(from_rest(program, capacities_of(shape)), durations, _rounds(program, shape))
 
 
 def _rounds(program: Program, shape: PipelineShape) -> list[tuple[Key, list[tuple[int, int]]]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsesim.engine.trace import overlap_s
 from wsesim.units import add_up
 
 if TYPE_CHECKING:
@@ -36,22 +35,8 @@ def breakdown_s(simulation: Simulation) -> dict[str, float]:
     Categories without any time are left out.
     """
     total = dict.fromkeys(CATEGORIES, 0.0)
-    for kind, value in spent_s(simulation).items():
+    for kind, value in simulation.spent_s.items():
         total[kind.removeprefix("wait_")] += value
     largest = max(total, key=lambda name: total[name])
     total[largest] += simulation.step_time_s - add_up(total.values())  # rounding of some 1000 additions
     return {name: value for name, value in total.items() if value > 0.0}
-
-
-def spent_s(simulation: Simulation) -> dict[str, float]:
-    """Seconds of one step by kind of work and cause of waiting, on the wafer that decides it. [s]"""
-    if simulation.spent_s is not None:
-        return simulation.spent_s
-    wafer = f"wafer.{simulation.decisive_class}"
-    total: dict[str, float] = {}
-    for window in simulation.windows:
-        for span in simulation.trace:
-            if span.part == wafer:
-                inside_s = overlap_s(span.start_s, span.end_s, window)
-                total[span.kind] = total.get(span.kind, 0.0) + inside_s * window.weight
-    return total

@@ -1,12 +1,13 @@
 """Runs a program on SimPy: every worker is a process that waits for what its job needs.
 
-The reference engine, and the one that remembers a trace.
+The reference engine, and the one that remembers a trace. Between the processes are three small classes in place of SimPy's own:
+room in a bounded buffer, letters, and turns at a port. What is granted at once costs no event.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,14 +15,156 @@ from typing import Any, NamedTuple
 import simpy
 from simpy.events import Timeout
 
-from wsesim.engine.buffers import Credits, Mailbox, Turnstile, WatchedCredits
-from wsesim.engine.clock import Clock
 from wsesim.engine.program import Job, Numbers, Program, Room, Turn, Worker
+from wsesim.engine.repeat import FEWEST_STEPS, Seen, all_alike, last_two_agree
 from wsesim.engine.trace import Span
+from wsesim.errors import SimulationStuck
 
 Process = Generator[simpy.Event, Any, None]
 History = Sequence[tuple[str, float]]
 """What a job waited for, and until when, in order. [s]"""
+
+
+class Clock(simpy.Environment):
+    """A SimPy environment that counts the events it has processed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_events = 0
+        self._named: dict[str, simpy.Process] = {}
+
+    def start(self, name: str, generator: simpy.events.ProcessGenerator) -> simpy.Process:
+        """Start a process under a name that error messages can use."""
+        process = self.process(generator)
+        self._named[name] = process
+        return process
+
+    def run_until(self, event: simpy.Event) -> None:
+        """Run until an event has been processed.
+
+        Raises
+        ------
+        SimulationStuck
+            No event is left, but `event` has not come; names every process that waits.
+        """
+        step, count = self.step, 0
+        try:
+            while event.callbacks is not None:  # simpy's `processed`, without a call
+                step()
+                count += 1
+        except simpy.core.EmptySchedule:
+            waiting = [name for name, process in self._named.items() if process.is_alive]
+            raise SimulationStuck(
+                f"simulation stopped at {self.now:g} s with {', '.join(waiting)} waiting for one another; "
+                "this is a fault of wsesim, please report the run file"
+            ) from None
+        finally:
+            self.num_events += count
+
+
+class Credits:
+    """Room in a bounded buffer. A sender takes room before it sends; the reader gives it back.
+
+    Grants are first-in-first-out. Sizes are whole bytes, so that nothing is lost to rounding.
+    """
+
+    def __init__(self, env: simpy.Environment, capacity: int) -> None:
+        self.env = env
+        self.capacity = capacity
+        self.free = capacity
+        self.lowest_free = capacity
+        self._waiting: deque[tuple[simpy.Event, int]] = deque()
+
+    def take(self, size: int) -> simpy.Event | None:
+        """Take room; an event to wait for, or None where there is room at once."""
+        if not self._waiting and size <= self.free:
+            self.free -= size
+            self.lowest_free = min(self.lowest_free, self.free)
+            return None
+        event = self.env.event()
+        self._waiting.append((event, size))
+        return event
+
+    def give(self, size: int) -> None:
+        """Give room back, and let the next in line have it."""
+        self.free += size
+        while self._waiting and self._waiting[0][1] <= self.free:
+            event, wanted = self._waiting.popleft()
+            self.free -= wanted
+            self.lowest_free = min(self.lowest_free, self.free)
+            event.succeed()
+
+
+class WatchedCredits(Credits):
+    """Credits that remember how much room was taken, and since when."""
+
+    def __init__(self, env: simpy.Environment, capacity: int) -> None:
+        super().__init__(env, capacity)
+        self.taken: list[tuple[float, int]] = [(0.0, 0)]
+
+    def take(self, size: int) -> simpy.Event | None:
+        """As of `Credits`."""
+        event = super().take(size)
+        self._note()
+        return event
+
+    def give(self, size: int) -> None:
+        """As of `Credits`."""
+        super().give(size)
+        self._note()
+
+    def _note(self) -> None:
+        self.taken.append((self.env.now, self.capacity - self.free))
+
+
+class Mailbox:
+    """Unbounded first-in-first-out queue with one reader, who takes from `items` or waits."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.env = env
+        self.items: deque[Any] = deque()
+        self._reader: simpy.Event | None = None
+
+    def put(self, item: Any = None) -> None:
+        """Add an item."""
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.succeed(item)
+        else:
+            self.items.append(item)
+
+    def put_value(self, event: simpy.Event) -> None:
+        """Add what an event brings; a callback."""
+        self.put(event.value)
+
+    def wait(self) -> simpy.Event:
+        """Event that brings the next item, where `items` is empty."""
+        self._reader = self.env.event()
+        return self._reader
+
+
+class Turnstile:
+    """A resource that its users pass one after another, in an order that is fixed beforehand."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.env = env
+        self.now_serving = 0
+        self._waiting: dict[int, simpy.Event] = {}
+
+    def take(self, ticket: int) -> simpy.Event | None:
+        """Ask for the resource; an event to wait for, or None where all earlier tickets are through."""
+        if ticket == self.now_serving:
+            return None
+        event = self.env.event()
+        self._waiting[ticket] = event
+        return event
+
+    def give(self) -> None:
+        """Let the next ticket through."""
+        self.now_serving += 1
+        event = self._waiting.pop(self.now_serving, None)
+        if event is not None:
+            event.succeed()
 
 
 class Moment(NamedTuple):
@@ -93,19 +236,25 @@ class DiscreteEvents:
         For each class, when the decisive worker ended each step and micro-batch. [s]
     worker_ends_s
         For each worker that takes time, when it ended each micro-batch. [s]
+    spent_s
+        For each class, what each micro-batch of the decisive worker was spent on. [s]
     step_done
         Event of each step, when all classes have ended it.
     """
 
-    def __init__(self, clock: Clock, program: Program, numbers: Numbers, num_micro_batches: int) -> None:
-        self.clock = clock
-        self.program = program
-        self.numbers = numbers
-        self.num_micro_batches = num_micro_batches
+    name = "simpy"
+
+    def __init__(
+        self, clock: Clock, program: Program, numbers: Numbers, num_micro_batches: int, *, keeps_trace: bool = True
+    ) -> None:
+        self.clock, self.program, self.numbers = clock, program, numbers
+        self.num_micro_batches, self.keeps_trace = num_micro_batches, keeps_trace
+        self.num_steps = 0
         self._spans: list[tuple[Any, ...]] = []
         self.lanes = [Lane(clock, program, numbers) for _ in range(numbers.num_classes)]
         self.step_ends_s: list[list[float]] = [[] for _ in self.lanes]
         self.micro_batch_ends_s: list[list[float]] = [[] for _ in self.lanes]
+        self.spent_s: list[list[dict[str, float]]] = [[{}] for _ in self.lanes]
         self.worker_ends_s: dict[str, list[float]] = {}
         self.step_done: dict[int, simpy.Event] = defaultdict(clock.event)
         self._unfinished: dict[int, int] = defaultdict(lambda: len(self.lanes))
@@ -117,6 +266,40 @@ class DiscreteEvents:
         for lane, room in zip(self.lanes, watched, strict=True):
             lane.room[buffer] = room
         return watched
+
+    def run_step(self) -> None:
+        """Run one more step, until every class has ended it."""
+        if not self.num_steps:
+            self.start()
+        self.clock.run_until(self.step_done[self.num_steps])
+        self.num_steps += 1
+
+    def settled(self) -> list[bool]:
+        """As of `wsesim.engine.repeat.Engine`."""
+        last = slice(max(0, self.num_steps - FEWEST_STEPS), self.num_steps)
+        return [all(last_two_agree(ends_s[last]) for ends_s in self.step_ends_s)]
+
+    def repeats(self, periods: int) -> list[bool]:
+        """As of `wsesim.engine.repeat.Engine`."""
+        end = (self.num_steps - 1) * self.num_micro_batches
+        ends_s = [one[end - periods - 1 : end] for one in self.worker_ends_s.values()]
+        return [all_alike(ends_s, self.micro_batch_ends_s[0][end - 1])]
+
+    def seen(self, speeds: Sequence[Sequence[float]]) -> list[Seen]:
+        """As of `wsesim.engine.repeat.Engine`."""
+        number, all_micro_batches = self.num_steps, self.num_steps * self.num_micro_batches
+        ends_s, (slow,) = self.step_ends_s, speeds
+        last = max(range(len(self.lanes)), key=lambda index: (ends_s[index][number - 1], -slow[index]))
+        micro_batches_s, spent_s = self.micro_batch_ends_s[last], self.spent_s[last]
+        return [
+            Seen(
+                last,
+                ends_s[0][0],
+                ends_s[last][:number],
+                micro_batches_s[:all_micro_batches],
+                spent_s[:all_micro_batches],
+            )
+        ]
 
     def start(self) -> None:
         """Start every worker."""
@@ -138,7 +321,8 @@ class DiscreteEvents:
         It waits for what a job needs, for room, and for its turn at the ports; it works; it
         hands on. One function, as every call here is made for each event.
         """
-        clock, note, now = self.clock, self._spans.append, self.clock.now
+        clock, note, now = self.clock, self._spans.append if self.keeps_trace else None, self.clock.now
+        sums = self.spent_s[index] if worker is self.program.decisive else None
         ends, num_micro_batches, notes_waits = self.worker_ends_s.get(name), self.num_micro_batches, worker.notes_waits
         told: Any
         for number in itertools.count():
@@ -178,12 +362,15 @@ class DiscreteEvents:
                         yield passed
                         now = clock.now
                 if notes_waits and now > since_s:
-                    self.note_waits(name, turn, moment, since_s, history)
+                    self.note_waits(name, turn, moment, since_s, history, sums)
                 if role.duration_s > 0.0:
                     start_s = now
                     yield Timeout(clock, role.duration_s)
                     now = clock.now
-                    note((name, role.kind, turn.layer, turn.phase, step, micro_batch, start_s, now, role.num_bytes))
+                    if note is not None:
+                        note((name, role.kind, turn.layer, turn.phase, step, micro_batch, start_s, now, role.num_bytes))
+                    if sums is not None:
+                        sums[-1][role.kind] = sums[-1].get(role.kind, 0.0) + (now - start_s)
                 if role.touches:
                     self.hand_on(role, turn, moment, history, is_last=is_last)
             if ends is not None:
@@ -217,19 +404,31 @@ class DiscreteEvents:
     def end_micro_batch(self, index: int, moment: Moment, *, is_last: bool) -> None:
         """The decisive worker of a class has finished a micro-batch."""
         self.micro_batch_ends_s[index].append(self.clock.now)
+        self.spent_s[index].append({})
         if is_last:
             self.step_ends_s[index].append(self.clock.now)
             self._unfinished[moment.step] -= 1
             if self._unfinished[moment.step] == 0:
                 self.step_done[moment.step].succeed()
 
-    def note_waits(self, name: str, turn: Turn, moment: Moment, start_s: float, history: History) -> None:
+    def note_waits(
+        self,
+        name: str,
+        turn: Turn,
+        moment: Moment,
+        start_s: float,
+        history: History,
+        sums: list[dict[str, float]] | None,
+    ) -> None:
         """Remember a wait, split by what held the job up, and what held that up."""
         for cause, end_s in history:
             if end_s > start_s:
                 kind = f"wait_{cause}"
-                where = (name, kind, turn.layer, turn.phase, moment.step, moment.micro_batch)
-                self._spans.append((*where, start_s, end_s, 0))
+                if self.keeps_trace:
+                    where = (name, kind, turn.layer, turn.phase, moment.step, moment.micro_batch)
+                    self._spans.append((*where, start_s, end_s, 0))
+                if sums is not None:
+                    sums[-1][kind] = sums[-1].get(kind, 0.0) + (end_s - start_s)
                 start_s = end_s
 
     @property
