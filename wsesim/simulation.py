@@ -12,7 +12,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.result import Result
 
 
-def simulate(run: Run | str | Path | dict[str, Any], *, engine: str = "simpy") -> Result:
+def simulate(run: Run | str | Path | dict[str, Any], *, engine: str = "") -> Result:
     """Simulate a run and answer everything about it.
 
     Parameters
@@ -20,8 +20,8 @@ def simulate(run: Run | str | Path | dict[str, Any], *, engine: str = "simpy") -
     run
         From `wsesim.load`, or anything that it takes: a catalogue name, a path, nested dicts.
     engine
-        "simpy", the reference, or "recurrence": the same times to the last digit, without a trace; only machines that
-        say so have it.
+        "simpy", the reference, or "recurrence", which has the same times to the last digit and which only machines have
+        that say so; left out, the program's choice: SimPy where it is quick.
 
     Returns
     -------

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import Table, small_tables, wafer_runs
 from wsesim.machines.wafer.breakdown import breakdown_s
-from wsesim.machines.wafer.levers import levers
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
-from wsesim.machines.wafer.step import WaferStep
 from wsesim.machines.wafer.utilization import utilization
 
 REORDERED = 1e-12
@@ -86,17 +84,6 @@ def test_a_step_time_without_a_trace_is_that_of_the_simulation(table: Table) -> 
     assert step_time_s(run) == run_schedule(run).step_time_s
 
 
-@settings(deadline=None, max_examples=20)
-@given(small_tables())
-def test_what_would_move_the_bottleneck_is_the_same_in_one_batch_with_the_run(table: Table) -> None:
-    run = wsesim.from_table(table)
-    together = wsesim.simulate(run, engine="recurrence")
-    assert together.step.bottleneck() == WaferStep(run, run_schedule(run, engine="recurrence")).bottleneck()
-    chosen = levers(run, together.breakdown_s)
-    alone = [run_schedule(lever.pulled(run), engine="recurrence") for lever in chosen]
-    assert [together.step.changed_s[lever.words] for lever in chosen] == [one.step_time_s for one in alone]
-
-
 @settings(deadline=None, max_examples=15)
 @given(small_tables())
 def test_unfolded_systems_are_the_same_with_both_engines(table: Table) -> None:
@@ -114,3 +101,31 @@ def test_results_of_many_runs_come_in_their_order() -> None:
     names = ["cerebras_gpt_1.3b", "cerebras_gpt_111m", "bert_large"]
     results = wsesim.simulate_many([wsesim.load(name) for name in names])
     assert [result.run.model.name for result in results] == [wsesim.load(name).model.name for name in names]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    small_tables(most_micro_batches=2),
+    st.floats(0.02, 1.0),
+    st.floats(0.02, 1.0),
+    st.floats(0.01, 100.0),
+)
+def test_chunks_that_are_simulated_as_one_change_nothing(
+    table: Table, weight_share: float, gradient_share: float, faster: float
+) -> None:
+    base = wsesim.from_table(table)
+    cluster = base.cluster
+    wafer = cluster.system.wafer.model_copy(
+        update={
+            "weight_buffer_bytes": max(1000.0, weight_share * cluster.system.wafer.weight_buffer_bytes),
+            "gradient_buffer_bytes": max(1000.0, gradient_share * cluster.system.wafer.gradient_buffer_bytes),
+            "io_bytes_per_s": faster * cluster.system.wafer.io_bytes_per_s,
+        }
+    )
+    system = cluster.system.model_copy(update={"wafer": wafer})
+    run = wsesim.Run(base.name, base.model, base.training, cluster.model_copy(update={"system": system}))
+    merged, each = run_schedule(run), run_schedule(run, merge_chunks=False)
+    assert merged.step_time_s == pytest.approx(each.step_time_s, rel=1e-11)
+    assert merged.num_events <= each.num_events
+    for kind, time_s in each.spent_s.items():
+        assert abs(merged.spent_s.get(kind, 0.0) - time_s) <= 1e-10 * each.step_time_s

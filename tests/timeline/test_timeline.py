@@ -17,6 +17,7 @@ from wsesim import GPURun, Result, Run, simulate, simulate_many
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.errors import InputError
 from wsesim.machines.wafer.links import link_traffic
+from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.machines.wafer.streaming import WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.machines.wafer.throughput import executed_flop_per_step
 from wsesim.machines.wafer.utilization import bytes_per_step, layer_times_s
@@ -282,7 +283,7 @@ def test_layers_take_as_long_as_the_table_of_layers_says() -> None:
     for event in of_steps(timeline):
         if event.track == "wafer.0":
             found[event.layer, event.phase] += event.duration_s * event.times
-    expected = {key: sum(times.values()) for key, times in layer_times_s(result.simulation).items()}
+    expected = {key: sum(times.values()) for key, times in layer_times_s(run_schedule(result.run)).items()}
     assert dict(found) == pytest.approx(expected, rel=1e-9)
 
 

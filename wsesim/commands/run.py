@@ -39,9 +39,9 @@ def run(
         bool, typer.Option("--measured", help="Add the nearest published measurements, and what is predicted for them.")
     ] = False,
     engine: Annotated[
-        EngineName,
-        typer.Option(help="simpy, the reference, or recurrence: the same times to the last digit, without a trace."),
-    ] = EngineName.simpy,
+        EngineName | None,
+        typer.Option(help="simpy, the reference, or recurrence: the same times; left out, SimPy where it is quick."),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_PLANS, metavar="N", help="GPU runs: add the N best plans, and why others lose."),
@@ -52,11 +52,11 @@ def run(
     from wsesim.simulation import best_plans, simulate
 
     loaded = load_any(run, settings or ())
-    _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value)
+    _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value if engine else "")
     if layers and engine is EngineName.recurrence:
         raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
     plans = () if top is None else tuple(best_plans(loaded, top))
-    result = plans[0] if plans else simulate(loaded, engine=engine.value)
+    result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
     if json or form is not Form.text:
         from wsesim.report.json import result_dict
 
@@ -83,12 +83,12 @@ def _refuse(run: Run, asked: Mapping[str, bool], engine: str) -> None:
     if asked["top"] and "top" not in own.offers:
         raise InputError(f"--top compares plans of GPU runs, and {mine}; leave it out")
     words = [f"--{option}" for option, is_asked in asked.items() if is_asked and option not in own.offers]
-    words += [] if engine in own.engines else [f"--engine {engine}"]
+    words += [] if engine in ("", *own.engines) else [f"--engine {engine}"]
     if words:
         others = " and ".join(
             f"{one.words.adjective} runs"
             for one in MACHINES.values()
-            if engine in one.engines and "links" in one.offers
+            if engine in ("", *one.engines) and "links" in one.offers
         )
         raise InputError(
             f"{mine}, and {' and '.join(words)} {'is' if len(words) == 1 else 'are'} for {others}; "

@@ -1,4 +1,4 @@
-"""What holds the step back, and what would move it: found by simulating the change (`wsesim.machines.wafer.result`)."""
+"""What holds the step back, and what would move it: found by simulating the change (`wsesim.machines.wafer.step`)."""
 
 from __future__ import annotations
 
@@ -94,11 +94,6 @@ BOUND = {
 
 def _ranked(breakdown: dict[str, float]) -> list[str]:
     return sorted((name for name in breakdown if name in LEVERS), key=lambda name: -breakdown[name])
-
-
-def possible_levers(run: Run) -> list[Lever]:
-    """Every change that `levers` may choose from, whatever takes most of the step."""
-    return [one for one in dict.fromkeys(LEVERS.values()) if one is not LEVERS["stragglers"] or run.cluster.exceptions]
 
 
 def levers(run: Run, breakdown: dict[str, float]) -> list[Lever]:

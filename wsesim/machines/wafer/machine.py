@@ -45,10 +45,10 @@ class Wafer(Machine):
         check(run)
 
     def simulate(self, run: WaferRun, engine: str = "") -> WaferStep:
-        """One step; by the recurrence with the changes that its bottleneck may ask for."""
+        """One step, without a trace."""
         from wsesim.machines.wafer.step import simulated
 
-        return simulated(run, engine or self.engines[0])
+        return simulated(run, engine)
 
     def simulate_many(self, runs: Sequence[WaferRun]) -> list[WaferStep]:
         """Many steps with the recurrence, which shares its cost among them."""
@@ -140,13 +140,14 @@ class Wafer(Machine):
         return draw(result, num_steps, layers)
 
     def layer_rows(self, result: Result) -> list[dict[str, Any]]:
-        """Seconds of the step by layer and phase, on the wafer that decides it."""
+        """Seconds of the step by layer and phase, on the wafer that decides it; simulates once more, with a trace."""
+        from wsesim.machines.wafer.simulation import run_schedule
         from wsesim.machines.wafer.utilization import layer_times_s
 
         chain = result.simulation.plan.layers
         return [
             {"layer": chain[index].name, "phase": phase, "times_s": spent}
-            for (index, phase), spent in layer_times_s(result.simulation).items()
+            for (index, phase), spent in layer_times_s(run_schedule(result.run)).items()
         ]
 
     def link_rows(self, result: Result) -> list[dict[str, Any]]:

@@ -39,6 +39,8 @@ class Sweep(NamedTuple):
         Whether the embedding's table passes too (the head of a tied model).
     chunk_bytes, num_chunks
         Pieces in which the weights, or in a gradient pass the gradients, travel. [bytes], [-]
+    num_apart
+        Chunks before those that are simulated as one, all but the last; 0 where each is simulated. [-]
     gemm_s, attention_s
         Work of a wafer of regular speed; GEMM time is spread evenly over the chunks. [s]
     latency_s
@@ -64,6 +66,12 @@ class Sweep(NamedTuple):
     saved_bytes: int = 0
     fetched_bytes: int = 0
     executed_flop_per_sequence: float = 0.0
+    num_apart: int = 0
+
+    @property
+    def num_together(self) -> int:
+        """Chunks that are simulated as one. [-]"""
+        return self.num_chunks - self.num_apart - 1
 
     @property
     def num_bytes(self) -> int:
@@ -264,7 +272,9 @@ def wire_bytes(training: TrainingSpec, spec: MemoryXSpec) -> tuple[float, float]
 class _Sweeps:
     """Makes the sweeps of one run, for passes of `sequences` on wafers of a release's `rate`."""
 
-    def __init__(self, run: Run, sequences: float, rate: float, transport: Transport) -> None:
+    def __init__(
+        self, run: Run, sequences: float, rate: float, transport: Transport, classes: tuple[SystemClass, ...]
+    ) -> None:
         training, cluster, system = run.training, run.cluster, run.cluster.system
         self.gemm_flop_per_s = wafer.gemm_rate_flop_per_s(system, training.precision)
         self.attention_flop_per_s = wafer.attention_rate_flop_per_s(system, training.precision)
@@ -280,6 +290,9 @@ class _Sweeps:
         self.weight_bytes, self.gradient_bytes = wire_bytes(training, cluster.memoryx)
         self.room = min(system.wafer.weight_buffer_bytes, system.wafer.gradient_buffer_bytes)
         self.fewest_chunks = cluster.simulation.chunks_per_layer
+        self.room_bytes = system.wafer.weight_buffer_bytes
+        self.delivery_s = max([kind.latency_s for kind in classes]) + transport.tensor_latency_s
+        self.slowest, self.are_alike = min([kind.speed for kind in classes]), len(classes) == 1
         tokens = sequences * training.sequence_length * activation_bytes_factor(training)
         self.moved_tokens = tokens if training.activations == "offload" and is_training(training) else 0.0
 
@@ -293,10 +306,15 @@ class _Sweeps:
         out = int(layer.output_bytes_per_token * self.moved_tokens) if leaves else 0
         gemm_flop = layer.gemm_flop_per_sequence * self.kept
         gemm_s, attention_s = self._work_s(layer, gemm_flop)
+        chunk_bytes = max(1, math.ceil(size / chunks))
+        room = CHUNKS_IN_BUFFER
+        if attention_s > 0.0 and not is_gradient:
+            room = int(self.room_bytes // chunk_bytes)  # fills up while the scores are computed
+        times_s = chunk_bytes / rate_bytes_per_s, gemm_s / chunks / self.slowest
         return Sweep(
             phase=phase,
             streams_table=bool(layer.shares_weights_with),
-            chunk_bytes=max(1, math.ceil(size / chunks)),
+            chunk_bytes=chunk_bytes,
             num_chunks=chunks,
             gemm_s=gemm_s,
             attention_s=attention_s,
@@ -305,7 +323,23 @@ class _Sweeps:
             saved_bytes=out if phase == "forward" else 0,
             fetched_bytes=out if phase == "backward" else 0,
             executed_flop_per_sequence=gemm_flop + layer.attention_flop_per_sequence,
+            num_apart=self._num_apart(chunks, room, times_s, is_gradient=is_gradient),
         )
+
+    def _num_apart(self, chunks: int, room: int, times_s: tuple[float, float], *, is_gradient: bool) -> int:
+        """Chunks to simulate before the others; 0 where the number of chunks changes the answer.
+
+        Chunks come in the rhythm of the longer of stream and work, one like the other, unless the buffer holds less than what
+        is on its way. A stream that has stopped for a full buffer, and is the longer, is late by what did not fit. Gradients have
+        nobody to wait for but the last.
+        """
+        stream_s, work_s = times_s
+        longest_s = max(times_s)
+        apart = room if stream_s > work_s else CHUNKS_IN_BUFFER
+        on_its_way_s = 0.0 if is_gradient else self.delivery_s + (min(times_s) if self.are_alike else longest_s)
+        if chunks <= max(self.fewest_chunks, apart + 2) or on_its_way_s > (CHUNKS_IN_BUFFER - 1) * longest_s:
+            return 0
+        return apart
 
     def _work_s(self, layer: Layer, gemm_flop: float) -> tuple[float, float]:
         """Products with weights, and of activations, of one pass. [s]"""
@@ -435,15 +469,15 @@ def _updates(
     )
 
 
-def make_plan(run: Run, *, fold: bool = True) -> Plan:
+def make_plan(run: Run, *, fold: bool = True, merge: bool = True) -> Plan:
     """Put a run's micro-batch together.
 
     Parameters
     ----------
     run
         Checked by `wsesim.machines.wafer.checks.check`.
-    fold
-        Simulate equal systems once.
+    fold, merge
+        Simulate equal systems once, and chunks as one whose number changes nothing.
     """
     training, cluster = run.training, run.cluster
     chain = layers(run.model, training.sequence_length)
@@ -460,12 +494,12 @@ def make_plan(run: Run, *, fold: bool = True) -> Plan:
     classes = system_classes(cluster, fold=fold)
     transport = transport_of(cluster, classes)
     each = math.ceil(training.global_batch_size / cluster.num_systems) / number
-    sweeps = _Sweeps(run, each, rate, transport)
+    sweeps = _Sweeps(run, each, rate, transport, classes)
     visits, kinds = _visits(sweeps, run, chain, in_flash)
     update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(
         visits=visits,
-        kinds=kinds,
+        kinds=kinds if merge else tuple([kind._replace(num_apart=0) for kind in kinds]),
         layers=chain,
         update_kinds=update_kinds,
         update_s=update_s,

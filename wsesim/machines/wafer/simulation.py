@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from wsesim.config.run import Run
 from wsesim.engine import repeat
@@ -16,13 +16,11 @@ from wsesim.engine.evaluate import Many, Plain
 from wsesim.engine.trace import Span, Window
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.plan import Plan, make_plan
-from wsesim.machines.wafer.streaming import numbers_of, shape_of, stacked, write_program
+from wsesim.machines.wafer.streaming import num_jobs, numbers_of, shape_of, stacked, write_program
 from wsesim.units import add_up
 
 if TYPE_CHECKING:
     from wsesim.engine.simulate import DiscreteEvents
-
-Engine = Literal["simpy", "recurrence"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Simulation:
 
     run: Run
     plan: Plan
-    engine: Engine
+    engine: str
     trace: tuple[Span, ...]
     spent_s: dict[str, float]
     windows: tuple[Window, ...]
@@ -70,12 +68,31 @@ class Simulation:
     wall_s: float
 
 
+MOST_EVENTS = 60_000
+"""Events of SimPy, about 4 us each, beyond which a run that leaves the choice goes to the recurrence. [-]"""
+
+
+def usual_engine(run: Run) -> str:
+    """SimPy, unless it would take long; checks the run first.
+
+    Raises
+    ------
+    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
+        As `wsesim.machines.wafer.checks.check`.
+    """
+    check(run)
+    plan = make_plan(run)
+    passes = min(plan.num_micro_batches, repeat.FEWEST_MICRO_BATCHES) * repeat.FEWEST_STEPS
+    return "simpy" if num_jobs(shape_of(plan)) * len(plan.classes) * passes <= MOST_EVENTS else "recurrence"
+
+
 def run_schedule(
     run: Run,
     *,
-    engine: Engine = "simpy",
+    engine: str = "simpy",
     fold: bool = True,
     skip_micro_batches: bool = True,
+    merge_chunks: bool = True,
     keeps_trace: bool = True,
 ) -> Simulation:
     """Simulate a run.
@@ -90,6 +107,8 @@ def run_schedule(
         Simulate equal systems once; without it every system has its own processes.
     skip_micro_batches
         Simulate fewer micro-batches than the step has, once they repeat.
+    merge_chunks
+        Simulate chunks as one whose number changes nothing (SimPy only).
     keeps_trace
         Whether SimPy remembers every span, which takes most of its memory.
 
@@ -107,7 +126,7 @@ def run_schedule(
         return run_many([run], fold=fold, skip_micro_batches=skip_micro_batches)[0]
     started_s = time.perf_counter()
     check(run)
-    plan = make_plan(run, fold=fold)
+    plan = make_plan(run, fold=fold, merge=merge_chunks)
     events: list[DiscreteEvents] = []
 
     def engine_of(_: Sequence[int], count: int) -> repeat.Engine:

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from wsesim.config.release import release_key
 from wsesim.engine.trace import Span
-from wsesim.errors import DoesNotFit, InputError
 from wsesim.intervals import Bounds
 from wsesim.machines.wafer import throughput
 from wsesim.machines.wafer.breakdown import breakdown_s
 from wsesim.machines.wafer.coverage import outside_of_measurements, wafer_bounds
-from wsesim.machines.wafer.levers import bottleneck, levers, possible_levers
+from wsesim.machines.wafer.levers import bottleneck, levers
 from wsesim.machines.wafer.memory import memory
 from wsesim.machines.wafer.plan import is_training
-from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
+from wsesim.machines.wafer.simulation import Simulation, run_schedule, step_times_s, usual_engine
 from wsesim.machines.wafer.spec import WaferRun
 from wsesim.machines.wafer.utilization import bytes_per_step, utilization
 from wsesim.step import Step
 
-MANY_EVENTS = 30_000
-"""A run of systems that differ takes longer with more events than numpy takes to import, about 0.1 s. [-]"""
-
 
 @dataclass(frozen=True, eq=False)
 class WaferStep(Step):
-    """One step of a wafer-scale run.
-
-    Attributes
-    ----------
-    changed_s
-        Step times with changes of the machine, by their words, as far as they were simulated together with the run. [s]
-    """
+    """One step of a wafer-scale run."""
 
     run: WaferRun
     simulation: Simulation
-    changed_s: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def time_s(self) -> float:
@@ -122,7 +110,7 @@ class WaferStep(Step):
 
     @property
     def trace(self) -> tuple[Span, ...]:
-        """All spans of all simulated steps; none from the recurrence."""
+        """Spans of all simulated steps, where they were asked for."""
         return self.simulation.trace
 
     @property
@@ -152,10 +140,7 @@ class WaferStep(Step):
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
         chosen = levers(self.run, self.spent_s)
-        if all(lever.words in self.changed_s for lever in chosen):
-            times_s = [self.changed_s[lever.words] for lever in chosen]
-        else:
-            times_s = self._times_s([lever.pulled(self.run) for lever in chosen])
+        times_s = step_times_s([lever.pulled(self.run) for lever in chosen])
         return bottleneck(self.spent_s, self.time_s, dict(zip(chosen, times_s, strict=True)))
 
     def efficiency(self) -> tuple[float, float]:
@@ -172,14 +157,7 @@ class WaferStep(Step):
         if self.run.num_devices == 1 and not self.run.cluster.exceptions:
             return [self.time_s, self.time_s]
         batch = self.run.training.global_batch_size
-        return self._times_s([self.run.on(1, math.ceil(batch / self.run.num_devices)), self.run.on(1, batch)])
-
-    def _times_s(self, runs: Sequence[WaferRun]) -> list[float]:
-        """Step times of runs like this one. [s]"""
-        differ = len(self.simulation.plan.classes) > 1
-        if self.simulation.engine == "recurrence" or (differ and self.num_events > MANY_EVENTS):
-            return step_times_s(runs)
-        return [step_time_s(run) for run in runs]
+        return step_times_s([self.run.on(1, math.ceil(batch / self.run.num_devices)), self.run.on(1, batch)])
 
 
 def _in_use(key: str, simulation: Simulation) -> bool:
@@ -283,17 +261,5 @@ def _steady_note(simulation: Simulation) -> list[str]:
 
 
 def simulated(run: WaferRun, engine: str) -> WaferStep:
-    """One step of a run by an engine."""
-    return WaferStep(run, run_schedule(run)) if engine == "simpy" else _with_changes(run)
-
-
-def _with_changes(run: WaferRun) -> WaferStep:
-    """A run by the recurrence, and with it every change that its bottleneck may ask for: in one batch they cost no more."""
-    changes = possible_levers(run)
-    try:
-        simulation, *others = run_many([run, *(lever.pulled(run) for lever in changes)])
-    except (InputError, DoesNotFit):  # of the run, or of a change that nobody may ask for
-        return WaferStep(run, run_schedule(run, engine="recurrence"))
-    return WaferStep(
-        run, simulation, {lever.words: one.step_time_s for lever, one in zip(changes, others, strict=True)}
-    )
+    """One step of a run by an engine, or by the usual one for such a run."""
+    return WaferStep(run, run_schedule(run, engine=engine or usual_engine(run), keeps_trace=False))

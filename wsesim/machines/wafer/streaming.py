@@ -22,7 +22,6 @@ from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
 from wsesim.machines.wafer.cs_system import LAYERS_IN_FLIGHT
 from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Transport, Visit
 from wsesim.machines.wafer.swarmx import SystemClass
-from wsesim.units import add_up
 
 Row = TypeVar("Row", Sweep, SystemClass, Transport)
 
@@ -40,11 +39,24 @@ WEIGHT_ROOM, GRADIENT_ROOM = "weight_room", "gradient_room"
 INPUT_ROOM, SAVING_ROOM, FETCHING_ROOM = "input_room", "saving_room", "fetching_room"
 
 
+TOGETHER = "together_"
+"""Beginning of the names of numbers of a piece that stands for many chunks."""
+
+
 class KindShape(NamedTuple):
-    """What of a kind of sweep decides which jobs there are, but not how long they take."""
+    """What of a kind of sweep decides which jobs there are, but not how long they take.
+
+    Attributes
+    ----------
+    pieces
+        Chunks that are simulated each, and then those that are one piece, and the last; all alike where none are. [-]
+    merges
+        Whether the last piece but one stands for many chunks.
+    """
 
     phase: Phase
-    num_chunks: int
+    pieces: int
+    merges: bool
     streams_table: bool
     saves: bool
     fetches: bool
@@ -67,7 +79,8 @@ def shape_of(plan: Plan) -> Shape:
         [
             KindShape(
                 kind.phase,
-                kind.num_chunks,
+                kind.num_apart + 2 if kind.num_apart else kind.num_chunks,
+                kind.num_apart > 0,
                 kind.streams_table,
                 kind.saved_bytes > 0,
                 kind.fetched_bytes > 0,
@@ -80,23 +93,33 @@ def shape_of(plan: Plan) -> Shape:
     return Shape(plan.visits, kinds, plan.update_kinds, plan.waits_for_norm)
 
 
+def num_jobs(shape: Shape) -> int:
+    """Jobs of one micro-batch, counted without writing them. [-]"""
+    each = [_jobs_of(kind) for kind in shape.kinds]
+    return sum([each[visit.kind] for visit in shape.visits]) + 3
+
+
+def _jobs_of(kind: KindShape) -> int:
+    starts = kind.phase != "gradient"
+    return 2 * kind.pieces + 1 + starts + kind.attends + 2 * kind.saves + 2 * kind.fetches
+
+
+def piece(name: str, kind: KindShape, number: int) -> str:
+    """What the number of a chunk is called for one piece of a sweep."""
+    return f"{TOGETHER}{name}" if kind.merges and number == kind.pieces - 2 else name
+
+
 class WeightStreaming:
     """Writes the jobs of one micro-batch, and of the end of a step, into a program."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.program = Program(decisive=WAFER)
-        self.num_jobs = add_up(self._jobs_of(shape.kinds[visit.kind]) for visit in shape.visits) + 3
+        self.num_jobs = num_jobs(shape)
         self.last_save = self.last_pass = -1
         self.last_gradient: dict[int, int] = {}
         self.updates = any(kind.phase == "gradient" for kind in shape.kinds)
         self._positions = {layer: place for place, layer in enumerate(self.update_order())}
-
-    @staticmethod
-    def _jobs_of(kind: KindShape) -> int:
-        """Jobs that one sweep of a kind consists of; the updates are numbered after all of them."""
-        starts = kind.phase != "gradient"
-        return 2 * kind.num_chunks + 1 + starts + kind.attends + 2 * kind.saves + 2 * kind.fetches
 
     def write(self) -> Program:
         """The whole program."""
@@ -175,17 +198,17 @@ class WeightStreaming:
         )
         needs = (Need(self.last_pass, "stragglers"), *updates)
         arrives = self.do(MEMORYX, "start", visit, latency="down_latency_s", needs=needs, port=PORT_IN)
-        for chunk in range(kind.num_chunks):
+        for chunk in range(kind.pieces):
             used = (Need(arrives, "weights"),)
             arrives = self.do(
                 MEMORYX,
                 "transfer",
                 visit,
-                duration=("down_s", visit.kind),
+                duration=(piece("down_s", kind, chunk), visit.kind),
                 latency="down_latency_s",
                 room=room,
                 port=PORT_IN,
-                moves=size,
+                moves=(piece("chunk_bytes", kind, chunk), visit.kind),
             )
             self.work(visit, kind, chunk, needs=used, frees=room)
         self.end_pass(visit, kind, needs=(Need(arrives, "weights"),), frees=room)
@@ -198,18 +221,18 @@ class WeightStreaming:
         size = ("chunk_bytes", visit.kind)
         room = Room(GRADIENT_ROOM, "gradients", size)
         made = self.last_pass
-        for chunk in range(kind.num_chunks):
-            is_last = chunk == kind.num_chunks - 1
+        for chunk in range(kind.pieces):
+            is_last = chunk == kind.pieces - 1
             reduced = self.do(
                 SWARMX,
                 "transfer",
                 visit,
-                duration=("up_s", visit.kind),
+                duration=(piece("up_s", kind, chunk), visit.kind),
                 latency="up_latency_s" if is_last else None,
                 needs=(Need(made, "gradients"),),
                 port=PORT_OUT,
                 frees=room if chunk > 0 else None,
-                moves=size,
+                moves=(piece("chunk_bytes", kind, chunk), visit.kind),
             )
             made = self.work(visit, kind, chunk, room=room)
         self.end_pass(visit, kind, needs=(Need(reduced, "gradients"),), frees=room)
@@ -227,7 +250,15 @@ class WeightStreaming:
     ) -> int:
         """The wafer computes a chunk; after the first one come the scores, while the other chunks stream."""
         given_back = frees if chunk > 0 else None
-        done = self.do(WAFER, "gemm", visit, duration=("chunk_s", visit.kind), needs=needs, room=room, frees=given_back)
+        done = self.do(
+            WAFER,
+            "gemm",
+            visit,
+            duration=(piece("chunk_s", kind, chunk), visit.kind),
+            needs=needs,
+            room=room,
+            frees=given_back,
+        )
         if kind.attends and chunk == 0:
             self.do(WAFER, "attention", visit, duration=("attention_s", visit.kind))
         return done
@@ -330,7 +361,10 @@ def numbers_of(plan: Plan) -> Numbers:
         per_class |= _sweep_times(index, sweep, speeds, ports)
         shared["down_s", index] = sweep.chunk_bytes / sweep.rate_bytes_per_s
         shared["up_s", index] = sweep.chunk_bytes / transport.up_bytes_per_s
+        shared[f"{TOGETHER}down_s", index] = sweep.num_together * shared["down_s", index]
+        shared[f"{TOGETHER}up_s", index] = sweep.num_together * shared["up_s", index]
         sizes["chunk_bytes", index] = sweep.chunk_bytes
+        sizes[f"{TOGETHER}chunk_bytes", index] = sweep.chunk_bytes * sweep.num_together
         sizes["saved_bytes", index] = sweep.saved_bytes
         sizes["fetched_bytes", index] = sweep.fetched_bytes
     return Numbers(
@@ -357,6 +391,7 @@ def _sweep_times(index: int, sweep: Sweep, speeds: list[float], ports: list[floa
     return {
         ("latency_s", index): [sweep.latency_s / speed for speed in speeds],
         ("chunk_s", index): [chunk_s / speed for speed in speeds],
+        (f"{TOGETHER}chunk_s", index): [sweep.num_together * chunk_s / speed for speed in speeds],
         ("attention_s", index): [sweep.attention_s / speed for speed in speeds],
         ("save_s", index): [sweep.saved_bytes / port for port in ports],
         ("fetch_s", index): [sweep.fetched_bytes / port for port in ports],
