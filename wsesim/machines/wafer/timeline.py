@@ -73,6 +73,8 @@ class _Drawing:
         self.kinds: dict[tuple[str, str], Kind] = {}
         self.names: dict[tuple[int, str, str], str] = {}
         self.flop = self._flop()
+        kinds = [(visit.layer, self.plan.kinds[visit.kind]) for visit in self.plan.visits]
+        self.chunk_s = {(layer, kind.phase): kind.gemm_s / kind.num_chunks for layer, kind in kinds if kind.num_apart}
         self.num_levels = len(self._nodes())
 
     def _nodes(self) -> tuple[int, ...]:
@@ -165,6 +167,15 @@ class _Drawing:
             found[visit.layer, sweep.phase, "gemm"] = gemm * self.plan.sequences_per_pass / sweep.num_chunks
         return found
 
+    def _flop_of(self, span: Span) -> float:
+        """What a span executes; a piece that stands for many chunks lasts as long as those. [FLOP]"""
+        flop = self.flop.get((span.layer, span.phase, span.kind), 0.0)
+        chunk_s = self.chunk_s.get((span.layer, span.phase), 0.0) if span.kind == "gemm" else 0.0
+        if chunk_s <= 0.0:
+            return flop
+        speed = self.plan.classes[int(span.part.rpartition(".")[2])].speed
+        return flop * max(1, round((span.end_s - span.start_s) * speed / chunk_s))
+
     def _is_shown(self, span: Span) -> bool:
         """Jobs of the steps shown, and what else happens meanwhile."""
         if self.layers is not None and span.layer not in self.layers:
@@ -181,7 +192,7 @@ class _Drawing:
             kind, step = self._kind_of(span), span.step
             name = self._name_of(span, kind.words)
             start_s, end_s = span.start_s - self.origin_s, span.end_s - self.origin_s
-            flop = self.flop.get((span.layer, span.phase, span.kind), 0.0)
+            flop = self._flop_of(span)
             times = self.times if step in self.shown and span.micro_batch in self.repeated else 1.0
             if step in self.shown:
                 jobs.note(span, len(events))
