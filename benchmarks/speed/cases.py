@@ -48,7 +48,7 @@ CASES = (
     Case("13B on 2048 systems", "andromeda_13b", _systems(2048), 6_748),
     Case("13B, 100 micro-batches", "andromeda_13b", ("training.global_batch_size=108000",), 26_440),
     Case("13B, one straggler", "straggler_13b", (), 11_689),
-    Case("1T on 192 systems", "gpt_1t_cs2_192", (), 265_334),
+    Case("1T on 192 systems", "gpt_1t_cs2_192", (), 50_186),
 )
 
 

@@ -429,7 +429,8 @@ class Reader:
                     _add(spent_s, f"wait_{cause}", later_s - since_s)
                 since_s = later_s
             if line.job.duration is not None:
-                _add(spent_s, line.job.kind, made.durations_s[line.place])
+                at_port = line.job.port is not None
+                _add(spent_s, line.job.kind, made.durations_s[line.place] if at_port else self.at(line.place) - since_s)
         return spent_s
 
 

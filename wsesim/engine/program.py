@@ -3,8 +3,8 @@
 Workers take their jobs in program order, micro-batch after micro-batch. A job starts when
 its worker is free, the jobs it needs are delivered, its buffer has room and it is its turn
 at the port. No choice depends on time, so every time is a maximum of earlier times plus a
-duration. Two engines run a program: `wsesim.engine.discrete_event` on SimPy, and
-`wsesim.engine.recurrence` with numpy for many scenarios at once.
+duration. `wsesim.engine.simulate` runs a program on SimPy, and
+`wsesim.engine.evaluate` works the times out, for one scenario or many.
 
 A *class* is a group of equal machines. A worker is either shared by all classes or exists once
 for each; a shared job waits for all classes, and is delivered to all.

@@ -174,7 +174,8 @@ class _Drawing:
         if chunk_s <= 0.0:
             return flop
         speed = self.plan.classes[int(span.part.rpartition(".")[2])].speed
-        return flop * max(1, round((span.end_s - span.start_s) * speed / chunk_s))
+        num_chunks: int = round((span.end_s - span.start_s) * speed / chunk_s)
+        return flop * max(1, num_chunks)
 
     def _is_shown(self, span: Span) -> bool:
         """Jobs of the steps shown, and what else happens meanwhile."""
