@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, Form, Format, RunArgument, Settings, console, print_form, print_json
+from wsesim.commands.common import (
+    AsJson,
+    Form,
+    Format,
+    Limit,
+    RunArgument,
+    Settings,
+    console,
+    limited,
+    print_form,
+    print_json,
+    told_first,
+)
 from wsesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +54,7 @@ def run(
         EngineName | None,
         typer.Option(help="simpy, the reference, or recurrence: the same times; left out, SimPy where it is quick."),
     ] = None,
+    limit: Limit = None,
     top: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_PLANS, metavar="N", help="GPU runs: add the N best plans, and why others lose."),
@@ -51,12 +64,14 @@ def run(
     from wsesim.config.loader import load_any
     from wsesim.simulation import best_plans, simulate
 
+    limited(limit)
     loaded = load_any(run, settings or ())
     _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value if engine else "")
     if layers and engine is EngineName.recurrence:
         raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
-    plans = () if top is None else tuple(best_plans(loaded, top))
-    result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
+    with told_first(loaded):
+        plans = () if top is None else tuple(best_plans(loaded, top))
+        result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
     if json or form is not Form.text:
         from wsesim.report.json import result_dict
 
