@@ -203,3 +203,50 @@ def test_same_time_on_the_command_line() -> None:
     assert found["is_reached"]
     assert found["time_to_train_s"] <= found["wanted_s"]
     assert f"{found['num_devices']} x A100" in answer(*words).out.split("GPUs for the same time to train")[1]
+
+
+# The same job elsewhere, and what changed
+
+
+def test_a_job_moves_to_other_machines_without_a_second_file() -> None:
+    found = call("compare", "andromeda_13b", "--with", "dgx_h100:128", "--with", "cs3:2", "--json").json["runs"]
+    assert [(one["kind"], one["num_devices"]) for one in found] == [
+        ("wafer_scale", 12),
+        ("gpu", 128),
+        ("wafer_scale", 2),
+    ]
+    tokens = [one["training"]["tokens"] for one in found]
+    assert max(tokens) / min(tokens) - 1.0 < 1e-4
+    own = wsesim.simulate(wsesim.load("andromeda_13b", ["cluster.name=cs3", "cluster.num_systems=2"]))
+    assert found[2]["tokens_per_s"] == pytest.approx(own.tokens_per_s, rel=0.2)  # with the batch that it has there
+
+
+@pytest.mark.parametrize("where", ["dgx_h100", "dgx_h100:", "dgx_h100:0", "dgx_h100:x", ":8", "no_such:8"])
+def test_a_place_that_cannot_be(where: str) -> None:
+    found = call("compare", WAFER, "--with", where)
+    assert (found.code, found.err.count("--with")) == (2, found.err.count("--with") or 1)
+    assert "Traceback" not in found.err
+
+
+def test_one_switch_makes_costs_alike() -> None:
+    words = ("compare", "andromeda_13b", "--with", "dgx_h100:128", "--with", "aws_p5:128", "--json")
+    mixed, owned = call(*words).json, call(*words, "--paying", "owned").json
+    assert [one["training"]["paying"] for one in mixed["runs"]] == ["owned", "owned", "rented"]
+    assert any("side by side" in note for note in mixed["notes"])
+    assert {one["training"]["paying"] for one in owned["runs"]} == {"owned"}
+    assert not any("side by side" in note for note in owned["notes"])
+
+
+def test_what_moved_between_two_answers_and_why(tmp_path: Path) -> None:
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    before.write_text(call("run", "andromeda_13b", "--json").out)
+    after.write_text(call("run", "andromeda_13b", "--set", "cluster.software_release=2.3", "--json").out)
+    found = call("compare", before, after, "--json").json
+    moved, causes = ({one["key"]: one for one in found[key]} for key in ("moved", "causes"))
+    assert moved["step_time_s"]["change"] < 0.0
+    assert (causes["software"]["before"], causes["software"]["after"]) == ("2.1", "2.3")
+    assert "simulator.calibration" in causes
+    assert "Why" in call("compare", before, after).out
+    assert "nothing differs" in call("compare", before, before).out
+    after.write_text("{}")
+    assert call("compare", before, after).code == 2

@@ -208,7 +208,8 @@ def of_job(job: Job, bounds: Bounds) -> Job:
         time_range_s=of_time(job.time_s, bounds),
         energy_j=around(job.energy_j, bounds),
         facility_energy_j=around(job.facility_energy_j, bounds),
-        cost_usd=wider(job.cost_usd),
+        cost_usd=job.cost_usd if job.has_job_price else wider(job.cost_usd),
+        devices_usd=job.devices_usd if job.has_job_price else wider(job.devices_usd),
         electricity_usd=wider(job.electricity_usd),
         carbon_kg=wider(job.carbon_kg),
     )

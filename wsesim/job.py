@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from wsesim.config.catalogue import sources
+from wsesim.config.cluster import Paying
 from wsesim.config.provenance import Origin, status_of
 from wsesim.config.run import Run
 from wsesim.loss import TOKENS_PER_PARAMETER, Quality
@@ -14,6 +15,8 @@ from wsesim.workload.transformer import parameter_count
 
 HOUR_S = 3600.0
 KWH_J = 3.6e6
+ROUNDED = 0.05
+"""A model's name, and the tokens of a job with a price, say numbers as closely as this. [-]"""
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,16 @@ class Job:
     facility_energy_j
         The same with what the building takes: times the PUE. [J]
     cost_usd
-        Of the devices; None where neither the catalogue nor the file gives a price. [USD]
+        What is paid for it: the rent, the price of the whole job, or devices written off and the electricity of the building;
+        None where neither the catalogue nor the file gives a price. [USD]
+    paying
+        "rented" or "owned".
+    has_job_price
+        Whether the cost is what the provider asks for the whole job.
+    devices_usd
+        Of the cost, that of the devices. [USD]
     electricity_usd
-        Of the facility's energy; None without a price. A rented device's price holds it already. [USD]
+        Of the facility's energy, a part of the cost where devices are owned and of the rent where not; None without a price. [USD]
     carbon_kg
         CO2 equivalent of the facility's energy; None where the grid's is not given. [kg]
     prices
@@ -108,6 +118,9 @@ class Job:
     energy_j: Range
     facility_energy_j: Range
     cost_usd: Range | None
+    paying: Paying
+    has_job_price: bool
+    devices_usd: Range | None
     electricity_usd: Range | None
     carbon_kg: Range | None
     prices: tuple[Price, ...]
@@ -141,16 +154,55 @@ def power_w(run: Run) -> Range:
     return reduce(Range.plus, parts).scaled(run.num_devices)
 
 
-def price_usd_per_s(run: Run) -> Range | None:
-    """Price of all devices for one second, or None. [USD/s]"""
+def paying(run: Run) -> Paying:
+    """How devices are paid for: as the cluster says; else rented where the run sets a price of an hour, owned where it can be."""
     cluster = run.cluster
-    hourly = _ranged(run, cluster.price)
-    if hourly is not None:
-        return hourly.scaled(run.num_devices / HOUR_S)
-    bought = _ranged(run, cluster.bought)
-    if bought is None or cluster.number("amortization_s") is None:
+    said: Paying | None = getattr(cluster, "paying", None)
+    if said is not None:
+        return said
+    hourly, origin = cluster.number(cluster.price), run.origins.get(f"cluster.{cluster.price}")
+    is_own = hourly is not None and (origin is None or status_of(origin) == "user")
+    return "rented" if is_own or not _is_bought(run) else "owned"
+
+
+def _is_bought(run: Run) -> bool:
+    cluster = run.cluster
+    return cluster.number(cluster.bought) is not None and cluster.number("amortization_s") is not None
+
+
+def devices_usd_per_s(run: Run) -> Range | None:
+    """Price of all devices for one second, rented or written off; None where nobody states it. [USD/s]"""
+    cluster = run.cluster
+    if paying(run) == "rented":
+        hourly = _ranged(run, cluster.price)
+        return None if hourly is None else hourly.scaled(run.num_devices / HOUR_S)
+    bought = _ranged(run, cluster.bought) if _is_bought(run) else None
+    return None if bought is None else bought.scaled(run.num_devices / cluster.amortization_s)
+
+
+def price_usd_per_s(run: Run) -> Range | None:
+    """What all devices cost for one second: the rent, or what is written off with the electricity of the building. [USD/s]"""
+    devices = devices_usd_per_s(run)
+    if devices is None or paying(run) == "rented":
+        return devices
+    electricity = electricity_usd(run, power_w(run).times(facility_share(run)))
+    return devices if electricity is None else devices.plus(electricity)
+
+
+def job_price_usd(run: Run, tokens: float) -> Range | None:
+    """What the provider asks for the whole job, where it is one that it has a price for; a name is rounded to 5 %. [USD]"""
+    if paying(run) == "owned":
         return None
-    return bought.scaled(run.num_devices / cluster.amortization_s)
+    parameters = parameter_count(run.model, run.training.sequence_length)
+    if not _about(tokens, TOKENS_PER_PARAMETER * parameters):
+        return None
+    prices = (one.price_usd for one in getattr(run.cluster, "job_prices", ()) if _about(parameters, one.parameters))
+    found = next(prices, None)
+    return None if found is None else Range(found, found, found)
+
+
+def _about(value: float, named: float) -> bool:
+    return abs(value / named - 1.0) < ROUNDED
 
 
 def facility_share(run: Run) -> Range:
@@ -178,12 +230,10 @@ def _by_kwh(run: Run, key: str, energy_j: Range) -> Range | None:
 def _price_keys(run: Run) -> Iterator[tuple[str, float]]:
     """Dotted keys and values of the numbers that cost, electricity and carbon rest on."""
     cluster = run.cluster
-    per_hour, bought = cluster.number(cluster.price), cluster.number(cluster.bought)
-    if per_hour is not None:
-        yield f"cluster.{cluster.price}", per_hour
-    elif bought is not None and cluster.number("amortization_s") is not None:
-        yield f"cluster.{cluster.bought}", bought
-        yield "cluster.amortization_s", cluster.amortization_s
+    is_owned = paying(run) == "owned"
+    for key in (cluster.bought, "amortization_s") if is_owned else (cluster.price,):
+        if (value := cluster.number(key)) is not None:
+            yield f"cluster.{key}", value
     for key in ("pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"):
         if (value := cluster.number(key)) is not None:
             yield f"cluster.{key}", value
@@ -211,6 +261,7 @@ def job(run: Run, step_time_s: float) -> Job:
     steps = max(1, int(wanted_tokens(run) / tokens_per_step))
     time_s, tokens = steps * step_time_s, float(steps * tokens_per_step)
     price, energy = price_usd_per_s(run), power_w(run).scaled(time_s)
+    whole, devices = job_price_usd(run, tokens), devices_usd_per_s(run)
     facility = energy.times(facility_share(run))
     return Job(
         steps=steps,
@@ -219,7 +270,10 @@ def job(run: Run, step_time_s: float) -> Job:
         time_range_s=Range(time_s, time_s, time_s),
         energy_j=energy,
         facility_energy_j=facility,
-        cost_usd=price.scaled(time_s) if price is not None else None,
+        cost_usd=whole or (None if price is None else price.scaled(time_s)),
+        paying=paying(run),
+        has_job_price=whole is not None,
+        devices_usd=whole or (None if devices is None else devices.scaled(time_s)),
         electricity_usd=electricity_usd(run, facility),
         carbon_kg=carbon_kg(run, facility),
         prices=prices(run),

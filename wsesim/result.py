@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import Any
 
 from wsesim.config.provenance import Origin, status_of
@@ -204,6 +205,12 @@ class Result(ShowsItself):
         """Every calibrated or assumed number that had a part in this run."""
         return assumptions_of(self.run.origins, self.step.uses)
 
+    @property
+    def calibration_id(self) -> str:
+        """Eight letters that stand for the fitted numbers in use; other numbers have others. Empty where none was fitted."""
+        fitted = [f"{one.key}={one.value!r}" for one in self.assumptions if one.status == "calibrated"]
+        return sha256("\n".join(sorted(fitted)).encode()).hexdigest()[:8] if fitted else ""
+
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
@@ -278,7 +285,12 @@ class Result(ShowsItself):
             "training": job_dict(self.job),
             "assumptions": [asdict(one) for one in self.assumptions],
             "notes": list(self.notes),
-            "simulator": {"version": __version__, **self.step.simulator, "wall_s": self.wall_s},
+            "simulator": {
+                "version": __version__,
+                "calibration": self.calibration_id,
+                **self.step.simulator,
+                "wall_s": self.wall_s,
+            },
             **({"bytes_per_step": self.bytes_per_step} if self.bytes_per_step else {}),
         }
 
@@ -319,6 +331,8 @@ def job_dict(job: Job) -> dict[str, Any]:
         "energy_j_range": [job.energy_j.low, job.energy_j.high],
         "cost_usd": None if cost is None else cost.value,
         "cost_usd_range": None if cost is None else [cost.low, cost.high],
+        "paying": job.paying,
+        **with_bounds("devices_usd", job.devices_usd),
         **with_bounds("facility_energy_j", job.facility_energy_j),
         **with_bounds("electricity_usd", job.electricity_usd),
         **with_bounds("carbon_kg", job.carbon_kg),

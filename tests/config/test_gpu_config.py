@@ -401,10 +401,11 @@ def test_unknown_software_is_refused_with_the_nearest() -> None:
 
 
 def test_prices_are_those_of_an_instance_over_its_gpus() -> None:
-    prices = {name: load_gpu_cluster(name)[0].price_usd_per_gpu_hour for name in ("aws_p4d", "aws_p5", "selene")}
-    assert prices["aws_p4d"] == pytest.approx(32.77 / 8, rel=1e-3)
-    assert prices["aws_p5"] == pytest.approx(98.32 / 8, rel=1e-3)
-    assert prices["selene"] is None
+    for name, before in (("aws_p4d", 32.77 / 8), ("aws_p5", 98.32 / 8)):
+        cluster, origins = load_gpu_cluster(name)
+        assert cluster.paying == "rented"
+        assert cluster.price_usd_per_gpu_hour < before  # of the first years, the upper end now
+        assert origins["price_usd_per_gpu_hour"].high == pytest.approx(before, rel=2e-3)
 
 
 def test_numbers_of_a_gpu_run_are_explained_with_their_units() -> None:

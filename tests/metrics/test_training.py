@@ -91,9 +91,38 @@ def test_a_purchase_price_is_spread_over_its_years() -> None:
             "amortization_s": "4 years",
         },
     )
-    assert answer.cost_usd is not None
+    assert answer.devices_usd is not None
     # a year of 365 or of 365.25 days
-    assert answer.cost_usd.value == pytest.approx(4 * 2e6 / (4 * YEAR_S) * 2.0, rel=1e-3)
+    assert answer.devices_usd.value == pytest.approx(4 * 2e6 / (4 * YEAR_S) * 2.0, rel=1e-3)
+
+
+def test_owned_devices_cost_what_is_written_off_and_the_electricity_of_the_building() -> None:
+    answer = tiny_job(training={"steps": 1800}, cluster={"num_systems": 4})
+    assert answer.paying == "owned"
+    assert answer.cost_usd is not None
+    assert answer.devices_usd is not None
+    assert answer.electricity_usd is not None
+    # 31 kW a system for an hour, 1.2 of it in the building, at 0.08 USD
+    assert answer.electricity_usd.value == pytest.approx(4 * 31.0 * 1.2 * 0.08)
+    assert answer.cost_usd.value == pytest.approx(answer.devices_usd.value + answer.electricity_usd.value)
+
+
+def test_rented_devices_cost_their_rent_alone() -> None:
+    prices = {"num_systems": 4, "price_usd_per_system_hour": 100.0}
+    for cluster in (prices, prices | {"paying": "rented"}):
+        answer = tiny_job(training={"steps": 1800}, cluster=cluster)
+        assert (answer.paying, answer.cost_usd) == ("rented", Range(400.0, 400.0, 400.0))
+    owned = tiny_job(training={"steps": 1800}, cluster=prices | {"paying": "owned"})
+    assert owned.paying == "owned"
+    assert owned.cost_usd != Range(400.0, 400.0, 400.0)
+    assert tiny_job(training={"steps": 1}, cluster={"paying": "rented"}).cost_usd is None  # nobody states a rent
+
+
+@pytest.mark.parametrize(("model", "usd"), [("cerebras-gpt-1.3b", 2500.0), ("cerebras-gpt-13b", 150_000.0)])
+def test_a_job_that_the_provider_has_a_price_for_costs_that(model: str, usd: float) -> None:
+    settings = ["cluster.name=ai_model_studio", "cluster.num_systems=4", f"model.name={model}"]
+    assert job(wsesim.load("andromeda_13b", settings), 1.0).cost_usd == Range(usd, usd, usd)
+    assert not job(wsesim.load("andromeda_13b", [*settings, "training.tokens=1e12"]), 1.0).has_job_price
 
 
 def test_an_hourly_price_goes_before_the_purchase_price() -> None:
@@ -192,8 +221,8 @@ def test_prices_say_from_when_they_are() -> None:
 def test_gpus_may_be_bought() -> None:
     settings = ["cluster.name=dgx_a100_40gb", "cluster.num_gpus=8", "cluster.amortization_s=1 year", "training.steps=1"]
     answer = job(wsesim.load("cerebras_gpt_111m_gpu", settings), 3600.0)
-    assert answer.cost_usd is not None
-    assert answer.cost_usd.value == pytest.approx(8 * 24.9e3 / (365 * 24))
+    assert answer.devices_usd is not None
+    assert answer.devices_usd.value == pytest.approx(8 * 24.9e3 / (365 * 24))
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,13 @@ def test_limits_that_give_together() -> None:
     assert " and power of " in said
 
 
-def test_no_budget_is_kept_without_a_price() -> None:
-    table = {**SMALL, "candidates": [{"cluster": "selene", "num_devices": [8]}], "limits": {"budget_usd": 1e9}}
-    result = planned(table)
-    assert result.to_dict()["would_do"] == [
-        "cluster file that extends Selene with a price: it has none, so that no budget can be kept"
+def test_no_budget_is_kept_without_a_price(tmp_path: Path) -> None:
+    """Nobody states a rent of CS-2 systems."""
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "andromeda"\npaying = "rented"\n')
+    table = {**SMALL, "candidates": [{"cluster": str(own), "num_devices": [8]}], "limits": {"budget_usd": 1e9}}
+    assert planned(table).to_dict()["would_do"] == [
+        "cluster file that extends Andromeda with a price: it has none, so that no budget can be kept"
     ]
 
 

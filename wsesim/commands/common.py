@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from wsesim.config.run import Run
 
 PLAIN_WIDTH = 100
 
@@ -40,46 +37,6 @@ Settings = Annotated[
 ]
 
 
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, metavar="JOBS", help="Simulate steps of up to so many jobs; 500,000 when left out."),
-]
-SAID_FROM_S = 3.0
-"""A run that takes longer says so before it starts. [s]"""
-
-
-def limited(limit: int | None) -> None:
-    """Set the limit of jobs for this process and those that it starts."""
-    from wsesim.machines import machine
-
-    machine.limit.set(limit or machine.MOST_JOBS)
-
-
-@contextmanager
-def told_first(run: Run) -> Iterator[None]:
-    """Say what a large run takes before it starts, and that it still goes on while it does."""
-    from wsesim.machines.machine import machine_of
-    from wsesim.units import show
-
-    machine = machine_of(run)
-    machine.check(run)
-    work = machine.work(run)
-    if work.time_s < SAID_FROM_S:
-        yield
-        return
-    from rich.console import Console
-
-    about = f"{show(work.time_s, 's')} and {show(work.memory_bytes, 'bytes')}"
-    text = f"{run.place}: a step of {work.num_jobs:,} jobs takes about {about}; --limit refuses it"
-    terminal = Console(stderr=True)
-    if terminal.is_terminal:
-        with terminal.status(text):
-            yield
-    else:
-        terminal.print(text, soft_wrap=True, highlight=False)
-        yield
-
-
 class Form(StrEnum):
     """What an answer is printed as."""
 
@@ -92,6 +49,26 @@ class Form(StrEnum):
 Format = Annotated[
     Form,
     typer.Option("--format", help="text, json, or all figures in SI units as a table: markdown, csv."),
+]
+
+
+class Way(StrEnum):
+    """How devices are paid for."""
+
+    owned = "owned"
+    rented = "rented"
+
+    @property
+    def way(self) -> Literal["owned", "rented"]:
+        """The word of `cluster.paying`."""
+        return "owned" if self is Way.owned else "rented"
+
+
+PayingOption = Annotated[
+    Way | None,
+    typer.Option(
+        "--paying", help="Cost of owned devices (written off, with electricity and building) or of rented ones."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in SI units instead of tables.")]
 

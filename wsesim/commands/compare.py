@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, Form, Format, console, print_form, print_json
+from wsesim.commands.common import AsJson, Form, Format, PayingOption, console, print_form, print_json
+
+if TYPE_CHECKING:
+    from wsesim.config.cluster import Paying
 
 
 def compare(
@@ -14,9 +18,17 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN",
-            help="Run files or names of catalogue runs, wafer-scale or GPU; the others are compared with the first.",
+            help="Run files or names of catalogue runs, wafer-scale or GPU; the others are compared with the first. "
+            "Or two answers of `run --json`: what moved between them, and why.",
         ),
     ],
+    elsewhere: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="CLUSTER:COUNT", help="Put the job of the first run there, too: dgx_h100:128. Repeatable."
+        ),
+    ] = None,
+    paying: PayingOption = None,
     json: AsJson = False,
     form: Format = Form.text,
     same_time: Annotated[
@@ -27,9 +39,13 @@ def compare(
     ] = False,
 ) -> None:
     """Runs side by side, wafer-scale and GPU: throughput, time, energy, cost, memory, parallelism."""
+    if len(runs) == 2 and all(one.lower().endswith(".json") and Path(one).is_file() for one in runs):
+        _two_answers(*runs, as_json=json or form is Form.json)
+        return
     from wsesim.study.side_by_side import compare as put_side_by_side
 
-    compared = put_side_by_side(*runs, same_time=same_time)
+    way: Paying | None = None if paying is None else paying.way
+    compared = put_side_by_side(*runs, same_time=same_time, elsewhere=elsewhere or (), paying=way)
     if json or form is Form.json:
         print_json(compared.to_dict())
         return
@@ -39,3 +55,16 @@ def compare(
     from wsesim.report.pages.compare import print_comparison
 
     print_comparison(console(), compared)
+
+
+def _two_answers(before: str, after: str, *, as_json: bool) -> None:
+    """Two answers that were kept: what moved between them, and why."""
+    from wsesim.study.changes import changes
+
+    found = changes(before, after)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from wsesim.report.pages.changes import print_changes
+
+    print_changes(console(), found)

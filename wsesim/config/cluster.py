@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from wsesim.config.catalogue import value_shown
 from wsesim.config.job import JobSpec
 from wsesim.config.layering import Layered, Table
 from wsesim.config.model import ModelSpec
-from wsesim.config.spec import Spec
+from wsesim.config.spec import PUE, NotNegative, Positive, Spec
 from wsesim.config.training import TrainingSpec
 from wsesim.plugins import MACHINES
+
+Paying = Literal["rented", "owned"]
+"""Ways of paying for devices."""
 
 
 class AnyCluster(Spec):
@@ -71,6 +74,50 @@ class AnyCluster(Spec):
     def on_devices(self, number: int) -> Self:
         """The same cluster with a job on another number of its devices."""
         return self.model_copy(update={self.count: number})
+
+
+class JobPriceSpec(Spec):
+    """What a provider asks for a whole job: a model trained on 20 tokens for each of its parameters.
+
+    Attributes
+    ----------
+    parameters
+        Of the model, as its name says it. [-]
+    price_usd
+        Of the job. [USD]
+    """
+
+    parameters: Positive
+    price_usd: Positive
+
+
+class PaidCluster(AnyCluster):
+    """A cluster whose devices are rented by the hour, or bought, fed and cooled.
+
+    Attributes
+    ----------
+    paying
+        What a job's cost is: "rented", the price of an hour, or "owned", devices written off over `amortization_s` and the
+        electricity of the building. Left out, a price of an hour that the run itself sets, else owned where a purchase
+        price is known, else rented.
+    job_prices
+        Prices of whole jobs, which count in place of that of an hour where a rented job is such a job.
+    amortization_s
+        Time over which a purchase price is spread. [s]
+    pue
+        Power of the facility over that of the devices, for cooling and losses; 1 where left out. [-]
+    electricity_usd_per_kwh
+        Price of electricity; left out, no cost of it is stated. [USD/kWh]
+    carbon_kg_per_kwh
+        CO2 equivalent of electricity; left out, none is stated. [kg/kWh]
+    """
+
+    paying: Paying | None = None
+    job_prices: tuple[JobPriceSpec, ...] = ()
+    amortization_s: Positive | None = None
+    pue: PUE | None = None
+    electricity_usd_per_kwh: NotNegative | None = None
+    carbon_kg_per_kwh: NotNegative | None = None
 
 
 class AnySpread(Spec):

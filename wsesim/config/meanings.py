@@ -23,7 +23,7 @@ class Meaning(NamedTuple):
 
 @lru_cache(maxsize=64)
 def meanings(spec: type[Spec]) -> dict[str, Meaning]:
-    """Meaning of every key, from the ``Attributes`` section of the docstring.
+    """Meaning of every key, from the ``Attributes`` sections of the docstrings of a spec and of its bases.
 
     Examples
     --------
@@ -31,9 +31,14 @@ def meanings(spec: type[Spec]) -> dict[str, Meaning]:
     >>> meanings(SwarmXSpec)["hop_latency_s"]
     Meaning(text='One hop, down or up.', unit='s')
     """
+    inherited: dict[str, Meaning] = {}
+    for base in spec.__bases__:
+        if issubclass(base, Spec):
+            inherited |= {key: one for key, one in meanings(base).items() if key in spec.model_fields}
     section = inspect.cleandoc(spec.__doc__ or "").partition(_HEADING)[2]
     entries = re.split(r"\n(?=\S)", section)
-    return {name: _meaning(" ".join(text.split())) for name, _, text in (one.partition("\n") for one in entries)}
+    own = {name: _meaning(" ".join(text.split())) for name, _, text in (one.partition("\n") for one in entries) if name}
+    return inherited | own
 
 
 def _meaning(text: str) -> Meaning:

@@ -104,8 +104,13 @@ class Words:
         ]
 
     def cost_basis(self, result: Result) -> str:
-        """What the cost stands for, where nobody states a price per hour."""
-        return ""
+        """What the cost stands for."""
+        if result.job.has_job_price:
+            return ", the provider's price of this job"
+        if result.job.paying == "rented":
+            return ", rented"
+        electricity = "" if result.job.electricity_usd is None else ", with electricity and building"
+        return f", owned: written off over {show(result.run.cluster.amortization_s, 's')}{electricity}"
 
     def made_by(self, result: Result) -> str:
         """How the answer was found."""

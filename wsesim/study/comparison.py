@@ -108,7 +108,7 @@ def _figures(result: Result) -> dict[str, Figure]:
     power, price, job = power_w(result.run), price_usd_per_s(result.run), result.job
     cluster = result.run.cluster
     by_power = _rests_on(result, cluster.power)
-    by_price = _rests_on(result, (cluster.price, *_bought(result)))
+    by_price = _rests_on(result, (cluster.bought, "amortization_s") if job.paying == "owned" else (cluster.price,))
     rate, of_rates = result.tokens_per_s, result.bounds.of_rates
     return {
         "step_time_s": Figure(result.step_time_range_s),
@@ -122,12 +122,6 @@ def _figures(result: Result) -> dict[str, Figure]:
         "energy_j": Figure(job.energy_j, by_power),
         "cost_usd": Figure(job.cost_usd, by_price),
     }
-
-
-def _bought(result: Result) -> tuple[str, ...]:
-    """Keys of what counts where there is no price per hour."""
-    cluster = result.run.cluster
-    return (cluster.bought, "amortization_s") if cluster.number(cluster.price) is None else ()
 
 
 def _rests_on(result: Result, keys: Iterable[str]) -> bool:
@@ -204,11 +198,24 @@ def _batches(entries: Sequence[Entry]) -> list[str]:
 
 def _prices(entries: Sequence[Entry]) -> list[str]:
     without = [one for one in entries if one.figures["cost_usd"].value is None]
-    if not without:
-        return []
-    keys = " or ".join(dict.fromkeys(f"cluster.{one.result.run.cluster.price}" for one in without))
-    names = ", ".join(dict.fromkeys(one.name for one in without))
-    return [f"the catalogue has no price for the cluster of {names}; set {keys} in the run file"]
+    found = []
+    if without:
+        keys = " or ".join(dict.fromkeys(f"cluster.{_price_key(one.result)}" for one in without))
+        names = ", ".join(dict.fromkeys(one.name for one in without))
+        found.append(f"the catalogue has no price for the cluster of {names}; set {keys} in the run file")
+    ways = {one.result.job.paying for one in entries if one not in without}
+    if len(ways) > 1:
+        shown = ", ".join(f"{one.name} {one.result.job.paying}" for one in entries if one not in without)
+        found.append(
+            f"costs of devices that are owned and rented stand side by side ({shown}); --paying makes them alike"
+        )
+    return found
+
+
+def _price_key(result: Result) -> str:
+    """The key that would state the price, by the way of paying."""
+    cluster = result.run.cluster
+    return str(cluster.bought if result.job.paying == "owned" else cluster.price)
 
 
 def as_dict(entries: Sequence[Entry]) -> dict[str, Any]:

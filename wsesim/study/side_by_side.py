@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsesim.config.loader import load_any
+from wsesim.config.cluster import Paying
+from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.run import Run
 from wsesim.errors import InputError
+from wsesim.job import wanted_tokens
 from wsesim.machines.machine import SameTime, machine_of
 from wsesim.result import Result
 from wsesim.shown import ShowsItself
@@ -19,6 +21,10 @@ from wsesim.study.table import need
 
 if TYPE_CHECKING:
     import pandas
+
+ANY_MODEL = "cerebras-gpt-111m"
+"""Stands for the model of the first run while a cluster is read."""
+MOST_DEVICES = 10**9
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +63,12 @@ class Comparison(ShowsItself):
         return pandas.DataFrame([dict(_flat(one)) for one in self.to_dict()["runs"]])
 
 
-def compare(*runs: str | Path | Run | Result, same_time: bool = False) -> Comparison:
+def compare(
+    *runs: str | Path | Run | Result,
+    same_time: bool = False,
+    elsewhere: Sequence[str] = (),
+    paying: Paying | None = None,
+) -> Comparison:
     """Put runs side by side.
 
     Parameters
@@ -67,6 +78,10 @@ def compare(*runs: str | Path | Run | Result, same_time: bool = False) -> Compar
         the first is simulated.
     same_time
         Search how many GPUs of every other GPU run take as long to train as the first run.
+    elsewhere
+        Clusters with a number of their devices, "dgx_h100:128", that the job of the first run is put on, too.
+    paying
+        "rented" or "owned": how the devices of all runs are paid for.
 
     Returns
     -------
@@ -88,13 +103,16 @@ def compare(*runs: str | Path | Run | Result, same_time: bool = False) -> Compar
     >>> found.to_dict()["runs"][1]["ratios"]["tokens_per_s"] > 1.0
     True
     """
-    if len(runs) < 2:
+    if len(runs) + len(elsewhere) < 2 or not runs:
         named = runs[0] if runs else "RUN"
         raise InputError(
             f"compare needs two runs or more, and {len(runs)} is named; add another, "
             f"for example: wsesim compare {named} gpt3_13b_256xa100 (`wsesim list runs` shows all)"
         )
-    read = [load_any(one) if isinstance(one, str | Path) else one for one in runs]
+    settings = () if paying is None else (f"cluster.paying={paying}",)
+    read = [load_any(one, settings) if isinstance(one, str | Path) else one for one in runs]
+    first = read[0] if isinstance(read[0], Run) else read[0].run
+    read += [moved(first, where, settings) for where in elsewhere]
     entries = tuple(entry(_answered(one)) for one in read)
     return Comparison(entries, searches(entries) if same_time else ())
 
@@ -108,6 +126,41 @@ def _flat(run: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             )
         elif not isinstance(value, dict | list):
             yield key, value
+
+
+def moved(run: Run, where: str, settings: Sequence[str] = ()) -> Run:
+    """The job of a run on so many devices of another cluster: model, tokens, sequences, and the nearest batch that divides well.
+
+    Parameters
+    ----------
+    where
+        ``CLUSTER:COUNT``; nodes and systems are counted by their devices: GPUs, CS systems.
+
+    Examples
+    --------
+    >>> run = moved(load_any("andromeda_13b"), "dgx_h100:128")
+    >>> run.num_devices, run.training.global_batch_size, run.model.name
+    (128, 1024, 'Cerebras-GPT 13B')
+    """
+    name, _, count = where.rpartition(":")
+    if not name or not count.isdecimal() or not 0 < int(count) < MOST_DEVICES:
+        raise InputError(
+            f"--with {where}: write a cluster and how many of its devices, for example --with dgx_h100:128"
+        )
+    training = run.training
+    keys = {"sequence_length": training.sequence_length, "global_batch_size": training.global_batch_size}
+    table = {
+        "model": {"name": ANY_MODEL},
+        "training": keys | {"batch_policy": "nearest", "tokens": wanted_tokens(run)},
+        "cluster": {"name": name},
+    }
+    found = any_from_table(table, place=f"--with {where}", settings=settings)
+    words = machine_of(found).words
+    title = f"{run.model.name} on {int(count):,} {words.devices} of {found.cluster.title}"
+    same = {key: getattr(training, key) for key in ("optimizer", "max_gradient_norm", "mode")}
+    own = found.training.model_copy(update=same | {"global_batch_size": training.global_batch_size})
+    cluster = found.cluster.on_devices(int(count))
+    return replace(found, name=title, model=run.model, training=own, cluster=cluster, asked=None).with_batch()
 
 
 def _answered(one: Run | Result) -> Result:

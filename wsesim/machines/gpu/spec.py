@@ -9,11 +9,11 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import AnyCluster, Files
+from wsesim.config.cluster import Files, PaidCluster
 from wsesim.config.job import GPUReliabilitySpec, JobSpec
 from wsesim.config.layering import Layered, layered, put, resolve, sub
 from wsesim.config.run import Run
-from wsesim.config.spec import PUE, NotNegative, Positive, Share, Spec
+from wsesim.config.spec import NotNegative, Positive, Share, Spec
 from wsesim.errors import ConfigError
 from wsesim.machines.gpu.parallelism import Attention, FusedKernel, ParallelismSpec, PipelineOverlap, ReductionPrecision
 
@@ -357,7 +357,7 @@ class GPUSoftwareSpec(Spec):
     jitter: NotNegative = 0.0
 
 
-class GPUClusterSpec(AnyCluster):
+class GPUClusterSpec(PaidCluster):
     """One file of ``cluster_configs/clusters`` that names a `gpu`, with the run file's overrides.
 
     Attributes
@@ -389,17 +389,9 @@ class GPUClusterSpec(AnyCluster):
     power_w_per_gpu
         Of a node over its GPUs: GPU, host, fans, adapters. [W]
     price_usd_per_gpu_hour
-        What an hour of one GPU costs; left out, the purchase price over `amortization_s`. [USD/h]
+        What an hour of one GPU costs to rent. [USD/h]
     purchase_price_usd_per_gpu
-        Of a node over its GPUs; left out as well, no cost is stated. [USD]
-    amortization_s
-        Time over which a purchase price is spread. [s]
-    pue
-        Power of the facility over that of the devices, for cooling and losses; 1 where left out. [-]
-    electricity_usd_per_kwh
-        Price of electricity; left out, no cost of it is stated. [USD/kWh]
-    carbon_kg_per_kwh
-        CO2 equivalent of electricity; left out, none is stated. [kg/kWh]
+        Of a node over its GPUs. [USD]
     reliability
         How often its nodes fail.
     job
@@ -426,10 +418,6 @@ class GPUClusterSpec(AnyCluster):
     power_w_per_gpu: Positive
     price_usd_per_gpu_hour: Positive | None = None
     purchase_price_usd_per_gpu: Positive | None = None
-    amortization_s: Positive | None = None
-    pue: PUE | None = None
-    electricity_usd_per_kwh: NotNegative | None = None
-    carbon_kg_per_kwh: NotNegative | None = None
     reliability: GPUReliabilitySpec = GPUReliabilitySpec()
     job: JobSpec = JobSpec()
 

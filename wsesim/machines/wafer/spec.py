@@ -9,11 +9,11 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, model_validator
 
 from wsesim.config.catalogue import value_shown
-from wsesim.config.cluster import AnyCluster, Files
+from wsesim.config.cluster import Files, PaidCluster
 from wsesim.config.job import JobSpec, ReliabilitySpec
 from wsesim.config.layering import Layered
 from wsesim.config.run import Run
-from wsesim.config.spec import PUE, NotNegative, Positive, Spec
+from wsesim.config.spec import NotNegative, Positive, Spec
 from wsesim.config.training import ON_GPUS_ONLY
 from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec
 
@@ -165,7 +165,7 @@ class SimulationSpec(Spec):
     max_steps: Annotated[int, Field(ge=3, le=1000)] = 30
 
 
-class ClusterSpec(AnyCluster):
+class ClusterSpec(PaidCluster):
     """One file of ``cluster_configs/clusters``, with the run file's overrides.
 
     Attributes
@@ -193,15 +193,7 @@ class ClusterSpec(AnyCluster):
     overhead_power_w
         MemoryX, SwarmX, hosts and cooling, for each system; 0 counts the systems alone. [W]
     price_usd_per_system_hour
-        What an hour of one system costs; left out, the purchase price over `amortization_s`. [USD/h]
-    amortization_s
-        Time over which a purchase price is spread. [s]
-    pue
-        Power of the facility over that of the devices, for cooling and losses; 1 where left out. [-]
-    electricity_usd_per_kwh
-        Price of electricity; left out, no cost of it is stated. [USD/kWh]
-    carbon_kg_per_kwh
-        CO2 equivalent of electricity; left out, none is stated. [kg/kWh]
+        What an hour of one system costs to rent. [USD/h]
     reliability
         How often its parts fail.
     job
@@ -225,10 +217,6 @@ class ClusterSpec(AnyCluster):
     exceptions: tuple[ExceptionSpec, ...] = ()
     overhead_power_w: NotNegative = 0.0
     price_usd_per_system_hour: Positive | None = None
-    amortization_s: Positive | None = None
-    pue: PUE | None = None
-    electricity_usd_per_kwh: NotNegative | None = None
-    carbon_kg_per_kwh: NotNegative | None = None
     reliability: ReliabilitySpec = ReliabilitySpec()
     job: JobSpec = JobSpec()
 

@@ -92,13 +92,6 @@ class WaferWords(Words):
             ),
         ]
 
-    def cost_basis(self, result: Result) -> str:
-        """What the cost stands for, where nobody states a price per hour."""
-        cluster = result.run.cluster
-        if cluster.price_usd_per_system_hour is not None or cluster.amortization_s is None:
-            return ""
-        return f", systems bought and written off over {show(cluster.amortization_s, 's')}"
-
     def made_by(self, result: Result) -> str:
         """How the answer was found."""
         simulation = result.simulation

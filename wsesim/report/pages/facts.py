@@ -60,7 +60,8 @@ def whole_job(result: Result) -> list[Fact]:
     if job.cost_usd is not None:
         facts.append(Fact("cost", show_range(job.cost_usd, "USD") + words_of(result).cost_basis(result)))
     if job.electricity_usd is not None:
-        facts.append(Fact("electricity", show_range(job.electricity_usd, "USD")))
+        whose = "of the cost" if job.paying == "owned" else "which the rent holds"
+        facts.append(Fact("electricity", f"{show_range(job.electricity_usd, 'USD')}, {whose}"))
     if job.carbon_kg is not None:
         facts.append(Fact("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent"))
     facts.append(Fact("prices from", price_words(job.prices)))
