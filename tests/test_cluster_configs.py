@@ -24,7 +24,7 @@ from wsesim.config.entries import (
 from wsesim.config.provenance import STATUSES, Origin
 from wsesim.config.release import release_key
 from wsesim.machines.wafer.simulation import run_schedule
-from wsesim.report.pages.explain import gather
+from wsesim.report.pages.catalogue import gather
 from wsesim.result import status_of
 from wsesim.units import parse_quantity, unit_of_field
 

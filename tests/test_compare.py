@@ -15,7 +15,8 @@ from tests.front_door import answer, call
 from wsesim import Comparison
 from wsesim.job import power_w
 from wsesim.machines.gpu.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
-from wsesim.report.pages.compare import FIGURES, print_comparison
+from wsesim.report.pages.compare import FIGURES, sections
+from wsesim.report.terminal import fits, print_sections
 from wsesim.simulation import simulate
 from wsesim.study.comparison import COMPARED, Entry, entry
 
@@ -29,9 +30,8 @@ def entries() -> list[Entry]:
 
 def printed(entries: list[Entry], width: int) -> str:
     file = io.StringIO()
-    print_comparison(
-        Console(file=file, width=width, color_system=None, emoji=False, markup=False), Comparison(tuple(entries))
-    )
+    out = Console(file=file, width=width, color_system=None, emoji=False, markup=False)
+    print_sections(out, sections(Comparison(tuple(entries)), lambda table: fits(out, table)))
     return file.getvalue()
 
 

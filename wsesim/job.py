@@ -11,6 +11,7 @@ from wsesim.config.cluster import Paying
 from wsesim.config.provenance import Origin, status_of
 from wsesim.config.run import Run
 from wsesim.loss import TOKENS_PER_PARAMETER, Quality
+from wsesim.units import show
 from wsesim.workload.transformer import parameter_count
 
 HOUR_S = 3600.0
@@ -43,6 +44,32 @@ class Range:
     def plus(self, other: Range) -> Range:
         """The sum of two ranges, bound by bound."""
         return Range(self.value + other.value, self.low + other.low, self.high + other.high)
+
+
+def show_range(value: Range, unit: str) -> str:
+    """A value, with its bounds where it has some.
+
+    Examples
+    --------
+    >>> show_range(Range(2.0, 1.0, 3.0), "USD")
+    '2.00 USD (1.00 USD to 3.00 USD)'
+    """
+    text = show(value.value, unit)
+    return f"{text} ({show(value.low, unit)} to {show(value.high, unit)})" if value.is_range else text
+
+
+def show_energy(energy: Range) -> str:
+    """An energy in watt hours, with its bounds where it has some.
+
+    Examples
+    --------
+    >>> show_energy(Range(7.2e9, 3.6e9, 7.2e9))
+    '2.00 MWh (1.00 MWh to 2.00 MWh)'
+    """
+    text = f"{show(energy.value / 3600.0, 'W')}h"
+    if not energy.is_range:
+        return text
+    return f"{text} ({show(energy.low / 3600.0, 'W')}h to {show(energy.high / 3600.0, 'W')}h)"
 
 
 def ranged(value: float, origin: Origin | None) -> Range:

@@ -1,14 +1,25 @@
-"""What is shown of an answer, as plain records and words: the same for a terminal, a page, a report and a notebook."""
+"""What is shown of an answer, as plain records and words: the same for a terminal, a page, a report and a notebook.
+
+An answer is a few `Section`; each says its parts in order. Media differ in how they draw a part, and in what they have no room
+for: a terminal leaves out leads, captions, pictures and what `is_repeated` marks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Protocol
 
 from wsesim.units import add_up, show
 
 MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
+LONG = 40
+"""Letters from which a cell is long. [-]"""
+
+
+MOST_BESIDE = 3
+"""Columns of a table that stands beside another. [-]"""
 
 
 class Fact(NamedTuple):
@@ -25,7 +36,7 @@ class Fact(NamedTuple):
     is_key: bool = False
 
 
-class Share(NamedTuple):
+class Bar(NamedTuple):
     """One amount as a share of what there is.
 
     Attributes
@@ -34,12 +45,15 @@ class Share(NamedTuple):
         The amount with its unit.
     share
         1 is all of it. [-]
+    color
+        As CSS writes it; that of all bars beside it where it is empty.
     """
 
     name: str
     value: str
     share: float
     meaning: str = ""
+    color: str = ""
 
 
 class Place(NamedTuple):
@@ -65,6 +79,275 @@ class Place(NamedTuple):
         return add_up(self.held_bytes.values())
 
 
+class Link(NamedTuple):
+    """A cell of a table that leads elsewhere.
+
+    Attributes
+    ----------
+    key
+        What stands where nothing can be followed; the text where it is empty.
+    """
+
+    text: str
+    address: str
+    key: str = ""
+
+
+class Alarm(str):
+    """A cell that calls for attention."""
+
+    __slots__ = ()
+
+
+Cell = str | Link | tuple[Link, ...]
+
+
+def plain(cell: Cell) -> str:
+    """A cell where nothing can be followed."""
+    if isinstance(cell, str):
+        return cell
+    links = (cell,) if isinstance(cell, Link) else cell
+    return ", ".join(one.key or one.text for one in links)
+
+
+def _letters(cell: Cell) -> int:
+    if isinstance(cell, str):
+        return len(cell)
+    return len(cell.text) if isinstance(cell, Link) else sum(len(one.text) for one in cell)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Lines below one another."""
+
+    kind: ClassVar[str] = "facts"
+
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Amounts as bars below one another.
+
+    Attributes
+    ----------
+    caption
+        What the shares are of.
+    color
+        As CSS writes it.
+    total
+        The last line: a name and the amount that is all of it.
+    least
+        Width of the names in letters. [-]
+    is_repeated
+        The same as facts beside it, as a picture.
+    """
+
+    kind: ClassVar[str] = "bars"
+
+    bars: tuple[Bar, ...]
+    caption: str
+    color: str = "#0072B2"
+    total: tuple[str, str] | None = None
+    least: int = 12
+    is_repeated: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names the row.
+
+    Attributes
+    ----------
+    caption
+        What it shows, for those who meet it alone.
+    heads
+        After ``|`` stand numbers, after ``~`` stands prose; last come those after ``+``, for which a terminal has no room.
+    below
+        For each row a text that belongs to it, under the head `below_head`: a line of its own where there is little room.
+    shares
+        For each row a bar, where a medium draws some. [-]
+    least
+        Width of the first column in letters. [-]
+    is_quiet
+        The first column has labels rather than names, and columns of prose keep a least width.
+    is_repeated
+        The same as facts beside it, in more words.
+    """
+
+    kind: ClassVar[str] = "table"
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    below: tuple[str, ...] = ()
+    below_head: str = ""
+    shares: tuple[float, ...] = ()
+    color: str = "#009E73"
+    least: int = 0
+    is_quiet: bool = False
+    is_repeated: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Heads without marks."""
+        return (*(head.lstrip("|~+") for head in self.heads), *((self.below_head,) if self.below else ()))
+
+    @property
+    def full_rows(self) -> tuple[tuple[Cell, ...], ...]:
+        """Rows with what stands below them as their last cell."""
+        if not self.below:
+            return self.rows
+        return tuple((*row, text) for row, text in zip(self.rows, self.below, strict=True))
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Places of columns of numbers. [-]"""
+        return frozenset(place for place, head in enumerate(self.heads) if head.startswith("|"))
+
+    @property
+    def wordy(self) -> frozenset[int]:
+        """Places of columns with long texts; a table with some becomes cards where there is little room. [-]"""
+        rows, rest = self.full_rows, range(1, len(self.columns))
+        return frozenset(place for place in rest if any(_letters(row[place]) > LONG for row in rows))
+
+
+class Drawable(Protocol):
+    """A picture that a browser draws, and what it says in words."""
+
+    @property
+    def description(self) -> str:
+        """What it shows, for those who do not see it."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it leaves out."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture under its title.
+
+    Attributes
+    ----------
+    name
+        Unique on its page; letters and hyphens.
+    tables
+        The same numbers.
+    """
+
+    kind: ClassVar[str] = "figure"
+
+    name: str
+    title: str
+    picture: Drawable
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence; an empty one leaves a line free where lines are counted.
+
+    Attributes
+    ----------
+    tone
+        "aside" for what explains, "key" for an answer, "warning" for what one should know first, "no" for a refusal, "lean" for
+        a sentence about what stands above it.
+    """
+
+    kind: ClassVar[str] = "note"
+
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of an answer under its title, which a first part may lack.
+
+    Attributes
+    ----------
+    name
+        Its address on a page.
+    lead
+        What it shows, in a sentence.
+    parts
+        In order; sections inside are of one run each.
+    """
+
+    kind: ClassVar[str] = "section"
+
+    name: str
+    title: str = ""
+    parts: tuple[Part, ...] = ()
+    lead: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show but its title."""
+        return not (self.lead or self.parts)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it needs the width of a page."""
+        return any(isinstance(part, Table) and len(part.columns) > MOST_BESIDE for part in self.parts)
+
+    def of_run(self, run: str) -> Section:
+        """The same as a part of what is said of several runs."""
+        return replace(self, title=run, lead="")
+
+
+Part = Facts | Bars | Table | Figure | Note | Section
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One large figure of the answer; `detail` is what belongs to it in small letters."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked, on a page.
+
+    Attributes
+    ----------
+    bottleneck
+        A sentence, without its full stop.
+    facts
+        What it ran on, and the rest of the headline.
+    """
+
+    name: str
+    tiles: tuple[Tile, ...]
+    bottleneck: str
+    facts: tuple[Fact, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def of_each(sections: Sequence[Section], runs: Sequence[str]) -> Section:
+    """What is said of one run; of several, one beside the other under their names."""
+    first = sections[0]
+    if len(sections) == 1:
+        return first
+    inside = tuple(one.of_run(run) for one, run in zip(sections, runs, strict=True) if one.parts)
+    return replace(first, parts=inside)
+
+
+def facts(lines: Iterable[Fact]) -> tuple[Facts, ...]:
+    """Lines as a part; none where there are none."""
+    held = tuple(lines)
+    return (Facts(held),) if held else ()
+
+
+def notes(texts: Iterable[str], tone: str = "") -> tuple[Note, ...]:
+    """A sentence each."""
+    return tuple(Note(text, tone) for text in texts)
+
+
 def plural(count: int, word: str) -> str:
     """A count with its noun.
 
@@ -85,6 +368,6 @@ def show_mfu(mfu: float, mfu_causal: float, precision: str) -> str:
     return text + (f"; {mfu_causal:.1%} counted causal" if differs else "")
 
 
-def share_of(name: str, part: float, whole: float, unit: str, meaning: str = "") -> Share:
+def share_of(name: str, part: float, whole: float, unit: str, meaning: str = "") -> Bar:
     """An amount with its unit over another one."""
-    return Share(name, show(part, unit), part / whole, meaning)
+    return Bar(name, show(part, unit), part / whole, meaning)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wsesim.config import catalogue
 from wsesim.report.markdown import markdown_table
-from wsesim.report.pages import explain, listing
+from wsesim.report.pages import catalogue as entries
 from wsesim.result import status_of
 
 INTRODUCTION = """\
@@ -29,17 +29,17 @@ def page() -> str:
 def _machines() -> Iterator[str]:
     for kind, title in TITLES.items():
         yield f"## {title}"
-        for name, words in listing.as_dict(kind)[kind].items():
-            rows = [row for row in explain.of_kind(kind, name) if not row.key.startswith(PARTS)]
+        for name, words in entries.titles(kind)[kind].items():
+            rows = [row for row in entries.of_kind(kind, name) if not row.key.startswith(PARTS)]
             yield f"### {name}\n\n{words}: `{catalogue.shown(catalogue.find(kind, name))}`"
             yield markdown_table(["number", "value", "status", "source"], map(_cells, rows))
 
 
-def _cells(row: explain.ExplainedNumber) -> list[str]:
+def _cells(row: entries.ExplainedNumber) -> list[str]:
     """A number, with its range and what is to be said of it below its source."""
-    below = explain.below(row).replace("|", "\\|")
+    below = entries.below(row).replace("|", "\\|")
     source = ", ".join(map(_link, row.origin.source.split(", ")))
-    return [f"`{row.key}`", explain.shown(row), status_of(row.origin), "; ".join(filter(None, [source, below]))]
+    return [f"`{row.key}`", entries.shown(row), status_of(row.origin), "; ".join(filter(None, [source, below]))]
 
 
 def _link(source: str) -> str:

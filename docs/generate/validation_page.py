@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from generate import gpu_validation_part
 from wsesim.config import catalogue
 from wsesim.config.entries import load_system
 from wsesim.machines.wafer.rows import Measurement, published
 from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.report.markdown import markdown_table
-from wsesim.report.pages import gpu_validation, gpu_validation_part, loss_laws
+from wsesim.report.pages import gpu_validation, loss_laws
 from wsesim.report.pages.validation import inside_words, left_out_rows, left_out_words, predicted_words, set_cells
 from wsesim.units import show, unit_of_field
 from wsesim.validate.calibrate import FEWEST_ROWS, FORM_KEYS, LAYOUT_KEYS, RATE_KEYS

@@ -17,7 +17,7 @@ from wsesim.page.run_file import run_of
 from wsesim.page.server import bound
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
-from wsesim.report.html.answer import tiles
+from wsesim.report.pages.run import tiles
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -18,8 +18,8 @@ from wsesim.page.app import STATIC
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
-from wsesim.report.html.answer import tiles
 from wsesim.report.json import result_dict
+from wsesim.report.pages.run import tiles
 from wsesim.study import goals
 from wsesim.study.goal_files import goal_from_table
 

@@ -32,7 +32,8 @@ from wsesim.machines.wafer.rows import COLUMNS, read_log, read_table
 from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.machines.wafer.spec import ClusterSpec, ExceptionSpec
 from wsesim.report.json import result_dict
-from wsesim.report.pages.tables import print_result
+from wsesim.report.pages.run import sections
+from wsesim.report.terminal import print_sections
 
 MOST_WORK = 400
 """Sweeps, times pieces, times classes of systems, up to which a run is simulated here. [-]"""
@@ -129,7 +130,7 @@ def answer(run: Run) -> None:
         return
     result = simulate(run)
     json.dumps(result_dict(result, layers=True), allow_nan=False)
-    print_result(Console(file=io.StringIO(), markup=False), result)
+    print_sections(Console(file=io.StringIO(), markup=False), sections(result))
 
 
 @few

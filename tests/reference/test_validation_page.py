@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from generate.gpu_validation_part import REASONS
 from generate.validation_page import page
 
 from wsesim.machines.gpu.rows import published
-from wsesim.report.pages.gpu_validation_part import REASONS
 from wsesim.validate.gpu_predict import Prediction, SetStatistics, per_set, simulate_rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent

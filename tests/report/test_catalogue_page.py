@@ -7,7 +7,7 @@ import re
 from generate.catalogue_page import TITLES, page
 
 from wsesim.config import catalogue
-from wsesim.report.pages import explain
+from wsesim.report.pages import catalogue as entries
 
 PAGE = page()
 
@@ -17,8 +17,8 @@ def test_every_machine_has_a_section_with_its_numbers() -> None:
     for kind in TITLES:
         for name in catalogue.names(kind):
             assert f"`cluster_configs/{kind}/{name}.toml`" in PAGE
-    for row in explain.of_kind("gpus", "h100_80gb"):
-        assert f"| `{row.key}` | {explain.shown(row)} | " in sections["h100_80gb"]
+    for row in entries.of_kind("gpus", "h100_80gb"):
+        assert f"| `{row.key}` | {entries.shown(row)} | " in sections["h100_80gb"]
 
 
 def test_every_source_that_a_number_names_is_there() -> None:

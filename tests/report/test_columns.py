@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from wsesim.report.bars import ShareBar
-from wsesim.report.columns import Column, Columns, column, prose
+from wsesim.report.terminal import Column, Columns, ShareBar, column, prose
 
 WORDS = st.text("abcxyz0123456789.,%", min_size=1, max_size=12)
 TEXTS = st.lists(WORDS, min_size=0, max_size=5).map(" ".join)

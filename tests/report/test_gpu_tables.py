@@ -11,8 +11,8 @@ import wsesim
 from tests.front_door import answer, call
 from tests.test_cli import CONTRACT, check_contract
 from wsesim.machines.gpu.ranking import differences_s
-from wsesim.report.pages.gpu_tables import plan_words, why_it_loses
-from wsesim.report.pages.tables import More, print_result
+from wsesim.report.pages.run import More, plan_words, sections, why_it_loses
+from wsesim.report.terminal import print_sections
 from wsesim.result import Result
 from wsesim.simulation import best_plans
 
@@ -34,7 +34,7 @@ def plans() -> list[Result]:
 def page(results: list[Result], top: int = 0, width: int = 80) -> str:
     file = io.StringIO()
     out = Console(file=file, width=width, color_system=None, markup=False, emoji=False)
-    print_result(out, results[0], More(plans=results if top else (), wanted_plans=top))
+    print_sections(out, sections(results[0], More(plans=results if top else (), wanted_plans=top)))
     return file.getvalue()
 
 

@@ -18,11 +18,10 @@ from tests.front_door import Outcome, answer, call
 from tests.report.pages import Page
 from wsesim import load
 from wsesim.report.charts import bundle
-from wsesim.report.html.content import Link
-from wsesim.report.html.sections import source_cell
-from wsesim.report.pages.study import Study
-from wsesim.report.pictures import PICTURES, picture_of
+from wsesim.report.pages.report import PICTURES, Study, picture_of
+from wsesim.report.pages.run import source_cell
 from wsesim.units import show
+from wsesim.view import Link
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -33,6 +32,7 @@ SECTIONS = (
         "timeline",
         "breakdown",
         "utilization",
+        "spread",
         "memory",
         "scaling",
         "totals",
@@ -82,8 +82,8 @@ def page(request: pytest.FixtureRequest, pages: dict[str, Page]) -> Page:
 
 def test_the_answer_comes_first_and_sections_follow_in_order(page: Page) -> None:
     names = [one.attributes["id"] for one in page.all("section", "ws-section")]
-    # a run that nothing has to be said about has no notes
-    expected = [one for one in SECTIONS if one != "notes" or "notes" in names]
+    # a run that nothing has to be said about has no notes, and wafers have no plan
+    expected = [one for one in SECTIONS if one not in ("notes", "spread") or one in names]
     assert names[-len(expected) :] == expected
     places = [page.elements.index(one) for one in (page.all("dl", "ws-tiles")[0], page.all("section", "ws-section")[0])]
     assert places == sorted(places)
@@ -154,7 +154,9 @@ def test_a_source_leads_to_its_address() -> None:
     assert isinstance(link, Link)
     assert link.address.startswith("https://")
     assert source_cell("my own bench") == "my own bench"
-    assert isinstance(source_cell("none"), str)
+    (nobody,) = source_cell("none")
+    assert isinstance(nobody, Link)
+    assert (nobody.address, nobody.key) == ("", "none")
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Page, texts: dict[str, str]) -> None:

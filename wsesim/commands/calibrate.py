@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, print_json, print_sections
 from wsesim.errors import InputError
 
 
@@ -87,7 +87,9 @@ def _calibrate_wafers(
     if json:
         print_json(calibration.as_dict(fit, text, out))
     else:
-        calibration.print_fit(console(), fit, text, out)
+        print_sections(calibration.sections(fit, out))
+        if out is None:
+            typer.echo(f"\n{text}")
 
 
 def _calibrate_kernels(measurements: Path | None, system: str, source: str, out: Path | None, *, json: bool) -> None:
@@ -101,7 +103,9 @@ def _calibrate_kernels(measurements: Path | None, system: str, source: str, out:
     if json:
         print_json(gpu_calibration.as_dict(fits, texts, out))
     else:
-        gpu_calibration.print_fit(console(), fits, texts, out)
+        print_sections(gpu_calibration.sections(fits, texts, out))
+        if out is None and len(texts) == 1:
+            typer.echo(next(iter(texts.values())))
 
 
 def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, nested: bool, json: bool) -> None:
@@ -116,4 +120,6 @@ def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *,
     if json:
         print_json(loss_laws.fit_dict(fit, text, out, chosen))
     else:
-        loss_laws.print_fit(console(), fit, text, out, chosen)
+        print_sections(loss_laws.fit_sections(fit, out, chosen))
+        if out is None:
+            typer.echo(f"\n{text}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, print_json, print_sections
 
 
 def explain(
@@ -20,20 +20,20 @@ def explain(
     json: AsJson = False,
 ) -> None:
     """Every number of a catalogue entry: value, unit, status, source. Of a model file, how each field was understood."""
-    from wsesim.report.pages import explain as report
+    from wsesim.report.pages import catalogue as report
 
     if report.is_file(name):
         found = report.of_file(name)
         if json:
             print_json(report.file_dict(found))
         else:
-            report.print_file(console(), found)
+            print_sections(report.file_sections(found))
         return
     rows = report.gather(name)
     if json:
         print_json(report.as_dicts(rows))
     else:
-        report.print_rows(console(), rows)
+        print_sections(report.sections(rows))
 
 
 def list_(
@@ -43,9 +43,9 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """What the catalogue holds."""
-    from wsesim.report.pages import listing
+    from wsesim.report.pages import catalogue as report
 
     if json:
-        print_json(listing.as_dict(kind))
+        print_json(report.titles(kind))
     else:
-        listing.print_catalogue(console(), kind)
+        print_sections(report.listing(kind))

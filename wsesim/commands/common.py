@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from wsesim.view import Section
 
 PLAIN_WIDTH = 100
 
@@ -48,7 +50,7 @@ class Form(StrEnum):
 
 Format = Annotated[
     Form,
-    typer.Option("--format", help="text, json, or all figures in SI units as a table: markdown, csv."),
+    typer.Option("--format", help="text, json, the same in Markdown, or all figures in SI units as csv."),
 ]
 
 
@@ -90,11 +92,23 @@ def console() -> Console:
     )
 
 
-def print_form(answers: Sequence[Mapping[str, Any]], form: Form) -> None:
-    """`--format`: figures of answers as one table."""
-    from wsesim.report.markdown import written
+def print_sections(sections: Iterable[Section], form: Form = Form.text) -> None:
+    """An answer on the terminal, or in Markdown."""
+    if form is Form.markdown:
+        from wsesim.report.markdown import written
 
-    typer.echo(written(answers, form.value), nl=False)
+        typer.echo(written(sections), nl=False)
+        return
+    from wsesim.report.terminal import print_sections as shown
+
+    shown(console(), sections)
+
+
+def print_figures(answers: Sequence[Mapping[str, Any]]) -> None:
+    """`--format csv`: figures of answers as one table."""
+    from wsesim.report.markdown import figures
+
+    typer.echo(figures(answers), nl=False)
 
 
 def print_json(data: object) -> None:

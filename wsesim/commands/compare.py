@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, Form, Format, PayingOption, console, print_form, print_json
+from wsesim.commands.common import (
+    AsJson,
+    Form,
+    Format,
+    PayingOption,
+    console,
+    print_figures,
+    print_json,
+    print_sections,
+)
 
 if TYPE_CHECKING:
     from wsesim.config.cluster import Paying
@@ -49,12 +58,15 @@ def compare(
     if json or form is Form.json:
         print_json(compared.to_dict())
         return
-    if form is not Form.text:
-        print_form(compared.to_dict()["runs"], form)
+    if form is Form.csv:
+        print_figures(compared.to_dict()["runs"])
         return
-    from wsesim.report.pages.compare import print_comparison
+    from wsesim.report.pages.compare import sections
+    from wsesim.report.terminal import fits
 
-    print_comparison(console(), compared)
+    out = console()
+    has_room = (lambda table: fits(out, table)) if form is Form.text else (lambda _: True)
+    print_sections(sections(compared, has_room), form)
 
 
 def _two_answers(before: str, after: str, *, as_json: bool) -> None:
@@ -65,6 +77,6 @@ def _two_answers(before: str, after: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
         return
-    from wsesim.report.pages.changes import print_changes
+    from wsesim.report.pages.changes import sections
 
-    print_changes(console(), found)
+    print_sections(sections(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, console, print_json
+from wsesim.commands.common import AsJson, RunArgument, Settings, print_json, print_sections
 
 Replications = Annotated[
     int | None, typer.Option(min=1, max=100_000, metavar="N", help="Simulate the job so many times.")
@@ -34,6 +34,6 @@ def lifetime(
     if json:
         print_json(life.to_dict())
         return
-    from wsesim.report.pages.lifetime import print_lifetime
+    from wsesim.report.pages.lifetime import sections
 
-    print_lifetime(console(), life)
+    print_sections(sections(life))

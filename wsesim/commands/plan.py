@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wsesim.commands.common import AsJson, Form, Format, console, print_form, print_json
+from wsesim.commands.common import AsJson, Form, Format, print_figures, print_json, print_sections
 
 
 def plan(
@@ -59,12 +59,12 @@ def plan(
         )
     if json or form is Form.json:
         print_json(found.to_dict())
-    elif form is not Form.text:
-        print_form(_options(found.to_dict()), form)
+    elif form is Form.csv:
+        print_figures(_options(found.to_dict()))
     else:
-        from wsesim.report.pages.goals import print_answer
+        from wsesim.report.pages.goal import sections
 
-        print_answer(console(), found)
+        print_sections(sections(found), form)
     if not found.is_met:
         raise typer.Exit(1)
 

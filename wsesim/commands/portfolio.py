@@ -45,5 +45,9 @@ def portfolio(
     if json:
         print_json(found.to_dict())
     else:
-        report.print_portfolio(console(), found.portfolio, found.schedule)
+        from wsesim.report.terminal import print_sections
+
+        out, shared, schedule = console(), found.portfolio, found.schedule
+        drawn = report.chart(schedule, out.width, ascii_only=out.options.ascii_only)
+        print_sections(out, [*report.sections(shared, schedule), drawn])
     report.check(found.schedule)

@@ -15,9 +15,9 @@ from wsesim.commands.common import (
     PayingOption,
     RunArgument,
     Settings,
-    console,
-    print_form,
+    print_figures,
     print_json,
+    print_sections,
 )
 from wsesim.errors import InputError
 
@@ -68,21 +68,19 @@ def run(
         raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
     plans = () if top is None else tuple(best_plans(loaded, top))
     result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
-    if json or form is not Form.text:
+    if json or form in (Form.json, Form.csv):
         from wsesim.report.json import result_dict
 
         data = result_dict(result, layers=layers, links=links, plans=plans, scaling=scaling, measured=measured)
         if json or form is Form.json:
             print_json(data)
         else:
-            print_form([data], form)
+            print_figures([data])
         return
-    from wsesim.report.pages import tables
+    from wsesim.report.pages.run import More, sections
 
-    more = tables.More(
-        plans=plans, wanted_plans=top or 0, scaling=scaling, measured=measured, layers=layers, links=links
-    )
-    tables.print_result(console(), result, more)
+    more = More(plans=plans, wanted_plans=top or 0, scaling=scaling, measured=measured, layers=layers, links=links)
+    print_sections(sections(result, more), form)
 
 
 def _refuse(run: Run, asked: Mapping[str, bool], engine: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, print_json, print_sections
 
 
 def schema(
@@ -27,7 +27,7 @@ def schema(
     if kind is None and out is None and json:
         print_json(report.as_dict())
     elif kind is None and out is None:
-        report.print_kinds(console())
+        print_sections([report.listing()])
     elif out is None:
         print_json(json_schema.schema(str(kind)))
     elif json:

@@ -29,9 +29,9 @@ def trace(
     """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
     from wsesim.config.loader import load_any
     from wsesim.report import chrome_trace
-    from wsesim.report.columns import prose
     from wsesim.report.files import check_out
     from wsesim.report.progress import bar
+    from wsesim.report.terminal import prose
     from wsesim.simulation import simulate
     from wsesim.timeline import timeline_of
     from wsesim.timeline.choice import layers_in

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, print_json, print_sections
 
 
 def validate(
@@ -42,5 +42,5 @@ def validate(
     if json:
         print_json(validation.as_dict(found))
     else:
-        validation.print_report(console(), found, rows=rows)
+        print_sections(validation.sections(found, rows=rows))
     validation.check(found)

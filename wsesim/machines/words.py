@@ -8,7 +8,7 @@ from typing import ClassVar
 from wsesim.job import Range
 from wsesim.result import Result
 from wsesim.units import show
-from wsesim.view import MFU_DIFFERENCE, Fact, Place, Share, plural, share_of, show_mfu
+from wsesim.view import MFU_DIFFERENCE, Bar, Fact, Place, plural, share_of, show_mfu
 
 
 class Words:
@@ -91,7 +91,7 @@ class Words:
             for one in self.places(result)
         ]
 
-    def memory_shares(self, result: Result) -> list[Share]:
+    def memory_shares(self, result: Result) -> list[Bar]:
         """What is in use, as shares of the capacity."""
         return [share_of(one.name, one.used_bytes, one.capacity_bytes, "bytes") for one in self.places(result)]
 

@@ -32,7 +32,7 @@ from wsesim.page.security import Guard
 from wsesim.page.service import Compared, Service, problems_of, status_of
 from wsesim.page.state import GoalState, RunState, State, WrongAddress, check_keys
 from wsesim.page.work import render
-from wsesim.report.html.environment import style
+from wsesim.report.html import style
 from wsesim.version import __version__
 
 STATIC = Path(__file__).with_name("static")

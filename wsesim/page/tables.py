@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from wsesim.config.run import Run
 from wsesim.machines.machine import machine_of
 from wsesim.page.state import OF_ALL, GoalState, RunState
-from wsesim.report.html.comparison import against, figures, legend
-from wsesim.report.html.content import Cell, DataTable, Link
-from wsesim.report.pages import goals
+from wsesim.report.pages import goal
+from wsesim.report.pages.compare import against_first, legend, of_each
 from wsesim.study.comparison import Entry, notes
 from wsesim.study.goals import Answer
 from wsesim.study.options import Option
+from wsesim.view import Cell, Link, Table
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,19 @@ class Comparison:
         What the marks in the table mean.
     """
 
-    table: DataTable
+    table: Table
     legend: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def compared(entries: Sequence[Entry]) -> Comparison:
     """Runs as columns, and what the others are against the first."""
-    ratios = {label: cells for label, *cells in against(entries)}
+    ratios = {label: cells for label, *cells in against_first(entries).rows}
     nothing = [""] * (len(entries) - 1)
-    rows = [(label, *cells, *ratios.get(label, nothing)) for label, *cells in figures(entries)]
+    rows = tuple((label, *cells, *ratios.get(label, nothing)) for label, *cells in of_each(entries).rows)
     names = [one.result.run.cluster.name for one in entries]
-    columns = ("", *names, *(f"{name} against {names[0]}" for name in names[1:]))
-    return Comparison(DataTable("The same job on both", columns, tuple(rows)), legend(entries), tuple(notes(entries)))
+    heads = ("", *names, *(f"{name} against {names[0]}" for name in names[1:]))
+    return Comparison(Table("The same job on both", heads, rows), tuple(legend(entries)), tuple(notes(entries)))
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Planned:
 
     is_met: bool
     head: str
-    choices: DataTable
-    front: DataTable
+    choices: Table
+    front: Table
     said: tuple[str, ...]
     refused: tuple[str, ...]
     basis: tuple[str, ...]
@@ -70,37 +70,25 @@ class Planned:
 
 def planned(result: Answer, state: GoalState) -> Planned:
     """A plan's answer; wafer-scale choices lead to their run."""
-    recipe = goals.RECIPE if result.goal.has_recipe else ()
-    named = [
-        ("fastest", result.fastest),
-        ("cheapest", result.cheapest),
-        *(("smallest", one) for one in result.smallest),
-    ]
-    rows = [(words, *_row(one, state)) for words, one in named if one is not None]
-    front = [_row(one, state) for one in goals.spread(result.front)]
-    numbers = frozenset(range(2, 2 + len(goals.COLUMNS) - 1 + len(recipe)))
-    refused = tuple(f"{name}: cannot run at all: {why}" for name, why in result.refused.items())
-    caption = f"{result.goal.name}, {goals.limits_text(result.goal)}"
+
+    def cells(option: Option) -> tuple[Cell, ...]:
+        return _row(option, state)
+
     return Planned(
         is_met=result.is_met,
         head=_head(result),
-        choices=DataTable(caption, ("", *goals.COLUMNS, *recipe), tuple(rows), numbers),
-        front=DataTable(
-            f"None better in time, cost and energy: {len(front)} of {len(result.front)}",
-            (*goals.COLUMNS, *recipe),
-            tuple(front),
-            frozenset(number - 1 for number in numbers),
-        ),
-        said=(*goals.said(result), *(goals.doubts(result) if result.is_met else ())),
-        refused=refused,
-        basis=tuple(goals.basis(result)),
+        choices=goal.choices_table(result, cells, f"{result.goal.name}, {goal.limits_text(result.goal)}"),
+        front=goal.front_table(result, cells),
+        said=(*goal.said(result), *(goal.doubts(result) if result.is_met else ())),
+        refused=tuple(goal.refused(result)),
+        basis=tuple(goal.basis(result)),
     )
 
 
 def _row(option: Option, state: GoalState) -> tuple[Cell, ...]:
-    where, *rest = goals.cells(option)
+    where, *rest = goal.cells(option)
     address = _address(option, state)
-    return (Link(where, address) if address else where, *rest, *goals.recipe_cells(option))
+    return (Link(where, address) if address else where, *rest, *goal.recipe_cells(option))
 
 
 def _address(option: Option, state: GoalState) -> str:
@@ -132,10 +120,8 @@ def _head(result: Answer) -> str:
         if nearest is None:
             return "Nothing that may be used can run it at all."
         missed = ", ".join(f"{name} by {share:.1%}" for name, share in nearest.fails.items())
-        return (
-            f"Nothing that may be used meets it. The nearest is {goals.cells(nearest)[0]}, which misses the {missed}."
-        )
+        return f"Nothing that may be used meets it. The nearest is {goal.cells(nearest)[0]}, which misses the {missed}."
     best = result.cheapest or result.fastest
     words = "cheapest" if result.cheapest else "fastest"
-    where, time, cost, *_ = goals.cells(best)
+    where, time, cost, *_ = goal.cells(best)
     return f"It can be met. The {words} is {where}: {time}, {cost}."

@@ -22,18 +22,16 @@ from wsesim.page.tables import compared, planned
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts.render import drawn, javascript
 from wsesim.report.charts.theme import ThemeName
-from wsesim.report.html import answer, sections
-from wsesim.report.html.content import Figure, Section
-from wsesim.report.html.environment import environment
-from wsesim.report.html.figures import curve_table, learned_of
-from wsesim.report.html_report import TextFile, run_report
+from wsesim.report.html import TextFile, environment
 from wsesim.report.json import result_dict
-from wsesim.report.pages.study import Study
+from wsesim.report.pages import run as run_page
+from wsesim.report.pages.report import Study, learned, run_report
 from wsesim.result import Result
 from wsesim.simulation import simulate, simulate_fast, step_time
 from wsesim.study import goals
 from wsesim.study.comparison import Entry, entry
 from wsesim.study.scaling import Scaling, scaling
+from wsesim.view import Figure, Section, notes
 
 TEMPLATES = Path(__file__).with_name("templates")
 REPORT_FILE = "report.html"
@@ -94,11 +92,17 @@ def _result(state: RunState) -> Result:
 def main(state: RunState) -> Main:
     """Simulate a run by the fast engine."""
     result = _result(state)
-    top = answer.answer(result)
-    open_parts = [sections.breakdown([result]), _scaling_section(result, state)]
+    top = run_page.answer(result)
+    open_parts = [run_page.breakdown(result), _scaling_section(result, state)]
     html = render("run.html", answer=top, open_parts=open_parts, query=state.query())
-    parts = (sections.totals, learned_of, sections.utilization, sections.memory, sections.assumptions)
-    folded = [section for part in parts if not (section := part([result])).is_empty]
+    parts = (
+        run_page.totals(result, price_table=True),
+        learned([result]),
+        run_page.utilization(result),
+        run_page.memory(result),
+        run_page.assumptions([result]),
+    )
+    folded = [section for section in parts if not section.is_empty]
     said = f"{result.num_devices:,} x {result.device}: " + ", ".join(
         f"{tile.name} {tile.value}" for tile in top.tiles[:3]
     )
@@ -114,16 +118,12 @@ def _scaling(result: Result, state: RunState) -> Scaling:
 
 def _scaling_section(result: Result, state: RunState) -> Section:
     found = _scaling(result, state)
-    tables = tuple(curve_table(found, curve) for curve in found.curves if curve.points)
+    tables = tuple(run_page.curve_table(curve, found) for curve in found.curves if curve.points)
     words = machine_of(result.run).words
     title = f"Throughput over the number of {words.short}s, from 1 to the {found.most:,} of the fabric"
-    return Section(
-        name="scaling",
-        title="Scaling",
-        lead=LEADS[found.curves[0].kind],
-        figures=(Figure("scaling", title, scaling_chart.chart(found), tables),),
-        notes=found.notes,
-    )
+    figure = Figure("scaling", title, scaling_chart.chart(found), tables)
+    lead = LEADS[found.curves[0].kind]
+    return Section("scaling", "Scaling", (figure, *notes(found.notes, "note")), lead)
 
 
 def gpus(state: RunState) -> Entry:

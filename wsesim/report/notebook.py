@@ -1,4 +1,4 @@
-"""HTML of answers for notebooks: the same words and bars as in the report, in the notebook's own colours.
+"""HTML of answers for notebooks: the sections of the terminal and the report, in the notebook's own colours.
 
 Without styles, as on code hosts that drop them, lists and tables remain.
 """
@@ -6,15 +6,12 @@ Without styles, as on code hosts that drop them, lists and tables remain.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
-from wsesim.report.html import sections
-from wsesim.report.html.answer import answer
-from wsesim.report.html.comparison import comparison
-from wsesim.report.html.content import Block, DataTable, Sheet
-from wsesim.report.html.environment import render, style
-from wsesim.report.pages import compare, scaling_table
-from wsesim.report.pages.notebook_plans import of_goal, of_lifetime, of_shared_cluster, of_sweep
+from wsesim.report.html import render, style
+from wsesim.report.pages import compare, goal, lifetime, portfolio, run, sweep
 from wsesim.result import Result
 from wsesim.shown import ShowsItself
 from wsesim.study.goals import Answer
@@ -23,8 +20,7 @@ from wsesim.study.scaling import Scaling
 from wsesim.study.shared_cluster import SharedCluster
 from wsesim.study.side_by_side import Comparison
 from wsesim.study.sweep import SweepResult
-from wsesim.units import show
-from wsesim.view import Fact
+from wsesim.view import Note, Section
 
 STRONGER = ".wsesim.wsesim.wsesim"
 """Named three times, so that the notebook's own styles do not win."""
@@ -32,11 +28,13 @@ STRONGER = ".wsesim.wsesim.wsesim"
 
 def html(shown: ShowsItself) -> str:
     """A fragment that stands for itself."""
-    return render("notebook.html", sheet=sheet(shown), style=look())
+    title, sections = titled(shown)
+    answer = run.answer(shown) if isinstance(shown, Result) else None
+    return render("notebook.html", title=title, answer=answer, sections=sections, style=look())
 
 
-def sheet(shown: ShowsItself) -> Sheet:
-    """What a notebook shows of an answer.
+def titled(shown: ShowsItself) -> tuple[str, Sequence[Section]]:
+    """What a notebook shows of an answer, under its title.
 
     Raises
     ------
@@ -45,48 +43,29 @@ def sheet(shown: ShowsItself) -> Sheet:
     """
     match shown:
         case Result():
-            return _of_run(shown)
+            return shown.name, [replace(run.breakdown(shown), title="")]
         case Comparison():
-            return _of_comparison(shown)
+            names = ", ".join(one.name for one in shown.entries[1:])
+            return f"{shown.entries[0].name} and {names}", compare.sections(shown)
         case Scaling():
-            return _of_scaling(shown)
+            return f"{shown.name} on other numbers of {shown.device}", run.curves(shown)
         case SweepResult():
-            return of_sweep(shown)
+            return "Sweep", [sweep.section(shown)]
         case Lifetime():
-            return of_lifetime(shown)
+            return _by_first_line(lifetime.sections(shown))
         case Answer():
-            return of_goal(shown)
+            return _by_first_line(goal.sections(shown))
         case SharedCluster():
-            return of_shared_cluster(shown)
+            return _by_first_line(portfolio.sections(shown.portfolio, shown.schedule))
     raise TypeError(f"no notebook shows a {type(shown).__name__}")
 
 
-def _of_run(result: Result) -> Sheet:
-    caption = f"Where the {show(result.step_time_s, 's')} of a step go"
-    bars = Block(bars=tuple(sections.breakdown_bars(result)), caption=caption)
-    return Sheet(result.name, answer=answer(result), blocks=(bars,))
-
-
-def _of_comparison(compared: Comparison) -> Sheet:
-    section = comparison(compared.results)
-    found = tuple(Fact("the same time", compare.same_time_words(one)) for one in compared.same_time)
-    title = f"{compared.entries[0].name} and {', '.join(one.name for one in compared.entries[1:])}"
-    return Sheet(title, tables=section.tables, facts=found, notes=section.notes)
-
-
-def _of_scaling(found: Scaling) -> Sheet:
-    heads = scaling_table.heads(found)
-    tables = (
-        DataTable(
-            scaling_table.title(curve),
-            heads,
-            tuple(scaling_table.cells(one) for one in scaling_table.some(curve.points, found.own.num_devices)),
-            frozenset(range(1, len(heads))),
-        )
-        for curve in found.curves
-        if curve.points
-    )
-    return Sheet(f"{found.name} on other numbers of {found.device}", tables=tuple(tables), notes=found.notes)
+def _by_first_line(sections: Sequence[Section]) -> tuple[str, Sequence[Section]]:
+    """An answer whose first line is its title."""
+    first, *others = sections
+    title, *parts = first.parts
+    assert isinstance(title, Note)
+    return title.text, [replace(first, parts=tuple(parts)), *others]
 
 
 @cache

@@ -116,7 +116,7 @@ def _endings_of(kind: str) -> list[str]:
 
 
 def _check_picture(wanted: Wanted) -> None:
-    from wsesim.report.pictures import PICTURES
+    from wsesim.report.pages.report import PICTURES
 
     if wanted.picture and wanted.format == HTML:
         raise InputError(
@@ -128,9 +128,7 @@ def _check_picture(wanted: Wanted) -> None:
 
 
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
-    from wsesim.report.html_report import run_report, run_texts
-    from wsesim.report.pages.study import NO_GPUS, Study, gpu_run
-    from wsesim.report.pictures import picture_of
+    from wsesim.report.pages.report import NO_GPUS, Study, gpu_run, picture_of, run_report, run_texts
     from wsesim.simulation import simulate_fast
 
     if wanted.gpu_cluster not in ("", NO_GPUS):

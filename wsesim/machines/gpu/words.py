@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.units import show
-from wsesim.view import Fact, Place, Share, plural, share_of
+from wsesim.view import Bar, Fact, Place, plural, share_of
 
 CATEGORIES = {
     "kernels": "matrix products, attention and element-wise work",
@@ -107,7 +107,7 @@ class GPUWords(Words):
         held = result.memory
         return [Place("fullest GPU", {name: held[f"{name}_bytes"] for name in HELD}, held["gpu_capacity_bytes"])]
 
-    def memory_shares(self, result: Result) -> list[Share]:
+    def memory_shares(self, result: Result) -> list[Bar]:
         """The fullest GPU, and what lies on it."""
         (place,) = self.places(result)
         parts = {"fullest GPU": result.memory["gpu_bytes"]} | {HELD[key]: one for key, one in place.held_bytes.items()}

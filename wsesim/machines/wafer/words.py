@@ -9,7 +9,7 @@ from wsesim.machines.wafer.breakdown import CATEGORIES
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.units import show
-from wsesim.view import Fact, Place, Share, plural, share_of
+from wsesim.view import Bar, Fact, Place, plural, share_of
 
 LIMITS = {
     "sram": "SRAM of a core",
@@ -65,7 +65,7 @@ class WaferWords(Words):
         state = {"model state": held["memoryx_bytes"]}
         return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
 
-    def memory_shares(self, result: Result) -> list[Share]:
+    def memory_shares(self, result: Result) -> list[Bar]:
         """MemoryX, and the wafer."""
         state, layer = self.places(result)
         return [

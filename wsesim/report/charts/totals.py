@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsesim.job import Range
+from wsesim.job import Range, show_energy, show_range
 from wsesim.report.charts.axes import Scale, scale_of
 from wsesim.report.charts.heads import STEP_PX, band, heads, series_scale
 from wsesim.report.charts.render import Picture, Row, template, unique
-from wsesim.report.pages.parts import show_energy, show_range
 
 if TYPE_CHECKING:
     import altair as alt

@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from wsesim.config.entries import load_system
 from wsesim.config.loader import load
 from wsesim.config.run import Run
 from wsesim.errors import InputError, MeasurementError
 from wsesim.machines.wafer.rows import Measurement, published, read_log, read_table
-from wsesim.report.columns import prose
-from wsesim.report.pages.parts import plain_table
 from wsesim.report.pages.validation import row_dict, row_table
 from wsesim.report.progress import bar
 from wsesim.units import add_up, show, unit_of_field
 from wsesim.validate.calibrate import FORM_KEYS, LAYOUT_KEYS, RATE_KEYS, Fit, as_toml, fit
+from wsesim.view import Note, Part, Section, Table
 
 
 def _key(name: str) -> str:
@@ -140,21 +136,20 @@ def mean_absolute_error(fitted: Fit) -> float:
     return add_up(abs(one.error) for one in fitted.predictions) / len(fitted.predictions)
 
 
-def print_fit(console: Console, fitted: Fit, text: str, out: Path | None) -> None:
+def sections(fitted: Fit, out: Path | None) -> list[Section]:
     """What was fitted, how well, and how to use it."""
-    table = plain_table("number", "value", "~fitted")
+    rows = []
     for key in (*RATE_KEYS, *FORM_KEYS, *LAYOUT_KEYS):
         value = show(getattr(fitted.calibration, key), unit_of_field(key))
         why = "no, too few rows; kept" if key in (*RATE_KEYS, "values_per_core") else "no, chosen; kept"
-        table.add_row(key, value, "yes" if key in fitted.fitted else why)
+        rows.append((key, value, "yes" if key in fitted.fitted else why))
     for release, factor in fitted.calibration.releases.items():
-        rows = fitted.rows_of_release.get(release, 0)
-        table.add_row(f"releases.{release}", f"{factor:.4g}", f"yes, {rows} row(s)" if rows else "no; kept")
-    console.print(table, "", row_table(fitted.predictions), "")
-    number = len(fitted.predictions)
-    mean = f"mean absolute error on these {number} rows: {mean_absolute_error(fitted):.2%}"
-    console.print(prose(f"{mean}; they were fitted and prove nothing", style="bold"))
-    if out is None:
-        console.print(Text(f"\n{text}"), soft_wrap=True)
-    else:
-        console.print(prose(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"'))
+        count = fitted.rows_of_release.get(release, 0)
+        rows.append((f"releases.{release}", f"{factor:.4g}", f"yes, {count} row(s)" if count else "no; kept"))
+    numbers = Table("Numbers of the calibration", ("number", "value", "~fitted"), tuple(rows))
+    mean = f"mean absolute error on these {len(fitted.predictions)} rows: {mean_absolute_error(fitted):.2%}"
+    parts: list[Part] = [numbers, Note(""), row_table(fitted.predictions), Note("")]
+    parts.append(Note(f"{mean}; they were fitted and prove nothing", "key"))
+    if out is not None:
+        parts.append(Note(f'written to {out}; a run uses it with --set cluster.system.calibration="{out}"'))
+    return [Section("fit", parts=tuple(parts))]

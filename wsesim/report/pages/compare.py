@@ -1,23 +1,25 @@
-"""`wsesim compare`: runs side by side, and how many GPUs would take as long."""
+"""Runs side by side, and how many GPUs would take as long."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import Console, Group
-from rich.text import Text
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from wsesim.job import Range, prices_of_devices
 from wsesim.machines.machine import SameTime, machine_of
-from wsesim.report.columns import Column, Columns, prose
-from wsesim.report.pages import parts
-from wsesim.report.pages.parts import section
-from wsesim.study.comparison import Entry, Figure, memory_is_uncertain, notes, ratios
+from wsesim.report.charts.render import unique
+from wsesim.report.pages.run import price_words
+from wsesim.result import Result
+from wsesim.study.comparison import Entry, Figure, entry, memory_is_uncertain, notes, ratios
 from wsesim.study.side_by_side import Comparison
 from wsesim.units import show
+from wsesim.view import Note, Section, Table
+from wsesim.view import notes as as_notes
 
-LEAST_COLUMN = 10
-"""Of a run beside others. [-]"""
+Fits = Callable[[Table], bool]
+"""Whether there is room for a table."""
+TOLD = ("tokens_per_s", "time_to_train_s", "cost_usd", "energy_j")
+"""Ratios that the first sentence of a report tells."""
 UNCERTAIN, EXTRAPOLATED, UNKNOWN = "~", "*", "-"
 LEGEND = {
     UNCERTAIN: "rests on a number that is assumed, or of which only a range is known; below it the bounds",
@@ -128,73 +130,108 @@ def label(key: str) -> str:
     return FIGURES.get(key, key)
 
 
-def _in_columns(entries: Sequence[Entry]) -> Columns:
+def of_each(entries: Sequence[Entry], caption: str = "Figures of each run") -> Table:
     """Runs beside one another."""
-    table = _table("", *(one.name for one in entries))
-    for _, keys in TOPICS:
-        for key in keys:
-            table.add_row(label(key), *(cell(one, key) for one in entries))
-    return table
+    rows = tuple((label(key), *(cell(one, key) for one in entries)) for _, keys in TOPICS for key in keys)
+    return Table(caption, ("", *(f"~{name}" for name in unique(one.name for one in entries))), rows, is_quiet=True)
 
 
-def _side_by_side(entries: Sequence[Entry]) -> Group:
-    """Runs as columns, and their ratios to the first."""
+def against_first(entries: Sequence[Entry]) -> Table:
+    """What the others reach against the first."""
     first, *others = entries
-    against = _table("", *(one.name for one in others))
-    for key in WORDS:
-        against.add_row(label(key), *(ratio_cell(one, first, key) for one in others))
-    return Group(_in_columns(entries), section(f"Against {first.name}", against))
+    names = unique(one.name for one in entries)
+    rows = tuple((label(key), *(ratio_cell(one, first, key) for one in others)) for key in WORDS)
+    return Table(f"Against {first.name}", ("", *(f"~{name}" for name in names[1:])), rows, is_quiet=True)
 
 
-def _in_rows(entries: Sequence[Entry]) -> list[tuple[str, Columns]]:
+def _side_by_side(entries: Sequence[Entry]) -> tuple[Section, Section]:
+    """Runs as columns, and their ratios to the first."""
+    table = against_first(entries)
+    return Section("comparison", parts=(of_each(entries),)), Section("against", table.caption, (table,))
+
+
+def _in_rows(entries: Sequence[Entry]) -> Iterator[Section]:
     """Runs as rows: a table for each topic, with its title."""
     first, *others = entries
-    tables = []
     for title, keys in TOPICS:
-        table = _table("", *(label(key) for key in keys))
-        for one in entries:
-            table.add_row(one.name, *(cell(one, key) for key in keys))
-        tables.append((title, table))
+        rows = tuple((one.name, *(cell(one, key) for key in keys)) for one in entries)
+        yield _rows(title, keys, rows)
     for compared in (tuple(WORDS)[:4], tuple(WORDS)[4:]):
-        table = _table("", *(label(key) for key in compared))
-        for one in others:
-            table.add_row(one.name, *(ratio_cell(one, first, key) for key in compared))
-        tables.append((f"Against {first.name}", table))
-    return tables
+        rows = tuple((one.name, *(ratio_cell(one, first, key) for key in compared)) for one in others)
+        yield _rows(f"Against {first.name}", compared, rows)
 
 
-def _tables(entries: Sequence[Entry], console: Console) -> Group:
+def _rows(title: str, keys: Sequence[str], rows: tuple[tuple[str, ...], ...]) -> Section:
+    table = Table(title, ("", *(f"~{label(key)}" for key in keys)), rows, is_quiet=True)
+    return Section(title.lower().replace(" ", "-"), title, (table,))
+
+
+def _tables(entries: Sequence[Entry], fits: Fits) -> list[Section]:
     """All runs in one table where there is room, else as rows, else some at a time beside the first."""
-
-    def has_room(table: Columns) -> bool:
-        return table.least_width(console) <= console.width
-
-    if has_room(_in_columns(entries)):
-        return _side_by_side(entries)
-    rows = _in_rows(entries)
-    if all(has_room(table) for _, table in rows):
-        return Group(*(section(title, table) for title, table in rows))
+    if fits(of_each(entries)):
+        return list(_side_by_side(entries))
+    rows = list(_in_rows(entries))
+    if all(isinstance(part, Table) and fits(part) for one in rows for part in one.parts):
+        return rows
     first, *others = entries
     chunks = [others[:1]]
     for one in others[1:]:
-        if has_room(_in_columns([first, *chunks[-1], one])):
+        if fits(of_each([first, *chunks[-1], one])):
             chunks[-1].append(one)
         else:
             chunks.append([one])
-    tables = [_side_by_side([first, *chunk]) for chunk in chunks]
-    return Group(tables[0], *(part for table in tables[1:] for part in ("", table)))
+    groups = [_side_by_side([first, *chunk]) for chunk in chunks]
+    between = Section("between", parts=(Note(""),))
+    return [*groups[0], *chain.from_iterable((between, *group) for group in groups[1:])]
 
 
-def _table(*heads: str) -> Columns:
-    first, *others = heads
-    return Columns([Column(first, style="dim"), *(Column(head, is_prose=True, least=LEAST_COLUMN) for head in others)])
+def sections(compared: Comparison, fits: Fits = lambda _: True) -> list[Section]:
+    """The whole comparison.
+
+    Parameters
+    ----------
+    fits
+        Whether a medium has room for a table; where it has not, the runs stand in several.
+    """
+    entries = compared.entries
+    found = _tables(entries, fits)
+    if compared.same_time:
+        wanted = show(entries[0].result.job.time_s, "s")
+        lines = as_notes(map(same_time_words, compared.same_time))
+        found.append(Section("same-time", f"GPUs for the same time to train, {wanted}", lines))
+    told = [*legend(entries), *(text for one in entries if (text := _prices(one)))]
+    return [
+        *found,
+        Section("notes", parts=(Note(""), *as_notes(told, "aside"), *as_notes(notes(entries), "note"))),
+    ]
 
 
-def same_time(found: Sequence[SameTime], first: Entry) -> Group:
-    """How many GPUs take as long as the first run."""
-    lines = [prose(same_time_words(one)) for one in found]
-    wanted = show(first.result.job.time_s, "s")
-    return section(f"GPUs for the same time to train, {wanted}", Group(*lines))
+def _prices(one: Entry) -> str:
+    bought = prices_of_devices(one.result.run)
+    return f"prices of {one.name} from: {price_words(bought)}" if bought else ""
+
+
+def section(results: Sequence[Result]) -> Section:
+    """The figures of each run, and their ratios to the first, as a part of a report."""
+    entries = [entry(one) for one in results]
+    told = (*as_notes(notes(entries), "note"), *as_notes(legend(entries), "note"))
+    return Section("comparison", "Side by side", (of_each(entries), against_first(entries), *told))
+
+
+def lead(results: Sequence[Result]) -> tuple[str, ...]:
+    """The comparison in a sentence for each run but the first, without full stops."""
+    first, *others = [entry(one) for one in results]
+    told = []
+    for one in others:
+        known = ratios(one, first)
+        words = [f"{label(key)} {_ratio(one, first, key)}" for key in TOLD if key in known]
+        told.append(f"{one.name} against {first.name}: {', '.join(words)}")
+    return tuple(told)
+
+
+def _ratio(one: Entry, first: Entry, key: str) -> str:
+    words = ratio_cell(one, first, key)
+    return f"about {words.removesuffix(UNCERTAIN)}" if words.endswith(UNCERTAIN) else words
 
 
 def same_time_words(one: SameTime) -> str:
@@ -213,7 +250,7 @@ def same_time_words(one: SameTime) -> str:
     )
 
 
-def legend(entries: Sequence[Entry]) -> list[Text]:
+def legend(entries: Sequence[Entry]) -> list[str]:
     """What the marks mean that stand in the tables."""
     used = "".join(cell(one, key) for one in entries for key in FIGURES)
     marks = {
@@ -221,21 +258,4 @@ def legend(entries: Sequence[Entry]) -> list[Text]:
         EXTRAPOLATED: EXTRAPOLATED in used,
         UNKNOWN: any(cell(one, key) == UNKNOWN for one in entries for key in FIGURES),
     }
-    return [Text(f"{mark} {LEGEND[mark]}", style="dim") for mark, is_used in marks.items() if is_used]
-
-
-def print_comparison(console: Console, compared: Comparison) -> None:
-    """The whole comparison."""
-    entries, found = compared.entries, compared.same_time
-    console.print(_tables(entries, console))
-    if found:
-        console.print(same_time(found, entries[0]))
-    console.print()
-    for text in legend(entries):
-        console.print(prose(text.plain, style="dim"))
-    for one in entries:
-        bought = prices_of_devices(one.result.run)
-        if bought:
-            console.print(prose(f"prices of {one.name} from: {parts.price_words(bought)}", style="dim"))
-    for note in parts.notes(notes(entries)):
-        console.print(note)
+    return [f"{mark} {LEGEND[mark]}" for mark, is_used in marks.items() if is_used]

@@ -7,14 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from wsesim.config import catalogue
 from wsesim.errors import InputError, MeasurementError
 from wsesim.machines.csv_table import LARGEST_TABLE_BYTES
-from wsesim.report.columns import Columns, prose
-from wsesim.report.pages.parts import plain_table
 from wsesim.report.progress import bar
 from wsesim.validate.gpu_calibrate import (
     PartFit,
@@ -24,6 +19,7 @@ from wsesim.validate.gpu_calibrate import (
     rewritten,
 )
 from wsesim.validate.gpu_kernels import NUMBERS, KernelTable, published_tables, read_tables
+from wsesim.view import Note, Section, Table
 
 ALL_SYSTEMS = "cs2"
 """What ``--system`` says where nobody names one."""
@@ -88,14 +84,14 @@ def write(texts: dict[str, str], out: Path) -> None:
         files.write(out / f"{name}.toml" if out.is_dir() else out, text)
 
 
-def fit_table(fits: Sequence[PartFit]) -> Columns:
+def fit_table(fits: Sequence[PartFit]) -> Table:
     """Each fit, and how it does on what was left out."""
-    table = plain_table("GPU", "fitted", "|rows", "|left out", "|median error", "~numbers")
+    rows = []
     for one in fits:
         numbers = ", ".join(f"{name} {one.values[name]:.3g}" for name in one.ranges)
         left = ("-", "-") if one.errors is None else (str(one.errors.n), f"{one.errors.median:.1%}")
-        table.add_row(one.gpu, one.key, str(one.num_fitted), *left, numbers)
-    return table
+        rows.append((one.gpu, one.key, str(one.num_fitted), *left, numbers))
+    return Table("Fits", ("GPU", "fitted", "|rows", "|left out", "|median error", "~numbers"), tuple(rows))
 
 
 def as_dict(fits: Sequence[PartFit], texts: dict[str, str], out: Path | None) -> dict[str, Any]:
@@ -103,14 +99,11 @@ def as_dict(fits: Sequence[PartFit], texts: dict[str, str], out: Path | None) ->
     return {"fits": [asdict(one) for one in fits], "out": None if out is None else str(out), "toml": texts}
 
 
-def print_fit(console: Console, fits: Sequence[PartFit], texts: dict[str, str], out: Path | None) -> None:
+def sections(fits: Sequence[PartFit], texts: dict[str, str], out: Path | None) -> list[Section]:
     """What was fitted, how well, and how to use it."""
-    console.print(fit_table(fits), "")
+    words = ""
     if out is not None:
-        console.print(prose(f'written to {out}; a GPU run uses a file with --set cluster.gpu.calibration="FILE"'))
-    elif len(texts) == 1:
-        console.print(Text(next(iter(texts.values()))), soft_wrap=True)
-    else:
-        console.print(
-            prose("--out FOLDER writes the calibration of every GPU, --system GPU --out FILE.toml that of one")
-        )
+        words = f'written to {out}; a GPU run uses a file with --set cluster.gpu.calibration="FILE"'
+    elif len(texts) > 1:
+        words = "--out FOLDER writes the calibration of every GPU, --system GPU --out FILE.toml that of one"
+    return [Section("fits", parts=(fit_table(fits), Note(""), *([Note(words)] if words else [])))]

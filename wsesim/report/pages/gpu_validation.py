@@ -1,24 +1,20 @@
-"""`wsesim validate` on GPU clusters: measured and predicted steps, per row and per set."""
+"""Measured and predicted steps of GPU clusters, per row and per set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.text import Text
 
 from wsesim.config import catalogue
 from wsesim.config.entries import load_gpu_calibration
 from wsesim.machines.csv_table import LARGEST_TABLE_BYTES
 from wsesim.machines.gpu.rows import GPUMeasurement, published, read_table
-from wsesim.report.columns import Columns, prose
-from wsesim.report.pages.parts import plain_table
 from wsesim.report.progress import bar
 from wsesim.validate.gpu_kernels import KernelErrors, all_errors
 from wsesim.validate.gpu_predict import APART, Prediction, SetStatistics, per_set, simulate_rows
+from wsesim.view import Note, Section, Table, notes
 
 ALL = "gpu"
 """The word for all sets, kernels included."""
@@ -78,12 +74,10 @@ def plan_words(row: GPUMeasurement) -> str:
     return " ".join(f"{letter}{size if isinstance(size, int) else '?'}" for letter, size in sizes)
 
 
-def row_table(predictions: Sequence[Prediction]) -> Columns:
+def row_table(predictions: Sequence[Prediction]) -> Table:
     """Every row."""
-    table = plain_table("row", "~model", "plan", "|GPUs", "|batch", "|measured", "|predicted", "|error")
-    for one in predictions:
-        row = one.measurement
-        table.add_row(
+    rows = tuple(
+        (
             row.id,
             str(row.model["name"]),
             plan_words(row),
@@ -93,7 +87,10 @@ def row_table(predictions: Sequence[Prediction]) -> Columns:
             seconds(one.predicted_s),
             signed(one.error) + ("*" if row.use == "calibration" else " "),
         )
-    return table
+        for one in predictions
+        for row in [one.measurement]
+    )
+    return Table("Rows", ("row", "~model", "plan", "|GPUs", "|batch", "|measured", "|predicted", "|error"), rows)
 
 
 def cells(one: SetStatistics) -> list[str]:
@@ -120,13 +117,13 @@ def cells(one: SetStatistics) -> list[str]:
 HEADER = ("set", "use", "n", "MAPE", "bias", "median", "worst", "rank", "order", "one HFU", "better", "tolerance")
 
 
-def set_table(summaries: Sequence[SetStatistics]) -> Columns:
+def set_table(summaries: Sequence[SetStatistics]) -> Table:
     """Every set."""
-    table = plain_table(*HEADER[:2], *(f"|{head}" for head in (*HEADER[2:-1], "tol.", "")))
+    rows = []
     for one in summaries:
         name, use, *rest = cells(one)
-        table.add_row(name, use[:5], *rest, "ok" if one.passes else "MISSED")
-    return table
+        rows.append((name, use[:5], *rest, "ok" if one.passes else "MISSED"))
+    return Table("Sets", (*HEADER[:2], *(f"|{head}" for head in (*HEADER[2:-1], "tol.", ""))), tuple(rows))
 
 
 ROWS_NOTE = "a step, in s; plan: GPUs of the tensor, pipeline and data-parallel groups; * fitted, and so no proof"
@@ -148,33 +145,26 @@ def kernel_cells(one: KernelErrors) -> list[str]:
     return [one.kind, one.gpu, one.name or "-", str(one.n), *shares, f"{one.tolerance:.0%}"]
 
 
-def kernel_table(errors: Sequence[KernelErrors]) -> Columns:
-    """Every table of measured kernels."""
-    table = plain_table("kernels", "GPU", "of", "|n", "|median", "|mean", "|90th", "|tol.", "|")
-    for one in errors:
-        table.add_row(*kernel_cells(one), "ok" if one.passes else "MISSED")
-    return table
-
-
 KERNELS_NOTE = (
     "absolute error on the time of kernels measured alone, on the rows of each table that were left out of its fit; "
     "tol.: median that a table may have"
 )
 
 
-def print_kernels(console: Console, errors: Sequence[KernelErrors]) -> None:
+def kernel_section(errors: Sequence[KernelErrors]) -> Section:
     """How well measured kernels are met."""
-    console.print(kernel_table(errors), prose(KERNELS_NOTE, style="dim"))
+    rows = tuple((*kernel_cells(one), "ok" if one.passes else "MISSED") for one in errors)
+    heads = ("kernels", "GPU", "of", "|n", "|median", "|mean", "|90th", "|tol.", "|")
+    return Section("kernels", parts=(Table("Measured kernels", heads, rows), Note(KERNELS_NOTE, "aside")))
 
 
-def print_report(console: Console, predictions: Sequence[Prediction], *, rows: bool) -> None:
+def sections(predictions: Sequence[Prediction], *, rows: bool) -> Iterator[Section]:
     """Rows and sets."""
     if rows:
-        console.print(row_table(predictions), prose(ROWS_NOTE, style="dim"), "")
-    console.print(set_table(per_set(predictions)), prose(NOTE, style="dim"))
-    refused = [one.message for one in predictions if one.predicted_s is None]
-    for message in refused[:MOST_REFUSALS]:
-        console.print(Text(f"refused: {message}"), soft_wrap=True)
+        yield Section("gpu-rows", parts=(row_table(predictions), Note(ROWS_NOTE, "aside"), Note("")))
+    refused = [f"refused: {one.message}" for one in predictions if one.predicted_s is None]
+    sets = (set_table(per_set(predictions)), Note(NOTE, "aside"))
+    yield Section("gpu-sets", parts=(*sets, *notes(refused[:MOST_REFUSALS])))
 
 
 MOST_REFUSALS = 5

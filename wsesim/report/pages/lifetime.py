@@ -1,23 +1,18 @@
-"""`wsesim lifetime`: when the job ends, what the time went on, how often to checkpoint."""
+"""The life of a job: when it ends, what the time went on, how often to checkpoint."""
 
 from __future__ import annotations
 
 import math
 
-from rich.console import Console, Group
-
-from wsesim.job import prices
+from wsesim.job import prices, show_energy, show_range
 from wsesim.machines.machine import machine_of
-from wsesim.report.bars import ShareBar
 from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.report.columns import Columns, prose
-from wsesim.report.pages import parts
-from wsesim.report.pages.parts import bar_table, facts_grid, plain_table, section, show_energy, show_range
+from wsesim.report.pages.run import numbers_table, price_words
 from wsesim.study.checkpoint_intervals import waits_s
 from wsesim.study.life import CAUSES
 from wsesim.study.lifetime import Lifetime
 from wsesim.units import show
-from wsesim.view import Fact, plural
+from wsesim.view import Bar, Bars, Fact, Facts, Note, Section, Table, plural
 
 COLOUR = SERIES_COLOURS[0]
 POLICIES = {
@@ -70,15 +65,15 @@ def spread_words(life: Lifetime) -> str:
     return f"{show(low, 's')} {bars} {show(high, 's')}"
 
 
-def causes(life: Lifetime) -> Columns:
+def causes(life: Lifetime) -> Bars:
     """What the calendar time went on."""
-    table, total_s = bar_table(12), life.calendar_s["mean"]
-    for cause, spent_s in life.spent_s.items():
-        if spent_s > 0.0:
-            share = spent_s / total_s
-            table.add_row(cause, show(spent_s, "s"), f"{share:.1%}", ShareBar(share, COLOUR), CAUSES[cause])
-    table.add_row("calendar time", show(total_s, "s"), "100.0%", "", "")
-    return table
+    total_s = life.calendar_s["mean"]
+    bars = tuple(
+        Bar(cause, show(spent_s, "s"), spent_s / total_s, CAUSES[cause])
+        for cause, spent_s in life.spent_s.items()
+        if spent_s > 0.0
+    )
+    return Bars(bars, "Where the time goes, on average", COLOUR, ("calendar time", show(total_s, "s")))
 
 
 def failures(life: Lifetime) -> list[Fact]:
@@ -102,19 +97,17 @@ def _interval(value_s: float) -> str:
     return show(value_s, "s") if 0.0 < value_s < math.inf else "none needed" if value_s else "as often as possible"
 
 
-INTERVAL_HEADS = ("interval", "|work between two", "|calendar time")
-
-
-def interval_rows(life: Lifetime) -> list[tuple[str, str, str]]:
+def intervals(life: Lifetime) -> Table:
     """The interval in use beside the optimum by formula and by simulation."""
     found = life.intervals
     tried = dict(found.curve)
-    return [
+    rows = (
         ("in use", show(found.used_s, "s"), show(life.calendar_s["mean"], "s")),
         ("Young's formula", _interval(found.young_s), ""),
         ("Daly's formula", _interval(found.daly_s), _time(tried.get(found.daly_s))),
         ("simulated optimum", _interval(found.simulated_s), _time(min(tried.values(), default=None))),
-    ]
+    )
+    return Table("Checkpoints", ("interval", "|work between two", "|calendar time"), rows)
 
 
 def beside_words(life: Lifetime) -> str:
@@ -153,14 +146,6 @@ def checkpoint_words(life: Lifetime) -> str:
     return text
 
 
-def checkpoints(life: Lifetime) -> Group:
-    """How often to checkpoint."""
-    table = plain_table(*INTERVAL_HEADS)
-    for row in interval_rows(life):
-        table.add_row(*row)
-    return Group(table, prose(checkpoint_words(life), style="dim"))
-
-
 def _time(value_s: float | None) -> str:
     return "" if value_s is None else show(value_s, "s")
 
@@ -178,18 +163,20 @@ def money(life: Lifetime) -> list[Fact]:
         facts.append(Fact("electricity", show_range(life.electricity_usd, "USD")))
     if life.carbon_kg is not None:
         facts.append(Fact("carbon", f"{show_range(life.carbon_kg, 'kg')} of CO2 equivalent"))
-    return [*facts, Fact("prices from", parts.price_words(prices(life.run)))]
+    return [*facts, Fact("prices from", price_words(prices(life.run)))]
 
 
-def print_lifetime(console: Console, life: Lifetime) -> None:
-    """The whole report."""
-    console.print(prose(life.run.name, style="bold"), facts_grid(headline(life)))
-    console.print(section("Where the time goes, on average", causes(life)))
-    console.print(section("Failures", facts_grid(failures(life))))
-    console.print(section("Checkpoints", checkpoints(life)))
-    console.print(section("Energy and cost", facts_grid(money(life))))
-    if life.assumptions:
-        console.print(parts.assumptions(life.assumptions))
+def sections(life: Lifetime) -> list[Section]:
+    """The whole answer."""
     events = sum(one.num_events for one in life.replications)
-    text = f"{plural(len(life.replications), 'replication')}, seed {life.seed}: {events:,} events"
-    console.print("", prose(text, style="dim"))
+    found = f"{plural(len(life.replications), 'replication')}, seed {life.seed}: {events:,} events"
+    numbers = numbers_table("Numbers of this answer that are not public", life.assumptions)
+    return [
+        Section("life", parts=(Note(life.run.name, "key"), Facts(tuple(headline(life))))),
+        Section("causes", "Where the time goes, on average", (causes(life),)),
+        Section("failures", "Failures", (Facts(tuple(failures(life))),)),
+        Section("checkpoints", "Checkpoints", (intervals(life), Note(checkpoint_words(life), "aside"))),
+        Section("money", "Energy and cost", (Facts(tuple(money(life))),)),
+        Section("assumptions", "Not public: calibrated or assumed", (numbers,) if life.assumptions else ()),
+        Section("made", parts=(Note(""), Note(found, "aside"))),
+    ]

@@ -1,20 +1,16 @@
-"""Loss and zero-shot accuracy of published models beside what laws say of them, for `wsesim validate` and `calibrate --loss`."""
+"""Loss and zero-shot accuracy of published models beside what laws say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.text import Text
-
 from wsesim.config.entries import load_law
 from wsesim.loss import AVERAGE, PILE, accuracies
-from wsesim.report.columns import Columns, prose
-from wsesim.report.pages.parts import plain_table, section
 from wsesim.validate import losses as laws
 from wsesim.validate.losses import Evaluated, Fit, LeftOut, LossReport
+from wsesim.view import Note, Section, Table
 
 HEADS_BY_COMPUTE = ("model", "|reported FLOP", "|published loss", "|predicted", "|difference")
 HEADS_OF_LOSS = ("model", "|tokens", "|Pile loss", "|predicted", "|difference", "")
@@ -93,27 +89,28 @@ def rows_shown(shown: Iterable[Evaluated]) -> tuple[list[tuple[str, ...]], list[
     return of_loss, of_accuracy
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Columns:
-    table = plain_table(*heads)
-    for row in rows:
-        table.add_row(*row)
-    return table
+def _section(name: str, title: str, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Section:
+    return Section(name, title, (Table(title, heads, tuple(rows)),))
 
 
-def print_report(console: Console, found: LossReport) -> None:
+def _left_out(left: Sequence[LeftOut]) -> Iterator[Section]:
+    yield _section("loss", TITLE_OF_LOSS, HEADS_OF_LOSS, rows_of_loss(left))
+    yield _section("accuracy", TITLE_OF_ACCURACY, HEADS_OF_ACCURACY, rows_of_accuracy(left))
+    yield Section("words", parts=(Note(WORDS_OF_ACCURACY, "aside"),))
+
+
+def sections(found: LossReport) -> Iterator[Section]:
     """Losses, then accuracies, then what is only shown."""
     if found.by_compute:
-        console.print(section(TITLE_BY_COMPUTE, _table(HEADS_BY_COMPUTE, rows_by_compute(found))))
+        yield _section("by-compute", TITLE_BY_COMPUTE, HEADS_BY_COMPUTE, rows_by_compute(found))
     if found.left_out:
-        console.print(section(TITLE_OF_LOSS, _table(HEADS_OF_LOSS, rows_of_loss(found.left_out))))
-        console.print(section(TITLE_OF_ACCURACY, _table(HEADS_OF_ACCURACY, rows_of_accuracy(found.left_out))))
-        console.print(prose(WORDS_OF_ACCURACY, style="dim"))
+        yield from _left_out(found.left_out)
     if found.shown:
         of_loss, of_accuracy = rows_shown(found.shown)
         scored = "by the shipped laws" if found.are_scored else "by the shipped laws, shown and not scored"
-        console.print(section(f"Pile loss {scored}", _table(HEADS_OF_LOSS, of_loss)))
+        yield _section("shown-loss", f"Pile loss {scored}", HEADS_OF_LOSS, of_loss)
         if of_accuracy:
-            console.print(section(f"Zero-shot accuracy {scored}", _table(HEADS_OF_ACCURACY, of_accuracy)))
+            yield _section("shown-accuracy", f"Zero-shot accuracy {scored}", HEADS_OF_ACCURACY, of_accuracy)
 
 
 def as_dict(found: LossReport) -> dict[str, Any]:
@@ -181,18 +178,17 @@ def choices(fit: Fit) -> tuple[Choice, ...]:
     return tuple(Choice(row.label, law.counted, law.sharpness, error) for row, law, error in found)
 
 
-def print_fit(console: Console, fit: Fit, text: str, out: Path | None, chosen: Sequence[Choice] = ()) -> None:
+def fit_sections(fit: Fit, out: Path | None, chosen: Sequence[Choice] = ()) -> Iterator[Section]:
     """What was fitted, and how well the laws foretell models they were fitted without."""
-    console.print(section(TITLE_OF_LOSS, _table(HEADS_OF_LOSS, rows_of_loss(fit.left_out))))
-    console.print(section(TITLE_OF_ACCURACY, _table(HEADS_OF_ACCURACY, rows_of_accuracy(fit.left_out))))
-    console.print(prose(WORDS_OF_ACCURACY, style="dim"), "")
+    yield from _left_out(fit.left_out)
+    yield Section("between", parts=(Note(""),))
     if chosen:
         rows = [(one.model, one.counted, f"{one.sharpness:g}", f"{one.error:+.3f}") for one in chosen]
-        console.print(section(TITLE_OF_CHOICES, _table(("model", "parameters", "|exponent", "|difference"), rows)), "")
-    if out is None:
-        console.print(Text(f"\n{text}"), soft_wrap=True)
-    else:
-        console.print(prose(f"written to {out}; the shipped one is cluster_configs/laws/pile.toml"))
+        yield _section("choices", TITLE_OF_CHOICES, ("model", "parameters", "|exponent", "|difference"), rows)
+        yield Section("between", parts=(Note(""),))
+    if out is not None:
+        words = f"written to {out}; the shipped one is cluster_configs/laws/pile.toml"
+        yield Section("written", parts=(Note(words),))
 
 
 def fit_dict(fit: Fit, text: str, out: Path | None, chosen: Sequence[Choice] = ()) -> dict[str, Any]:

@@ -1,18 +1,13 @@
-"""`wsesim portfolio`: who runs when, as a table and as a chart, and what that makes of the cluster."""
+"""Jobs that share a cluster: who runs when, as a table and as a chart, and what that makes of the cluster."""
 
 from __future__ import annotations
 
-from rich.console import Console, Group
-from rich.text import Text
-
 from wsesim.errors import AnswerIsNo
-from wsesim.report.columns import prose
-from wsesim.report.pages.parts import facts_grid, plain_table, section
 from wsesim.study.job_queue import Placement, Schedule
 from wsesim.study.moments import moment_shown
 from wsesim.study.portfolio import Portfolio
 from wsesim.units import show
-from wsesim.view import Fact, plural
+from wsesim.view import Alarm, Cell, Fact, Facts, Note, Section, Table, notes, plural
 
 LEAST_CHART, MOST_CHART = 24, 72
 LONGEST_NAME = 24
@@ -52,14 +47,11 @@ def headline(portfolio: Portfolio, found: Schedule) -> list[Fact]:
     ]
 
 
-JOB_HEADS = ("job", "|systems", "|start", "|end", "|waits", "~deadline")
-
-
-def job_rows(portfolio: Portfolio, found: Schedule) -> list[tuple[str, ...]]:
+def jobs(portfolio: Portfolio, found: Schedule) -> Section:
     """Each job in the order of starts; a star after those that went ahead of others."""
-    return [
+    rows = tuple(
         (
-            one.name + (" *" if one.is_backfilled else ""),
+            _short(one.name + (" *" if one.is_backfilled else "")),
             f"{one.systems:,}",
             moment_shown(portfolio.start, one.start_s),
             moment_shown(portfolio.start, one.end_s),
@@ -67,7 +59,10 @@ def job_rows(portfolio: Portfolio, found: Schedule) -> list[tuple[str, ...]]:
             _deadline(portfolio, one),
         )
         for one in found.placements
-    ]
+    )
+    heads = ("job", "|systems", "|start", "|end", "|waits", "~deadline")
+    table = Table("Jobs in the order of their starts", heads, rows)
+    return Section("jobs", "Jobs", (table, *notes([star_words(found)] if star_words(found) else [], "aside")))
 
 
 def star_words(found: Schedule) -> str:
@@ -76,25 +71,16 @@ def star_words(found: Schedule) -> str:
     return "* went ahead of another job without delaying it" if some else ""
 
 
-def jobs(portfolio: Portfolio, found: Schedule) -> Group:
-    """Each job in a table."""
-    table = plain_table(*JOB_HEADS)
-    for (name, *cells, deadline), one in zip(job_rows(portfolio, found), found.placements, strict=True):
-        table.add_row(_short(name), *cells, Text(deadline, style="red" if one.late_s else ""))
-    note = star_words(found)
-    return section("Jobs", Group(table, *([prose(note, style="dim")] if note else [])))
-
-
-def _deadline(portfolio: Portfolio, one: Placement) -> str:
+def _deadline(portfolio: Portfolio, one: Placement) -> Cell:
     if one.deadline_s is None:
         return ""
     when = moment_shown(portfolio.start, one.deadline_s)
-    return f"{when}, missed by {show(one.late_s, 's')}" if one.late_s else f"{when}, met"
+    return Alarm(f"{when}, missed by {show(one.late_s, 's')}") if one.late_s else f"{when}, met"
 
 
-def chart(found: Schedule, room: int, *, ascii_only: bool = False) -> Group:
-    """A line for each job: waiting, running, and its deadline."""
-    table = plain_table("", "")
+def chart(found: Schedule, room: int, *, ascii_only: bool = False) -> Section:
+    """A line of letters for each job: waiting, running, and its deadline."""
+    rows = []
     names = max(len(_short(one.name)) for one in found.placements)
     width = max(LEAST_CHART, min(MOST_CHART, room - names - 2))
     runs, waits, due = PLAIN_SIGNS if ascii_only else SIGNS
@@ -107,13 +93,12 @@ def chart(found: Schedule, room: int, *, ascii_only: bool = False) -> Group:
         line[last:end] = runs * (end - last)
         if one.deadline_s is not None and int(one.deadline_s / column_s) < width:
             line[int(one.deadline_s / column_s)] = due
-        table.add_row(_short(one.name), "".join(line))
+        rows.append((_short(one.name), "".join(line)))
     words = f"{runs} runs  {waits} waits  {due} deadline; one sign is {show(column_s, 's')}"
-    return section("Chart", Group(table, prose(words, style="dim")))
+    return Section("chart", "Chart", (Table("Jobs over time", ("", ""), tuple(rows)), Note(words, "aside")))
 
 
-def print_portfolio(console: Console, portfolio: Portfolio, found: Schedule) -> None:
-    """The whole report."""
-    console.print(prose(portfolio.name, style="bold"), facts_grid(headline(portfolio, found)))
-    console.print(jobs(portfolio, found))
-    console.print(chart(found, console.width, ascii_only=console.options.ascii_only))
+def sections(portfolio: Portfolio, found: Schedule) -> list[Section]:
+    """Who runs when."""
+    head = (Note(portfolio.name, "key"), Facts(tuple(headline(portfolio, found))))
+    return [Section("portfolio", parts=head), jobs(portfolio, found)]

@@ -6,21 +6,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from wsesim.config.json_schema import kinds, schema
 from wsesim.errors import InputError
 from wsesim.report import files
-from wsesim.report.columns import Column, Columns, prose
+from wsesim.view import Note, Section, Table
 
 
-def print_kinds(console: Console) -> None:
+def listing() -> Section:
     """Every kind of file, and what it describes."""
-    table = Columns([Column(), Column(is_prose=True, style="dim")])
-    for kind, text in as_dict().items():
-        table.add_row(kind, text)
-    console.print(prose("kinds of files", style="bold"), table, "")
-    console.print(prose("`wsesim schema KIND` prints a schema, `wsesim schema --out FOLDER` writes all", style="dim"))
+    table = Table("kinds of files", ("", "~"), tuple(as_dict().items()))
+    words = "`wsesim schema KIND` prints a schema, `wsesim schema --out FOLDER` writes all"
+    return Section("kinds", parts=(Note("kinds of files", "key"), table, Note(""), Note(words, "aside")))
 
 
 def as_dict() -> dict[str, str]:

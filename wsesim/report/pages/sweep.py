@@ -6,7 +6,7 @@ import datetime
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,19 @@ from typing import Any
 from rich.console import Console
 
 from wsesim.errors import SIGN_OF_A_FAULT, AnswerIsNo, Fault, InputError
-from wsesim.report.pages.parts import plain_table
+from wsesim.report.pages.sweep_study import FIRST, metric_of, shown
 from wsesim.report.progress import Advance, bar
+from wsesim.report.terminal import table
 from wsesim.study.ledger import Entry, Ledger
 from wsesim.study.sweep import SweepResult, ledger_beside, rows_of, sweep
 from wsesim.study.table import check_out, write
 from wsesim.study.values import parse_vary
+from wsesim.view import Fact, Facts, Section, Table
 
 MOST_REASONS = 3
 LONGEST_REASON = 300
+MOST_ROWS = 20
+"""Points of a sweep that a notebook shows. [-]"""
 
 
 def run_sweep(
@@ -67,8 +71,22 @@ def run_sweep(
 def reasons(outcomes: Sequence[str]) -> list[str]:
     """The most frequent messages, and how often."""
     counted = Counter(outcomes).most_common()
-    shown = [f"{count:,} x {text[:LONGEST_REASON].splitlines()[0]}" for text, count in counted[:MOST_REASONS]]
-    return shown + ([f"and {len(counted) - MOST_REASONS:,} other messages"] if len(counted) > MOST_REASONS else [])
+    told = [f"{count:,} x {text[:LONGEST_REASON].splitlines()[0]}" for text, count in counted[:MOST_REASONS]]
+    return told + ([f"and {len(counted) - MOST_REASONS:,} other messages"] if len(counted) > MOST_REASONS else [])
+
+
+def section(result: SweepResult) -> Section:
+    """The first points, and what became of all."""
+    told = [Fact("points", f"{len(result):,}, {result.count('ok'):,} with an answer")]
+    told += [Fact("without", text) for text in reasons(_messages(result))]
+    keys = [key for key in FIRST if any(row.get(key) is not None for row in result)]
+    rows = tuple(
+        (*(str(row[key]) for key in result.keys), *(shown(key, row.get(key)) for key in keys))
+        for row in result.rows[:MOST_ROWS]
+    )
+    caption = f"The first {len(rows)} points; to_pandas() has all" if len(rows) < len(result) else "All points"
+    heads = (*result.keys, *(f"|{metric_of(key).words}" for key in keys))
+    return Section("sweep", parts=(Facts(tuple(told)), Table(caption, heads, rows)))
 
 
 def _messages(result: SweepResult) -> list[str]:
@@ -144,14 +162,26 @@ def ledger_dict(path: Path) -> dict[str, Any]:
 def print_ledger(console: Console, path: Path) -> None:
     """One line for each sweep."""
     found = ledger_dict(path)
-    table = plain_table("sweep", "run", "varies", "|finished", "|ok", "version", "used")
-    for one in found["sweeps"]:
-        varies = "\n".join(f"{key} ({len(values):,})" for key, values in one["vary"].items())
-        counts = f"{one['finished']:,} of {one['points']:,}", f"{one['ok']:,}"
-        table.add_row(one["sweep"], one["run"], varies, *counts, one["version"], one["used"][:16].replace("T", " "))
-    console.print(table)
+    console.print(table(ledger_table(found["sweeps"])))
     console.print(f"{found['rows']:,} rows in {path}")
     warn_of(found["damaged"])
+
+
+def ledger_table(sweeps: Iterable[Mapping[str, Any]]) -> Table:
+    """Sweeps of a ledger, and how far each is."""
+    rows = tuple(
+        (
+            one["sweep"],
+            one["run"],
+            "\n".join(f"{key} ({len(values):,})" for key, values in one["vary"].items()),
+            f"{one['finished']:,} of {one['points']:,}",
+            f"{one['ok']:,}",
+            one["version"],
+            one["used"][:16].replace("T", " "),
+        )
+        for one in sweeps
+    )
+    return Table("Sweeps", ("sweep", "run", "varies", "|finished", "|ok", "version", "used"), rows)
 
 
 def warn_of(damaged: Iterable[str]) -> None:

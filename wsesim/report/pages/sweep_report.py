@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from wsesim.report.charts import sweep
 from wsesim.report.charts.render import Picture
-from wsesim.report.html.content import Answer, DataTable, Figure, Section, Tile
-from wsesim.report.html_report import Made, document
+from wsesim.report.html import Made, document
 from wsesim.report.pages.sweep_study import (
     METRICS,
     Metric,
@@ -18,7 +17,7 @@ from wsesim.report.pages.sweep_study import (
     shown,
     value_words,
 )
-from wsesim.view import Fact
+from wsesim.view import Answer, Fact, Figure, Section, Table, Tile
 
 MOST_ROWS = 1000
 """Points that the table holds; the file of the sweep has all. [-]"""
@@ -55,7 +54,7 @@ def _answer(study: SweepStudy) -> Answer:
     points = f"{len(study.points):,} points, {len(study.answered):,} with an answer"
     names = short_names(study.varied)
     facts = [Fact("points", points), *(Fact(name, _values(study, key)) for key, name in names.items())]
-    return Answer("", "", tuple(tiles), words, tuple(facts), ())
+    return Answer("", tuple(tiles), words, tuple(facts))
 
 
 def _values(study: SweepStudy, key: str) -> str:
@@ -70,25 +69,21 @@ def _pictures(study: SweepStudy) -> Section:
     lead = f"Over {' and '.join(study.axes)}."
     if study.held:
         lead += f" Other keys are held where the best point has them: {settings_words(study.held, tuple(study.held))}."
-    figures = [
-        Figure(
-            f"sweep-{one.key}", f"{one.words[:1].upper()}{one.words[1:]}", picture(study, one), (_table(study, one),)
-        )
-        for one in study.metrics
-    ]
-    figures[1:] = [replace(one, picture=replace(one.picture, notes=())) for one in figures[1:]]  # they say the same
-    return Section("pictures", "How it varies", lead, figures=tuple(figures))
+    figures = []
+    for place, one in enumerate(study.metrics):
+        drawn = picture(study, one)
+        said_once = replace(drawn, notes=()) if place else drawn  # all say the same
+        title = f"{one.words[:1].upper()}{one.words[1:]}"
+        figures.append(Figure(f"sweep-{one.key}", title, said_once, (_table(study, one),)))
+    return Section("pictures", "How it varies", tuple(figures), lead)
 
 
-def _table(study: SweepStudy, metric: Metric) -> DataTable:
+def _table(study: SweepStudy, metric: Metric) -> Table:
     rows = [
         (*(value_words(key, row[key]) for key in study.axes), shown(metric.key, row.get(metric.key)))
         for row in study.drawn
     ]
-    columns = (*study.axes, metric.words)
-    return DataTable(
-        f"{metric.words} over {' and '.join(study.axes)}", columns, tuple(rows), frozenset({len(columns) - 1})
-    )
+    return Table(f"{metric.words} over {' and '.join(study.axes)}", (*study.axes, f"|{metric.words}"), tuple(rows))
 
 
 def _best(study: SweepStudy) -> Section:
@@ -102,9 +97,8 @@ def _best(study: SweepStudy) -> Section:
         for one in study.wishes
         for best in [study.best(one)]
     ]
-    columns = ("wanted", "settings", *(one.words for one in study.wishes))
-    table = DataTable("The best point for each wish", columns, tuple(rows), frozenset(range(2, len(columns))))
-    return Section("best", "Best points", tables=(table,))
+    heads = ("wanted", "settings", *(f"|{one.words}" for one in study.wishes))
+    return Section("best", "Best points", (Table("The best point for each wish", heads, tuple(rows)),))
 
 
 def _points(study: SweepStudy) -> Section:
@@ -113,18 +107,15 @@ def _points(study: SweepStudy) -> Section:
         (*(value_words(key, row[key]) for key in study.points.keys), *(shown(key, row.get(key)) for key in keys))
         for row in study.answered[:MOST_ROWS]
     ]
-    columns = (*study.points.keys, *(metric_of(key).words for key in keys))
-    numbers = frozenset(range(len(study.points.keys), len(columns)))
+    heads = (*study.points.keys, *(f"|{metric_of(key).words}" for key in keys))
     count = len(study.answered)
     cut = f"The first {MOST_ROWS:,} of {count:,} points; the table of the sweep has all." if count > MOST_ROWS else ""
-    return Section(
-        "points", "All points", cut, tables=(DataTable("Points with an answer", columns, tuple(rows), numbers),)
-    )
+    return Section("points", "All points", (Table("Points with an answer", heads, tuple(rows)),), cut)
 
 
 def _without(study: SweepStudy) -> Section:
     reasons = study.reasons()
     rows = [(reason, f"{count:,}") for reason, count in reasons[:MOST_REASONS]]
     cut = f"The most frequent {MOST_REASONS} of {len(reasons):,} reasons." if len(reasons) > MOST_REASONS else ""
-    table = DataTable("Why points have no answer", ("reason", "points"), tuple(rows), frozenset({1}))
-    return Section("without", "Without an answer", cut, tables=(table,))
+    table = Table("Why points have no answer", ("reason", "|points"), tuple(rows))
+    return Section("without", "Without an answer", (table,), cut)

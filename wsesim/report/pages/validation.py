@@ -1,21 +1,17 @@
-"""`wsesim validate`: measurement, prediction and error, per row and per set."""
+"""Measurement, prediction and error, per row and per set, of every kind of machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from rich.console import Console, Group
 
 from wsesim import plugins
 from wsesim.config.entries import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
 from wsesim.machines.machine import MACHINES
 from wsesim.machines.wafer.rows import Measurement, published, read_table
-from wsesim.report.columns import Columns, prose
 from wsesim.report.pages import gpu_validation, loss_laws
-from wsesim.report.pages.parts import plain_table, section
 from wsesim.validate.closed_form import Form
 from wsesim.validate.gpu_kernels import KernelErrors
 from wsesim.validate.gpu_predict import Prediction as GPUPrediction
@@ -34,6 +30,7 @@ from wsesim.validate.left_out import (
 )
 from wsesim.validate.losses import NO_LOSSES, LossReport, is_table, missed, predict_losses, predict_table
 from wsesim.validate.predict import Prediction, SetSummary, other_generation, predict_all, summarize
+from wsesim.view import Note, Section, Table, notes
 
 LOSS_SET = "pile-loss"
 """The set of losses and zero-shot accuracies."""
@@ -122,12 +119,10 @@ def predicted_words(one: Prediction) -> str:
     return f"{one.predicted:,.5g} / {other_generation(one.measurement):,.5g}"
 
 
-def row_table(predictions: Sequence[Prediction]) -> Columns:
+def row_table(predictions: Sequence[Prediction]) -> Table:
     """Every row; errors of what was fitted have a mark."""
-    table = plain_table("row", "~model", "on", "|batch", "|measured", "|predicted", "|error")
-    for one in predictions:
-        row = one.measurement
-        table.add_row(
+    rows = tuple(
+        (
             row.id,
             str(row.model["name"]),
             f"{row.num_systems} {row.system} {row.software_release or ''}".rstrip(),
@@ -136,7 +131,10 @@ def row_table(predictions: Sequence[Prediction]) -> Columns:
             predicted_words(one),
             f"{one.error:+.1%}{FITTED if row.is_fitted else ' '}",
         )
-    return table
+        for one in predictions
+        for row in [one.measurement]
+    )
+    return Table("Rows", ("row", "~model", "on", "|batch", "|measured", "|predicted", "|error"), rows)
 
 
 def set_cells(one: SetSummary) -> list[str]:
@@ -153,12 +151,11 @@ def set_cells(one: SetSummary) -> list[str]:
     ]
 
 
-def set_table(summaries: Sequence[SetSummary]) -> Columns:
+def set_table(summaries: Sequence[SetSummary]) -> Table:
     """Every set."""
-    table = plain_table("set", "use", "|n", "|MAPE", "|bias", "|median", "|worst", "|tolerance", "|")
-    for one in summaries:
-        table.add_row(*set_cells(one), "" if not one.is_scored else "ok" if one.passes else "MISSED")
-    return table
+    heads = ("set", "use", "|n", "|MAPE", "|bias", "|median", "|worst", "|tolerance", "|")
+    rows = tuple((*set_cells(one), "" if not one.is_scored else "ok" if one.passes else "MISSED") for one in summaries)
+    return Table("Sets", heads, rows)
 
 
 def has_no_rows(what: str | None) -> bool:
@@ -169,12 +166,13 @@ def has_no_rows(what: str | None) -> bool:
     return what in MACHINES and not MACHINES[what].measured
 
 
-def left_out_table(found: LeftOut) -> Columns:
+def left_out_section(found: LeftOut) -> Section:
     """Every model: errors of the fit that holds it are above, here those of fits without it."""
-    table = plain_table("model", "|rows", "|left out", "|bias", "|worst", "|nested", "|worst", "~chosen without it")
-    for cells in left_out_rows(found):
-        table.add_row(*cells)
-    return table
+    title = "Models predicted by fits without them"
+    heads = ("model", "|rows", "|left out", "|bias", "|worst", "|nested", "|worst", "~chosen without it")
+    *headlines, among = left_out_words(found)
+    told = (*notes(headlines, "key"), *notes([among, inside_words()], "aside"))
+    return Section("left-out", title, (Table(title, heads, tuple(map(tuple, left_out_rows(found)))), *told))
 
 
 def left_out_rows(found: LeftOut) -> list[list[str]]:
@@ -220,34 +218,29 @@ def left_out_words(found: LeftOut) -> list[str]:
     return [left_out, chosen_too, among]
 
 
-def print_report(console: Console, found: Gathered, *, rows: bool | None = None) -> None:
+def sections(found: Gathered, *, rows: bool | None = None) -> Iterator[Section]:
     """Rows, sets and losses; with None the rows of GPU clusters only where they are those of one set."""
     predictions, losses, gpus, kernels, _ = found
     if not predictions and not gpus and not kernels and losses == NO_LOSSES:
-        console.print(
-            prose("nothing was published on such a machine: no rows; `wsesim validate my_rates.csv` takes your own")
-        )
+        words = "nothing was published on such a machine: no rows; `wsesim validate my_rates.csv` takes your own"
+        yield Section("nothing", parts=(Note(words),))
         return
     if predictions and rows is not False:
-        console.print(row_table(predictions), prose(f"on systems, release; {FITTED_WORDS}", style="dim"), "")
+        legend = Note(f"on systems, release; {FITTED_WORDS}", "aside")
+        yield Section("rows", parts=(row_table(predictions), legend, Note("")))
     if predictions:
         note = "tolerance: mean / worst; calibration rows were fitted and prove nothing; sets are never pooled"
-        console.print(set_table(summarize(predictions)), prose(note, style="dim"))
+        yield Section("sets", parts=(set_table(summarize(predictions)), Note(note, "aside")))
     if found.left_out is not None:
-        told = [
-            prose(words, style="bold" if place < 2 else "dim")
-            for place, words in enumerate(left_out_words(found.left_out))
-        ]
-        body = Group(left_out_table(found.left_out), *told, prose(inside_words(), style="dim"))
-        console.print(section("Models predicted by fits without them", body))
-    loss_laws.print_report(console, losses)
+        yield left_out_section(found.left_out)
+    yield from loss_laws.sections(losses)
     if gpus:
         if predictions:
-            console.print("", prose("GPU clusters, time of a step", style="bold"))
+            yield Section("gpus", parts=(Note(""), Note("GPU clusters, time of a step", "key")))
         is_one_set = len({one.measurement.set for one in gpus}) == 1
-        gpu_validation.print_report(console, gpus, rows=is_one_set if rows is None else rows)
+        yield from gpu_validation.sections(gpus, rows=is_one_set if rows is None else rows)
     if kernels:
-        gpu_validation.print_kernels(console, kernels)
+        yield gpu_validation.kernel_section(kernels)
 
 
 def row_dict(one: Prediction) -> dict[str, Any]:

@@ -1,20 +1,18 @@
-"""Prints what meets a goal, and as JSON."""
+"""What meets a goal: the answer first, then the front, then what was tried."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import Console
+from collections.abc import Callable, Sequence
 
 from wsesim.config.goal import GoalSpec
 from wsesim.job import Range, wanted_tokens
 from wsesim.loss import AVERAGE
-from wsesim.report.columns import Columns, prose
-from wsesim.report.pages.parts import plain_table, price_words, section
+from wsesim.report.pages.run import price_words
 from wsesim.study.goals import Answer, next_better, what_binds, what_would_have_to_give
 from wsesim.study.options import Option
 from wsesim.study.scaling_laws import beyond_law, law_text, wanted_loss
 from wsesim.units import show
+from wsesim.view import Cell, Note, Section, Table, notes
 
 SYMMETRIC = 0.005
 """Bounds that differ by less are given as one percentage. [-]"""
@@ -78,59 +76,75 @@ COLUMNS = ("devices", "time to train", "cost", "energy", "power")
 RECIPE = ("parameters", "tokens")
 
 
-def _table(*heads: str) -> Columns:
-    return plain_table(*(head if head in ("", COLUMNS[0]) else f"|{head}" for head in heads))
-
-
-def print_answer(console: Console, result: Answer) -> None:
-    """The answer first, then the front, then what was tried."""
-    console.print(prose(f"{result.goal.name}: {limits_text(result.goal)}", style="bold"))
-    if trained := trained_text(result):
-        console.print(prose(trained))
-    if not result.is_met:
-        _print_unmet(console, result)
-        return
-    recipe = RECIPE if result.goal.has_recipe else ()
-    table = _table("", *COLUMNS, *recipe)
+def choices(result: Answer) -> list[tuple[str, Option]]:
+    """The fastest, the cheapest, and the smallest of each cluster."""
     named = [("fastest", result.fastest), ("cheapest", result.cheapest)]
     named += [("smallest", one) for one in result.smallest]
-    for words, option in named:
-        if option is not None:
-            table.add_row(words, *cells(option), *recipe_cells(option))
-    console.print(table)
-    for text in said(result):
-        console.print(prose(text))
-    for text in doubts(result):
-        console.print(prose(text, style="yellow"))
-    _print_recipes(console, result)
-    _print_front(console, result)
-    _print_refused(console, result)
+    return [(words, one) for words, one in named if one is not None]
 
 
-def _print_front(console: Console, result: Answer) -> None:
-    table = _table(*COLUMNS, *(RECIPE if result.goal.has_recipe else ()))
-    shown = spread(result.front)
-    for option in shown:
-        table.add_row(*cells(option), *recipe_cells(option))
-    console.print(section("None better in time, cost and energy", table))
-    if len(shown) < len(result.front):
-        console.print(prose(f"{len(shown)} of {len(result.front)} shown; --json has all", style="dim"))
-    for text in basis(result):
-        console.print(prose(text, style="dim"))
+Cells = Callable[[Option], tuple[Cell, ...]]
+"""How an option is told."""
 
 
-def _print_recipes(console: Console, result: Answer) -> None:
+def all_cells(option: Option) -> tuple[Cell, ...]:
+    """An option with its recipe."""
+    return (*cells(option), *recipe_cells(option))
+
+
+def choices_table(result: Answer, cells: Cells = all_cells, caption: str = "Choices") -> Table:
+    """What is named."""
+    rows = tuple((words, *cells(one)) for words, one in choices(result))
+    return Table(caption, ("", *_heads(result)), rows)
+
+
+def front_table(result: Answer, cells: Cells = all_cells) -> Table:
+    """What nothing beats in time, cost and energy."""
+    rows = tuple(cells(one) for one in spread(result.front))
+    caption = f"None better in time, cost and energy: {len(rows)} of {len(result.front)}"
+    return Table(caption, _heads(result), rows)
+
+
+def _heads(result: Answer) -> tuple[str, ...]:
+    recipe = RECIPE if result.goal.has_recipe else ()
+    return (COLUMNS[0], *(f"|{head}" for head in (*COLUMNS[1:], *recipe)))
+
+
+def sections(result: Answer) -> list[Section]:
+    """The whole answer."""
+    head = [Note(f"{result.goal.name}: {limits_text(result.goal)}", "key")]
+    head += [Note(text) for text in [trained_text(result)] if text]
+    impossible = notes(refused(result), "warning")
+    if not result.is_met:
+        no = (Note("Nothing that may be used meets it.", "no"), *notes(said(result)))
+        return [Section("goal", parts=(*head, *no, *impossible))]
+    front, shown = front_table(result), len(spread(result.front))
+    cut = [f"{shown} of {len(result.front)} shown; --json has all"] if shown < len(result.front) else []
+    told = (*notes(said(result)), *notes(doubts(result), "warning"))
+    return [
+        Section("goal", parts=(*head, choices_table(result), *told)),
+        *recipes(result),
+        Section(
+            "front",
+            "None better in time, cost and energy",
+            (front, *notes([*cut, *basis(result)], "aside"), *impossible),
+        ),
+    ]
+
+
+def recipes(result: Answer) -> list[Section]:
     """What a smaller model that is trained longer costs more; nothing where there is one size only."""
     if len(result.by_recipe) < 2:
-        return
-    table = _table(*RECIPE, "tokens each", "compute", *COLUMNS[:3])
-    least = min(one.recipe.flop for one in result.by_recipe if one.recipe)
+        return []
+    least, rows = min(one.recipe.flop for one in result.by_recipe if one.recipe), []
     for option in result.by_recipe:
         if option.recipe is not None:
             each, compute = option.recipe.tokens / option.recipe.parameters, option.recipe.flop / least
-            table.add_row(*recipe_cells(option), f"{each:,.0f}", f"{compute:.2f}x", *cells(option)[:3])
+            rows.append((*recipe_cells(option), f"{each:,.0f}", f"{compute:.2f}x", *cells(option)[:3]))
+    heads = (*(f"|{head}" for head in (*RECIPE, "tokens each", "compute")), COLUMNS[0], "|time to train", "|cost")
     best = "cheapest" if result.cheapest is not None else "fastest"
-    console.print(section(f"Smaller models, trained longer, to the same loss: the {best} for each", table))
+    title = f"Smaller models, trained longer, to the same loss: the {best} for each"
+    return [Section("recipes", title, (Table(title, heads, tuple(rows)),))]
 
 
 def trained_text(result: Answer) -> str:
@@ -207,15 +221,3 @@ def spread(front: Sequence[Option]) -> list[Option]:
     last = len(front) - 1
     places = sorted({round(place * last / (MOST_ON_FRONT - 1)) for place in range(MOST_ON_FRONT)})
     return [front[place] for place in places if front]
-
-
-def _print_unmet(console: Console, result: Answer) -> None:
-    console.print(prose("Nothing that may be used meets it.", style="bold red"))
-    for text in said(result):
-        console.print(prose(text))
-    _print_refused(console, result)
-
-
-def _print_refused(console: Console, result: Answer) -> None:
-    for text in refused(result):
-        console.print(prose(text, style="yellow"))

@@ -1,4 +1,4 @@
-"""`wsesim explain`: every number of a catalogue entry, with its origin."""
+"""The catalogue: what it holds, and every number of an entry or a model file with its origin."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from wsesim.config import catalogue
 from wsesim.config.entries import origins_of
@@ -18,10 +16,9 @@ from wsesim.config.naming import import_model, model_file
 from wsesim.config.provenance import Origin
 from wsesim.errors import UnknownNameError, did_you_mean
 from wsesim.plugins import MACHINES
-from wsesim.report.columns import prose
-from wsesim.report.pages.parts import plain_table
 from wsesim.result import status_of
 from wsesim.units import parse_quantity, show, unit_of_field
+from wsesim.view import Note, Section, Table, notes
 from wsesim.workload.transformer import active_parameter_count, parameter_count
 
 if TYPE_CHECKING:
@@ -142,40 +139,65 @@ def _model_dict(found: Imported) -> dict[str, Any]:
     return {"name": model.name} | sizes
 
 
-def print_file(console: Console, found: Imported) -> None:
+def file_sections(found: Imported) -> list[Section]:
     """What the file is, its model, each field with the keys it came from, and what was passed over and why."""
     model = _model_dict(found)
     active = model["active_parameters"]
     size = f"{model['parameters']:,} parameters" + (f", {active:,} active" if active < model["parameters"] else "")
-    console.print(prose(f"{found.kind}: {model['name']}, {size}"))
-    for note in found.notes:
-        console.print(prose(f"note: {note}"))
-    table = plain_table("field", "value", "~understood from")
+    rows = []
     for one in found.understood:
         keys = ", ".join(one.keys)
         origin = (
             f"default; the file has no {keys}" if one.is_default and keys else keys or "the same in all of its kind"
         )
         value = " ".join(map(str, one.value)) if isinstance(one.value, tuple) else str(one.value)
-        table.add_row(one.field, value, origin)
-    console.print("", table)
+        rows.append((one.field, value, origin))
     reasons: dict[str, list[str]] = {}
     for key, why in found.harmless.items():
         reasons.setdefault(why, []).append(key)
-    if reasons:
-        console.print("", prose("Keys that change nothing:"))
-    for why, passed in reasons.items():
-        console.print(prose(f"{why}: {', '.join(passed)}", style="dim"))
+    passed = [f"{why}: {', '.join(keys)}" for why, keys in reasons.items()]
+    head = (Note(f"{found.kind}: {model['name']}, {size}"), *notes(found.notes, "note"), Note(""))
+    table = Table("Fields of the model", ("field", "value", "~understood from"), tuple(rows))
+    told = (Note(""), Note("Keys that change nothing:"), *notes(passed, "aside")) if passed else ()
+    return [Section("file", parts=(*head, table, *told))]
 
 
-def print_rows(console: Console, rows: Sequence[ExplainedNumber]) -> None:
+def sections(rows: Sequence[ExplainedNumber]) -> list[Section]:
     """Numbers by key, then the sources they name."""
-    table = plain_table("number", "value", "status", "~source")
-    for row in rows:
-        table.add_row(row.key, shown(row), status_of(row.origin), row.origin.source, below=below(row))
-    console.print(table, "")
+    cells = tuple((row.key, shown(row), status_of(row.origin), row.origin.source) for row in rows)
+    numbers = Table("Numbers", ("number", "value", "status", "~source"), cells, tuple(map(below, rows)))
     sources = catalogue.sources()
-    for key in sorted({key for row in rows for key in row.origin.source.split(", ")}):
-        if key in sources:
-            one = sources[key]
-            console.print(prose(f"{key}: {one.title}, {one.date}. {one.url}", style="dim"))
+    keys = sorted({key for row in rows for key in row.origin.source.split(", ")})
+    told = [f"{key}: {one.title}, {one.date}. {one.url}" for key in keys if (one := sources.get(key))]
+    return [Section("numbers", parts=(numbers, Note(""), *notes(told, "aside")))]
+
+
+def _kinds(kind: str | None) -> tuple[str, ...]:
+    MACHINES.load_others()
+    known = catalogue.kinds()
+    if kind is None:
+        return known
+    if kind not in known:
+        hint = did_you_mean(kind, known) or f"; kinds are {', '.join(known)}"
+        raise UnknownNameError(f"{kind!r} is not a kind of catalogue entry{hint}")
+    return (kind,)
+
+
+def titles(kind: str | None) -> dict[str, Any]:
+    """Names and titles of entries by kind."""
+    return {one: {name: _title(one, name) for name in catalogue.names(one)} for one in _kinds(kind)}
+
+
+def _title(kind: str, name: str) -> str:
+    raw = catalogue.read_toml(catalogue.find(kind, name))
+    return str(raw.get("name", f"releases {', '.join(raw['releases'])}" if "releases" in raw else "of GPUs"))
+
+
+def listing(kind: str | None) -> list[Section]:
+    """Names and titles by kind."""
+    found = [
+        Section(one, parts=(Note(one, "key"), Table(one, ("", "~"), tuple(entries.items()), least=28), Note("")))
+        for one, entries in titles(kind).items()
+    ]
+    words = "`wsesim explain NAME` shows every number of an entry with its source"
+    return [*found, Section("more", parts=(Note(words, "aside"),))]

@@ -1,24 +1,39 @@
-"""Tables without lines for every width of a terminal: words and numbers stay whole, and no line ends in blanks."""
+"""Sections on a terminal: tables without lines for every width, whose words and numbers stay whole, and no line ends in blanks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from rich.bar import Bar as RichBar
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.text import Text
 
+from wsesim.view import Alarm, Bars, Cell, Fact, Facts, Figure, Note, Part, Section, Table, plain
+
+BAR_WIDTH = 14
+TONES = {
+    "aside": "dim",
+    "key": "bold",
+    "lean": "italic",
+    "note": "yellow",
+    "warning": "yellow",
+    "no": "bold red",
+}
+"""Styles of notes."""
 GAPS = (2, 1)
 """Blanks between two columns, and where room is short. [-]"""
 LEAST_PROSE = 18
 """A column of prose that says nothing else is not made narrower than this, or than its longest word. [-]"""
 MOST_PROSE = 100
 """And not wider than this, which is as far as the eye follows. [-]"""
+LEAST_BESIDE = 10
+"""Of a column of prose beside labels. [-]"""
 INDENT = 4
 """Of what stands below a row for want of room beside it. [-]"""
 UNBOUNDED = 10_000
@@ -201,3 +216,110 @@ def _without_blanks(line: list[Segment]) -> Iterator[Segment]:
         text = segment.text.replace(HELD_BLANK, " ").replace(SOFT_BREAK, "")
         yield Segment(text.rstrip() if place == len(line) else text, segment.style)
     yield Segment.line()
+
+
+@dataclass(frozen=True)
+class ShareBar:
+    """A share of a whole as a bar: eighths of a character where the terminal has them, plain signs elsewhere.
+
+    Attributes
+    ----------
+    share
+        Between 0 and 1. [-]
+    width
+        Of the whole. [-]
+    """
+
+    share: float
+    color: str = "cyan"
+    width: int = BAR_WIDTH
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if options.ascii_only:
+            yield Text("#" * round(self.width * min(1.0, self.share)), style=self.color)
+        else:
+            yield RichBar(1.0, 0.0, self.share, width=self.width, color=self.color)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(self.width, self.width)
+
+
+def print_sections(console: Console, sections: Iterable[Section]) -> None:
+    """Print an answer."""
+    for one in sections:
+        if not one.is_empty:
+            console.print(section(one))
+
+
+def section(shown: Section) -> Group:
+    """A part of an answer under its title, after an empty line; without a title nothing stands before it."""
+    head: list[RenderableType] = ["", prose(shown.title, style="bold")] if shown.title else []
+    return Group(*head, *(body for part in shown.parts if (body := _part(part)) is not None))
+
+
+def _part(part: Part) -> RenderableType | None:
+    match part:
+        case Facts():
+            return facts_grid(part.facts)
+        case Bars():
+            return None if part.is_repeated else _bars(part)
+        case Table():
+            return None if part.is_repeated else table(part)
+        case Note(text=""):
+            return ""
+        case Note():
+            return prose(f"note: {part.text}" if part.tone == "note" else part.text, style=TONES.get(part.tone, ""))
+        case Section():
+            return section(part)
+        case Figure():
+            return None
+
+
+def facts_grid(facts: Iterable[Fact]) -> Columns:
+    """Lines of an answer below one another: names on the left, what is to be said of them on the right."""
+    found = Columns([Column(least=20, style="dim"), Column(is_prose=True)])
+    for fact in facts:
+        found.add_row(fact.name, Text(fact.text, style="bold" if fact.is_key else ""))
+    return found
+
+
+def _bars(shown: Bars) -> Columns:
+    """Names, amounts, shares, bars and what they mean."""
+    amount = Column(is_right=True)
+    found = Columns(
+        [Column(least=shown.least, style="dim"), amount, amount, Column(), Column(is_prose=True, style="dim")]
+    )
+    for one in shown.bars:
+        bar = ShareBar(one.share, one.color or shown.color)
+        found.add_row(one.name, one.value, f"{one.share:.1%}", bar, one.meaning)
+    if shown.total is not None:
+        found.add_row(*shown.total, "100.0%", "", "")
+    return found
+
+
+def table(shown: Table) -> Columns:
+    """A table without lines."""
+    heads = [head for head in shown.heads if not head.startswith("+")]
+    columns = [column(head) for head in (*heads, *([""] if shown.shares else []))]
+    if shown.is_quiet:
+        first, *others = columns
+        columns = [replace(first, style="dim"), *(replace(one, least=LEAST_BESIDE) for one in others)]
+    if shown.least:
+        first, *others = columns
+        columns = [replace(first, least=shown.least), *(replace(one, style="dim") for one in others)]
+    found = Columns(columns)
+    for place, row in enumerate(shown.rows):
+        below = shown.below[place] if shown.below else ""
+        bar = [ShareBar(shown.shares[place], shown.color)] if shown.shares else []
+        words = f"{shown.below_head} {below}" if below and shown.below_head else below
+        found.add_row(*map(_cell, row[: len(heads)]), *bar, below=words)
+    return found
+
+
+def fits(console: Console, shown: Table) -> bool:
+    """Whether all columns of a table stand beside one another."""
+    return table(shown).least_width(console) <= console.width
+
+
+def _cell(cell: Cell) -> RenderableType:
+    return Text(cell, style="red") if isinstance(cell, Alarm) and cell else plain(cell)

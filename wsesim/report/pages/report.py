@@ -1,0 +1,315 @@
+"""A report of runs: what is worked out from their results once, the sections with their pictures, and pictures by name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from wsesim.config import catalogue
+from wsesim.config.loader import any_from_table
+from wsesim.config.run import Run
+from wsesim.config.run_files import run_files
+from wsesim.errors import ConfigError, InputError
+from wsesim.machines.machine import machine_of
+from wsesim.machines.words import Words
+from wsesim.report.charts import breakdown as breakdown_chart
+from wsesim.report.charts import loss as loss_chart
+from wsesim.report.charts import memory as memory_chart
+from wsesim.report.charts import scaling as scaling_chart
+from wsesim.report.charts import timeline as timeline_chart
+from wsesim.report.charts import totals as totals_chart
+from wsesim.report.charts import utilization as utilization_chart
+from wsesim.report.charts import validation as validation_chart
+from wsesim.report.charts.render import Picture
+from wsesim.report.html import Made, TextFile, document
+from wsesim.report.pages import compare, run
+from wsesim.result import Assumption, Result, assumptions_of
+from wsesim.study.scaling import Scaling, scaling
+from wsesim.timeline import Timeline, timeline_of
+from wsesim.units import show
+from wsesim.validate.near import Comparison, near
+from wsesim.view import Figure, Section, Table, notes, of_each
+
+Tell = Callable[[str], None]
+"""Told what is being worked on."""
+MOST_IN_TITLE = 2
+"""Names that the title holds; more are counted. [-]"""
+SCALING = (
+    "Weak scaling keeps the batch of each device, strong scaling the global batch. Throughput is drawn on logarithmic axes; "
+    "the dashed line is that of devices which lose nothing to one another."
+)
+TIMELINE = (
+    "What each part of the machine does during a step in the steady state. `wsesim trace` writes every span of it for "
+    "Perfetto."
+)
+LEARNED = (
+    "Each point is a run that ends there, with its learning rate brought down by then; a run that goes on passes above it. The "
+    "band holds 90 % of models that were left out of the fit."
+)
+
+SMALLEST_MODEL = "cerebras-gpt-111m"
+NO_GPUS = "none"
+"""Instead of a GPU cluster: show none."""
+NOT_IN_A_LINE = (
+    *("num_gpus", "power_w", "power_w_per_gpu", "price_usd_per_gpu_hour", "purchase_price_usd_per_gpu"),
+    *("amortization_s", "pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"),
+    *(
+        "batched_gemm_efficiency",
+        "peak_dense_32bit_flop_per_s",
+        "peak_dense_8bit_flop_per_s",
+        "peak_dense_4bit_flop_per_s",
+    ),
+)
+"""Numbers of a GPU cluster on which no throughput with everything left open rests."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Results and what belongs to them.
+
+    Attributes
+    ----------
+    results
+        The first is what others are compared with.
+    gpu_cluster
+        Beside whose GPUs wafer-scale runs are shown: a catalogue name, "none", or "" for one of the same years.
+    """
+
+    results: tuple[Result, ...]
+    gpu_cluster: str = ""
+
+    @cached_property
+    def timelines(self) -> tuple[Timeline, ...]:
+        """One step of each result."""
+        return tuple(timeline_of(one) for one in self.results)
+
+    @cached_property
+    def scalings(self) -> tuple[Scaling, ...]:
+        """Each result from one device to as many as its fabric takes."""
+        return tuple(scaling(one, self._gpus_beside(one)) for one in self.results)
+
+    @cached_property
+    def near(self) -> tuple[Comparison, ...]:
+        """Published measurements nearest to any of the results, each once."""
+        found = {(one.set, one.id): one for result in reversed(self.results) for one in near(result.run)}
+        return tuple(sorted(found.values(), key=lambda one: one.doublings))
+
+    @cached_property
+    def beside(self) -> dict[str, tuple[Assumption, ...]]:
+        """Of each GPU cluster that is shown beside a run, and is in none: the numbers of its line that are not public."""
+        own = [one.run.cluster.name for one in self.results]
+        runs = [run for run in map(self._gpus_beside, self.results) if run is not None and run.cluster.name not in own]
+        return {
+            run.cluster.name: assumptions_of(run.origins, lambda key: key.rsplit(".", 1)[-1] not in NOT_IN_A_LINE)
+            for run in runs
+        }
+
+    def _gpus_beside(self, result: Result) -> Run | None:
+        """GPUs on which the scaling of a wafer-scale run is shown, too: those of another result, or of the named cluster."""
+        if machine_of(result.run).is_baseline or self.gpu_cluster == NO_GPUS:
+            return None
+        others = [one.run for one in self.results if machine_of(one.run).is_baseline]
+        if others and not self.gpu_cluster:
+            return others[0]
+        name = self.gpu_cluster or machine_of(result.run).contemporary(result.run)
+        return gpu_run(name) if name else None
+
+
+def gpu_run(name: str) -> Run:
+    """A run on a GPU cluster of the catalogue, with everything left open; its model and batch stand for others.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        No such cluster, or one of another kind.
+    """
+    table = {
+        "model": {"name": SMALLEST_MODEL},
+        "training": {"sequence_length": 2048, "global_batch_size": 256},
+        "cluster": {"name": name},
+    }
+    run = any_from_table(table, place="--gpu-cluster")
+    machine = machine_of(run)
+    if not machine.is_baseline:
+        raise ConfigError(
+            f"--gpu-cluster {name}: is {machine.words.adjective}, where one of GPUs is needed; name for example dgx_h100"
+        )
+    return run
+
+
+def of_all(part: Callable[[Result], Section], results: Sequence[Result]) -> Section:
+    """A part of one run, or of several beside one another."""
+    return of_each([part(one) for one in results], [one.name for one in results])
+
+
+def timeline(study: Study) -> Section:
+    """One step, part by part."""
+    several = len(study.results) > 1
+    figures = [
+        Figure(
+            f"timeline-{place}",
+            f"A step of {one.name}" if several else "A step",
+            timeline_chart.chart(one),
+            (timeline_table(one),),
+        )
+        for place, one in enumerate(study.timelines, start=1)
+    ]
+    return Section("timeline", "One step", tuple(figures), TIMELINE)
+
+
+def timeline_table(shown: Timeline) -> Table:
+    """How long each part of the machine does what during the steps shown."""
+    busy: dict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for event in shown.events:
+        entry = busy[event.track, event.kind, event.category]
+        entry[0] += 1
+        entry[1] += event.duration_s
+    names = {track.key: track.name for track in shown.tracks}
+    places = {track.key: place for place, track in enumerate(shown.tracks)}
+    rows = tuple(
+        (names[track], kind, category, f"{count:,.0f}", show(spent_s, "s"))
+        for (track, kind, category), (count, spent_s) in sorted(busy.items(), key=lambda item: places[item[0][0]])
+    )
+    return Table(
+        f"What each part does in the step of {shown.name}", ("part", "does", "what", "|times", "|time in all"), rows
+    )
+
+
+def breakdown(study: Study) -> Section:
+    """Where the time of a step goes; several runs in one picture, whose numbers stand below it."""
+    section = of_all(run.breakdown, study.results)
+    if len(study.results) == 1:
+        return section
+    return _above(section, Figure("breakdown", "One bar for each step", breakdown_chart.chart(study.results)))
+
+
+def utilization(study: Study) -> Section:
+    """How busy each part is, in words that hold for all."""
+    section = of_all(run.utilization, study.results)
+    leads = {run.words_of(one).lead for one in study.results}
+    return section if len(leads) == 1 else replace(section, lead=Words.lead)
+
+
+def scaled(study: Study) -> Section:
+    """From one device to as many as the fabric takes, weak and strong, with GPUs beside."""
+    several, figures = len(study.results) > 1, []
+    for place, one in enumerate(study.scalings, start=1):
+        of = f" of {one.name}" if several else ""
+        tables = tuple(run.curve_table(curve, one) for curve in one.curves if curve.points)
+        rate = f"Throughput{of} over the number of {one.device}"
+        figures.append(Figure(f"scaling-{place}", rate, scaling_chart.chart(one), tables))
+        figures.append(Figure(f"efficiency-{place}", f"Scaling efficiency{of}", scaling_chart.efficiency(one), tables))
+    told = [f"{one.name}: {note}" if several else note for one in study.scalings for note in one.notes]
+    section = _above(of_all(run.scaling, study.results), *figures)
+    return replace(section, lead=SCALING, parts=(*section.parts, *notes(told, "note")))
+
+
+def totals(study: Study) -> Section:
+    """Time, energy and cost of the whole job, with ranges."""
+    section = of_all(lambda one: run.totals(one, price_table=True), study.results)
+    title = "The whole job, with the ranges of what is uncertain"
+    return _above(section, Figure("totals", title, totals_chart.chart(study.results)))
+
+
+def learned(results: Sequence[Result]) -> Section:
+    """What the models will have learned, and the course of their loss; empty for encoders."""
+    section = of_all(run.learned, results)
+    if not section.parts:
+        return section
+    return replace(
+        _above(section, Figure("loss", "Predicted loss over the run", loss_chart.chart(results))), lead=LEARNED
+    )
+
+
+def measured(study: Study) -> Section:
+    """Published measurements near these runs, and what the simulator says to them."""
+    section = run.measured(study.near)
+    return _above(
+        section, Figure("validation", "Predicted over measured throughput", validation_chart.chart(study.near))
+    )
+
+
+def _above(section: Section, *figures: Figure) -> Section:
+    return replace(section, parts=(*figures, *section.parts))
+
+
+def noted(study: Study) -> Section:
+    """What a reader should know before using the numbers."""
+    several = len(study.results) > 1
+    told = [f"{one.name}: {note}" if several else note for one in study.results for note in one.notes]
+    return Section("notes", "Notes", notes(told, "note"))
+
+
+PARTS: dict[str, Callable[[Study], Section]] = {
+    "timeline": timeline,
+    "breakdown": breakdown,
+    "utilization": utilization,
+    "spread": lambda study: of_all(run.spread, study.results),
+    "memory": lambda study: of_all(run.memory, study.results),
+    "scaling": scaled,
+    "totals": totals,
+    "learned": lambda study: learned(study.results),
+    "validation": measured,
+    "assumptions": lambda study: run.assumptions(study.results, study.beside),
+    "notes": noted,
+}
+"""After the answer, in this order."""
+PICTURES: dict[str, Callable[[Study], Picture]] = {
+    "breakdown": lambda study: breakdown_chart.chart(study.results),
+    "scaling": lambda study: scaling_chart.chart(_only(study).scalings[0]),
+    "efficiency": lambda study: scaling_chart.efficiency(_only(study).scalings[0]),
+    "timeline": lambda study: timeline_chart.chart(_only(study).timelines[0]),
+    "memory": lambda study: memory_chart.chart(study.results),
+    "utilization": lambda study: utilization_chart.chart(study.results),
+    "totals": lambda study: totals_chart.chart(study.results),
+    "loss": lambda study: loss_chart.chart(study.results),
+    "validation": lambda study: validation_chart.chart(study.near),
+}
+"""By name; the first is the default."""
+
+
+def picture_of(study: Study, name: str = "") -> Picture:
+    """A picture by its name."""
+    return PICTURES[name or next(iter(PICTURES))](study)
+
+
+def _only(study: Study) -> Study:
+    """For pictures of one run."""
+    if len(study.results) > 1:
+        raise InputError(f"this picture is of one run, and {len(study.results)} are named; name one of them")
+    return study
+
+
+def run_texts(words: Iterable[str]) -> tuple[TextFile, ...]:
+    """The run files of a command line, each once."""
+    paths = dict.fromkeys(path for word in words for path in run_files(word))
+    return tuple(TextFile(catalogue.shown(path), catalogue.read_text(path)) for path in paths)
+
+
+def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tell: Tell = lambda _: None) -> str:
+    """The report of one run, or of several side by side, as one file that works offline.
+
+    Parameters
+    ----------
+    study
+        Its results.
+    command, files
+        How it was made.
+    tell
+        Called before each part.
+    """
+    results = study.results
+    tell("answer")
+    answers = [run.answer(one) for one in results]
+    parts = [compare.section(results)] if len(results) > 1 else []
+    for name, part in PARTS.items():
+        tell(name)
+        parts.append(part(study))
+    parts = [part for part in parts if not part.is_empty]
+    made = Made(command, files, tuple(f"{one.name}: {run.words_of(one).made_by(one)}." for one in results))
+    tell("pictures")
+    names = list(dict.fromkeys(one.name for one in results))
+    title = " and ".join(names) if len(names) <= MOST_IN_TITLE else f"{names[0]} and {len(names) - 1} others"
+    return document(title, parts, made, answers=answers, lead=compare.lead(results))

@@ -1,0 +1,562 @@
+"""A run as sections: the answer first, then why, then what it rests on; one function for each part, for every machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from wsesim.config.catalogue import Source, sources
+from wsesim.config.provenance import STATUSES
+from wsesim.job import Price, Range, show_energy, show_range
+from wsesim.loss import AVERAGE, Quality
+from wsesim.machines.machine import machine_of
+from wsesim.machines.words import Words, samples_words
+from wsesim.plugins import MACHINES
+from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
+from wsesim.result import Assumption, Result, bottleneck, scaling_efficiency
+from wsesim.units import add_up, show, unit_of_field
+from wsesim.view import (
+    Answer,
+    Bar,
+    Bars,
+    Cell,
+    Fact,
+    Facts,
+    Link,
+    Note,
+    Part,
+    Section,
+    Table,
+    Tile,
+    facts,
+    notes,
+)
+
+if TYPE_CHECKING:
+    from wsesim.study.scaling import Curve, Point, Scaling
+    from wsesim.validate.near import Comparison
+
+BUSY_COLOUR = SERIES_COLOURS[2]
+SHOWN_LARGE = ("throughput", "step time")
+"""Facts of the headline that the tiles show."""
+CURVES = {
+    "weak": "Weak scaling: same batch per device as the run",
+    "strong": "Strong scaling: same global batch as the run",
+}
+PHASES = ("gemm", "attention", "latency", "waiting")
+"""What a layer spends its time on."""
+TOLD_SHARE = 0.1
+"""Parts of a difference that are smaller than this share of the largest are left out of the table. [-]"""
+MOST_TOLD = 3
+"""Parts of a difference that the table tells. [-]"""
+
+
+@dataclass(frozen=True)
+class More:
+    """What is said on demand.
+
+    Attributes
+    ----------
+    plans, wanted_plans
+        The best plans of a GPU run, and how many were wanted. [-]
+    scaling, measured, layers, links
+        Whether other numbers of devices, measurements near the run, layers and links are.
+    """
+
+    plans: Sequence[Result] = ()
+    wanted_plans: int = 0
+    scaling: bool = False
+    measured: bool = False
+    layers: bool = False
+    links: bool = False
+
+
+NOTHING_MORE = More()
+
+
+def sections(result: Result, more: More = NOTHING_MORE) -> Iterator[Section]:
+    """The whole answer of one run."""
+    yield first(result)
+    yield breakdown(result, with_bottleneck=True)
+    if more.plans:
+        yield plans(more.plans, more.wanted_plans)
+    yield utilization(result)
+    yield spread(result)
+    yield memory(result)
+    yield scaling(result)
+    if more.scaling:
+        from wsesim.study.scaling import scaling as scale
+
+        yield from curves(scale(result))
+    yield totals(result)
+    yield learned(result)
+    if more.measured:
+        from wsesim.validate.near import near
+
+        yield measured(near(result.run))
+    yield assumptions([result])
+    if more.layers:
+        yield layers(machine_of(result.run).layer_rows(result))
+    if more.links:
+        yield links(machine_of(result.run).link_rows(result))
+    yield made(result)
+
+
+def words_of(result: Result) -> Words:
+    """Words of the machine that a result is of."""
+    return machine_of(result.run).words
+
+
+def first(result: Result) -> Section:
+    """What was asked: how fast, how long and for how much, on what."""
+    lines = headline(result)
+    answers = max(place for place, fact in enumerate(lines) if fact.is_key) + 1
+    lines.insert(answers, _time_to_train(result))
+    return Section("answer", parts=(Note(result.name, "key"), Facts(tuple(lines)), *notes(result.notes, "note")))
+
+
+def headline(result: Result) -> list[Fact]:
+    """How fast, on what, and which model."""
+    on, *others = words_of(result).headline(result)
+    return [on, Fact("model", model_words(result)), *others]
+
+
+def _time_to_train(result: Result) -> Fact:
+    job = result.job
+    cost = "" if job.cost_usd is None else f", {show(job.cost_usd.value, 'USD')}"
+    energy = f"{show(job.energy_j.value / 3600.0, 'W')}h"
+    return Fact("time to train", f"{show_range(job.time_range_s, 's')}, {energy}{cost}", is_key=True)
+
+
+def answer(result: Result) -> Answer:
+    """The large figures of a page, the bottleneck in a sentence, what it ran on."""
+    told = tuple(fact for fact in headline(result) if fact.name not in SHOWN_LARGE)
+    return Answer(result.name, tuple(tiles(result)), sentence(bottleneck(result)), told, tuple(result.notes))
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter, whose numbers stay beside their units."""
+    return (text[:1].upper() + text[1:]).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def tiles(result: Result) -> list[Tile]:
+    """The large figures."""
+    training, job = result.run.training, result.job
+    found = [
+        Tile("throughput", f"{result.tokens_per_s:,.0f} tokens/s", samples_words(result)),
+        Tile(
+            "step time",
+            show(result.step_time_s, "s"),
+            f"{_bounds(result.step_time_range_s, 's', 1.0)}; {training.global_batch_size:,} sequences of "
+            f"{training.sequence_length:,} tokens",
+        ),
+        Tile(
+            "time to train",
+            show(job.time_s, "s"),
+            f"{_bounds(job.time_range_s, 's', 1.0)}; {job.steps:,} steps, {job.tokens:.4g} tokens",
+        ),
+    ]
+    if job.cost_usd is not None:
+        found.append(Tile("cost", show(job.cost_usd.value, "USD"), _bounds(job.cost_usd, "USD", 1.0)))
+    found.append(Tile("energy", f"{show(job.energy_j.value / 3600.0, 'W')}h", _bounds(job.energy_j, "W", 3600.0, "h")))
+    if job.quality is not None:
+        (low, high), accuracy = job.quality.loss_range, job.quality.accuracy[AVERAGE]
+        least, most = job.quality.accuracy_range[AVERAGE]
+        found.append(Tile("predicted loss", f"{job.quality.loss:.3f}", f"{low:.3f} to {high:.3f} on the Pile"))
+        found.append(
+            Tile("predicted accuracy", f"{accuracy:.3f}", f"{least:.3f} to {most:.3f}, zero-shot, seven tasks")
+        )
+    return found
+
+
+def _bounds(value: Range, unit: str, divisor: float, after: str = "") -> str:
+    if not value.is_range:
+        return ""
+    return f"{show(value.low / divisor, unit)}{after} to {show(value.high / divisor, unit)}{after}"
+
+
+def model_words(result: Result) -> str:
+    """A model's name and size.
+
+    Parameters that no token of a mixture needs are said apart.
+    """
+    active = f", {result.active_parameters / 1e9:,.4g} B active" if result.active_parameters < result.parameters else ""
+    return f"{result.run.model.name}, {show_count(result.parameters)} parameters{active}"
+
+
+def show_count(number: int) -> str:
+    """A number of parameters as people write it.
+
+    Examples
+    --------
+    >>> show_count(8_030_261_248), show_count(124_439_808), show_count(90_000)
+    ('8.03 B', '124.4 M', '90,000')
+    """
+    size, word = (1e9, " B") if number >= 1e9 else (1e6, " M") if number >= 1e6 else (1, "")
+    return f"{number / size:,.4g}{word}" if size > 1 else f"{number:,}"
+
+
+def breakdown(result: Result, *, with_bottleneck: bool = False) -> Section:
+    """Where the time of a step goes, the largest part first."""
+    step, words = show(result.step_time_s, "s"), words_of(result)
+    bars = tuple(
+        Bar(name, show(spent_s, "s"), spent_s / result.step_time_s, words.meaning(name), colour_of(name))
+        for name, spent_s in sorted(result.breakdown_s.items(), key=lambda item: -item[1])
+    )
+    parts: list[Part] = [Bars(bars, f"Where the {step} of a step go", total=("step", step))]
+    if with_bottleneck:
+        parts.append(Note(f"{bottleneck(result)}.", "lean"))
+    return Section(
+        "breakdown",
+        "Where the time goes",
+        tuple(parts),
+        "Every moment of the device that finishes the step last, by what it spends it on; the parts add up to the step.",
+    )
+
+
+def utilization(result: Result) -> Section:
+    """How busy each part is."""
+    words, bars = words_of(result), []
+    for part, share in result.utilization.items():
+        name, meaning = words.part(part)
+        bars.append(Bar(name, show(share * result.step_time_s, "s"), share, meaning))
+    shown = Bars(tuple(bars), "Share of the step", BUSY_COLOUR, least=20)
+    return Section("utilization", "Busy during the step", (shown,), words.lead)
+
+
+def spread(result: Result) -> Section:
+    """How the model is spread over devices; empty where there is no choice."""
+    return Section("spread", "How it is spread", facts(words_of(result).spread(result)))
+
+
+def memory(result: Result) -> Section:
+    """What is held where."""
+    words = words_of(result)
+    shares = tuple(words.memory_shares(result))
+    bars = (Bars(shares, "Share of what there is", is_repeated=True),) if shares else ()
+    return Section("memory", "Memory", (*bars, *facts(words.memory(result))))
+
+
+def scaling(result: Result) -> Section:
+    """Efficiency against one device, or against one copy of the model."""
+    return Section("scaling", "Scaling", facts(words_of(result).scaling(result, *scaling_efficiency(result))))
+
+
+def curves(found: Scaling) -> list[Section]:
+    """A table for each curve that has points, with some of them."""
+    shown = [one for one in found.curves if one.points]
+    tables = [curve_table(one, found, some(one.points, found.own.num_devices)) for one in shown]
+    told = [Section(one.kind, table.caption, (table,)) for one, table in zip(shown, tables, strict=True)]
+    return [*told, Section("limits", parts=notes(found.notes, "note"))]
+
+
+def curve_table(curve: Curve, found: Scaling, points: Sequence[Point] = ()) -> Table:
+    """Points of a curve; all where none are named."""
+    chosen = points or curve.points
+    rows = tuple(
+        (
+            f"{one.num_devices:,}",
+            f"{one.global_batch_size:,}",
+            show(one.step_time_s, "s"),
+            f"{one.tokens_per_s:,.4g}" if one.tokens_per_s < 1e3 else f"{one.tokens_per_s:,.0f}",
+            f"{one.efficiency:.1%}",
+        )
+        for one in chosen
+    )
+    of_others = f"{curve.name}: the best plan for each number, by the closed form; efficiency against the first"
+    heads = (f"|{found.device if curve.kind in CURVES else 'GPUs'}", "|batch", "|step", "|tokens/s", "|efficiency")
+    return Table(
+        CURVES.get(curve.kind, of_others),
+        heads,
+        rows,
+        shares=tuple(one.efficiency for one in chosen),
+        color=BUSY_COLOUR,
+    )
+
+
+def some(points: Sequence[Point], own: int) -> list[Point]:
+    """Points at powers of two, the run's own, the first and the last; all where they are few.
+
+    Examples
+    --------
+    >>> from wsesim.study.scaling import Point
+    >>> points = [Point(number, 90 * number, 1.0, 1.0, 1.0) for number in range(1, 17)]
+    >>> [one.num_devices for one in some(points, 12)]
+    [1, 2, 4, 8, 12, 16]
+    """
+    ends = (points[0].num_devices, points[-1].num_devices, own)
+    return [one for one in points if one.num_devices in ends or math.log2(one.num_devices).is_integer()]
+
+
+def totals(result: Result, *, price_table: bool = False) -> Section:
+    """Time, energy and cost of the whole job, and the prices they rest on: in a line, or in a table."""
+    job, words = result.job, words_of(result)
+    found = [
+        Fact("time to train", show_range(job.time_range_s, "s"), is_key=True),
+        Fact("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
+        Fact("energy", show_energy(job.energy_j)),
+    ]
+    if job.facility_energy_j != job.energy_j:
+        found.append(Fact("with the building", show_energy(job.facility_energy_j)))
+    if job.cost_usd is not None:
+        found.append(Fact("cost", show_range(job.cost_usd, "USD") + words.cost_basis(result)))
+    if job.electricity_usd is not None:
+        whose = "of the cost" if job.paying == "owned" else "which the rent holds"
+        found.append(Fact("electricity", f"{show_range(job.electricity_usd, 'USD')}, {whose}"))
+    if job.carbon_kg is not None:
+        found.append(Fact("carbon", show_range(job.carbon_kg, "kg") + " of CO2 equivalent"))
+    if not price_table:
+        found.append(Fact("prices from", price_words(job.prices)))
+    found.append(Fact("not included", "compile, start-up, checkpoints, failures, queues: `wsesim lifetime`"))
+    tables = (_prices(job.prices),) if price_table and job.prices else ()
+    return Section("totals", "Time, energy and cost", (Facts(tuple(found)), *tables))
+
+
+def _prices(prices: Iterable[Price]) -> Table:
+    """Numbers that turn time into money, energy and carbon."""
+    rows = [
+        (one.key, show(one.value, unit_of_field(one.key)), one.status, source_cell(one.source), one.date, one.note)
+        for one in prices
+    ]
+    return Table("Prices", ("number", "value", "status", "~source", "from", "+note"), tuple(rows))
+
+
+def learned(result: Result) -> Section:
+    """What the model will have learned; nothing of encoders, for which there are no laws."""
+    title, quality = "What the model will have learned", result.job.quality
+    if quality is None:
+        return Section("learned", title)
+    (low, high), found, ends, chance = quality.loss_range, quality.accuracy, quality.accuracy_range, quality.chance
+    by_compute = quality.loss_by_compute
+    beside = f"; {by_compute:.3f} by compute alone" if by_compute is not None else ""
+    least, most = ends[AVERAGE]
+    by_task = ", ".join(f"{name} {value:.3f} ({chance[name]:g})" for name, value in found.items() if name != AVERAGE)
+    told = [
+        Fact("predicted loss", f"{quality.loss:.3f} ({low:.3f} to {high:.3f}) nats/token on the Pile{beside}"),
+        Fact(
+            "on MassiveText",
+            f"{quality.chinchilla_loss:.3f} (Chinchilla law): other data, not comparable with the Pile",
+        ),
+        Fact(
+            "predicted accuracy",
+            f"{found[AVERAGE]:.3f} ({least:.3f} to {most:.3f}) zero-shot, mean of {len(found) - 1} tasks, "
+            f"chance {chance[AVERAGE]:.3f}",
+        ),
+        Fact("by task (chance)", by_task),
+        *(Fact("extrapolated", note) for note in quality.notes),
+    ]
+    return Section("learned", title, (Facts(tuple(told)), _accuracies(quality)))
+
+
+def _accuracies(quality: Quality) -> Table:
+    """Predicted zero-shot accuracy by task."""
+    by_compute, ends = quality.accuracy_by_compute, quality.accuracy_range
+    rows = [
+        (
+            task,
+            f"{value:.3f}",
+            f"{ends[task][0]:.3f} to {ends[task][1]:.3f}",
+            f"{quality.chance[task]:.3f}",
+            *(() if by_compute is None else (f"{by_compute[task]:.3f}",)),
+        )
+        for task, value in quality.accuracy.items()
+    ]
+    heads = ("task", "|accuracy", "|90 %", "|chance", *(() if by_compute is None else ("|by compute alone",)))
+    return Table("Predicted zero-shot accuracy", heads, tuple(rows), is_repeated=True)
+
+
+def measured(found: Sequence[Comparison]) -> Section:
+    """Published measurements near a run, the nearest first, each with the error of its prediction."""
+    lead = (
+        "What was measured elsewhere, and what this simulator says to it, in tokens/s. Rows used for calibration were fitted, and "
+        "prove nothing; the others were not."
+    )
+    if not found:
+        return Section("validation", "Measured near this run", (Note("nothing was published on such a machine"),), lead)
+    rows = tuple(
+        (
+            one.id,
+            one.model,
+            f"{one.num_devices:,} x {one.device}",
+            f"{one.measured_tokens_per_s:,.0f}",
+            f"{one.predicted_tokens_per_s:,.0f}",
+            f"{one.error:+.1%}",
+            one.use,
+            source_cell(one.source),
+        )
+        for one in found
+    )
+    heads = ("row", "~model", "on", "|measured", "|predicted", "|error", "use", "+source")
+    below = tuple("; ".join(one.differs) or "the same" for one in found)
+    table = Table("The nearest published measurements, nearest first", heads, rows, below, "the run has")
+    words = notes(["tokens/s; what was fitted proves nothing: `wsesim validate` has all rows"], "aside")
+    return Section("validation", "Measured near this run", (table, *words), lead)
+
+
+def assumptions(results: Sequence[Result], beside: Mapping[str, Sequence[Assumption]] | None = None) -> Section:
+    """Every number in use that is not public, also those of clusters that are shown beside, by name."""
+    used: dict[Assumption, list[str]] = {}
+    for result in results:
+        for one in result.assumptions:
+            used.setdefault(one, []).append(result.name)
+    own = numbers_table("Numbers of this answer that are not public", used)
+    if len(results) > 1:
+        named = tuple((*row, ", ".join(names)) for row, names in zip(own.rows, used.values(), strict=True))
+        own = Table(own.caption, (*own.heads, "+used by"), named)
+    others = beside or {}
+    tables = [
+        numbers_table(f"Numbers of the line of {name} that are not public", some) for name, some in others.items()
+    ]
+    found = {one.status for one in (*used, *chain.from_iterable(others.values()))}
+    lead = "; ".join(f"{status}: {STATUSES[status]}" for status in ("calibrated", "assumed") if status in found)
+    title = "Not public: calibrated or assumed"
+    return Section("assumptions", title, (own, *tables), f"{lead[:1].upper()}{lead[1:]}.")
+
+
+def numbers_table(caption: str, numbers: Iterable[Assumption]) -> Table:
+    """Numbers with their origin."""
+    rows = tuple((one.key, assumption_value(one), one.status, source_cell(one.source), one.note) for one in numbers)
+    return Table(caption, ("number", "value", "status", "~source", "+note"), rows)
+
+
+def assumption_value(one: Assumption) -> str:
+    """The value of an assumption with its unit."""
+    return show(one.value, unit_of_field(one.key)) if isinstance(one.value, int | float) else str(one.value)
+
+
+def source_cell(source: str) -> Cell:
+    """Titles of sources with their addresses; a text that is no key stands as it is."""
+    known = sources()
+    words = [word.strip() for word in source.split(",")]
+    if not all(word in known for word in words):
+        return source
+    return tuple(Link(_title(known[word]), known[word].url, word) for word in words)
+
+
+def _title(source: Source) -> str:
+    return f"{source.title} ({source.date})" if source.url else source.title
+
+
+def layers(rows: Iterable[Mapping[str, Any]]) -> Section:
+    """Seconds of the step by layer and phase."""
+    found = []
+    for row in rows:
+        spent = row["times_s"]
+        cells = [show(spent.get(kind, 0.0), "s") for kind in PHASES]
+        found.append((row["layer"], row["phase"], *cells, show(add_up(spent.values()), "s")))
+    title = "Step by layer, on the wafer that decides it"
+    heads = ("layer", "phase", *(f"|{kind}" for kind in PHASES), "|sum")
+    return Section("layers", title, (Table(title, heads, tuple(found)),))
+
+
+def links(rows: Iterable[Mapping[str, Any]]) -> Section:
+    """Traffic of every link."""
+    found = tuple(
+        (
+            row["parent"],
+            row["child"],
+            show(row["down_bytes"], "bytes"),
+            f"{row['utilization_down']:.1%}",
+            show(row["up_bytes"], "bytes"),
+            f"{row['utilization_up']:.1%}",
+        )
+        for row in rows
+    )
+    table = Table("Links, per step", ("from", "to", "|down", "|busy", "|up", "|busy"), found)
+    return Section("links", table.caption, (table,))
+
+
+def made(result: Result) -> Section:
+    """How the answer was found."""
+    return Section(
+        "made", parts=(Note(""), Note(f"{words_of(result).made_by(result)}, in {show(result.wall_s, 's')}", "aside"))
+    )
+
+
+def plans(results: Sequence[Result], wanted: int) -> Section:
+    """The best plans of a GPU run, and why the others lose."""
+    winner = results[0]
+    rows = []
+    for place, one in enumerate(results, start=1):
+        slower = "" if place == 1 else f"{one.step_time_s / winner.step_time_s - 1.0:.1%}"
+        why = "" if place == 1 else why_it_loses(winner, one)
+        held = show(one.memory["gpu_bytes"], "bytes")
+        rows.append((f"{place}", show(one.step_time_s, "s"), slower, held, plan_words(one), why))
+    heads = ("", "|step", "|slower", "|memory", "~plan", "~against the first")
+    searched = winner.simulation.num_plans
+    if searched == 1:
+        text = 'The run file leaves no choice; write parallelism = "auto", or "auto" for single keys of [parallelism].'
+    elif len(results) < wanted:
+        text = f"No more than these fit, of {searched:,} that divide evenly."
+    else:
+        text = f"Of {searched:,} that divide evenly; ranked by the closed form, the best of them simulated."
+    return Section("plans", "Best plans", (Table("Best plans", heads, tuple(rows)), Note(text, "aside")))
+
+
+def plan_words(result: Result) -> str:
+    """A plan in one line: sizes, what is shared, micro-batch, what is computed again."""
+    plan = result.plan
+    sizes = ("data", "tensor", "pipeline", "context", "expert")
+    words = [f"{name} {plan[f'{name}_parallel_size']}" for name in sizes if plan[f"{name}_parallel_size"] > 1]
+    if plan["virtual_pipeline_size"] > 1:
+        words.append(f"chunks {plan['virtual_pipeline_size']}")
+    if plan["sequence_parallel"]:
+        words.append("sequence")
+    if plan["zero_stage"]:
+        words.append(f"ZeRO {plan['zero_stage']}")
+    words.append(f"micro-batch {result.micro_batch_size}")
+    again = plan["activation_recompute"]
+    if again != "none":
+        told = again if isinstance(again, str) else ", ".join(f"{key} {value}" for key, value in again.items())
+        words.append(f"recompute {told}")
+    return ", ".join(words)
+
+
+def why_it_loses(winner: Result, other: Result) -> str:
+    """What takes longer than in the winner's step, and what does not."""
+    from wsesim.machines.gpu.ranking import differences_s
+
+    parts_s = differences_s(winner, other)
+    longest = max(map(abs, parts_s.values()), default=0.0)
+    if longest < 1e-6 * winner.step_time_s:
+        return "as fast"
+    told = {name: value for name, value in parts_s.items() if abs(value) >= TOLD_SHARE * longest}
+    largest = sorted(told, key=lambda name: -abs(told[name]))[:MOST_TOLD]
+    in_order = sorted(largest, key=lambda name: -told[name])
+    return ", ".join(f"{'+' if told[name] > 0 else '-'}{show(abs(told[name]), 's')} {name}" for name in in_order)
+
+
+_SHORT = {
+    "amortization_s": "written off over",
+    "pue": "PUE",
+    "electricity_usd_per_kwh": "electricity",
+    "carbon_kg_per_kwh": "carbon",
+}
+
+
+def _short(key: str) -> str:
+    """What a price is of: a device, or something that all machines have."""
+    own = key.removeprefix("cluster.")
+    for machine in MACHINES.known:
+        if own in (machine.files.cluster.price, machine.files.cluster.bought):
+            return f"a {machine.words.short}"
+    return _SHORT.get(own, own)
+
+
+def price_words(prices: Iterable[Price]) -> str:
+    """Which prices were used, and from when each of them is.
+
+    Examples
+    --------
+    >>> price_words([Price("cluster.pue", 1.1, "published", "llama-2023", "2023-02-27", "")])
+    'PUE 1.1 (published, 2023-02-27)'
+    """
+    words = []
+    for one in prices:
+        when = f", {one.date}" if one.date else ""
+        unit = unit_of_field(one.key)
+        words.append(f"{_short(one.key)} {show(one.value, unit)} ({one.status}{when})")
+    return "; ".join(words) or "none: the cluster states no price"
