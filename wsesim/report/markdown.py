@@ -77,7 +77,7 @@ def _part(part: Part, level: int) -> str:
             return _section(part, level)
 
 
-_MARK = re.compile(r"^([*~-]) ")
+_MARK = re.compile(r"^([*~-])(?= )")
 """A mark of a legend, which is no item of a list."""
 
 
