@@ -242,7 +242,7 @@ def test_wrong_input_is_one_message_and_no_file(
 def test_an_old_report_stays_where_a_new_one_fails(tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     out.write_text("old", encoding="utf-8")
-    assert asked(tmp_path, WAFERS, "--set", "cluster.num_systems=7").code == 2
+    assert asked(tmp_path, WAFERS, "--set", "cluster.num_systems=17").code == 1
     assert out.read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
@@ -252,7 +252,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The table of a sweep with three keys, beside its ledger; a third of its points has no answer."""
     out = tmp_path_factory.mktemp("sweep") / "points.csv"
     vary = {
-        "cluster.num_systems": [1, 2, 7],
+        "cluster.num_systems": [1, 2, 17],
         "training.weight_sparsity": [0.0, 0.5],
         "training.optimizer": ["adamw", "sgd"],
     }
@@ -271,7 +271,7 @@ def test_keys_of_a_sweep_become_axes(tmp_path: Path, swept: Path) -> None:
     assert "Other keys are held" in page.by_id("pictures").text
     assert "12 points, 8 with an answer" in page.all("dl", "ws-facts")[0].text
     assert "adamw, sgd" in page.all("dl", "ws-facts")[0].text
-    assert "does not divide by cluster.num_systems = 7" in page.by_id("without").text
+    assert "17 systems are more than the fabric of Andromeda takes" in page.by_id("without").text
     points = wsesim.sweep(WAFERS, {"cluster.num_systems": [2], "training.weight_sparsity": [0.5]}, workers=1)
     assert f"{points.rows[0]['tokens_per_s']:,.0f} tokens/s" in page.by_id("points").text
     chosen = sweep_page(tmp_path, swept, "--x", "training.optimizer", "--y", "mfu")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, console, print_json
+from wsesim.commands.common import AsJson, RunArgument, Settings, print_json, print_sections
 
 
 def sensitivity(
@@ -26,6 +26,6 @@ def sensitivity(
     if json:
         print_json(found.to_dict())
         return
-    from wsesim.report.pages.sensitivity import print_sensitivity
+    from wsesim.report.pages.sensitivity import sections
 
-    print_sensitivity(console(), found, every=every)
+    print_sections(sections(found, every=every))

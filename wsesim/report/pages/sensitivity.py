@@ -1,58 +1,50 @@
-"""`wsesim sensitivity`: two tables, what is uncertain and what a better machine would bring."""
+"""What is uncertain of a step, and what a better machine would bring, as two tables."""
 
 from __future__ import annotations
 
-from rich.console import Console, Group, RenderableType
+from collections.abc import Iterator
 
-from wsesim.report.columns import Columns, prose
-from wsesim.report.pages.parts import facts_grid, plain_table, section
 from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
 from wsesim.units import show, unit_of_field
-from wsesim.view import Fact, plural
+from wsesim.view import Fact, Facts, Note, Section, Table, notes, plural
 
 
-def print_sensitivity(console: Console, found: Sensitivity, *, every: bool = False) -> None:
+def sections(found: Sensitivity, *, every: bool = False) -> Iterator[Section]:
     """The step, then both tables."""
     result = found.result
     where = f"{result.num_devices:,} x {result.device}, {result.step.software}"
-    console.print(prose(f"What moves the step of {result.name}", style="bold"))
-    console.print(facts_grid([Fact("on", where), Fact("step time", show(result.step_time_s, "s"), is_key=True)]))
-    console.print(_uncertain(found, every=every))
-    console.print(_constants(found))
+    facts = Facts((Fact("on", where), Fact("step time", show(result.step_time_s, "s"), is_key=True)))
+    yield Section("step", parts=(Note(f"What moves the step of {result.name}", "key"), facts))
+    yield _uncertain(found, every=every)
+    yield _constants(found)
 
 
-def _uncertain(found: Sensitivity, *, every: bool) -> Group:
+def _uncertain(found: Sensitivity, *, every: bool) -> Section:
     """Numbers that nobody published, at the ends of their ranges."""
-    step_s = found.result.step_time_s
-    rows = [one for one in found.uncertain if every or one.largest(step_s) > LEAST]
-    table = plain_table("number", "|value", "range", "|at low", "|at high", "status")
-    for one in rows:
-        _add(table, one, step_s, f"{_shown(one, one.values[0])} to {_shown(one, one.values[-1])}", one.status)
-    words: list[RenderableType] = [table] if rows else []
-    if hidden := len(found.uncertain) - len(rows):
-        words.append(prose(f"{plural(hidden, 'other number')} change the step by less than {LEAST:.2%}", style="dim"))
-    if found.without_range:
-        words.append(
-            prose(f"no range is known of {', '.join(_short(key) for key in found.without_range)}", style="yellow")
-        )
-    return section("Uncertain numbers at the ends of their ranges", Group(*words))
+    step_s, title = found.result.step_time_s, "Uncertain numbers at the ends of their ranges"
+    told = [one for one in found.uncertain if every or one.largest(step_s) > LEAST]
+    rows = tuple(_row(one, step_s, f"{_shown(one, one.values[0])} to {_shown(one, one.values[-1])}") for one in told)
+    tables = [Table(title, ("number", "|value", "range", "|at low", "|at high", "status"), rows)] if rows else []
+    hidden = len(found.uncertain) - len(rows)
+    cut = [f"{plural(hidden, 'other number')} change the step by less than {LEAST:.2%}"] if hidden else []
+    unknown = ", ".join(map(_short, found.without_range))
+    doubts = [f"no range is known of {unknown}"] if unknown else []
+    return Section("uncertain", title, (*tables, *notes(cut, "aside"), *notes(doubts, "warning")))
 
 
-def _constants(found: Sensitivity) -> Group:
+def _constants(found: Sensitivity) -> Section:
     """Numbers of the machine, each a tenth better."""
-    table = plain_table("number", "|value", "made", "|step", "status")
-    for one in found.constants:
-        _add(table, one, found.result.step_time_s, _shown(one, one.values[0]), one.status)
-    words: list[RenderableType] = [table] if found.constants else []
-    if found.without_effect:
-        names = ", ".join(_short(key) for key in found.without_effect)
-        words.append(prose(f"no step shorter by more than {LEAST:.2%}: {names}", style="dim"))
-    return section(f"The machine, each number {BETTER:.0%} better", Group(*words))
+    title = f"The machine, each number {BETTER:.0%} better"
+    rows = tuple(_row(one, found.result.step_time_s, _shown(one, one.values[0])) for one in found.constants)
+    tables = [Table(title, ("number", "|value", "made", "|step", "status"), rows)] if rows else []
+    names = ", ".join(map(_short, found.without_effect))
+    cut = [f"no step shorter by more than {LEAST:.2%}: {names}"] if names else []
+    return Section("constants", title, (*tables, *notes(cut, "aside")))
 
 
-def _add(table: Columns, one: Effect, step_s: float, made: str, status: str) -> None:
+def _row(one: Effect, step_s: float, made: str) -> tuple[str, ...]:
     changes = ["refused" if change is None else f"{change:+.2%}" for change in one.changes(step_s)]
-    table.add_row(_short(one.key), _shown(one, one.value), made, *changes, status)
+    return (_short(one.key), _shown(one, one.value), made, *changes, one.status)
 
 
 def _shown(one: Effect, value: float) -> str:
