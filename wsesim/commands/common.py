@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from wsesim.config.run import Run
     from wsesim.view import Section
 
 PLAIN_WIDTH = 100
@@ -37,6 +39,46 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, for example cluster.num_systems=64. Repeatable."),
 ]
+
+
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="JOBS", help="Simulate steps of up to so many jobs; 500,000 when left out."),
+]
+SAID_FROM_S = 3.0
+"""A run that takes longer says so before it starts. [s]"""
+
+
+def limited(limit: int | None) -> None:
+    """Set the limit of jobs for this process and those that it starts."""
+    from wsesim.machines import machine
+
+    machine.limit.set(limit or machine.MOST_JOBS)
+
+
+@contextmanager
+def told_first(run: Run) -> Iterator[None]:
+    """Say what a large run takes before it starts, and that it still goes on while it does."""
+    from wsesim.machines.machine import machine_of
+    from wsesim.units import show
+
+    machine = machine_of(run)
+    machine.check(run)
+    work = machine.work(run)
+    if work.time_s < SAID_FROM_S:
+        yield
+        return
+    from rich.console import Console
+
+    about = f"{show(work.time_s, 's')} and {show(work.memory_bytes, 'bytes')}"
+    text = f"{run.place}: a step of {work.num_jobs:,} jobs takes about {about}; --limit refuses it"
+    terminal = Console(stderr=True)
+    if terminal.is_terminal:
+        with terminal.status(text):
+            yield
+    else:
+        terminal.print(text, soft_wrap=True, highlight=False)
+        yield
 
 
 class Form(StrEnum):

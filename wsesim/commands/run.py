@@ -12,12 +12,15 @@ from wsesim.commands.common import (
     AsJson,
     Form,
     Format,
+    Limit,
     PayingOption,
     RunArgument,
     Settings,
+    limited,
     print_figures,
     print_json,
     print_sections,
+    told_first,
 )
 from wsesim.errors import InputError
 
@@ -53,6 +56,7 @@ def run(
         EngineName | None,
         typer.Option(help="simpy, the reference, or recurrence: the same times; left out, SimPy where it is quick."),
     ] = None,
+    limit: Limit = None,
     top: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_PLANS, metavar="N", help="GPU runs: add the N best plans, and why others lose."),
@@ -62,12 +66,14 @@ def run(
     from wsesim.config.loader import load_any
     from wsesim.simulation import best_plans, simulate
 
+    limited(limit)
     loaded = load_any(run, [*(settings or ()), *([] if paying is None else [f"cluster.paying={paying.value}"])])
     _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value if engine else "")
     if layers and engine is EngineName.recurrence:
         raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
-    plans = () if top is None else tuple(best_plans(loaded, top))
-    result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
+    with told_first(loaded):
+        plans = () if top is None else tuple(best_plans(loaded, top))
+        result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
     if json or form in (Form.json, Form.csv):
         from wsesim.report.json import result_dict
 

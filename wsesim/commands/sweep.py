@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, print_json
+from wsesim.commands.common import AsJson, Limit, RunArgument, Settings, limited, print_json
 
 
 def sweep(
@@ -33,11 +33,13 @@ def sweep(
     ledger: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keeps finished points; FILE.ledger beside --out when left out.")
     ] = None,
+    limit: Limit = None,
     json: AsJson = False,
 ) -> None:
     """All combinations of some settings, in parallel; what is finished is kept, and a repeated sweep goes on."""
     from wsesim.report.pages import sweep as report
 
+    limited(limit)
     result = report.run_sweep(run, vary, settings or (), out, ledger, executor, workers)
     if json:
         print_json(report.summary_dict(result, out, ledger))

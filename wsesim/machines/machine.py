@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 from wsesim import plugins
 from wsesim.config.cluster import Files
@@ -22,6 +23,7 @@ from wsesim.machines.timeline.spans import draw
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.step import Step
+from wsesim.units import show
 
 MACHINES = cast("Mapping[str, Machine]", plugins.MACHINES)
 """Kinds of machines by name. Ours stand in `wsesim.plugins.MACHINES`; a package adds one by an entry point of the group
@@ -29,8 +31,42 @@ MACHINES = cast("Mapping[str, Machine]", plugins.MACHINES)
 
 FEW = 32
 """So many numbers of devices are all simulated; of more, about as many are chosen. [-]"""
+MOST_JOBS = 500_000
+"""Jobs of a step that a run may have unless told otherwise: about ten seconds. [-]"""
+limit: ContextVar[int] = ContextVar("limit", default=MOST_JOBS)
+"""Jobs of a step that a run may have here: `--limit`, which processes of a sweep inherit. [-]"""
 LAYERS, LINKS, PLANS = "layers", "links", "top"
 """Options of `wsesim run` for what only some kinds of machines have."""
+
+
+class Work(NamedTuple):
+    """What a simulation takes, as far as it is known before.
+
+    Attributes
+    ----------
+    num_jobs
+        Of its program. [-]
+    time_s, memory_bytes
+        About. [s], [bytes]
+    """
+
+    num_jobs: int = 0
+    time_s: float = 0.0
+    memory_bytes: float = 0.0
+
+    def check(self, place: str, remedy: str) -> None:
+        """Refuse more jobs than the limit.
+
+        Raises
+        ------
+        ConfigError
+            With what to lower.
+        """
+        if self.num_jobs > limit.get():
+            raise ConfigError(
+                f"{place}: a step has {self.num_jobs:,} jobs, more than the limit of {limit.get():,}; they would take about "
+                f"{show(self.time_s, 's')} and {show(self.memory_bytes, 'bytes')}; {remedy}, or raise the limit (--limit)"
+            )
 
 
 @dataclass(frozen=True)
@@ -144,6 +180,10 @@ class Machine(ABC):
     @abstractmethod
     def simulate(self, run: Run, engine: str = "") -> Step:
         """One step of a run, by one of `engines`; checks it first."""
+
+    def work(self, run: Run) -> Work:
+        """What simulating a step takes; nothing worth telling unless the machine says so."""
+        return Work()
 
     def simulate_many(self, runs: Sequence[Run]) -> Sequence[Step]:
         """One step of each run; the first that is refused raises."""

@@ -8,10 +8,14 @@ from typing import TypeVar
 
 from wsesim.config.release import release_key
 from wsesim.config.run import Run
+from wsesim.engine.repeat import FEWEST_MICRO_BATCHES, FEWEST_STEPS
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.machines.gpu.spec import GPURun
+from wsesim.machines.machine import Work, limit
 from wsesim.machines.wafer import memoryx
-from wsesim.machines.wafer.plan import lanes_of
+from wsesim.machines.wafer.plan import CHUNKS_IN_BUFFER, lanes_of, make_plan
+from wsesim.machines.wafer.spec import SimulationSpec
+from wsesim.machines.wafer.streaming import num_jobs, shape_of
 from wsesim.machines.wafer.swarmx import check_size, exceptional_links
 from wsesim.units import add_up
 from wsesim.workload.transformer import layer_counts, parameter_count
@@ -21,8 +25,12 @@ AnyRun = TypeVar("AnyRun", Run, GPURun)
 SMALLEST_BUFFER_BYTES = 1000
 """Smallest weight or gradient buffer that can be simulated. [bytes]"""
 
-MOST_PIECES = 100_000
-"""Pieces in which the weights of a model may travel in one pass; each is some microseconds of work here. [-]"""
+MOST_JOBS_OF_A_PIECE = 10
+"""Jobs that one piece of the weights makes in all passes: three passes or four, each moves and works on it. [-]"""
+JOB_S, EVENT_S, FLOAT_S = 15e-6, 3e-6, 5e-9
+"""To write a job down; to evaluate it once; the same for one more class of systems. Of an ordinary machine. [s]"""
+JOB_BYTES, FLOAT_BYTES = 1900.0, 8.0
+"""A job of a program with all that is looked up for it; a time of it. [bytes]"""
 
 
 def nearest_multiples(value: int, divisor: int) -> str:
@@ -105,12 +113,23 @@ def _pieces(run: Run) -> None:
         )
     at_least = run.cluster.simulation.chunks_per_layer
     counts = layer_counts(run.model, run.training.sequence_length)
-    pieces = add_up(count * max(at_least, layer.streamed_parameters * weight_bytes / room) for layer, count in counts)
-    if pieces > MOST_PIECES:
-        raise ConfigError(
-            f"{run.place}: the weights of one pass travel in {pieces:.3g} pieces, more than {MOST_PIECES:,}; lower "
-            "cluster.simulation.chunks_per_layer, or raise weight_buffer_bytes and gradient_buffer_bytes of cluster.system.wafer"
+    sizes = [(layer.streamed_parameters * weight_bytes, count) for layer, count in counts]
+    pieces = add_up(count * max(at_least, CHUNKS_IN_BUFFER * size / room) for size, count in sizes)
+    if MOST_JOBS_OF_A_PIECE * pieces > limit.get():
+        is_fine = at_least > SimulationSpec().chunks_per_layer
+        lower = "lower cluster.simulation.chunks_per_layer" if is_fine else "make the model smaller"
+        work(run).check(
+            run.place, f"{lower}, or raise weight_buffer_bytes and gradient_buffer_bytes of cluster.system.wafer"
         )
+
+
+def work(run: Run) -> Work:
+    """What a step of a run takes, counted without writing its program."""
+    plan = make_plan(run)
+    number = num_jobs(shape_of(plan))
+    passes = min(plan.num_micro_batches, FEWEST_MICRO_BATCHES) * FEWEST_STEPS
+    memory_bytes = number * (JOB_BYTES + 2 * FLOAT_BYTES * len(plan.classes))
+    return Work(number, number * (JOB_S + passes * (EVENT_S + FLOAT_S * len(plan.classes))), memory_bytes)
 
 
 CHECKS = (positions, _masked_positions, _release, _fabric_takes, _memoryx_holds, _micro_batch_fits, _pieces)

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 from wsesim.config.training import LARGEST_BATCH
 from wsesim.errors import DoesNotFit
 from wsesim.intervals import Bounds
-from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, check_all
+from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, Work, check_all
 from wsesim.machines.timeline.records import Timeline
 from wsesim.machines.wafer.spec import FILES, WaferRun
 from wsesim.machines.wafer.words import WaferWords
 from wsesim.result import Result
-from wsesim.units import add_up
 
 if TYPE_CHECKING:
     from wsesim.machines.wafer.step import WaferStep
 
-MOST_WORK = 20_000
-"""Jobs of one micro-batch that a page simulates, over all classes of systems, each about 0.3 ms of work; a run with more
+MOST_WORK = 120_000
+"""Jobs of one micro-batch that a page simulates, over all classes of systems, each about 20 us of work; a run with more
 takes seconds, which the command line has, and a page has not. [-]"""
 
 
@@ -156,12 +155,21 @@ class Wafer(Machine):
 
         return [asdict(row) for row in link_traffic(result.simulation)]
 
+    def work(self, run: WaferRun) -> Work:
+        """Counted from its plan."""
+        from wsesim.machines.wafer.checks import work
+
+        return work(run)
+
     def check_page(self, run: WaferRun) -> None:
         """Refuse a step of too many jobs."""
-        work = _jobs(run)
-        if work > MOST_WORK:
+        from wsesim.machines.wafer.checks import check
+
+        check(run)
+        number = self.work(run).num_jobs * (1 + len(run.cluster.exceptions))
+        if number > MOST_WORK:
             raise DoesNotFit(
-                f"{run.place}: a step of {work:.3g} jobs is more than the {MOST_WORK:,} that this page simulates; lower "
+                f"{run.place}: a step of {number:.3g} jobs is more than the {MOST_WORK:,} that this page simulates; lower "
                 "model.num_layers or cluster.simulation.chunks_per_layer, or download the run file and run it with `wsesim run`"
             )
 
@@ -190,18 +198,6 @@ def inner_links(num_systems: int, fan_out: int) -> int:
 
 def _rate_per_s(mtbf_s: float | None) -> float:
     return 0.0 if mtbf_s is None else 1.0 / mtbf_s
-
-
-def _jobs(run: WaferRun) -> float:
-    """Pieces of weights in one pass, for each class of systems that exceptions can make. [-]"""
-    from wsesim.workload.transformer import layers
-
-    wafer, weight_bytes = run.cluster.system.wafer, run.cluster.memoryx.wire_bytes_per_weight
-    room = min(wafer.weight_buffer_bytes, wafer.gradient_buffer_bytes)
-    at_least = run.cluster.simulation.chunks_per_layer
-    chain = layers(run.model, run.training.sequence_length)
-    pieces = add_up(max(at_least, one.streamed_parameters * weight_bytes / room) for one in chain)
-    return pieces * (1 + len(run.cluster.exceptions))
 
 
 WAFER = Wafer()
