@@ -175,3 +175,17 @@ def _written(folder: Path, name: str, text: str) -> Path:
         for old in sorted(folder.glob("*.txt"), key=lambda one: one.stat().st_mtime)[:-MOST_FAULTS_KEPT]:
             old.unlink(missing_ok=True)
     return folder / name
+
+
+def need(package: str, extra: str, what: str) -> None:
+    """Refuse what needs a package that is not installed.
+
+    Raises
+    ------
+    InputError
+        With the extra that brings it.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"{what} needs {package}, which is not installed; pip install 'wsesim[{extra}]'")

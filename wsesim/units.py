@@ -87,7 +87,10 @@ NOUNS = frozenset(
 """What may stand behind a plain number."""
 OF_LENGTHS = frozenset({"sequence_length", "max_position_embeddings", "sliding_window"})
 """Fields whose k is 1024: a context of 8k has 8,192 tokens."""
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+
 EXAMPLES = {
+    "deadline_s": '"30 d"',
     "sequence_length": "2048", "global_batch_size": "256", "batch_size_per_system": "90", "micro_batch_size": "4",
     "num_layers": "24", "hidden_size": "2048", "num_attention_heads": "16", "num_key_value_heads": "8", "head_dim": "128",
     "intermediate_size": "8192", "vocab_size": "50_257", "max_position_embeddings": "2048", "num_systems": "4",
@@ -216,6 +219,8 @@ def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 10
     1073741824.0
     """
     match, example = _QUANTITY.match(text), example or example_of(unit)
+    if unit == "s" and _DATE.match(text.strip()):
+        raise ValueError(f"{text!r} is a date, where a time from the start is wanted; write for example {example}")
     if match is None:
         kind = "number" if unit == "-" else "number with a unit"
         raise ValueError(f"{text!r} is not a {kind}; write for example {example}")

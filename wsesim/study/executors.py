@@ -11,8 +11,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from wsesim.errors import InputError
-from wsesim.study.table import need
+from wsesim.errors import InputError, need
 from wsesim.study.workers import start_worker
 
 CONNECT_S = 10.0

@@ -10,10 +10,10 @@ from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.reading import content, csv_lines, text
-from wsesim.errors import InputError
+from wsesim.errors import InputError, need
 from wsesim.study.ledger import Ledger
 from wsesim.study.sweep import SweepResult, rows_of
-from wsesim.study.table import SUFFIXES, Row, need
+from wsesim.study.table import SUFFIXES, Row
 
 STATUS, MESSAGE = "status", "message"
 """Columns that every table of a sweep has; what varies stands before the first."""

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from wsesim.config.cluster import Paying
 from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.run import Run
-from wsesim.errors import InputError
+from wsesim.errors import InputError, need
 from wsesim.job import wanted_tokens
 from wsesim.machines.machine import SameTime, machine_of
 from wsesim.result import Result
 from wsesim.shown import ShowsItself
 from wsesim.simulation import simulate
 from wsesim.study.comparison import Entry, as_dict, entry
-from wsesim.study.table import need
 
 if TYPE_CHECKING:
     import pandas

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
-from wsesim.errors import InputError, is_debugging
+from wsesim.errors import InputError, is_debugging, need
 from wsesim.machines.machine import MACHINES
 from wsesim.shown import ShowsItself
 from wsesim.study import table
@@ -113,7 +113,7 @@ class SweepResult(ShowsItself):
 
     def to_pandas(self) -> pandas.DataFrame:
         """All rows as a data frame; needs the extra ``wsesim[pandas]``."""
-        table.need("pandas", "pandas", "to_pandas()")
+        need("pandas", "pandas", "to_pandas()")
         import pandas
 
         return pandas.DataFrame(self.rows, columns=self.columns)

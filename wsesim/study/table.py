@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import csv
 import glob
-import importlib.util
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsesim.errors import InputError
+from wsesim.errors import InputError, need
 from wsesim.study.ledger import is_alive
 from wsesim.study.workers import ANSWERS
 
 Row = dict[str, Any]
 SUFFIXES = (".csv", ".parquet")
-
-
-def need(package: str, extra: str, what: str) -> None:
-    """Refuse what needs a package that is not installed.
-
-    Raises
-    ------
-    InputError
-        With the extra that brings it.
-    """
-    if importlib.util.find_spec(package) is None:
-        raise InputError(f"{what} needs {package}, which is not installed; pip install 'wsesim[{extra}]'")
 
 
 def columns_of(rows: Iterable[Row], keys: Sequence[str]) -> list[str]:

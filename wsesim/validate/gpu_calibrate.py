@@ -16,6 +16,7 @@ import numpy as np
 from wsesim.config.entries import load_gpu
 from wsesim.config.layering import layered
 from wsesim.config.spec import Spec
+from wsesim.errors import need
 from wsesim.machines.gpu.spec import AttentionKernelSpec, GPUSpec, NVLinkSpec, ProductSpec
 from wsesim.units import unit_of_field
 from wsesim.validate.gpu_kernels import KernelErrors, KernelTable, errors_of, predicted_s
@@ -144,6 +145,7 @@ def fit(
     start: Mapping[str, float], predict: Callable[[Mapping[str, float]], Array], measured_s: Array
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Numbers that bring predictions nearest to measurements, and their ranges."""
+    need("scipy", "fit", "wsesim calibrate of GPUs")
     from scipy.optimize import least_squares
 
     names = list(start)

@@ -31,6 +31,7 @@ from wsesim.loss import (
 )
 from wsesim.machines.csv_table import Row, read_rows
 from wsesim.units import add_up
+from wsesim.validate.statistics import least_squares
 from wsesim.workload.transformer import parameter_count
 
 SEQUENCE_LENGTH = 2048
@@ -62,8 +63,6 @@ COMPUTE_TOLERANCE = 0.02
 NUM_SMALL = 2
 FEWEST = 5
 """Models that are too few for a fit of four constants. [-]"""
-EXACT: dict[str, Any] = {"method": "lm", "xtol": 1e-10, "ftol": 1e-10, "gtol": 1e-10}
-"""So near to the optimum that four digits are the same everywhere."""
 LEVEL = 0.9
 """Share of left-out errors that an interval holds. [-]"""
 COUNTS, SHARPNESSES = ("all", "blocks"), (1.0, 1.5, 2.0, 3.0)
@@ -224,7 +223,6 @@ def smallest(rows: Sequence[Evaluated]) -> set[str]:
 def fit_loss(rows: Sequence[Evaluated], start: LossLawSpec) -> LossLawSpec:
     """The four constants of a loss law, by least squares on the logarithm of the loss; floor and form are those of `start`."""
     import numpy as np
-    from scipy.optimize import least_squares
 
     measured = np.log([_loss(row) for row in rows])
     counts = np.array([row.counted(start.counted) for row in rows])
@@ -241,7 +239,7 @@ def fit_loss(rows: Sequence[Evaluated], start: LossLawSpec) -> LossLawSpec:
         return np.log(laws.loss(law(x), counts, tokens)) - measured
 
     first = [-0.3, -0.3, math.log(0.15), math.log(0.12)]
-    return start.model_copy(update=law(least_squares(residuals, first, **EXACT).x.tolist())._asdict())
+    return start.model_copy(update=law(least_squares(residuals, first))._asdict())
 
 
 def fit_compute(rows: Sequence[Evaluated], start: ComputeLawSpec) -> ComputeLawSpec:
@@ -257,7 +255,6 @@ def fit_compute(rows: Sequence[Evaluated], start: ComputeLawSpec) -> ComputeLawS
 def fit_task(rows: Sequence[Evaluated], name: str, start: TaskSpec) -> TaskSpec:
     """Middle and steepness of a task's accuracy over the loss, by least squares; floor and ceiling are those of `start`."""
     import numpy as np
-    from scipy.optimize import least_squares
 
     able = [row for row in rows if name in row.accuracy]
     losses, measured = np.array([_loss(row) for row in able]), np.array([row.accuracy[name] for row in able])
@@ -268,7 +265,7 @@ def fit_task(rows: Sequence[Evaluated], name: str, start: TaskSpec) -> TaskSpec:
     def residuals(x: Sequence[float]) -> Any:
         return laws.accuracy(task(x), losses) - measured
 
-    return start.model_copy(update=task(least_squares(residuals, [0.4, 1.0], **EXACT).x.tolist())._asdict())
+    return start.model_copy(update=task(least_squares(residuals, [0.4, 1.0]))._asdict())
 
 
 def _loss(row: Evaluated) -> float:

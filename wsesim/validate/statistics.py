@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -145,3 +146,50 @@ def constant_hfu_mape(measured_s: Sequence[float], executed_flop_per_gpu: Sequen
     rates = [flop / seconds for flop, seconds in zip(executed_flop_per_gpu, measured_s, strict=True)]
     seconds_per_flop = weighted_median([1.0 / rate for rate in rates], rates)
     return error_statistics(measured_s, [flop * seconds_per_flop for flop in executed_flop_per_gpu]).mape
+
+
+_DIFFERENCE, _NEAR, _MOST_ROUNDS = 1e-6, 1e-10, 200
+"""Step of a derivative, change at which a fit ends, both of the size of a number, and rounds after which it ends anyway. [-]"""
+
+
+def least_squares(residuals: Callable[[Any], Any], first: Sequence[float]) -> list[float]:
+    """The few numbers that make a sum of squares smallest, by Levenberg's and Marquardt's damped steps [1]_.
+
+    Scipy does the same, but is a third of an installation, and nothing else that every command needs asks for it.
+
+    Examples
+    --------
+    >>> [round(one, 9) for one in least_squares(lambda x: (x[0] - 3.0, x[1] ** 2 - 4.0), [1.0, 1.0])]
+    [3.0, 2.0]
+
+    References
+    ----------
+    .. [1] Marquardt, An algorithm for least-squares estimation of nonlinear parameters, J. SIAM 11(2), 1963.
+    """
+    import numpy as np
+
+    place, damping = np.array(first, dtype=float), 1e-3
+    wrong = np.asarray(residuals(place))
+    for _ in range(_MOST_ROUNDS):
+        slopes = _slopes(residuals, place)
+        normal = slopes.T @ slopes
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -slopes.T @ wrong)
+        tried = np.asarray(residuals(place + step))
+        is_better = bool(tried @ tried <= wrong @ wrong)
+        if is_better:
+            place, wrong = place + step, tried
+        damping = damping / 10.0 if is_better else damping * 10.0
+        if np.all(np.abs(step) <= _NEAR * (1.0 + np.abs(place))):
+            break
+    return [float(one) for one in place]
+
+
+def _slopes(residuals: Callable[[Any], Any], place: Any) -> Any:
+    """Derivatives of all residuals by all numbers, from both sides."""
+    import numpy as np
+
+    steps = np.diag(_DIFFERENCE * (1.0 + np.abs(place)))
+    columns = [
+        (np.asarray(residuals(place + one)) - np.asarray(residuals(place - one))) / (2.0 * one.sum()) for one in steps
+    ]
+    return np.stack(columns, axis=1)
