@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from wsesim.config import catalogue
 from wsesim.errors import MeasurementError
 from wsesim.machines.csv_table import Row, read_rows
+from wsesim.machines.gpu.parallelism import Operator
 
 NEEDED = ("model", "cluster", "num_gpus", "global_batch_size", "value")
 COLUMNS = {
     "id": "unique name of the row",
     "set": "name of the set that the row is reported in",
-    "use": "calibration or validation; validation when left out",
+    "use": "calibration, validation, or shown: predicted and not scored; validation when left out",
     "source": "key in sources.toml",
     "model": "catalogue name of the model, or any name where the shape is given",
     "num_layers": "blocks",
@@ -46,7 +47,7 @@ COLUMNS = {
     "micro_batch_size": "sequences per copy of the model and pass; auto when left out",
     "global_batch_size": "sequences per step",
     "precision": "bfloat16, float16, float32, fp8, mxfp8 or nvfp4; bfloat16 when left out",
-    "activation_recompute": "none, selective, full or auto",
+    "activation_recompute": "none, selective, full or auto; every 2, blocks 5, or operators as: attention + mlp",
     "sequence_parallel": "true, false or auto",
     "attention": "flash, flash_1, unfused, or a kernel by name",
     "overlap_gradient_reduction": "true or false",
@@ -63,7 +64,7 @@ COLUMNS = {
 METRICS = ("iteration_s", "tokens_per_s_per_gpu")
 LAYER_METRICS = ("layer_forward_s", "layer_backward_s")
 """Of one block and micro-batch; in a table of their own, and only to fit kernels to."""
-USES = ("calibration", "validation")
+USES = ("calibration", "validation", "shown")
 
 _SHAPE = (
     *("num_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size"),
@@ -72,11 +73,12 @@ _SIZES = (
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
     *("context_parallel_size", "expert_parallel_size", "virtual_pipeline_size", "shard_group_size"),
 )
-_WORDS = ("activation_recompute", "attention", "reduction_precision")
+_WORDS = ("attention", "reduction_precision")
 _SWITCHES = (
     *("overlap_gradient_reduction", "overlap_pipeline_communication"),
     *("fused_gradient_accumulation", "account_for_embedding_and_loss"),
 )
+RECOMPUTED_BLOCKS = ("every", "blocks")
 _FLAGS = {"true": True, "false": False}
 _STAGES = {"0": 0, "1": 1, "2": 2, "3": 3, "auto": "auto"}
 
@@ -173,10 +175,26 @@ def _training(row: Row) -> dict[str, Any]:
     }
 
 
+def _recompute(text: str) -> str | dict[str, Any]:
+    """What is computed again, as ``activation_recompute`` of a run file says it.
+
+    Examples
+    --------
+    >>> _recompute("full"), _recompute("every 2"), _recompute("attention + mlp")
+    ('full', {'every': 2}, {'operators': ['attention', 'mlp']})
+    """
+    word, _, number = text.partition(" ")
+    if word in RECOMPUTED_BLOCKS and number.isdecimal():
+        return {word: int(number)}
+    names = [one.strip() for one in text.split("+")]
+    return {"operators": names} if len(names) > 1 or text in get_args(Operator) else text
+
+
 def _parallelism(row: Row) -> dict[str, Any]:
     table: dict[str, Any] = {key: _size(row, key) for key in _stated(row, _SIZES)}
     table |= {key: _STAGES[row.choice(key, _STAGES, None)] for key in _stated(row, ("zero_stage",))}
     table |= {key: row.text(key) for key in _stated(row, _WORDS)}
+    table |= {key: _recompute(row.text(key)) for key in _stated(row, ("activation_recompute",))}
     switches: dict[str, dict[str, bool | str]] = {"sequence_parallel": {**_FLAGS, "auto": "auto"}}
     switches |= {key: dict(_FLAGS) for key in _SWITCHES}
     for key, known in switches.items():
