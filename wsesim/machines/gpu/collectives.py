@@ -108,7 +108,8 @@ def _inside_s(cluster: GPUClusterSpec, size: Array, num_bytes: Array, share: Arr
     links, steps = cluster.gpu.calibration.nvlink, ways * (size - 1)
     wire_s = steps / size * num_bytes / nvlink_bytes_per_s(cluster, share, size)
     small_s = links.small_start_s + steps * links.small_step_s + wire_s / links.small_rate_share
-    return np.minimum(small_s, links.start_s + steps * links.step_s + wire_s)
+    moved_s = np.minimum(small_s, links.start_s + steps * links.step_s + wire_s)
+    return np.maximum(moved_s, cluster.software.collective_floor_s)
 
 
 def _ring_rate(cluster: GPUClusterSpec, group: Group, share: float) -> Array:

@@ -129,6 +129,11 @@ def elementwise_time_s(gpu: GPUSpec, num_bytes: Array) -> Array:
     return gpu.calibration.kernel_latency_s + num_bytes / memory_rate_bytes_per_s(gpu)
 
 
+WITHOUT_MATRIX_UNITS = 16.0
+"""Peak of the matrix units in 16 bit over that of the other units in 32 bit: 312 over 19.5 TFLOP/s on A100, 125 over 15.7 on
+V100, where it matters less. [-]"""
+
+
 def batched_gemm_time_s(gpu: GPUSpec, flop: Array, num_bytes: Array) -> Array:
     """Many small products in one kernel, as in attention without a fused kernel. [s]"""
     rate = rate_flop_per_s(gpu) * gpu.calibration.batched_gemm_efficiency

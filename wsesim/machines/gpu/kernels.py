@@ -17,6 +17,8 @@ from wsesim.workload.transformer import active_mlp_size, attended_pairs, attenti
 
 Array = Any
 """A number, or an array over plans."""
+ALIGNED = 8
+"""16-bit elements whose rows cuBLAS loads as whole vectors, which its kernels on matrix units need. [-]"""
 
 
 class Gemm(NamedTuple):
@@ -49,6 +51,7 @@ class Batched(NamedTuple):
 
     flop: Array
     num_bytes: Array
+    on_matrix_units: bool = True
 
 
 class FusedAttention(NamedTuple):
@@ -237,8 +240,8 @@ def attention_forward(model: ModelSpec, split: Split) -> Kernels:
 
 
 def _product(scores: Array, inner: int, operands: Array) -> Batched:
-    """All heads' product that makes, or reads, the scores."""
-    return Batched(2.0 * scores * inner, 2.0 * scores + 2.0 * operands)
+    """All heads' product that makes, or reads, the scores; rows that are no whole vectors of 16 bytes miss the matrix units."""
+    return Batched(2.0 * scores * inner, 2.0 * scores + 2.0 * operands, on_matrix_units=inner % ALIGNED == 0)
 
 
 def attention_backward(model: ModelSpec, split: Split) -> Kernels:

@@ -315,6 +315,15 @@ class GPUSoftwareSpec(Spec):
         (FSDP's BACKWARD_PRE and BACKWARD_POST).
     synchronizes_sends
         The host waits for the GPU after each transfer between stages, and starts kernels again from an empty queue.
+    separate_transfers
+        Sends and receives are calls of their own on the stream that computes, so that a stage waits for both.
+    sends_whole_gradients
+        Each rank of a tensor-parallel group sends the gradient of the activations whole, not its share of it.
+    flat_gradients
+        Gradients are cast, added and copied through flat buffers, and with `zero_stage` 1 summed whole on every rank
+        (DeepSpeed).
+    collective_floor_s
+        No collective inside a node takes less, as the host starts it. [s]
     synchronizes_layers
         It waits around each layer, too.
     blocks_launches
@@ -347,6 +356,10 @@ class GPUSoftwareSpec(Spec):
     switch_adds: bool = True
     fsdp_prefetch: Literal["early", "late"] = "early"
     synchronizes_sends: bool = False
+    separate_transfers: bool = False
+    sends_whole_gradients: bool = False
+    flat_gradients: bool = False
+    collective_floor_s: NotNegative = 0.0
     synchronizes_layers: bool = False
     blocks_launches: bool = False
     launch_latency_s: NotNegative | None = None

@@ -175,7 +175,8 @@ def _others_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
     spec, slowdown = run.cluster.gpu, precision_slowdown(run.cluster.gpu, run.training.precision)
     time_s: Array = 0.0
     for small in work.batched:
-        time_s = time_s + device.batched_gemm_time_s(spec, small.flop * slowdown, small.num_bytes * slowdown)
+        slower = slowdown if small.on_matrix_units else slowdown * device.WITHOUT_MATRIX_UNITS
+        time_s = time_s + device.batched_gemm_time_s(spec, small.flop * slower, small.num_bytes * slowdown)
     for moved in work.moves:
         time_s = time_s + device.elementwise_time_s(spec, moved * slowdown)
     if work.fused is not None:
@@ -475,6 +476,16 @@ def reduction_bytes(run: GPURun) -> float:
     return BYTES_16BIT if run.parallelism.reduction_precision == "16bit" else BYTES_32BIT
 
 
+def accumulated_bytes(run: GPURun) -> float:
+    """What a kernel of its own moves to add a 16-bit gradient to those of earlier micro-batches, for each parameter. [bytes]
+
+    The gradient is read, and the sum read and written; flat buffers of 32 bit are given a cast copy first.
+    """
+    sums = 2.0 * reduction_bytes(run)
+    copied = 2.0 * BYTES_32BIT if run.cluster.software.flat_gradients and sums > 2.0 * BYTES_16BIT else 0.0
+    return BYTES_16BIT + sums + copied
+
+
 def _gather_s(cluster: GPUClusterSpec, plans: Plans, num_bytes: Array) -> Array:
     """All-gather among those that share a state. [s]"""
     return all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), num_bytes)
@@ -491,7 +502,10 @@ def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array
     parts = reduce_scatter_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), (shared + experts) * each)
     copies = group_of(cluster, ranks / plans.shard, plans.tensor * plans.shard)
     across = all_reduce_time_s(cluster, copies, (shared + experts) * each / plans.shard)
-    return np.where(plans.zero_stage >= 1, parts + across, whole)
+    if not cluster.software.flat_gradients:
+        return np.where(plans.zero_stage >= 1, parts + across, whole)
+    copied_s = 4.0 * each * (shared + experts) / device.memory_rate_bytes_per_s(cluster.gpu)
+    return np.where(plans.zero_stage > 1, parts + across, whole + copied_s)
 
 
 def hides_sends(spec: ParallelismSpec, chunks: Array) -> Array:
@@ -505,11 +519,14 @@ def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
     width = _width_bytes(run, split)
     distance = plans.tensor * plans.context * plans.data
     distance = np.where(distance * plans.pipeline <= run.cluster.domain_size, distance, run.cluster.domain_size)
+    software = run.cluster.software
     sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
     whole_s = all_gather_time_s(run.cluster, group_of(run.cluster, plans.tensor, 1), width)
-    waits_s = run.cluster.gpu.calibration.synchronization_s if run.cluster.software.synchronizes_sends else 0.0
-    together_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s) + waits_s
-    return np.where(plans.pipeline > 1, together_s, 0.0)
+    sent_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s)
+    if software.sends_whole_gradients:  # the mean of both directions
+        sent_s = 0.5 * (sent_s + send_time_s(run.cluster, width, distance))
+    waits_s = run.cluster.gpu.calibration.synchronization_s if software.synchronizes_sends else 0.0
+    return np.where(plans.pipeline > 1, (2.0 if software.separate_transfers else 1.0) * (sent_s + waits_s), 0.0)
 
 
 def times_of(run: GPURun, plans: Plans) -> Times:
@@ -520,7 +537,7 @@ def times_of(run: GPURun, plans: Plans) -> Times:
     shared, experts = block_parameters_of_gpu(run.model, plans)
     ends = end_parameters_of_gpu(run, plans)
     head = [one(run.model, split, loss_bytes_per_logit(run)) for one in (kernels.head_forward, kernels.head_backward)]
-    moved = 6.0 * (shared + experts) / device.memory_rate_bytes_per_s(run.cluster.gpu)
+    moved = accumulated_bytes(run) * (shared + experts) / device.memory_rate_bytes_per_s(run.cluster.gpu)
     gathers, shares = plans.zero_stage == 3, plans.zero_stage >= 1
     held = parameters_of_gpu(run, plans)
     updated = held / np.where(shares, plans.shard, 1)
