@@ -171,6 +171,15 @@ def head_share(kernel: AttentionKernelSpec, head_size: float, *, backward: bool)
     return float(shares[left] + (place - left) * (shares[left + 1] - shares[left]))
 
 
+PADS_HEADS = "flash_attention_1"
+"""A kernel that is written for heads of 32, 64 and 128, to which it pads others."""
+
+
+def _padded(head_size: float) -> float:
+    """Width at which a kernel of 2022 works on a head. [-]"""
+    return next((float(size) for size in (32, 64, 128) if head_size <= size), head_size)
+
+
 def fused_attention_time_s(
     gpu: GPUSpec, work: FusedAttention, attention: str, *, backward: bool, slowdown: float = 1.0
 ) -> Array:
@@ -182,6 +191,8 @@ def fused_attention_time_s(
     kernel = attention_kernel(gpu, attention)
     rate = gpu.peak_dense_16bit_flop_per_s / slowdown / gpu.num_sms
     rate = rate * head_share(kernel, work.head_size, backward=backward)
+    if kernel_name(gpu, attention) == PADS_HEADS:
+        rate = rate * work.head_size / _padded(work.head_size)
     num_tiles = work.heads * np.ceil(work.queries / ATTENTION_TILE)
     pairs = work.heads * work.pairs + (num_tiles * ATTENTION_TILE * 0.5 * ATTENTION_TILE if work.causal else 0.0)
     flop = pairs * work.flop_per_pair * (2.5 if backward else 1.0)

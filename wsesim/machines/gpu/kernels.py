@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from wsesim.config.model import ModelSpec
 from wsesim.units import add_up
 from wsesim.workload.transformer import active_mlp_size, attended_pairs, attention_widths, compressed_widths
@@ -134,6 +136,8 @@ class Split(NamedTuple):
         GPUs over which norms and dropouts are split: `tensor` with sequence parallelism, else 1. [-]
     fused_attention
         Whether attention keeps no scores.
+    rotary_bytes
+        Moved to turn one element by its position. [bytes]
     """
 
     sequences: Array
@@ -144,6 +148,7 @@ class Split(NamedTuple):
     expert_tensor: Array
     sequence: Array
     fused_attention: bool
+    rotary_bytes: float = 4.0
 
     @property
     def tokens(self) -> Array:
@@ -272,6 +277,14 @@ def _rotated(model: ModelSpec, split: Split) -> Array:
     return split.tokens * (wide.query + wide.key) / split.tensor
 
 
+def _sorted_tokens(model: ModelSpec, split: Split, width: Array) -> list[Array]:
+    """Tokens are sorted by expert, and back; where others send some, once more on arrival, and before they return. [bytes]"""
+    if model.num_experts == 1:
+        return []
+    once = 4.0 * model.experts_per_token * width
+    return [once, once, *[np.where(split.expert > 1, once, 0.0)] * 2]
+
+
 def block_forward(model: ModelSpec, split: Split) -> Kernels:
     """A whole block."""
     attention = attention_forward(model, split)
@@ -280,9 +293,8 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
     moves = [4.0 * width, 4.0 * width, 7.0 * width, 7.0 * width, (6.0 if model.gated_mlp else 4.0) * inside]
     moves += [4.0 * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
-        moves.append(4.0 * _rotated(model, split))
-    if model.num_experts > 1:  # tokens are sorted by expert, and back
-        moves += [4.0 * model.experts_per_token * width] * 2
+        moves.append(split.rotary_bytes * _rotated(model, split))
+    moves += _sorted_tokens(model, split, width)
     return attention._replace(gemms=_projections(model, split), moves=(*attention.moves, *moves))
 
 
@@ -310,9 +322,8 @@ def block_backward(model: ModelSpec, split: Split) -> Kernels:
     moves = [10.0 * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [(10.0 if model.gated_mlp else 6.0) * inside]
     moves += [10.0 * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
-        moves.append(4.0 * _rotated(model, split))
-    if model.num_experts > 1:
-        moves += [4.0 * model.experts_per_token * width] * 2
+        moves.append(split.rotary_bytes * _rotated(model, split))
+    moves += _sorted_tokens(model, split, width)
     return attention._replace(gemms=_gradients(_projections(model, split)), moves=(*attention.moves, *moves))
 
 

@@ -322,6 +322,13 @@ class GPUSoftwareSpec(Spec):
     flat_gradients
         Gradients are cast, added and copied through flat buffers, and with `zero_stage` 1 summed whole on every rank
         (DeepSpeed).
+    rotary_bytes
+        Moved to turn one element of queries and keys by its position: 4 in one kernel, more where slices are multiplied, added
+        and joined one after another. [bytes]
+    grouped_experts
+        One kernel multiplies for all experts of a GPU; without, the host starts one for each expert.
+    synchronizes_experts
+        The host waits in every block with experts for how many tokens each of them gets.
     collective_floor_s
         No collective inside a node takes less, as the host starts it. [s]
     synchronizes_layers
@@ -359,6 +366,9 @@ class GPUSoftwareSpec(Spec):
     separate_transfers: bool = False
     sends_whole_gradients: bool = False
     flat_gradients: bool = False
+    rotary_bytes: NotNegative = 4.0
+    grouped_experts: bool = True
+    synchronizes_experts: bool = False
     collective_floor_s: NotNegative = 0.0
     synchronizes_layers: bool = False
     blocks_launches: bool = False

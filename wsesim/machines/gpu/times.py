@@ -137,6 +137,7 @@ def split_of(run: GPURun, plans: Plans) -> Split:
         expert_tensor=plans.expert_tensor,
         sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
         fused_attention=run.parallelism.attention != "unfused",
+        rotary_bytes=run.cluster.software.rotary_bytes,
     )
 
 
@@ -209,13 +210,38 @@ def jitter_factor(run: GPURun) -> float:
     return float(1.0 + run.cluster.software.jitter * np.log2(run.cluster.num_gpus))
 
 
-def _waits_for_host_s(run: GPURun, num_launches: int, kernels_s: Array) -> Array:
+NORM_TENSORS = 2
+"""Norms of a block; the gradients of their scales are a kernel each. [-]"""
+
+
+def _more_launches(run: GPURun, plans: Plans, *, backward: bool) -> Array:
+    """Kernels that move next to nothing, and so count by their launch alone. [-]
+
+    Backward, sums over tokens for biases and norms, and where no product does it, one to add each tensor's gradient to those of
+    earlier micro-batches; in a mixture, each expert's product where none is for all.
+    """
+    model, software = run.model, run.cluster.software
+    number: Array = 0.0
+    if backward:
+        biases = 2 * model.mlp_bias + model.qkv_bias + model.attention_output_bias
+        number = biases + NORM_TENSORS
+        if not run.parallelism.fused_gradient_accumulation:
+            weights = 4 + model.gated_mlp
+            number = number + (weights + biases + NORM_TENSORS * (2 if model.normalization == "layernorm" else 1))
+    if model.num_experts > 1 and not software.grouped_experts:
+        each = (2 + model.gated_mlp) * (2 if backward else 1)
+        number = number + each * (model.num_experts / plans.expert - 1.0)
+    return number
+
+
+def _waits_for_host_s(run: GPURun, num_launches: Array, kernels_s: Array) -> Array:
     """A GPU waits for the host to start so many kernels, beside which it works so long. [s]"""
     software, each_s = run.cluster.software, run.cluster.gpu.calibration.synchronization_s
     if software.blocks_launches:
         return num_launches * launch_latency_s(run) * np.ones(np.shape(kernels_s))
     waits_s = np.maximum(0.0, num_launches * launch_latency_s(run) - kernels_s)
-    return waits_s + (2.0 * each_s if software.synchronizes_layers else 0.0)
+    waits = 2.0 * software.synchronizes_layers + (run.model.num_experts > 1) * software.synchronizes_experts
+    return waits_s + waits * each_s
 
 
 def precision_slowdown(spec: GPUSpec, precision: str) -> float:
@@ -267,7 +293,7 @@ def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
     kernels_s = kernels_s * jitter_factor(run)
     return Pass(
         kernels_s=kernels_s,
-        launch_s=_waits_for_host_s(run, work.num_launches, kernels_s),
+        launch_s=_waits_for_host_s(run, work.num_launches + _more_launches(run, plans, backward=backward), kernels_s),
         tensor_s=exposed_s,
         context_s=_context_s(run, plans, split, backward=backward),
         expert_s=_expert_s(run, plans, width),
