@@ -150,13 +150,25 @@ def reduce_scatter_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Arra
     return _with_start_s(cluster, group, _one_way_s(cluster, group, num_bytes, share))
 
 
-def exchange_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array) -> Array:
-    """Each rank sends `num_bytes`, a share of them to each of the others (all-to-all). [s]"""
+def copies_left(group: Group, copies: int) -> Array:
+    """Share of what leaves a domain if a token with so many copies goes to each domain once, and is copied there. [-]
+
+    Copies are dealt at random; of D domains ``D (1 - (1 - 1/D)^copies)`` get one.
+    """
+    domains = group.size / group.per_domain
+    return domains * (1.0 - (1.0 - 1.0 / domains) ** copies) / copies
+
+
+def exchange_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array, share_outside: Array = 1.0) -> Array:
+    """Each rank sends `num_bytes`, a share of them to each of the others (all-to-all). [s]
+
+    `share_outside` is how much of what goes to other domains really leaves.
+    """
     links = cluster.gpu.calibration.nvlink
     away = (group.size - 1) / group.size * num_bytes
     inside_s = away / nvlink_bytes_per_s(cluster, links.exchange_share, group.size)
     per_rank = network_bytes_per_s(cluster) / (group.sharing * group.per_domain)
-    outside_s = (group.size - group.per_domain) / group.size * num_bytes / per_rank
+    outside_s = share_outside * (group.size - group.per_domain) / group.size * num_bytes / per_rank
     leaves = group.size > group.per_domain
     moved_s = np.where(leaves, np.maximum(inside_s, outside_s + cluster.network_latency_s), inside_s)
     return np.where(group.size > 1, links.exchange_start_s + moved_s, 0.0)

@@ -299,7 +299,7 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
 
 
 def operator_forward(model: ModelSpec, split: Split, operator: str) -> Kernels:
-    """One part of a block: "attention", "layernorm", "activation", "mlp" or "qkv"."""
+    """One part of a block: "attention", "layernorm", "activation", "mlp", "qkv", "out" or "mlp_in"."""
     width = split.tokens * model.hidden_size / split.sequence
     act = (6.0 if model.gated_mlp else 4.0) * split.tokens * active_mlp_size(model) / split.tensor
     if operator == "attention":
@@ -311,6 +311,10 @@ def operator_forward(model: ModelSpec, split: Split, operator: str) -> Kernels:
     products, of_attention = _projections(model, split), len(_of_attention(model, split))
     if operator == "qkv":
         return Kernels(products[: of_attention - 1], (), (), None)
+    if operator == "out":
+        return Kernels(products[of_attention - 1 : of_attention], (), (), None)
+    if operator == "mlp_in":
+        return Kernels(products[of_attention : of_attention + 1], (), (act,), None)
     return Kernels(products[of_attention:], (), (act,), None)
 
 

@@ -31,7 +31,9 @@ SWITCHES = (
 )
 """Keys that a run file may set in ``[parallelism]`` as well as in ``[cluster.software]``."""
 
-Operator = Literal["attention", "core_attn", "layernorm", "activation", "moe_act", "mlp", "moe", "qkv", "mla_up_proj"]
+Operator = Literal[
+    "attention", "core_attn", "layernorm", "activation", "moe_act", "mlp", "moe", "qkv", "mla_up_proj", "out", "mlp_in"
+]
 
 
 class RecomputeSpec(Spec):
@@ -45,7 +47,8 @@ class RecomputeSpec(Spec):
         The first so many blocks of each chunk of a stage as a whole, as Megatron-LM's recompute-num-layers does. [-]
     operators
         Parts of every block, by Megatron-Core's names: "attention" (core_attn), "layernorm", "activation" (moe_act), "mlp"
-        (moe), "qkv" (mla_up_proj).
+        (moe), "qkv" (mla_up_proj). As compilers do it: "out", the output projection of attention, which its own gradient does
+        not need; "mlp_in", an MLP up to its last product.
     """
 
     every: Size | None = None

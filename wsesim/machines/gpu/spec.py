@@ -327,6 +327,8 @@ class GPUSoftwareSpec(Spec):
         and joined one after another. [bytes]
     grouped_experts
         One kernel multiplies for all experts of a GPU; without, the host starts one for each expert.
+    exchanges_by_node
+        A token goes once to each node that holds some of its experts, and is copied there (DeepEP, HybridEP).
     synchronizes_experts
         The host waits in every block with experts for how many tokens each of them gets.
     collective_floor_s
@@ -368,6 +370,7 @@ class GPUSoftwareSpec(Spec):
     flat_gradients: bool = False
     rotary_bytes: NotNegative = 4.0
     grouped_experts: bool = True
+    exchanges_by_node: bool = False
     synchronizes_experts: bool = False
     collective_floor_s: NotNegative = 0.0
     synchronizes_layers: bool = False

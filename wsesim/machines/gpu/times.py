@@ -20,6 +20,7 @@ from wsesim.machines.gpu import kernels
 from wsesim.machines.gpu.collectives import (
     all_gather_time_s,
     all_reduce_time_s,
+    copies_left,
     exchange_time_s,
     group_of,
     reduce_scatter_time_s,
@@ -166,9 +167,9 @@ def products_s(run: GPURun, work: Kernels, precision: str = "16bit") -> list[Arr
     ]
 
 
-def kernels_time_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
+def kernels_time_s(run: GPURun, work: Kernels, precision: str = "16bit", *, backward: bool) -> Array:
     """Kernels one after another on one GPU. [s]"""
-    return add_up(products_s(run, work)) + _others_s(run, work, backward=backward)
+    return add_up(products_s(run, work, precision)) + _others_s(run, work, backward=backward)
 
 
 def _others_s(run: GPURun, work: Kernels, *, backward: bool) -> Array:
@@ -214,6 +215,10 @@ NORM_TENSORS = 2
 """Norms of a block; the gradients of their scales are a kernel each. [-]"""
 
 
+ROUTER_LAUNCHES = 40
+"""Small kernels in one pass of a block with experts: scores of the router, their choice, counts, maps of tokens. [-]"""
+
+
 def _more_launches(run: GPURun, plans: Plans, *, backward: bool) -> Array:
     """Kernels that move next to nothing, and so count by their launch alone. [-]
 
@@ -228,9 +233,12 @@ def _more_launches(run: GPURun, plans: Plans, *, backward: bool) -> Array:
         if not run.parallelism.fused_gradient_accumulation:
             weights = 4 + model.gated_mlp
             number = number + (weights + biases + NORM_TENSORS * (2 if model.normalization == "layernorm" else 1))
-    if model.num_experts > 1 and not software.grouped_experts:
-        each = (2 + model.gated_mlp) * (2 if backward else 1)
-        number = number + each * (model.num_experts / plans.expert - 1.0)
+    if model.num_experts == 1:
+        return number
+    number = number + ROUTER_LAUNCHES
+    if not software.grouped_experts:
+        casts = 0 if product_precision(run) == "16bit" else 2
+        number = number + ((4 if backward else 2) + casts) * (model.num_experts / plans.expert - 1.0)
     return number
 
 
@@ -399,7 +407,9 @@ def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
 def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
     """Tokens to the GPUs of their experts, and back."""
     group = group_of(run.cluster, plans.expert, plans.expert_tensor)
-    exchange_s = exchange_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes))
+    by_node = run.cluster.software.exchanges_by_node
+    share = copies_left(group, run.model.experts_per_token) if by_node else 1.0
+    exchange_s = exchange_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes), share)
     return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
 
 
@@ -425,7 +435,7 @@ def operators_again(run: GPURun) -> tuple[str, ...]:
 
 SYNONYMS = {"core_attn": "attention", "moe_act": "activation", "moe": "mlp", "mla_up_proj": "qkv"}
 """Megatron-Core's names of operators."""
-SUMMED = {"mlp": 0.5, "qkv": 0.25}
+SUMMED = {"mlp": 0.5, "mlp_in": 0.25, "qkv": 0.25, "out": 0.25}
 """Share of a forward pass's tensor-parallel traffic that an operator repeats. [-]"""
 
 
@@ -437,11 +447,11 @@ def _again(run: GPURun, plans: Plans, forward: Pass) -> Pass:
         work = kernels.operator_forward(run.model, split, operator)
         if not _repeats(run, work):
             continue
-        own_s = kernels_time_s(run, work, backward=False)
+        own_s = kernels_time_s(run, work, product_precision(run), backward=False)
         kernels_s = kernels_s + own_s
         launches_s = launches_s + np.maximum(0.0, work.num_launches * launch_s - own_s)
         summed += SUMMED.get(operator, 0.0)
-        exchanged += operator == "mlp"
+        exchanged += 0.5 * (operator == "mlp_in") + (operator == "mlp")
     nothing = np.zeros(np.shape(plans.tensor))
     return Pass(kernels_s, launches_s, summed * forward.tensor_s, nothing, exchanged * forward.expert_s)
 
