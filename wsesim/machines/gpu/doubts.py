@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wsesim.config.entries import load_gpu_cluster
-from wsesim.intervals import Bounds, knowledge, together
+from wsesim.intervals import FEWEST_GROUPS, NOTHING_KNOWN, Bounds, Errors, from_errors, knowledge, one_by_one, together
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.rows import published
 from wsesim.machines.gpu.spec import GPURun, GPUSpec
@@ -41,11 +42,104 @@ def is_measured(gpu: GPUSpec) -> bool:
     return tuple(getattr(gpu, key) for key in COMPUTES) in _measured()
 
 
-def gpu_bounds(run: GPURun) -> Bounds:
-    """By how much a step on GPUs may be faster or slower, from what is known of the GPU and the kind of model."""
-    known = knowledge("gpus").assumed
-    reasons = [known["measured_gpu" if is_measured(run.cluster.gpu) else "unmeasured_gpu"]]
-    if run.model.num_experts > 1:
+FEWEST_ROWS = 8
+"""Of fewer rows nothing is made of their own. [-]"""
+
+
+class Kind(NamedTuple):
+    """What runs have in common whose errors say something of each other.
+
+    Attributes
+    ----------
+    profile
+        Their software.
+    chip
+        Dense 16-bit peak of their GPUs in TFLOP/s.
+    nodes
+        "one node" or "many nodes".
+    experts
+        "experts" or "dense".
+    """
+
+    profile: str
+    chip: str
+    nodes: str
+    experts: str
+
+    @property
+    def key(self) -> str:
+        """As ``cluster_configs/errors/gpus.toml`` names it."""
+        return ", ".join(self)
+
+
+def kind_of(run: GPURun) -> Kind:
+    """The kind of a run."""
+    cluster = run.cluster
+    return Kind(
+        cluster.software_profile,
+        f"{cluster.gpu.peak_dense_16bit_flop_per_s / 1e12:.0f} TFLOP/s",
+        "many nodes" if cluster.num_gpus > cluster.gpus_per_node else "one node",
+        "experts" if run.model.num_experts > 1 else "dense",
+    )
+
+
+Known = Mapping[str, Errors]
+"""Errors of published rows by their kind, then by table. [-]"""
+
+
+def _like(known: Known, wanted: Sequence[str]) -> dict[str, list[float]]:
+    """Errors of the kinds that begin so, by table. [-]"""
+    found: dict[str, list[float]] = {}
+    for key, tables in known.items():
+        if key.split(", ")[: len(wanted)] == list(wanted):
+            for table, errors in tables.items():
+                found.setdefault(table, []).extend(errors)
+    return found
+
+
+@cache
+def _of_kind(kind: Kind) -> Bounds:
+    return bounds_of_kind(kind, knowledge("gpus").errors)
+
+
+def bounds_of_kind(kind: Kind, known: Known) -> Bounds:
+    """Bounds from the errors of runs of one kind; with too few of them, of its software on its GPU, then of its software at all.
+
+    Of software of which nothing is known, tables of all others stand for it, each of which counts once.
+    """
+    levels = ((4, "on such GPUs and of such models"), (2, "on such GPUs"), (1, "on other GPUs"))
+    for length, words in levels:
+        rows = one_by_one(_like(known, kind[:length]))
+        if len(rows) >= FEWEST_ROWS:
+            return from_errors(rows, f"{len(rows)} published steps with {kind.profile} {words}")
+    tables = _like(known, ())
+    if len(tables) < FEWEST_GROUPS:
+        return NOTHING_KNOWN
+    return from_errors(tables, f"no published step with {kind.profile}: {len(tables)} tables of other software stand for it")
+
+
+def without(known: Known, kind: Kind, table: str, error: float) -> Known:
+    """What is known but for one row, as its range may not come from its own error."""
+    errors = list(known.get(kind.key, {}).get(table, ()))
+    if not errors:
+        return known
+    errors.remove(min(errors, key=lambda one: abs(one - error)))
+    return {**known, kind.key: {**known[kind.key], table: errors}}
+
+
+def gpu_bounds(run: GPURun, told: Known | None = None) -> Bounds:
+    """By how much a step on GPUs may be faster or slower, from what is known of its software, its GPU and the kind of model.
+
+    Parameters
+    ----------
+    told
+        Errors of published rows in place of all that ship with wsesim.
+    """
+    known, kind = knowledge("gpus").assumed, kind_of(run)
+    reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
+    if not is_measured(run.cluster.gpu):
+        reasons.append(known["unmeasured_gpu"])
+    if kind.experts == "experts" and not _like(knowledge("gpus").errors, kind):
         reasons.append(known["experts"])
     return together(*reasons)
 

@@ -110,11 +110,12 @@ def cells(one: SetStatistics) -> list[str]:
         "-" if one.pairs_in_order is None else f"{one.pairs_in_order:.0%}",
         "-" if one.constant_hfu_mape is None else f"{one.constant_hfu_mape:.1%}",
         better,
-        f"{one.tolerance:.0%}",
+        "-" if one.inside is None else f"{one.inside:.0%}",
+        "-" if one.use == "shown" else f"{one.tolerance:.0%}",
     ]
 
 
-HEADER = ("set", "use", "n", "MAPE", "bias", "median", "worst", "rank", "order", "one HFU", "better", "tolerance")
+HEADER = ("set", "use", "n", "MAPE", "bias", "median", "worst", "rank", "order", "one HFU", "better", "inside", "tolerance")
 
 
 def set_table(summaries: Sequence[SetStatistics]) -> Table:
@@ -122,7 +123,7 @@ def set_table(summaries: Sequence[SetStatistics]) -> Table:
     rows = []
     for one in summaries:
         name, use, *rest = cells(one)
-        rows.append((name, use[:5], *rest, "ok" if one.passes else "MISSED"))
+        rows.append((name, use[:5], *rest, "" if use == "shown" else "ok" if one.passes else "MISSED"))
     return Table("Sets", (*HEADER[:2], *(f"|{head}" for head in (*HEADER[2:-1], "tol.", ""))), tuple(rows))
 
 
@@ -130,7 +131,8 @@ ROWS_NOTE = "a step, in s; plan: GPUs of the tensor, pipeline and data-parallel 
 NOTE = (
     f"rank: Spearman's, of times; order: share of pairs measured more than {APART:.0%} apart that are predicted in that "
     "order; one HFU: MAPE of the line on which every GPU computes at one rate, fitted on the same rows; better: whether "
-    "the simulation is nearer than that line; tol.: MAPE that the set may have"
+    "the simulation is nearer than that line; inside: share of rows inside the 90 % range that other rows give them; tol.: MAPE "
+    "that the set may have"
 )
 
 
@@ -182,6 +184,7 @@ def as_dict(predictions: Sequence[Prediction]) -> dict[str, Any]:
                 "measured_s": one.measurement.iteration_s,
                 "predicted_s": one.predicted_s,
                 "error": one.error,
+                "inside_range": one.is_inside,
                 "source": one.measurement.source,
             }
             | ({"refused": one.message} if one.message else {})
@@ -201,6 +204,7 @@ def as_dict(predictions: Sequence[Prediction]) -> dict[str, Any]:
                 "pairs_in_order": one.pairs_in_order,
                 "constant_hfu_mape": one.constant_hfu_mape,
                 "beats_constant_hfu": one.beats_constant_hfu,
+                "inside_range": one.inside,
                 "tolerance": one.tolerance,
                 "passes": one.passes,
             }
