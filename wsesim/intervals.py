@@ -129,9 +129,7 @@ def one_by_one(errors: Errors) -> dict[str, tuple[float]]:
     >>> one_by_one({"a table": [0.1, 0.2]})
     {'a table 1': (0.1,), 'a table 2': (0.2,)}
     """
-    return {
-        f"{name} {place}": (error,) for name, group in errors.items() for place, error in enumerate(group, start=1)
-    }
+    return {f"{name} {place}": (error,) for name, group in errors.items() for place, error in enumerate(group, start=1)}
 
 
 def differences(errors: Errors) -> dict[str, list[float]]:

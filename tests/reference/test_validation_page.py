@@ -5,6 +5,8 @@ All published steps of GPU clusters are simulated here, once.
 
 from __future__ import annotations
 
+import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ def predictions() -> tuple[Prediction, ...]:
 
 @pytest.fixture(scope="module")
 def summaries(predictions: tuple[Prediction, ...]) -> dict[str, SetStatistics]:
-    return {one.name: one for one in per_set(predictions)}
+    return {one.name: one for one in per_set(predictions) if one.use == "validation" or one.name == "korthikanti"}
 
 
 def test_the_page_is_current(predictions: tuple[Prediction, ...]) -> None:
@@ -32,23 +34,54 @@ def test_the_page_is_current(predictions: tuple[Prediction, ...]) -> None:
     assert written == page(predictions), "run: python docs/generate/validation_page.py docs/validation.md"
 
 
-def test_every_set_of_gpu_clusters_keeps_its_tolerance(summaries: dict[str, SetStatistics]) -> None:
-    missed = [(one.name, one.errors, one.refused) for one in summaries.values() if not one.passes]
+def test_every_set_of_gpu_clusters_keeps_its_tolerance(predictions: tuple[Prediction, ...]) -> None:
+    missed = [(one.name, one.errors, one.refused) for one in per_set(predictions) if not one.passes]
     assert missed == []
 
 
 def test_every_published_configuration_fits(predictions: tuple[Prediction, ...]) -> None:
-    assert [one.message for one in predictions if one.predicted_s is None] == []
+    refused = [one.message for one in predictions if one.predicted_s is None and one.measurement.use != "shown"]
+    assert refused == []
+
+
+LARGE = 20
+"""Rows of a set whose range is judged by it alone. [-]"""
+
+
+def test_nine_in_ten_measurements_lie_inside_ranges_that_other_rows_give(summaries: dict[str, SetStatistics]) -> None:
+    judged = [one for one in summaries.values() if one.use == "validation" and one.errors is not None]
+    inside = {one.name: (one.errors.n, one.inside or 0.0) for one in judged if one.errors is not None}
+    large = {name: share for name, (number, share) in inside.items() if number >= LARGE}
+    small = [share for number, share in inside.values() if number < LARGE]
+    assert len(large) >= 7
+    assert {name: share for name, share in large.items() if not 0.85 <= share <= 0.97} == {}
+    assert 0.85 <= statistics.mean(small) <= 0.97
+
+
+def test_ranges_of_known_software_are_narrow_enough_to_be_of_use(predictions: tuple[Prediction, ...]) -> None:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for one in predictions:
+        if one.measurement.use == "validation" and one.bounds is not None and one.kind is not None:
+            found.setdefault(one.kind.profile, []).append((one.bounds.faster, one.bounds.slower))
+    known = {profile: rows for profile, rows in found.items() if len(rows) > 8}
+    lower = statistics.median(statistics.median(faster for faster, _ in rows) for rows in known.values())
+    upper = statistics.median(statistics.median(slower for _, slower in rows) for rows in known.values())
+    assert math.exp(-lower) >= 1 - 0.12
+    assert math.exp(upper) <= 1 + 0.20
 
 
 def test_every_set_but_one_is_nearer_than_the_line_of_one_rate(summaries: dict[str, SetStatistics]) -> None:
     worse = {one.name for one in summaries.values() if not one.beats_constant_hfu}
-    assert worse <= {"published-runs", "dgxc-llama-h100-fp8"}  # whose rows lie within 3 % of one rate
+    # the rates of these lie near one another: one or two models, whose step hardly grows with the number of GPUs
+    alike = {"dgxc-llama-h100-fp8", "maxtext-70b-h100", "maxtext-70b-h100-fp8", "mt-nlg"}
+    assert worse <= {*alike, "pythia"}
 
 
 def test_order_is_as_demanded_where_the_page_does_not_say_why_it_is_not(summaries: dict[str, SetStatistics]) -> None:
     low = {one.name for one in summaries.values() if (one.rank_correlation or 0.0) < 0.95}
-    assert low <= {"vtrain-multi", "dgxc-llama-h100", "dgxc-llama-h100-fp8"}
+    told = {"vtrain-multi", "bigscience", "megatron-bridge-h100-fp8", "megatron-bridge-b200-fp8"}
+    of_few_models = {"dgxc-llama-h100", "dgxc-llama-h100-fp8", "maxtext-70b-h100", "maxtext-70b-h100-fp8"}
+    assert low <= told | of_few_models
     assert summaries["dgxc-llama-h100"].pairs_in_order == 1.0
 
 

@@ -148,6 +148,8 @@ def test_the_best_published_run_of_a_gpu_is_known(name: str) -> None:
     gpu, _ = load_gpu(name)
     shares = []
     for row in ROWS.values():
+        if row.use == "shown":
+            continue
         run = run_of(row)
         if run.cluster.gpu.name == gpu.name and run.training.precision in ("bfloat16", "float16"):
             flop = model_flop_per_sequence(run.model, run.training.sequence_length) * run.training.global_batch_size

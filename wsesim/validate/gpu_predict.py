@@ -228,7 +228,9 @@ def errors_toml(predictions: Iterable[Prediction]) -> str:
     for one in predictions:
         if one.measurement.use == "validation" and one.kind is not None:
             kinds.setdefault(one.kind.key, {}).setdefault(one.measurement.set, []).append(one.log_error)
-    lines = ["# Written by `python -m wsesim.validate.gpu_predict`: ln(measured / predicted time) of rows that nothing was fitted to."]
+    lines = [
+        "# Written by `python -m wsesim.validate.gpu_predict`: ln(measured / predicted time) of rows that nothing was fitted to."
+    ]
     for key, tables in kinds.items():
         lines.append(f'[left_out."{key}"]')
         lines += [f'"{name}" = [{", ".join(f"{error:.3f}" for error in errors)}]' for name, errors in tables.items()]

@@ -115,7 +115,9 @@ def bounds_of_kind(kind: Kind, known: Known) -> Bounds:
     tables = _like(known, ())
     if len(tables) < FEWEST_GROUPS:
         return NOTHING_KNOWN
-    return from_errors(tables, f"no published step with {kind.profile}: {len(tables)} tables of other software stand for it")
+    return from_errors(
+        tables, f"no published step with {kind.profile}: {len(tables)} tables of other software stand for it"
+    )
 
 
 def without(known: Known, kind: Kind, table: str, error: float) -> Known:

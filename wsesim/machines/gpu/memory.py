@@ -188,7 +188,10 @@ def _block_activation_bytes(run: GPURun, plans: Plans, without: tuple[str, ...])
     outputs = 4.0 * model.hidden_size if "layernorm" in without else 0.0
     outputs += 2.0 * model.hidden_size if "out" in without else 0.0  # the input of the second norm
     unsplit = ((8.0 + masks) * model.hidden_size - outputs + norms) * tokens / split.sequence
-    parts = 2.0 * ((0.0 if {"attention", "out"} <= set(without) else wide.output) + (0.0 if "qkv" in without else wide.query + wide.key + wide.value))
+    parts = 2.0 * (
+        (0.0 if {"attention", "out"} <= set(without) else wide.output)
+        + (0.0 if "qkv" in without else wide.query + wide.key + wide.value)
+    )
     parts += _inside_bytes(run, without) * active_mlp_size(model)
     parts += 2.0 * (wide.query + wide.key) if model.qk_norm != "none" and "qkv" not in without else 0.0
     heads = split.sequences * model.num_attention_heads / split.tensor

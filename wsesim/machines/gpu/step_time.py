@@ -109,7 +109,7 @@ class Candidate:
         """
         number, stages, shape = self.num_micro_batches, self.num_stages, self.shape
         last = "last_" if shape.short_last else ""
-        send_s = self.durations[f"{last}send_s", 0] if stages > 1 else 0.0
+        send_s = min(self.durations[f"{which}send_s", 0] for which in ("", last)) if stages > 1 else 0.0
         blocked_s = send_s if shape.blocking_sends else 0.0
         way_s, longest_s = 0.0, 0.0
         for stage in range(stages):

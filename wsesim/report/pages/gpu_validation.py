@@ -115,7 +115,21 @@ def cells(one: SetStatistics) -> list[str]:
     ]
 
 
-HEADER = ("set", "use", "n", "MAPE", "bias", "median", "worst", "rank", "order", "one HFU", "better", "inside", "tolerance")
+HEADER = (
+    "set",
+    "use",
+    "n",
+    "MAPE",
+    "bias",
+    "median",
+    "worst",
+    "rank",
+    "order",
+    "one HFU",
+    "better",
+    "inside",
+    "tolerance",
+)
 
 
 def set_table(summaries: Sequence[SetStatistics]) -> Table:
