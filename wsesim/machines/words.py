@@ -73,7 +73,8 @@ class Words:
             Fact("MFU", show_mfu(result.mfu, result.mfu_causal, training.precision)),
         ]
         if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE:
-            facts.append(Fact("HFU", f"{result.hfu:.1%}, executed FLOP over peak"))
+            executed = show(result.hfu * result.peak_flop_per_s / number, "FLOP/s")
+            facts.append(Fact("HFU", f"{result.hfu:.1%}, executed FLOP over peak: {executed} per {self.short}"))
         return [*facts, *self.batch(result)]
 
     def spread(self, result: Result) -> list[Fact]:
