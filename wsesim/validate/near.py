@@ -199,7 +199,7 @@ class _WaferRows(Rows):
 
     @cached_property
     def rows(self) -> dict[str, Measurement]:
-        """By the place that they were read from."""
+        """By the place that they were read from; those that are shown count in nothing."""
         return {row.place: row for row in measurements.published() if row.metric not in LAYOUT_METRICS}
 
     @cached_property
@@ -250,8 +250,8 @@ class _GPURows(Rows):
 
     @cached_property
     def rows(self) -> dict[str, GPUMeasurement]:
-        """By the place that they were read from."""
-        return {row.place: row for row in gpu_measurements.published()}
+        """By the place that they were read from; those that are shown count in nothing."""
+        return {row.place: row for row in gpu_measurements.published() if row.use != "shown"}
 
     @cached_property
     def _places(self) -> dict[str, Place]:
