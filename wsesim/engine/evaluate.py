@@ -60,15 +60,6 @@ class Line(NamedTuple):
     worker: int | None = None
     latency: str | None = None
 
-    @property
-    def time(self) -> TimeName | None:
-        """Where its time is found among the numbers; None takes no time."""
-        if self.latency is not None:
-            return "latencies", self.latency
-        if self.job.duration is None:
-            return None
-        return "shared" if self.job.worker.shared else "per_class", self.job.duration
-
 
 class Lines(NamedTuple):
     """A program, lowered; room in buffers is left to those who know the sizes.
@@ -101,69 +92,79 @@ class Lines(NamedTuple):
     workers: dict[str, int]
     reopened: list[tuple[int, tuple[int, ...]]]
     times: list[TimeName | None]
-    of_workers: dict[str, list[TimeName]]
+    of_workers: dict[str, dict[TimeName, None]]
     looked_up: dict[Any, Any]
 
 
 class _Lowering:
-    """Writes the lines of one program; a *queue* is a worker or a port, which its jobs pass one after another."""
+    """Writes the lines of one program; jobs of a worker, and those at a port, follow one another."""
 
     def __init__(self, program: Program) -> None:
         self.program, self.num_jobs = program, len(program.jobs)
-        self.lines = Lines([], [], [], [], defaultdict(list), {}, [], [], {}, {})
-        self.first_in: dict[tuple[str, str], int] = {}
-        self.last_in: dict[tuple[str, str], int] = {}
+        self.lines = Lines([], [], [], [], defaultdict(list), {}, [], [], defaultdict(dict), {})
+        self.first_of: dict[str, int] = {}
+        self.first_at: dict[str, int] = {}
+        self.last_of: dict[str, int] = {}
+        self.last_at: dict[str, int] = {}
 
     def lower(self) -> Lines:
-        body, closing = self.lines.body, {job.worker.name: place for place, job in enumerate(self.program.closing)}
+        lines, closing = self.lines, {job.worker.name: place for place, job in enumerate(self.program.closing)}
+        body = lines.body
         for job in self.program.jobs:
             self.write(job)
-        for queue, first in self.first_in.items():  # follows who was last in the micro-batch before
-            line, back = body[first], self.last_in[queue] - len(body) - first
-            is_worker = queue[0] == "worker"
-            closed = (closing[queue[1]],) if is_worker and queue[1] in closing else ()
-            worker = back if is_worker else line.worker
-            body[first] = line._replace(after=(*line.after, back), closed=(*line.closed, *closed), worker=worker)
-        self.lines.workers.update({name: last for (kind, name), last in self.last_in.items() if kind == "worker"})
+        for port, first in self.first_at.items():  # follows who was last in the micro-batch before
+            back = self.last_at[port] - len(body) - first
+            body[first] = body[first]._replace(after=(*body[first].after, back))
+        for worker, first in self.first_of.items():
+            line, back = body[first], self.last_of[worker] - len(body) - first
+            closed = (*line.closed, closing[worker]) if worker in closing else line.closed
+            body[first] = line._replace(after=(*line.after, back), closed=closed, worker=back)
+        lines.workers.update(self.last_of)
+        lines.reopened.extend([(line.place, line.closed) for line in body if line.closed])
         for place, job in enumerate(self.program.closing):
             self.close(job, len(body) + place, closing[job.worker.name])
-        self.lines.reopened.extend([(line.place, line.closed) for line in body if line.closed])
-        self.lines.times.extend([line.time for line in chain(body, self.lines.closing)])
-        of_workers: dict[str, dict[TimeName, None]] = {name: {} for name in self.lines.workers}
-        for line in body:
-            if line.time is not None and line.latency is None:
-                of_workers[line.job.worker.name][line.time] = None
-        self.lines.of_workers.update({name: list(times) for name, times in of_workers.items()})
-        return self.lines
+            lines.times.append(_time_of(job))
+        return lines
 
     def write(self, job: Job) -> None:
-        body, place = self.lines.body, len(self.lines.body)
-        after = [self.lines.deliveries[need.job] - place for need in job.needs if not need.of_previous_step]
-        queues = [("worker", job.worker.name), *([] if job.port is None else [("port", job.port)])]
-        for queue in queues:
-            if queue in self.last_in:
-                after.append(self.last_in[queue] - place)
+        lines, name, port = self.lines, job.worker.name, job.port
+        body, place = lines.body, len(lines.body)
+        after = [lines.deliveries[need.job] - place for need in job.needs if not need.of_previous_step]
+        worker = None
+        if name in self.last_of:
+            worker = self.last_of[name] - place
+            after.append(worker)
+        else:
+            self.first_of[name] = place
+        self.last_of[name] = place
+        if port is not None:
+            if port in self.last_at:
+                after.append(self.last_at[port] - place)
             else:
-                self.first_in[queue] = place
-        worker = self.last_in.get(queues[0], place) - place
-        self.last_in |= dict.fromkeys(queues, place)
-        body.append(Line(job, place, tuple(after), self.closed(job), worker))
-        self.lines.ends.append(place)
+                self.first_at[port] = place
+            self.last_at[port] = place
+        time = _time_of(job)
+        body.append(Line(job, place, tuple(after), self.closed(job) if job.needs else (), worker))
+        lines.times.append(time)
+        if time is not None:
+            lines.of_workers[name][time] = None
+        lines.ends.append(place)
         if job.frees is not None:
-            self.lines.freers[job.frees.buffer].append(place)
+            lines.freers[job.frees.buffer].append(place)
         if job.latency is not None:
-            body.append(Line(job, place + 1, (-1,), latency=job.latency))
-        self.lines.deliveries.append(len(body) - 1)
+            body.append(Line(job, place + 1, (-1,), (), None, job.latency))
+            lines.times.append(("latencies", job.latency))
+        lines.deliveries.append(len(body) - 1)
 
     def close(self, job: Job, place: int, last: int) -> None:
         if job.room or job.frees or job.port or job.latency:
             raise ValueError(f"a closing job has neither room nor port nor latency: {job}")
         after = [self.place_of(need) - place for need in job.needs if not need.of_previous_step]
-        queue = ("worker", job.worker.name)
-        worker = self.last_in[queue] - place if queue in self.last_in else None
+        name = job.worker.name
+        worker = self.last_of[name] - place if name in self.last_of else None
         closed = self.closed(job) if worker is not None else (*self.closed(job), last)
         after += [] if worker is None else [worker]
-        self.last_in[queue] = place
+        self.last_of[name] = place
         self.lines.closing.append(Line(job, place, tuple(after), closed, worker))
 
     def closed(self, job: Job) -> tuple[int, ...]:
@@ -172,6 +173,12 @@ class _Lowering:
     def place_of(self, need: Need) -> int:
         late = need.job - self.num_jobs
         return self.lines.deliveries[need.job] if late < 0 else len(self.lines.body) + late
+
+
+def _time_of(job: Job) -> TimeName | None:
+    if job.duration is None:
+        return None
+    return "shared" if job.worker.shared else "per_class", job.duration
 
 
 def lower(program: Program) -> Lines:
@@ -546,6 +553,14 @@ class Many(Evaluation):
         looks = [back for line in self.lines.body for back in line.after]
         looks += [back for room in self.room.values() for back, _ in room]
         self.farthest = -min(looks, default=0)
+        self.prepared = [self._prepared(line) for line in chain(self.lines.body, self.lines.closing)]
+
+    def _prepared(self, line: Line) -> tuple[tuple[int, ...], Room, tuple[int, ...], bool, Time | None]:
+        """A line as `follow` takes it: what it follows, where it finds room, whether it waits for all classes, and its time."""
+        folds = self.num_classes > 1 and line.job.worker.shared and line.latency is None
+        room = self.room.get(line.place, ()) if line.latency is None else ()
+        time = None if self.lines.times[line.place] is None else self.durations_s[line.place]
+        return line.after, room, line.closed, folds, time
 
     def find_room(self) -> dict[int, Room]:
         """As of `Evaluation`; lags are worked out once for scenarios whose sizes are the same."""
@@ -584,30 +599,31 @@ class Many(Evaluation):
 
     def evaluate(self) -> None:
         """As of `Evaluation`."""
-        self.follow(self.lines.body, 0, self.num_passes * len(self.lines.body))
+        self.follow(0, len(self.lines.body), self.num_passes * len(self.lines.body))
         self.num_passes += 1
 
     def close(self) -> None:
         """As of `Evaluation`."""
         width = len(self.lines.body)
-        self.follow(self.lines.closing, width, (self.num_passes - 1) * width)
+        self.follow(width, width + len(self.lines.closing), (self.num_passes - 1) * width)
 
-    def follow(self, lines: Sequence[Line], first: int, begin: int) -> None:
-        """Add when each line ends; places count from the beginning of the micro-batch, before which there were so many lines."""
-        np, ends_s, several = self.np, self.ends_s, self.num_classes > 1
-        for place, line in enumerate(lines, first):
-            looks = [ends_s[back] for back in line.after if begin + place + back >= 0]
-            for back, seen_by in self.room.get(place, ()):
-                if begin + place + back >= 0:
+    def follow(self, first: int, end: int, begin: int) -> None:
+        """Add when some lines of a micro-batch end, before which there were so many lines of others."""
+        later, ends_s, is_late = self.np.maximum, self.ends_s, begin >= self.farthest
+        for place in range(first, end):
+            after, rooms, closed, folds, duration_s = self.prepared[place]
+            looks = [ends_s[back] for back in after if is_late or begin + place + back >= 0]
+            for back, seen_by in rooms:
+                if is_late or begin + place + back >= 0:
                     looks.append(self.where(seen_by, ends_s[back]))
-            looks += [self.closed_s[late] for late in line.closed if self.steps]
-            if several and line.job.worker.shared and line.latency is None:
+            if closed and self.steps:
+                looks += [self.closed_s[late] for late in closed]
+            if folds:
                 looks = [one.max(axis=0, keepdims=True) if len(one) > 1 else one for one in looks]
             time_s = looks[0] if looks else self.nothing_s
             for one in looks[1:]:
-                time_s = np.maximum(time_s, one)
-            duration_s = self.durations_s[place]
-            ends_s.append(time_s if isinstance(duration_s, float) else time_s + duration_s)
+                time_s = later(time_s, one)
+            ends_s.append(time_s if duration_s is None else time_s + duration_s)
 
     def later(self, job: Job, one_s: Time, other_s: Time) -> Time:
         """As of `Evaluation`; a shared job waits for all classes."""
