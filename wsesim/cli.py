@@ -9,7 +9,7 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, NoReturn
 
 import typer
@@ -34,14 +34,6 @@ from wsesim.commands.validate import validate
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim.version import __version__
 
-app = typer.Typer(
-    name="wsesim",
-    help="Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "compare": compare,
@@ -61,9 +53,6 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve,
 }
 """In the order of the help."""
-for _name, _command in _COMMANDS.items():
-    app.command(name=_name, short_help=summary(_command), epilog=epilog(_name))(_command)
-app.add_typer(ledger_app, name="ledger")
 LONGEST_LINE = 2000
 RARE_COLLECTIONS = 20_000
 """Objects between two looks for cycles: what a command imports stays, and looking at it takes 5 % of a run. [-]"""
@@ -75,13 +64,32 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Simulate training on clusters of wafer-scale systems."""
+
+
+def _app_of(names: Iterable[str]) -> typer.Typer:
+    """The command line with some of its commands; typer looks through the options of each."""
+    made = typer.Typer(
+        name="wsesim",
+        help="Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    made.callback()(_options)
+    for name in names:
+        made.command(name=name, short_help=summary(_COMMANDS[name]), epilog=epilog(name))(_COMMANDS[name])
+    return made
+
+
+app = _app_of(_COMMANDS)
+app.add_typer(ledger_app, name="ledger")
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -134,7 +142,8 @@ def main() -> None:
     gc.set_threshold(RARE_COLLECTIONS)
     _prepare_streams()
     try:
-        app()
+        first = sys.argv[1] if len(sys.argv) > 1 else ""
+        (_app_of([first]) if first in _COMMANDS else app)()
     except WsesimError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -10,7 +10,6 @@ from wsesim.config.release import release_key
 from wsesim.config.run import Run
 from wsesim.engine.repeat import FEWEST_MICRO_BATCHES, FEWEST_STEPS
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
-from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.machine import Work, limit
 from wsesim.machines.wafer import memoryx
 from wsesim.machines.wafer.plan import CHUNKS_IN_BUFFER, lanes_of, make_plan
@@ -20,7 +19,7 @@ from wsesim.machines.wafer.swarmx import check_size, exceptional_links
 from wsesim.units import add_up
 from wsesim.workload.transformer import layer_counts, parameter_count
 
-AnyRun = TypeVar("AnyRun", Run, GPURun)
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 SMALLEST_BUFFER_BYTES = 1000
 """Smallest weight or gradient buffer that can be simulated. [bytes]"""
