@@ -43,7 +43,7 @@ def test_only_machines_of_the_same_generation_are_near(name: str, device: str) -
 
 
 def test_where_nothing_was_measured_other_machines_say_so() -> None:
-    run = wsesim.load("cerebras_gpt_111m_gpu", ["cluster.name=dgx_b200"])
+    run = wsesim.load("cerebras_gpt_111m_gpu", ["cluster.name=gb200_nvl72"])
     found = near(run, 2)
     assert all("measured on" in one.differs[0] for one in found)
-    assert all(not one.device.startswith("B200") for one in found)
+    assert all(not one.device.startswith("GB200") for one in found)
