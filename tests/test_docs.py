@@ -134,6 +134,11 @@ import contextlib, io, json, sys
 from wsesim.cli import main
 
 def ran(words):
+    if ">" in words:  # as a shell would
+        code, shown = ran(words[: words.index(">")])
+        with open(words[-1], "w", encoding="utf-8") as file:
+            file.write(shown)
+        return code, shown
     sys.argv = words
     shown = io.StringIO()
     try:

@@ -40,6 +40,7 @@ systems = [2]
 COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run.toml", "--scaling", "--measured"),
     "compare": ("compare", "run.toml", "run.toml"),
+    "sensitivity": ("sensitivity", "run.toml"),
     "trace": ("trace", "run.toml", "--out", "out.json"),
     "report": ("report", "run.toml", "--out", "out.html"),
     "validate": ("validate", "moonbase.csv"),

@@ -168,7 +168,9 @@ def folder(files: Mapping[str, str | bytes]) -> Iterator[Path]:
 
 def _said(words: Sequence[str]) -> dict[str, Any]:
     """What a command leaves behind: exit code, standard output (as JSON where it was asked for), standard error."""
-    outcome = call(*words)
+    outcome = call(*(words[: words.index(">")] if ">" in words else words))
+    if ">" in words:  # as a shell would
+        Path(words[-1]).write_text(outcome.out, encoding="utf-8")
     out: Any = outcome.out
     is_json = "--json" in words and out.lstrip().startswith(("{", "["))
     shown = cleaned(json.loads(out)) if is_json else lines_of(out)

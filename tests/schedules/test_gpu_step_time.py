@@ -17,7 +17,7 @@ from wsesim.machines.gpu.simulation import simulate_best, simulate_plan
 from wsesim.machines.gpu.step_time import Candidate, step_time_s
 from wsesim.machines.gpu.times import times_of
 
-few = settings(deadline=None, max_examples=40)
+few = settings(deadline=None, max_examples=15)
 
 
 @few
