@@ -20,7 +20,7 @@ from generate import configuration_page, model_files_page
 import wsesim
 from wsesim.cli import app
 from wsesim.commands.examples import EXAMPLES
-from wsesim.config.cluster import AnyCluster, AnySpread
+from wsesim.config.cluster import AnySpread, PaidCluster
 from wsesim.config.provenance import STATUSES
 from wsesim.config.spec import Spec
 from wsesim.machines.gpu.words import CATEGORIES as GPU_CATEGORIES
@@ -334,7 +334,7 @@ def test_the_page_of_model_files_is_current() -> None:
 
 def every_spec() -> list[type[Spec]]:
     """All tables of all files."""
-    every = (*Spec.__subclasses__(), *AnyCluster.__subclasses__(), *AnySpread.__subclasses__())
+    every = (*Spec.__subclasses__(), *PaidCluster.__subclasses__(), *AnySpread.__subclasses__())
     own = [spec for spec in every if spec.model_fields and spec.__module__.startswith("wsesim.")]
     return sorted(own, key=lambda spec: spec.__name__)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wsesim.config.cluster import JobPriceSpec
 from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
 from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
 from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
@@ -130,6 +131,11 @@ SECTIONS = (
         "[[cluster.exceptions]]",
         "Systems or links that differ from the rest; any number of these tables. Each needs `systems` or `nodes`.",
         ExceptionSpec,
+    ),
+    Section(
+        "[[cluster.job_prices]]",
+        "What a provider asks for whole jobs, each trained on 20 tokens for each parameter; also on GPU clusters.",
+        JobPriceSpec,
     ),
     Section("[cluster.reliability]", "", ReliabilitySpec),
     Section(

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import AnyCluster, AnySpread
+from wsesim.config.cluster import AnySpread, PaidCluster
 from wsesim.config.json_schema import kinds, schema
 from wsesim.config.meanings import meanings, specs_of
 from wsesim.config.spec import Spec, numeric_fields
@@ -59,7 +59,7 @@ def is_of_gpus(path: Path) -> bool:
 
 def every_spec() -> list[type[Spec]]:
     found: list[type[Spec]] = []
-    for one in (*Spec.__subclasses__(), *AnyCluster.__subclasses__(), *AnySpread.__subclasses__()):
+    for one in (*Spec.__subclasses__(), *PaidCluster.__subclasses__(), *AnySpread.__subclasses__()):
         for spec in (one, *(inner for field in one.model_fields.values() for inner in specs_of(field.annotation))):
             if spec not in found and spec.model_fields and spec.__module__.startswith("wsesim."):
                 found.append(spec)
