@@ -133,6 +133,10 @@ class Step(ABC):
         largest = max(self.spent_s, key=self.spent_s.__getitem__)
         return f"{self.spent_s[largest] / self.time_s:.0%} of the step is {largest}"
 
+    def lost_s(self) -> dict[str, float]:
+        """By what part a step is longer than its share of the step of one device with the same batch; may simulate. [s]"""
+        return {}
+
     @abstractmethod
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one device, or one copy of the model, times their number; simulates it. [-]

@@ -237,6 +237,14 @@ class Machine(ABC):
         left_out = [LeftOut(one, f"does not divide the global batch of {whole:,}") for one in tried if whole % one]
         return [run.on(one, whole) for one in tried if whole % one == 0], left_out
 
+    def limits(self, runs: Sequence[Run]) -> list[str]:
+        """What takes most of the step of each run, in words; none where it is not looked for."""
+        return []
+
+    def alone(self, run: Run) -> Run | None:
+        """One device with the share that a device has in the run; None where that is not to be had as fast as the run."""
+        return None
+
     def is_on_curve(self, run: Run) -> bool:
         """Whether the run itself lies on its curves."""
         return True

@@ -65,12 +65,15 @@ class Curve:
         In the order of the number of devices; there may be none.
     left_out
         Numbers that were tried and refused.
+    limits
+        What takes most of the step, from which number of devices on; empty where that was not looked for.
     """
 
     kind: str
     name: str
     points: tuple[Point, ...]
     left_out: tuple[LeftOut, ...]
+    limits: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,17 @@ def _curve(run: Run, kind: str) -> Curve:
             good.append(one)
             times_s.append(found)
     name = runs[0].cluster.name if runs else run.cluster.name
-    return Curve(kind, name, _points(good, times_s), _sorted([*refused, *left_out]))
+    limits = _changes(good, machine.limits(good)) if kind == STRONG and good else ()
+    return Curve(kind, name, _points(good, times_s), _sorted([*refused, *left_out]), limits)
+
+
+def _changes(runs: Sequence[Run], limits: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """What limits the runs, where it is another than before."""
+    found: list[tuple[int, str]] = []
+    for run, limit in zip(runs, limits, strict=False):
+        if not found or found[-1][1] != limit:
+            found.append((run.num_devices, limit))
+    return tuple(found)
 
 
 def curve_beside(run: Run) -> Curve:
@@ -256,12 +269,19 @@ def _notes(run: Run, curves: Sequence[Curve], own: Point) -> tuple[str, ...]:
     found = []
     if not machine.estimates and not machine.is_on_curve(run):
         found.append(f"the curves are of identical {machine.words.short}s, without the exceptions of the run itself")
+    found += [_limited(curve) for curve in curves if curve.limits]
     found += [_missing(curve) for curve in curves if curve.left_out]
     if machine.estimates or any(_is_beside(curve) for curve in curves):
         found.append("points on GPUs are estimates of the best plan by the closed form, not simulated")
     if machine.estimates:
         found += _off_the_line(own, curves[0], machine.words.devices)
     return tuple(found)
+
+
+def _limited(curve: Curve) -> str:
+    """Which part of the step is the largest, from which number of devices on."""
+    parts = [f"{text} from {number:,} on" for number, text in curve.limits]
+    return f"{curve.kind} scaling: most of a step is {', '.join(parts)}"
 
 
 def _is_beside(curve: Curve) -> bool:

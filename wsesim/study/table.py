@@ -21,7 +21,7 @@ SUFFIXES = (".csv", ".parquet")
 def columns_of(rows: Iterable[Row], keys: Sequence[str]) -> list[str]:
     """Columns of a table: what varies, the answers in a fixed order, the breakdown, the message."""
     found = {name for row in rows for name in row}
-    breakdown = sorted(name for name in found if name.startswith("breakdown_"))
+    breakdown = sorted(name for name in found if name.startswith(("breakdown_", "use_")))
     return [*keys, "status", *(name for name in ANSWERS if name in found), *breakdown, "message"]
 
 

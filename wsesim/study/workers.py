@@ -34,7 +34,8 @@ TASK_COLUMNS = {f"predicted_accuracy_{task}": task for task in TASKS}
 RANGED = ("step_time_s", "samples_per_s", "time_s", "energy_j", "cost_usd")
 BOUNDS = tuple(f"{name}_{end}" for name in RANGED for end in ("low", "high"))
 """Ends of the ranges in which nine answers of ten lie."""
-ANSWERS = ("kind", "num_devices", *NUMBERS, *SIZES, *OF_THE_JOB, *TASK_COLUMNS, *BOUNDS, "parallelism")
+_OF_THE_STEP = (*NUMBERS, "scaling_efficiency", "bottleneck", *SIZES)
+ANSWERS = ("kind", "num_devices", *_OF_THE_STEP, *OF_THE_JOB, *TASK_COLUMNS, *BOUNDS, "parallelism")
 """Columns of a row, before those of the breakdown."""
 LOOK_FOR_PARENT_S = 0.5
 
@@ -51,8 +52,8 @@ class Outcome(NamedTuple):
     encoded: str = ""
 
 
-def answers_of(result: Result) -> dict[str, Any]:
-    """The flat row of a result: nothing that needs another simulation."""
+def answers_of(result: Result, alone: Result | None = None) -> dict[str, Any]:
+    """The flat row of a result, which itself needs no other simulation; `alone` is one device with its share."""
     job = result.job
     row: dict[str, Any] = {"kind": result.kind, "num_devices": result.num_devices}
     row |= {name: getattr(result, name) for name in (*NUMBERS, *SIZES)}
@@ -69,9 +70,14 @@ def answers_of(result: Result) -> dict[str, Any]:
     interval = result.interval
     ends = [end for name in RANGED for end in (interval[name] or (None, None))]
     row |= dict(zip(BOUNDS, ends, strict=True))
+    spent_s = result.breakdown_s
+    row["bottleneck"] = max(spent_s, key=lambda name: spent_s[name]) if spent_s else None
+    if alone is not None:
+        row["scaling_efficiency"] = result.samples_per_s / (result.num_devices * alone.samples_per_s)
+    row |= {f"use_{part}": share for part, share in result.utilization.items()}
     if result.plan:
         row["parallelism"] = json.dumps(result.plan)
-    return row | {f"breakdown_{name}_s": spent for name, spent in result.breakdown_s.items()}
+    return row | {f"breakdown_{name}_s": spent for name, spent in spent_s.items()}
 
 
 def _without_answer(error: Exception) -> Outcome:
@@ -87,7 +93,11 @@ def _without_answer(error: Exception) -> Outcome:
 def _together(runs: Sequence[Run]) -> list[Outcome]:
     """Runs that share their cost; where one of them is refused, the others start again without it."""
     try:
-        return [Outcome("ok", "", answers_of(result)) for result in simulate_many(runs)]
+        singles = [machine_of(run).alone(run) for run in runs]
+        found = simulate_many([*runs, *(one for one in singles if one is not None)])
+        of_one = iter(found[len(runs) :])
+        alone = [None if one is None else next(of_one) for one in singles]
+        return [Outcome("ok", "", answers_of(*pair)) for pair in zip(found, alone, strict=False)]
     except Exception as error:
         if len(runs) == 1:
             return [_without_answer(error)]

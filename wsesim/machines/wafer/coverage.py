@@ -102,12 +102,19 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
     elif not models or release_key(wanted) != release_key(plan.software_release):
         reasons.append(told.assumed["release_without_row"])
     reasons.append(told.assumed["small_steps"].scaled(share_of_waiting(plan, step_time_s)))
+    if run.num_devices > 1:
+        reasons.append(scaling_out(run.num_devices))
     doublings = math.log2(run.training.sequence_length / MEASURED_LENGTH)
     if doublings > 0.0:
         reasons.append(told.assumed["longer_sequences"].scaled(doublings))
     if run.training.weight_sparsity > 0 or run.training.precision == "float32" or run.model.num_experts > 1:
         reasons.append(told.assumed["unmeasured"])
     return together(*reasons)
+
+
+def scaling_out(num_systems: int) -> Bounds:
+    """By how much many systems may be slower than one with its share: rows tell of one or two."""
+    return knowledge("wafers").assumed["scaling_out"].scaled(math.log2(num_systems))
 
 
 def _of_release(errors: Errors, models: frozenset[str], model: str) -> Bounds:

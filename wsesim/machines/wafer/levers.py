@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from wsesim.config.run import Run
 from wsesim.machines.wafer.breakdown import CATEGORIES
 from wsesim.machines.wafer.spec import ClusterSpec
+from wsesim.units import add_up
 
 
 @dataclass(frozen=True)
@@ -22,62 +24,114 @@ class Lever:
         return replace(run, cluster=self.change(run.cluster))
 
 
-def _calibration(cluster: ClusterSpec, key: str, factor: float) -> ClusterSpec:
+FASTER = 1.1
+"""Every change is of this size, so that effects can be compared: a rate ten per cent higher, a latency as much shorter. [-]"""
+TIE = 0.01
+"""Changes whose effects differ by less of the step are named together. [-]"""
+FEWEST_SHARE = 0.005
+"""Of a step: what takes less is not worth a try. [-]"""
+
+
+def _calibration(cluster: ClusterSpec, key: str) -> ClusterSpec:
     old = cluster.system.calibration
-    value = getattr(old, key) * factor
-    calibration = old.model_copy(update={key: value if key.endswith("_s") else min(1.0, value)})
+    value = getattr(old, key)
+    value = value / FASTER if key.endswith("_s") else min(1.0, value * FASTER)
+    calibration = old.model_copy(update={key: value})
     return cluster.model_copy(update={"system": cluster.system.model_copy(update={"calibration": calibration})})
 
 
-def _bandwidth(cluster: ClusterSpec, factor: float) -> ClusterSpec:
-    wafer = cluster.system.wafer.model_copy(update={"io_bytes_per_s": cluster.system.wafer.io_bytes_per_s * factor})
-    spec = cluster.memoryx
-    rates = ("egress_bytes_per_s", "ingress_bytes_per_s", "flash_bytes_per_s")
-    faster = spec.model_copy(update={rate: getattr(spec, rate) * factor for rate in rates})
-    links = cluster.swarmx.model_copy(update={"link_bytes_per_s": cluster.swarmx.link_bytes_per_s * factor})
-    exceptions = tuple(
-        exception.model_copy(
-            update={
-                rate: None if getattr(exception, rate) is None else getattr(exception, rate) * factor
-                for rate in ("io_bytes_per_s", "link_bytes_per_s")
-            }
-        )
-        for exception in cluster.exceptions
+def _exceptions(cluster: ClusterSpec, key: str, most: float = math.inf) -> ClusterSpec:
+    """What differs from system to system, that much faster too."""
+    changed = tuple(
+        one if getattr(one, key) is None else one.model_copy(update={key: min(most, getattr(one, key) * FASTER)})
+        for one in cluster.exceptions
     )
-    return cluster.model_copy(
-        update={
-            "system": cluster.system.model_copy(update={"wafer": wafer}),
-            "memoryx": faster,
-            "swarmx": links,
-            "exceptions": exceptions,
-        }
-    )
+    return cluster.model_copy(update={"exceptions": changed})
 
 
-def _optimizer(cluster: ClusterSpec, factor: float) -> ClusterSpec:
-    rates = ("optimizer_bytes_per_s", "flash_bytes_per_s")
-    faster = {rate: getattr(cluster.memoryx, rate) * factor for rate in rates}
+def _ports(cluster: ClusterSpec) -> ClusterSpec:
+    wafer = cluster.system.wafer.model_copy(update={"io_bytes_per_s": cluster.system.wafer.io_bytes_per_s * FASTER})
+    system = cluster.system.model_copy(update={"wafer": wafer})
+    return _exceptions(cluster.model_copy(update={"system": system}), "io_bytes_per_s")
+
+
+def _links(cluster: ClusterSpec) -> ClusterSpec:
+    links = cluster.swarmx.model_copy(update={"link_bytes_per_s": cluster.swarmx.link_bytes_per_s * FASTER})
+    return _exceptions(cluster.model_copy(update={"swarmx": links}), "link_bytes_per_s")
+
+
+def _memoryx(cluster: ClusterSpec, *rates: str) -> ClusterSpec:
+    faster = {rate: getattr(cluster.memoryx, rate) * FASTER for rate in rates}
     return cluster.model_copy(update={"memoryx": cluster.memoryx.model_copy(update=faster)})
 
 
-def _input(cluster: ClusterSpec, factor: int) -> ClusterSpec:
-    workers = cluster.input.num_workers_per_system * factor
-    return cluster.model_copy(update={"input": cluster.input.model_copy(update={"num_workers_per_system": workers})})
+def _servers(cluster: ClusterSpec) -> ClusterSpec:
+    return _memoryx(cluster, "egress_bytes_per_s", "ingress_bytes_per_s", "flash_bytes_per_s")
 
 
-_BANDWIDTH = Lever("twice the bandwidth of MemoryX, SwarmX and ports", lambda cluster: _bandwidth(cluster, 2.0))
+def _streams(cluster: ClusterSpec) -> ClusterSpec:
+    for _, change in _slowest(cluster):
+        cluster = change(cluster)
+    return cluster
+
+
+def _slowest(cluster: ClusterSpec) -> list[tuple[str, Callable[[ClusterSpec], ClusterSpec]]]:
+    """Parts of the way of weights and gradients that are as slow as the slowest, and how they become faster."""
+    spec = cluster.memoryx
+    rates = {
+        "ports": (cluster.system.wafer.io_bytes_per_s, _ports),
+        "SwarmX": (cluster.swarmx.link_bytes_per_s, _links),
+        "MemoryX": (min(spec.egress_bytes_per_s, spec.ingress_bytes_per_s), _servers),
+    }
+    least = min(rate for rate, _ in rates.values())
+    return [(name, change) for name, (rate, change) in rates.items() if rate <= least * (1.0 + TIE)]
+
+
+def slowest_parts(cluster: ClusterSpec) -> str:
+    """Parts of the way of weights and gradients that are as slow as the slowest, in words.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load
+    >>> slowest_parts(load("andromeda_13b").cluster)
+    'ports, SwarmX and MemoryX'
+    """
+    return listed([name for name, _ in _slowest(cluster)])
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words with commas, and an "and" before the last one.
+
+    Examples
+    --------
+    >>> listed(["ports", "SwarmX", "MemoryX"])
+    'ports, SwarmX and MemoryX'
+    """
+    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+
+
+def _optimizer(cluster: ClusterSpec) -> ClusterSpec:
+    return _memoryx(cluster, "optimizer_bytes_per_s", "flash_bytes_per_s")
+
+
+def _input(cluster: ClusterSpec) -> ClusterSpec:
+    rate = cluster.input.worker_samples_per_s
+    faster = {} if rate is None else {"worker_samples_per_s": rate * FASTER}
+    changed = cluster.model_copy(update={"input": cluster.input.model_copy(update=faster)})
+    return _exceptions(changed, "worker_samples_per_s")
+
+
+_STREAMS = Lever("the slowest of ports, SwarmX and MemoryX", _streams)
 LEVERS = {
-    "gemm": Lever("10 % more GEMM efficiency", lambda cluster: _calibration(cluster, "gemm_efficiency", 1.1)),
-    "attention": Lever(
-        "10 % more attention efficiency", lambda cluster: _calibration(cluster, "attention_efficiency", 1.1)
-    ),
-    "latency": Lever("half the latency of a pass", lambda cluster: _calibration(cluster, "pass_latency_s", 0.5)),
-    "weights": _BANDWIDTH,
-    "gradients": _BANDWIDTH,
-    "activations": _BANDWIDTH,
-    "optimizer": Lever("twice the rate of MemoryX's memory and flash", lambda cluster: _optimizer(cluster, 2.0)),
-    "input": Lever("twice the input workers", lambda cluster: _input(cluster, 2)),
-    "stragglers": Lever("all systems alike", lambda cluster: cluster.model_copy(update={"exceptions": ()})),
+    "gemm": Lever("products with weights", lambda cluster: _calibration(cluster, "gemm_efficiency")),
+    "attention": Lever("attention", lambda cluster: _calibration(cluster, "attention_efficiency")),
+    "latency": Lever("the latency of passes", lambda cluster: _calibration(cluster, "pass_latency_s")),
+    "weights": _STREAMS,
+    "gradients": _STREAMS,
+    "activations": _STREAMS,
+    "optimizer": Lever("the optimizer", _optimizer),
+    "input": Lever("input workers", _input),
+    "stragglers": Lever("slower systems", lambda cluster: _exceptions(cluster, "speed", most=1.0)),
 }
 BOUND = {
     "gemm": "compute bound",
@@ -97,18 +151,20 @@ def _ranked(breakdown: dict[str, float]) -> list[str]:
 
 
 def levers(run: Run, breakdown: dict[str, float]) -> list[Lever]:
-    """The two changes that are worth a try: those to what takes most of the step."""
-    chosen = list(dict.fromkeys([LEVERS[name] for name in _ranked(breakdown)[:2]] + [_BANDWIDTH]))[:2]
-    if run.cluster.exceptions and LEVERS["stragglers"] not in chosen:
-        chosen = [LEVERS["stragglers"], chosen[0]]
-    return chosen
+    """The changes that are worth a try: those to what takes some of the step, at least two."""
+    step_s = add_up(breakdown.values())
+    ranked = [LEVERS[name] for name in _ranked(breakdown) if breakdown[name] >= FEWEST_SHARE * step_s]
+    chosen = [one for one in dict.fromkeys(ranked) if one is not LEVERS["stragglers"] or run.cluster.exceptions]
+    return chosen if len(chosen) > 1 else list(dict.fromkeys([*chosen, _STREAMS, LEVERS["gemm"]]))[:2]
 
 
-def bottleneck(breakdown: dict[str, float], step_time_s: float, tried: dict[Lever, float]) -> str:
-    """One sentence: what takes most of the step, and what changes do to it.
+def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float, tried: dict[Lever, float]) -> str:
+    """One sentence: what would shorten the step most if it were a tenth faster, and what else would.
 
     Parameters
     ----------
+    run
+        Whose parts are named.
     breakdown
         Of the step. [s]
     step_time_s
@@ -116,7 +172,25 @@ def bottleneck(breakdown: dict[str, float], step_time_s: float, tried: dict[Leve
     tried
         The step time with each change. [s]
     """
-    first = _ranked(breakdown)[0]
-    effects = [f"{1.0 - changed_s / step_time_s:.1%} shorter with {lever.words}" for lever, changed_s in tried.items()]
-    share = breakdown[first] / step_time_s
-    return f"{BOUND[first]}: {share:.0%} of the step is {CATEGORIES[first]}; it would be {', '.join(effects)}"
+    gains = {lever: 1.0 - changed_s / step_time_s for lever, changed_s in tried.items()}
+    best = max(gains.values())
+    first = [lever for lever in sorted(gains, key=lambda one: -gains[one]) if gains[lever] > best - TIE]
+    if best < TIE:
+        first = first[:1]  # nothing moves it much, and all of that would be a tie
+    parts = [
+        next(name for name in _ranked(breakdown) if LEVERS[name] is lever) for lever in first if _has(breakdown, lever)
+    ]
+    parts = parts or _ranked(breakdown)[:1]
+    shares = [f"{breakdown[name] / step_time_s:.0%} of the step is {CATEGORIES[name]}" for name in parts]
+    others = sorted((one for one in gains if one not in first), key=lambda one: -gains[one])[:1]
+    effects = [f"{max(0.0, gains[one]):.1%} for {_words(run, one)}" for one in (*first, *others)]
+    bound = listed([BOUND[name] for name in parts])
+    return f"{bound}: {listed(shares)}; 10 % faster shortens it by {listed(effects)}"
+
+
+def _has(breakdown: dict[str, float], lever: Lever) -> bool:
+    return any(LEVERS[name] is lever for name in _ranked(breakdown))
+
+
+def _words(run: Run, lever: Lever) -> str:
+    return slowest_parts(run.cluster) if lever is _STREAMS else lever.words

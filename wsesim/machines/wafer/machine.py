@@ -100,6 +100,15 @@ class Wafer(Machine):
         dividing = _thinned(divisors(whole, run.max_devices))
         return [run.on(number, whole) for number in sorted({*dividing, *self.numbers(run)})], []
 
+    def limits(self, runs: Sequence[WaferRun]) -> list[str]:
+        """The largest part of each step, by the recurrence."""
+        steps = self.simulate_many(runs)
+        return [self.words.meaning(max(one.spent_s, key=lambda name: one.spent_s[name])) for one in steps]
+
+    def alone(self, run: WaferRun) -> WaferRun:
+        """One system with the share of the fullest."""
+        return run.on(1, math.ceil(run.training.global_batch_size / run.num_devices))
+
     def is_on_curve(self, run: WaferRun) -> bool:
         """The curves are of identical systems."""
         return not run.cluster.exceptions

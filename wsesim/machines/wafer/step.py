@@ -141,7 +141,7 @@ class WaferStep(Step):
         """What takes most of the step, and what would move it; simulates the changes."""
         chosen = levers(self.run, self.spent_s)
         times_s = step_times_s([lever.pulled(self.run) for lever in chosen])
-        return bottleneck(self.spent_s, self.time_s, dict(zip(chosen, times_s, strict=True)))
+        return bottleneck(self.run, self.spent_s, self.time_s, dict(zip(chosen, times_s, strict=True)))
 
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one system times their number; simulates one system. [-]"""
@@ -151,6 +151,16 @@ class WaferStep(Step):
             math.ceil(batch / number) * number
         )  # of an uneven batch only some systems have the fullest share
         return weak_s / self.time_s * as_full, strong_s / self.time_s / number
+
+    def lost_s(self) -> dict[str, float]:
+        """By what a step is longer than its share of the step of one system with the same batch; simulates that one. [s]"""
+        if self.run.num_devices == 1:
+            return {}
+        alone = WaferStep(self.run, run_many([self.run.on(1)])[0]).spent_s
+        found: dict[str, float] = {}
+        for name in self.spent_s:
+            found[name] = self.spent_s[name] - alone.get(name, 0.0) / self.run.num_devices
+        return {name: value for name, value in found.items() if value > 0.0}
 
     def _alone_s(self) -> list[float]:
         """Step times of one system with its share of the batch, and with all of it. [s]"""

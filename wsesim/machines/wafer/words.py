@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 from wsesim.machines.wafer.breakdown import CATEGORIES
+from wsesim.machines.wafer.levers import listed, slowest_parts
 from wsesim.machines.words import Words
 from wsesim.result import Result
-from wsesim.units import show
+from wsesim.units import add_up, show
 from wsesim.view import Bar, Fact, Place, plural, share_of
 
 LIMITS = {
@@ -92,12 +94,55 @@ class WaferWords(Words):
             ),
         ]
 
+    def scaling(self, result: Result, weak: float, strong: float) -> list[Fact]:
+        """Efficiency against one system, how far the first may be off, and what the second is lost to."""
+        from wsesim.machines.wafer.coverage import scaling_out
+
+        first, second = super().scaling(result, weak, strong)
+        if result.num_devices == 1:
+            return [first, second]
+        least = weak * math.exp(-scaling_out(result.num_devices).slower)
+        span = f"{weak:.1%} ({least:.0%} to {weak:.0%})"
+        first = first._replace(text=first.text.replace(f"{weak:.1%}", span, 1))
+        return [first, second._replace(text=second.text + _lost(result, strong))]
+
     def made_by(self, result: Result) -> str:
         """How the answer was found."""
         simulation = result.simulation
         batches = plural(simulation.num_simulated_micro_batches, "micro-batch")
         how = "recurrence" if simulation.engine == "recurrence" else f"{result.num_events:,} events"
         return f"simulated {simulation.num_steps} steps of {batches} until they repeat: {how}"
+
+
+LOST_TO = {
+    "gemm": "passes that are not filled evenly",
+    "attention": "passes that are not filled evenly",
+    "latency": "the latency of passes that hold less work",
+    "weights": "weights that are on their way through {parts}",
+    "gradients": "gradients on their way through {parts}",
+    "activations": "activations on their way through the ports",
+    "optimizer": "the optimizer of MemoryX",
+    "input": "input workers",
+    "stragglers": "slower systems",
+}
+"""Why more systems do not shorten a step as much as their number says, by the part of the step that grows."""
+WORTH_SAYING = 0.1
+"""Of what is lost. [-]"""
+
+
+def _lost(result: Result, strong: float) -> str:
+    """What the strong efficiency is lost to, the largest part first."""
+    if strong > 0.995:  # which is shown as 100 %
+        return ""
+    by_cause: dict[str, float] = {}
+    parts = slowest_parts(result.run.cluster)
+    for name, value in result.step.lost_s().items():
+        cause = LOST_TO[name].format(parts=parts)
+        by_cause[cause] = by_cause.get(cause, 0.0) + value
+    whole = add_up(by_cause.values())
+    ranked = sorted(by_cause, key=lambda one: -by_cause[one])
+    named = [one for one in ranked if by_cause[one] >= WORTH_SAYING * whole]
+    return f"; the rest goes to {listed(named)}" if named else ""
 
 
 def _micro_batch_reason(result: Result) -> str:
