@@ -70,12 +70,19 @@ class Words:
             Fact("throughput", self.throughput(result), is_key=True),
             Fact("step time", f"{step_words(result)} for {training.global_batch_size:,} sequences", is_key=True),
             Fact("model FLOP/s", each),
-            Fact("MFU", show_mfu(result.mfu, result.mfu_causal, training.precision)),
         ]
-        if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE:
-            executed = show(result.hfu * result.peak_flop_per_s / number, "FLOP/s")
-            facts.append(Fact("HFU", f"{result.hfu:.1%}, executed FLOP over peak: {executed} per {self.short}"))
+        mfu = Fact("MFU", show_mfu(result.mfu, result.mfu_causal, training.precision) + self.peak(result))
+        executed = show(result.hfu * result.peak_flop_per_s / number, "FLOP/s")
+        hfu = Fact("HFU", f"{result.hfu:.1%}, executed FLOP over peak: {executed} per {self.short}")
+        if training.weight_sparsity > 0:  # the FLOP of the dense model are not what is done
+            facts += [hfu, Fact("dense MFU", f"{result.mfu:.1%}, with the FLOP that zero weights save")]
+        else:
+            facts += [mfu, hfu] if abs(result.hfu / result.mfu - 1.0) > MFU_DIFFERENCE else [mfu]
         return [*facts, *self.batch(result)]
+
+    def peak(self, result: Result) -> str:
+        """What else the peak could be, where sources differ."""
+        return ""
 
     def spread(self, result: Result) -> list[Fact]:
         """How the model is spread over devices, where there is a choice."""

@@ -7,6 +7,7 @@ they were, and only releases are fitted. Micro-batches fit how many values a cor
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -359,7 +360,18 @@ def as_toml(fit: Fit, source: str, kept: Mapping[str, Origin] = MappingProxyType
     for release, factor in calibration.releases.items():
         used = [row for row in rates if row.software_release == release]
         lines.append(_line(fit, f"releases.{release}", f'"{release}"', f"{factor:.4g}", used, source, kept, ""))
+    if "gemm_efficiency" not in fit.fitted:  # few rows of one's own, and the shipped numbers
+        lines += ["", "[measured]", *_own_models(rates, calibration)]
     return "\n".join(lines) + "\n"
+
+
+def _own_models(rates: Sequence[Measurement], calibration: CalibrationSpec) -> list[str]:
+    """Models whose rows fixed each release."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rates:
+        release = row.software_release or pick_release(calibration, None)[0]
+        found.setdefault(release, {})[run_of(row).model.name] = None
+    return [f'"{release}" = {json.dumps(list(names), ensure_ascii=False)}' for release, names in found.items()]
 
 
 def _line(

@@ -90,7 +90,7 @@ def _micro_batch_fits(run: Run) -> None:
 
 def _memoryx_holds(run: Run) -> None:
     parameters = parameter_count(run.model, run.training.sequence_length)
-    memoryx.check_capacity(run.cluster.memoryx, parameters, run.training.optimizer)
+    memoryx.check_capacity(run.cluster.memoryx, parameters, memoryx.kept_for(run.training))
 
 
 def _fabric_takes(run: Run) -> None:

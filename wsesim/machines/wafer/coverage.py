@@ -6,6 +6,7 @@ import math
 from functools import cache
 
 from wsesim.config.entries import load_model
+from wsesim.config.model import ModelSpec
 from wsesim.config.release import release_key
 from wsesim.config.run import Run
 from wsesim.intervals import Bounds, Errors, differences, from_errors, knowledge, together
@@ -64,11 +65,19 @@ MEASURED_LENGTH = 2048
 """Longest sequence of which a rate was measured. [-]"""
 
 
+Shape = tuple[int, ...]
+
+
+def _shape(model: ModelSpec) -> Shape:
+    """What makes a model another one for these numbers, whatever it is called."""
+    return (model.num_layers, model.hidden_size, model.num_attention_heads, model.mlp_size, model.key_value_heads)
+
+
 @cache
-def _models_of_release(system: str, release: str) -> frozenset[str]:
-    """Models whose shipped rows fixed a release."""
+def _models_of_release(system: str, release: str) -> frozenset[Shape]:
+    """Shapes of models whose shipped rows fixed a release."""
     rows = (row for row in _rates() if row.is_fitted and row.system == system)
-    return frozenset(str(row.model["name"]) for row in rows if row.software_release == release)
+    return frozenset(_shape(load_model(str(row.model["name"]))) for row in rows if row.software_release == release)
 
 
 SMALL_STEP = 0.5
@@ -96,11 +105,18 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
     system = run.cluster.system.name.lower().replace("-", "")
     models = _models_of_release(system, plan.software_release)
     wanted = run.cluster.software_release or plan.software_release
-    reasons = [_of_release(errors, models, run.model.name)]
-    if not any(row.system == system for row in _rates()):
-        reasons.append(told.assumed["new_generation"])
-    elif not models or release_key(wanted) != release_key(plan.software_release):
-        reasons.append(told.assumed["release_without_row"])
+    own = run.cluster.system.calibration.measured.get(plan.software_release, ())
+    is_another = release_key(wanted) != release_key(plan.software_release)
+    if run.model.name in own and not is_another:
+        reasons = [
+            from_errors(_about_means(errors), "a row of one's own of this model: errors about the mean of a model")
+        ]
+    else:
+        reasons = [_of_release(errors, models, _shape(run.model))]
+        if not own and not any(row.system == system for row in _rates()):
+            reasons.append(told.assumed["new_generation"])
+        elif is_another or not (models or own):
+            reasons.append(told.assumed["release_without_row"])
     reasons.append(told.assumed["small_steps"].scaled(share_of_waiting(plan, step_time_s)))
     if run.num_devices > 1:
         reasons.append(scaling_out(run.num_devices))
@@ -117,7 +133,16 @@ def scaling_out(num_systems: int) -> Bounds:
     return knowledge("wafers").assumed["scaling_out"].scaled(math.log2(num_systems))
 
 
-def _of_release(errors: Errors, models: frozenset[str], model: str) -> Bounds:
+def _about_means(errors: Errors) -> dict[str, list[float]]:
+    """Errors that are left where a model's own rows have fixed its mean."""
+    found = {}
+    for name, group in errors.items():
+        mean = add_up(group) / len(group)
+        found[name] = [error - mean for error in group]
+    return found
+
+
+def _of_release(errors: Errors, models: frozenset[Shape], model: Shape) -> Bounds:
     """What a release's factor rests on: several models, the model itself, or one other model, whose error is in it too."""
     if len(models) == 1 and model not in models:
         return from_errors(

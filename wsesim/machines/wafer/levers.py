@@ -115,7 +115,7 @@ def _optimizer(cluster: ClusterSpec) -> ClusterSpec:
 
 
 def _input(cluster: ClusterSpec) -> ClusterSpec:
-    rate = cluster.input.worker_samples_per_s
+    rate = cluster.input.rate_per_worker
     faster = {} if rate is None else {"worker_samples_per_s": rate * FASTER}
     changed = cluster.model_copy(update={"input": cluster.input.model_copy(update=faster)})
     return _exceptions(changed, "worker_samples_per_s")

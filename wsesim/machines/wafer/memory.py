@@ -28,10 +28,11 @@ def memory(simulation: Simulation) -> dict[str, float]:
     factor = activation_bytes_factor(run.training)
     working_set = max(layer.working_set_bytes_per_token for layer in plan.layers) * factor
     tokens = plan.micro_batch_size * run.training.sequence_length
+    kept = memoryx.kept_for(run.training)
     return {
-        "memoryx_bytes": memoryx.state_bytes(parameters, run.training.optimizer),
+        "memoryx_bytes": memoryx.state_bytes(parameters, kept),
         "memoryx_capacity_bytes": spec.dram_bytes + spec.flash_bytes,
-        "memoryx_flash_share": memoryx.share_in_flash(spec, parameters, run.training.optimizer),
+        "memoryx_flash_share": memoryx.share_in_flash(spec, parameters, kept),
         "wafer_working_set_bytes": working_set * tokens,
         "wafer_activation_capacity_bytes": wafer.sram_bytes,
         "wafer_sram_bytes": wafer.sram_bytes,

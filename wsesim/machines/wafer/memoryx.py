@@ -5,16 +5,23 @@ Not modelled: single weight servers and their load balance; the checkpoint path.
 
 from __future__ import annotations
 
+from wsesim.config.training import TrainingSpec
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.spec import MemoryXSpec
 from wsesim.units import show
 
-STATE_BYTES_PER_PARAMETER = {"adamw": 20.0, "adam": 20.0, "lion": 14.0, "sgd": 14.0}
+NO_OPTIMIZER = "no optimizer"
+STATE_BYTES_PER_PARAMETER = {"adamw": 20.0, "adam": 20.0, "lion": 14.0, "sgd": 14.0, NO_OPTIMIZER: 6.0}
 """Stored per parameter: 4 weight + 4 gradient + 4 per moment + 2 wire copy, 18 for Adam; the vendor
-states about 20 (4 TB for 200e9 parameters, ``cerebras-2021-weight-streaming``). [bytes]"""
+states about 20 (4 TB for 200e9 parameters, ``cerebras-2021-weight-streaming``). An evaluation keeps weights only. [bytes]"""
 
 UPDATE_BYTES_PER_PARAMETER = {"adamw": 30.0, "adam": 30.0, "lion": 22.0, "sgd": 22.0}
 """Read and written by one update: weight, gradient and moments in, weight, moments and wire copy out. [bytes]"""
+
+
+def kept_for(training: TrainingSpec) -> str:
+    """The optimizer whose state is kept: none in an evaluation."""
+    return training.optimizer if training.mode == "train" else NO_OPTIMIZER
 
 
 def state_bytes(num_parameters: int, optimizer: str) -> float:

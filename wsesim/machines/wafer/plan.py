@@ -485,7 +485,7 @@ def make_plan(run: Run, *, fold: bool = True, merge: bool = True) -> Plan:
     size, number = micro_batch(run, lanes)
     release, rate = pick_release(cluster.system.calibration, cluster.software_release)
     parameters = parameter_count(run.model, training.sequence_length)
-    in_dram = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, training.optimizer))
+    in_dram = len(chain) * (1.0 - memoryx.share_in_flash(cluster.memoryx, parameters, memoryx.kept_for(training)))
     in_flash = (
         tuple(index + 1 > in_dram + 1e-9 for index in range(len(chain)))
         if in_dram < len(chain)

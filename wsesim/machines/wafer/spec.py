@@ -85,6 +85,10 @@ class InputSpec(Spec):
         Input workers for each system. [-]
     worker_samples_per_s
         Sequences that one worker prepares; left out, the input never starves. [1/s]
+    supply_samples_per_s
+        Sequences that all input workers of a system were seen to supply; a run beyond it gets a note. [1/s]
+    supply_is_bound
+        Whether that limits the run, too.
     prefetch_micro_batches
         Micro-batches that may wait ready for one system. [-]
     bytes_per_token
@@ -93,8 +97,17 @@ class InputSpec(Spec):
 
     num_workers_per_system: Annotated[int, Field(gt=0, le=10_000)] = 1
     worker_samples_per_s: Positive | None = None
+    supply_samples_per_s: Positive | None = None
+    supply_is_bound: bool = False
     prefetch_micro_batches: Annotated[int, Field(gt=0, le=1000)] = 2
     bytes_per_token: Positive = 12.0
+
+    @property
+    def rate_per_worker(self) -> float | None:
+        """Sequences of one worker, where something bounds them. [1/s]"""
+        if self.worker_samples_per_s is None and self.supply_is_bound and self.supply_samples_per_s is not None:
+            return self.supply_samples_per_s / self.num_workers_per_system
+        return self.worker_samples_per_s
 
 
 class ExceptionSpec(Spec):

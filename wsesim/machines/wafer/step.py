@@ -93,6 +93,7 @@ class WaferStep(Step):
             *_release_note(simulation),
             *_uneven_note(self.run),
             *_micro_batch_note(simulation),
+            *_supply_note(self),
             *_evaluation_note(self.run),
             *_sparsity_note(self.run),
             *_steady_note(simulation),
@@ -247,6 +248,23 @@ def _micro_batch_note(simulation: Simulation) -> list[str]:
     return [note]
 
 
+def _supply_note(step: WaferStep) -> list[str]:
+    """A run that takes more sequences than input workers were seen to supply."""
+    spec, origin = step.run.cluster.input, step.run.origins.get("cluster.input.supply_samples_per_s")
+    limit = spec.supply_samples_per_s
+    if limit is None or spec.supply_is_bound or spec.worker_samples_per_s is not None:
+        return []
+    low, high = (limit, limit) if origin is None or origin.low is None else (origin.low, origin.high or limit)
+    taken = step.run.training.global_batch_size / step.time_s / step.run.num_devices
+    if taken <= low:
+        return []
+    seen = f"{low:,.0f} to {high:,.0f}" if low < high else f"{low:,.0f}"
+    found = (
+        f"each system takes {taken:,.0f} sequences/s, and input workers were seen to supply {seen}: it may be slower"
+    )
+    return [f"{found}; cluster.input.supply_is_bound = true makes that a bound"]
+
+
 def _evaluation_note(run: WaferRun) -> list[str]:
     if is_training(run.training):
         return []
@@ -259,7 +277,10 @@ def _evaluation_note(run: WaferRun) -> list[str]:
 def _sparsity_note(run: WaferRun) -> list[str]:
     if run.training.weight_sparsity == 0:
         return []
-    return ["MFU counts the FLOP of the dense model, also those that zero weights save; HFU counts what is executed"]
+    return [
+        "MFU counts the FLOP of the dense model, also those that zero weights save; HFU counts what is executed",
+        "the predicted loss is that of dense weights: what sparse ones lose is not modelled",
+    ]
 
 
 def _steady_note(simulation: Simulation) -> list[str]:

@@ -156,7 +156,7 @@ def _behaviour(
 ) -> tuple[float, float, float, float, float]:
     speed, extra_latency_s = 1.0, 0.0
     io, link = cluster.system.wafer.io_bytes_per_s, cluster.swarmx.link_bytes_per_s
-    worker = cluster.input.worker_samples_per_s
+    worker = cluster.input.rate_per_worker
     for exception in exceptions:
         speed = exception.speed or speed
         io = exception.io_bytes_per_s or io

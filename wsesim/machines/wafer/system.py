@@ -81,6 +81,8 @@ class CalibrationSpec(Spec):
         Tokens in which a core's share is laid out. [-]
     releases
         Rate of each software release over that of the release the numbers above belong to, oldest first. [-]
+    measured
+        Models of which rows of one's own fixed a release, by release: answers of them have a narrower range.
     """
 
     gemm_efficiency: Share
@@ -93,6 +95,7 @@ class CalibrationSpec(Spec):
     values_per_token: NotNegative
     token_block: Annotated[int, Field(gt=0, le=100_000)]
     releases: Annotated[dict[str, Annotated[Positive, Field(strict=True)]], Field(min_length=1)]
+    measured: Annotated[dict[str, tuple[str, ...]], Field(default_factory=dict)]
 
 
 class SystemSpec(Spec):

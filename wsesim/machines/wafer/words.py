@@ -49,6 +49,13 @@ class WaferWords(Words):
         release = result.step.software
         return f"{result.num_devices} x {cluster.system.name} of {cluster.name}, software release {release}"
 
+    def peak(self, result: Result) -> str:
+        """Sources count the cores of the wafer, software sees fewer."""
+        wafer = result.run.cluster.system.wafer
+        usable = wafer.fabric_width * wafer.fabric_height
+        of_usable = result.mfu * wafer.num_cores / usable
+        return f"; of {wafer.num_cores:,} claimed cores, {of_usable:.1%} of the {usable:,} that software can use"
+
     def batch(self, result: Result) -> list[Fact]:
         """How a system's batch is cut, and why so."""
         size, count = f"{result.micro_batch_size:,}", result.num_micro_batches
@@ -71,7 +78,7 @@ class WaferWords(Words):
         """MemoryX, and the wafer."""
         state, layer = self.places(result)
         return [
-            share_of("MemoryX", state.used_bytes, state.capacity_bytes, "bytes", "weights, gradients, optimizer state"),
+            share_of("MemoryX", state.used_bytes, state.capacity_bytes, "bytes", _state(result)),
             share_of("wafer", layer.used_bytes, layer.capacity_bytes, "bytes", "activations of one layer"),
         ]
 
@@ -81,7 +88,7 @@ class WaferWords(Words):
         return [
             Fact(
                 "MemoryX",
-                f"{held['memoryx_bytes']} of {held['memoryx_capacity_bytes']}: weights, gradients, optimizer state",
+                f"{held['memoryx_bytes']} of {held['memoryx_capacity_bytes']}: {_state(result)}",
             ),
             Fact(
                 "wafer, one layer",
@@ -143,6 +150,11 @@ def _lost(result: Result, strong: float) -> str:
     ranked = sorted(by_cause, key=lambda one: -by_cause[one])
     named = [one for one in ranked if by_cause[one] >= WORTH_SAYING * whole]
     return f"; the rest goes to {listed(named)}" if named else ""
+
+
+def _state(result: Result) -> str:
+    """What MemoryX holds."""
+    return "weights, gradients, optimizer state" if result.run.training.mode == "train" else "weights"
 
 
 def _micro_batch_reason(result: Result) -> str:

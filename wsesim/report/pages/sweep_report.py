@@ -54,7 +54,7 @@ def _answer(study: SweepStudy) -> Answer:
     points = f"{len(study.points):,} points, {len(study.answered):,} with an answer"
     names = short_names(study.varied)
     facts = [Fact("points", points), *(Fact(name, _values(study, key)) for key, name in names.items())]
-    return Answer("", tuple(tiles), words, tuple(facts))
+    return Answer("", tuple(tiles), words, tuple(facts), study.notes)
 
 
 def _values(study: SweepStudy, key: str) -> str:

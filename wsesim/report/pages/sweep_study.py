@@ -47,6 +47,7 @@ METRICS = {
     )
 }
 """In the order of the terminal; any other column of numbers can be drawn, too."""
+SPARSITY = "training.weight_sparsity"
 FIRST = ("tokens_per_s", "time_s", "cost_usd", "energy_j", "mfu")
 """What a report draws where nothing else is asked for."""
 
@@ -139,12 +140,27 @@ class SweepStudy:
         """What is drawn."""
         if self.asked_metric:
             return (metric_of(self.asked_metric),)
-        return tuple(metric_of(key) for key in FIRST if key in self.columns) or (metric_of(self.columns[0]),)
+        first = ("hfu" if key == "mfu" and self.is_sparse else key for key in FIRST)
+        return tuple(metric_of(key) for key in first if key in self.columns) or (metric_of(self.columns[0]),)
+
+    @cached_property
+    def is_sparse(self) -> bool:
+        """Whether some points have sparse weights."""
+        return any((row.get(SPARSITY) or 0) > 0 for row in self.answered)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the best points do not say."""
+        if not self.is_sparse:
+            return ()
+        unlike = "points with sparse weights are no like for like: no rate was measured with them, and the predicted loss and"
+        return (f"{unlike} accuracy are those of dense weights; MFU counts FLOP that zero weights save, HFU does not",)
 
     @cached_property
     def wishes(self) -> tuple[Metric, ...]:
         """Metrics of which some point has more, or less, than others, and is better for it."""
         known = [one for one in METRICS.values() if one.is_more_better is not None and one.key in self.columns]
+        known = [one for one in known if one.key != "mfu" or not self.is_sparse]
         return tuple(one for one in known if len({row.get(one.key) for row in self.answered}) > 1)
 
     @cached_property
