@@ -11,9 +11,11 @@ from wsesim.machines.wafer.spec import MemoryXSpec
 from wsesim.units import show
 
 NO_OPTIMIZER = "no optimizer"
-STATE_BYTES_PER_PARAMETER = {"adamw": 20.0, "adam": 20.0, "lion": 14.0, "sgd": 14.0, NO_OPTIMIZER: 6.0}
+STATE_BYTES_PER_PARAMETER = {"adamw": 20.0, "adam": 20.0, "lion": 14.0, "sgd": 14.0}
 """Stored per parameter: 4 weight + 4 gradient + 4 per moment + 2 wire copy, 18 for Adam; the vendor
-states about 20 (4 TB for 200e9 parameters, ``cerebras-2021-weight-streaming``). An evaluation keeps weights only. [bytes]"""
+states about 20 (4 TB for 200e9 parameters, ``cerebras-2021-weight-streaming``). [bytes]"""
+WEIGHT_BYTES_PER_PARAMETER = 6.0
+"""Stored per parameter in an evaluation: the weight and its wire copy. [bytes]"""
 
 UPDATE_BYTES_PER_PARAMETER = {"adamw": 30.0, "adam": 30.0, "lion": 22.0, "sgd": 22.0}
 """Read and written by one update: weight, gradient and moments in, weight, moments and wire copy out. [bytes]"""
@@ -26,7 +28,7 @@ def kept_for(training: TrainingSpec) -> str:
 
 def state_bytes(num_parameters: int, optimizer: str) -> float:
     """Parameters, gradients and optimizer state. [bytes]"""
-    return num_parameters * STATE_BYTES_PER_PARAMETER[optimizer]
+    return num_parameters * STATE_BYTES_PER_PARAMETER.get(optimizer, WEIGHT_BYTES_PER_PARAMETER)
 
 
 def check_capacity(spec: MemoryXSpec, num_parameters: int, optimizer: str) -> None:
@@ -40,7 +42,7 @@ def check_capacity(spec: MemoryXSpec, num_parameters: int, optimizer: str) -> No
     needed, held = state_bytes(num_parameters, optimizer), spec.dram_bytes + spec.flash_bytes
     if needed > held:
         raise DoesNotFit(
-            f"the model needs {show(needed, 'bytes')} in MemoryX ({STATE_BYTES_PER_PARAMETER[optimizer]:.0f} bytes for "
+            f"the model needs {show(needed, 'bytes')} in MemoryX ({needed / num_parameters:.0f} bytes for "
             f"each of {num_parameters:,} parameters with {optimizer}), which holds {show(held, 'bytes')}; "
             f"set cluster.memoryx.flash_bytes to at least {show(needed - spec.dram_bytes, 'bytes')}, "
             "or choose a cluster with more"
