@@ -93,7 +93,7 @@ def _without_answer(error: Exception) -> Outcome:
 def _together(runs: Sequence[Run]) -> list[Outcome]:
     """Runs that share their cost; where one of them is refused, the others start again without it."""
     try:
-        singles = [machine_of(run).alone(run) for run in runs]
+        singles = [None if run.num_devices == 1 else machine_of(run).alone(run) for run in runs]
         found = simulate_many([*runs, *(one for one in singles if one is not None)])
         of_one = iter(found[len(runs) :])
         alone = [None if one is None else next(of_one) for one in singles]

@@ -154,6 +154,7 @@ def levers(run: Run, breakdown: dict[str, float]) -> list[Lever]:
     """The changes that are worth a try: those to what takes some of the step, at least two."""
     step_s = add_up(breakdown.values())
     ranked = [LEVERS[name] for name in _ranked(breakdown) if breakdown[name] >= FEWEST_SHARE * step_s]
+    ranked += [LEVERS["stragglers"]] if run.cluster.exceptions else []
     chosen = [one for one in dict.fromkeys(ranked) if one is not LEVERS["stragglers"] or run.cluster.exceptions]
     return chosen if len(chosen) > 1 else list(dict.fromkeys([*chosen, _STREAMS, LEVERS["gemm"]]))[:2]
 
@@ -177,19 +178,18 @@ def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float, tried:
     first = [lever for lever in sorted(gains, key=lambda one: -gains[one]) if gains[lever] > best - TIE]
     if best < TIE:
         first = first[:1]  # nothing moves it much, and all of that would be a tie
-    parts = [
-        next(name for name in _ranked(breakdown) if LEVERS[name] is lever) for lever in first if _has(breakdown, lever)
-    ]
-    parts = parts or _ranked(breakdown)[:1]
-    shares = [f"{breakdown[name] / step_time_s:.0%} of the step is {CATEGORIES[name]}" for name in parts]
+    parts = list(dict.fromkeys(_part(breakdown, lever) for lever in first))
+    spent = [name for name in parts if name in breakdown] or _ranked(breakdown)[:1]
+    shares = [f"{breakdown[name] / step_time_s:.0%} of the step is {CATEGORIES[name]}" for name in spent]
     others = sorted((one for one in gains if one not in first), key=lambda one: -gains[one])[:1]
     effects = [f"{max(0.0, gains[one]):.1%} for {_words(run, one)}" for one in (*first, *others)]
     bound = listed([BOUND[name] for name in parts])
     return f"{bound}: {listed(shares)}; 10 % faster shortens it by {listed(effects)}"
 
 
-def _has(breakdown: dict[str, float], lever: Lever) -> bool:
-    return any(LEVERS[name] is lever for name in _ranked(breakdown))
+def _part(breakdown: dict[str, float], lever: Lever) -> str:
+    """The part of the step that a change is to; slower systems hold others up without a part of their own."""
+    return next(name for name in (*_ranked(breakdown), *LEVERS) if LEVERS[name] is lever)
 
 
 def _words(run: Run, lever: Lever) -> str:

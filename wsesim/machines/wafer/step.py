@@ -16,7 +16,7 @@ from wsesim.machines.wafer.coverage import outside_of_measurements, wafer_bounds
 from wsesim.machines.wafer.levers import bottleneck, levers
 from wsesim.machines.wafer.memory import memory
 from wsesim.machines.wafer.plan import is_training
-from wsesim.machines.wafer.simulation import Simulation, run_schedule, step_times_s, usual_engine
+from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_times_s, usual_engine
 from wsesim.machines.wafer.spec import WaferRun
 from wsesim.machines.wafer.utilization import bytes_per_step, utilization
 from wsesim.step import Step
@@ -148,9 +148,8 @@ class WaferStep(Step):
         """Speed over that of one system times their number; simulates one system. [-]"""
         weak_s, strong_s = self._alone_s()
         batch, number = self.run.training.global_batch_size, self.run.num_devices
-        as_full = batch / (
-            math.ceil(batch / number) * number
-        )  # of an uneven batch only some systems have the fullest share
+        fullest = math.ceil(batch / number)
+        as_full = batch / (fullest * number)  # of an uneven batch only some systems have the fullest share
         return weak_s / self.time_s * as_full, strong_s / self.time_s / number
 
     def lost_s(self) -> dict[str, float]:
@@ -182,6 +181,7 @@ def _in_use(key: str, simulation: Simulation) -> bool:
         "flash_bytes_per_s": memory_in_flash(simulation) == 0,
         "index_bytes_per_weight": training.weight_sparsity == 0,
         "float32_rate_factor": training.precision != "float32",
+        "supply_samples_per_s": not simulation.run.cluster.input.supply_is_bound,
         "num_systems": True,
         "max_systems": True,
         "amortization_s": simulation.run.cluster.price_usd_per_system_hour is not None,
