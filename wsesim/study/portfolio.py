@@ -107,11 +107,7 @@ def _run(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run, folder: Path, 
         raise ConfigError(
             f"{place}.run is {job.run!r} for a cluster of another kind than {shared.cluster.name}; name a run of its kind"
         )
-    kept = {shared.cluster.count: own.num_devices}
-    release = getattr(own.cluster, "software_release", None)
-    if release is not None and "software_release" not in spec.cluster:
-        kept["software_release"] = release
-    moved = replace(own, cluster=shared.cluster.model_copy(update=kept))
+    moved = replace(own, cluster=shared.cluster.model_copy(update={shared.cluster.count: own.num_devices}))
     origins = {key: origin for key, origin in own.origins.items() if not key.startswith("cluster.")}
     theirs = {key: origin for key, origin in shared.origins.items() if key.startswith("cluster.")}
     return replace(moved, origins=origins | theirs)
