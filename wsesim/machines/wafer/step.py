@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from wsesim.config.release import release_key
 from wsesim.engine.trace import Span
+from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.intervals import Bounds
 from wsesim.machines.wafer import throughput
 from wsesim.machines.wafer.breakdown import breakdown_s
@@ -141,8 +143,11 @@ class WaferStep(Step):
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
         chosen = levers(self.run, self.spent_s)
-        times_s = step_times_s([lever.pulled(self.run) for lever in chosen])
-        return bottleneck(self.run, self.spent_s, self.time_s, dict(zip(chosen, times_s, strict=True)))
+        tried = {}
+        for lever in chosen:
+            with suppress(ConfigError, DoesNotFit):  # a change may make a step larger than the limit
+                tried[lever] = step_times_s([lever.pulled(self.run)])[0]
+        return bottleneck(self.run, self.spent_s, self.time_s, tried or {chosen[0]: self.time_s})
 
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one system times their number; simulates one system. [-]"""
