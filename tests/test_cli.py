@@ -34,7 +34,8 @@ def names(kind: str) -> list[str]:
 @contextmanager
 def failing(error: BaseException) -> Iterator[None]:
     """Every command ends in this error."""
-    with mock.patch.object(cli, "app", side_effect=error):
+    failing_app = mock.Mock(side_effect=error)
+    with mock.patch.object(cli, "app", failing_app), mock.patch.object(cli, "_app_of", return_value=failing_app):
         yield
 
 

@@ -91,7 +91,7 @@ def test_every_command_that_answers_has_json(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_sweep_without_any_answer_tells_so_after_its_json(tmp_path: Path) -> None:
-    words = ["--vary", "cluster.num_systems=7,11", "--out", str(tmp_path / "a.csv"), "--json"]
+    words = ["--vary", "cluster.num_systems=5000,6000", "--out", str(tmp_path / "a.csv"), "--json"]
     outcome = call("sweep", "cerebras_gpt_111m", *words)
     assert outcome.code == 1
     assert [one["points"] for one in outcome.json["messages"]] == [1, 1]
@@ -124,5 +124,5 @@ def test_schemas_that_are_written_are_told_as_json(tmp_path: Path) -> None:
 def test_a_range_can_be_read_in_ascii() -> None:
     words = ("plan", "--model", "cerebras-gpt-111m", "--deadline", "1 h", "--cluster", "andromeda")
     shown = process(*words, PYTHONIOENCODING="ascii").stdout
-    assert re.search(r"4\.\d+ min \(3\.\d+ to 4\.\d+\)", shown)
+    assert re.search(r"4\.\d+ min \(3\.\d+ to 5\.\d+\)", shown)
     assert "?" not in shown

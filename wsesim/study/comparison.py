@@ -24,6 +24,8 @@ COMPARED = (
     *("time_to_train_s", "energy_j", "cost_usd"),
 )
 """Figures of which ratios to the first run are stated."""
+OF_THE_JOB = ("time_to_train_s", "energy_j", "cost_usd")
+"""Of these, those of a whole job, which say nothing where jobs differ."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,19 @@ def memory_is_uncertain(one: Entry) -> bool:
 
 
 def ratios(one: Entry, first: Entry) -> dict[str, float]:
-    """Each figure over that of the first run, where both have it. [-]"""
+    """Each figure over that of the first run, where both have it; of different jobs only rates and what a token takes. [-]"""
     found = {}
-    for key in COMPARED:
+    is_same_job = _is_same(one.result.job.tokens, first.result.job.tokens)
+    for key in COMPARED if is_same_job else [key for key in COMPARED if key not in OF_THE_JOB]:
         own, other = one.figures[key].value, first.figures[key].value
         if own is not None and other is not None and other.value > 0:
             found[key] = own.value / other.value
     return found
+
+
+def _is_same(one: float, other: float) -> bool:
+    """Whether two numbers of tokens are of one job. [-]"""
+    return max(one, other) <= (1.0 + SAME) * min(one, other)
 
 
 def notes(entries: Sequence[Entry]) -> list[str]:
@@ -180,11 +188,11 @@ def _billions(number: float) -> str:
 
 def _jobs(entries: Sequence[Entry]) -> list[str]:
     tokens = [one.result.job.tokens for one in entries]
-    if max(tokens) <= (1.0 + SAME) * min(tokens):
+    if _is_same(max(tokens), min(tokens)):
         return []
     shown = ", ".join(f"{_billions(one.result.job.tokens)} billion ({one.name})" for one in entries)
     return [
-        f"the runs train on different numbers of tokens, so their time, energy and cost are of different jobs: {shown}"
+        f"the runs train on different numbers of tokens; time, energy and cost are of different jobs, without ratios: {shown}"
     ]
 
 

@@ -140,7 +140,8 @@ def against_first(entries: Sequence[Entry]) -> Table:
     """What the others reach against the first."""
     first, *others = entries
     names = unique(one.name for one in entries)
-    rows = tuple((label(key), *(ratio_cell(one, first, key) for one in others)) for key in WORDS)
+    known = [key for key in WORDS if any(key in ratios(one, first) for one in others)]
+    rows = tuple((label(key), *(ratio_cell(one, first, key) for one in others)) for key in known)
     return Table(f"Against {first.name}", ("", *(f"~{name}" for name in names[1:])), rows, is_quiet=True)
 
 
