@@ -243,7 +243,7 @@ def test_sums_are_the_same_on_every_python() -> None:
 
 
 WHOLE_NUMBERS = {
-    *("report/columns.py", "page/service.py", "study/executors.py", "config/reading.py", "machines/gpu/checks.py"),
+    *("report/terminal.py", "page/service.py", "study/executors.py", "config/reading.py", "machines/gpu/checks.py"),
     *(
         "study/life.py",
         "machines/wafer/streaming.py",

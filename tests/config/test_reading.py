@@ -266,6 +266,7 @@ READERS = {
     "wsesim/page/app.py": "the page's own style and script",
     "wsesim/report/charts/render.py": "the report's own script",
     "wsesim/report/html.py": "the report's own templates",
+    "wsesim/validate/gpu_predict.py": "its own table of the catalogue, which it writes anew",
     "wsesim/study/ledger.py": "SQLite reads it; the first bytes, after a look at its kind; JSON in its rows",
 }
 PARSERS = ("json.loads", "json.load", "tomllib.loads", "tomllib.load", "yaml.safe_load", "csv.reader", "csv.DictReader")

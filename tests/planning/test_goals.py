@@ -168,7 +168,7 @@ def test_what_the_end_of_a_range_would_miss_is_said(tmp_path: Path) -> None:
 
 
 def test_the_answer_says_which_prices_it_used_and_from_when(tmp_path: Path) -> None:
-    assert "a system 1.56 MUSD (derived, 2023-07)" in told(SMALL, tmp_path)
+    assert "a system 1.90 MUSD (derived, 2023-07)" in told(SMALL, tmp_path)
     assert planned(SMALL).to_dict()["prices"]["Andromeda"][0]["date"] == "2023-07"
 
 

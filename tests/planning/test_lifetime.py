@@ -413,7 +413,9 @@ def test_shares_and_money_add_up() -> None:
     assert found.goodput == pytest.approx(found.timeline.work_s / found.held_s)
     assert found.cost_usd is not None
     spares = 1.0 + found.timeline.spares / found.timeline.units
-    assert found.cost_usd.value == pytest.approx(1.56e6 * found.held_s * spares / (4 * 365 * 86400.0))
+    assert found.electricity_usd is not None
+    written_off = 1.9e6 * found.held_s * spares / (4 * 365 * 86400.0)
+    assert found.cost_usd.value == pytest.approx(written_off + found.electricity_usd.value)
     keys = {one.key for one in found.assumptions}
     assert {"cluster.reliability.system_mtbf_s", "job.repair_s"} <= keys
     assert not any(key.startswith("cluster.job.") for key in keys)

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import TINY, Table, laid_over, small_tables, tiny_run
 from wsesim.config import catalogue
+from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.engine.trace import Span
 from wsesim.machines.wafer.breakdown import CATEGORIES, breakdown_s
 from wsesim.machines.wafer.links import link_traffic
 from wsesim.machines.wafer.memoryx import update_time_s
-from wsesim.machines.wafer.plan import Sweep
+from wsesim.machines.wafer.plan import Sweep, make_plan
 from wsesim.machines.wafer.simulation import Simulation, run_schedule
+from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import depth, num_hops
 from wsesim.machines.wafer.utilization import bytes_per_step, utilization
 
@@ -314,7 +316,7 @@ def timeline(simulation: Simulation, part: str) -> list[tuple[object, ...]]:
 @settings(deadline=None, max_examples=60)
 @given(small_tables(most_systems=7))
 def test_folded_systems_do_what_single_ones_do_to_the_last_digit(table: Table) -> None:
-    folded, unfolded = simulated(table, num_steps=3), simulated(table, num_steps=3, fold=False)
+    folded, unfolded = simulated(table), simulated(table, fold=False)
     assert folded.step_time_s == unfolded.step_time_s
     shared = ("swarmx_down", "swarmx_up", "optimizer")
     assert all(timeline(folded, part) == timeline(unfolded, part) for part in shared)
@@ -333,7 +335,13 @@ def test_folded_systems_do_what_single_ones_do_to_the_last_digit(table: Table) -
 @given(small_tables())
 def test_the_steady_state_is_that_of_a_long_run(table: Table) -> None:
     found = steady(table)
-    assert simulated(table, num_steps=12).step_time_s == pytest.approx(found.step_time_s, rel=ROUNDING)
+    plan = make_plan(wsesim.from_table(table))
+    events = DiscreteEvents(Clock(), write_program(shape_of(plan)), numbers_of(plan), plan.num_micro_batches)
+    ends_s = []
+    for _ in range(12):
+        events.run_step()
+        ends_s.append(events.clock.now)
+    assert ends_s[-1] - ends_s[-2] == pytest.approx(found.step_time_s, rel=ROUNDING)
 
 
 # Where the time goes

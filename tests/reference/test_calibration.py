@@ -56,7 +56,7 @@ def test_the_values_of_a_core_are_the_middle_of_the_best() -> None:
 
 
 def test_only_three_numbers_and_one_per_release_are_fitted_to_rates() -> None:
-    assert set(CalibrationSpec.model_fields) == {*RATE_KEYS, *FORM_KEYS, *LAYOUT_KEYS, "releases"}
+    assert set(CalibrationSpec.model_fields) == {*RATE_KEYS, *FORM_KEYS, *LAYOUT_KEYS, "releases", "measured"}
     fitted = fit(rates(), SHIPPED)
     assert set(fitted.fitted) == {*RATE_KEYS, *(f"releases.{release}" for release in SHIPPED.releases)}
 

@@ -64,7 +64,8 @@ def _by_first_line(sections: Sequence[Section]) -> tuple[str, Sequence[Section]]
     """An answer whose first line is its title."""
     first, *others = sections
     title, *parts = first.parts
-    assert isinstance(title, Note)
+    if not isinstance(title, Note):
+        raise TypeError(f"the first line of {first.title!r} is no title")
     return title.text, [replace(first, parts=tuple(parts)), *others]
 
 

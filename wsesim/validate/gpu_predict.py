@@ -362,7 +362,7 @@ def _statistics(name: str, use: str, rows: list[Prediction]) -> SetStatistics:
 
 def _share_inside(rows: Sequence[Prediction]) -> float | None:
     told = [one.is_inside for one in rows if one.is_inside is not None]
-    return sum(told) / len(told) if told else None
+    return told.count(True) / len(told) if told else None
 
 
 def per_set(predictions: Iterable[Prediction]) -> list[SetStatistics]:

@@ -36,7 +36,7 @@ def is_measured(gpu: GPUSpec) -> bool:
     Examples
     --------
     >>> from wsesim.config.entries import load_gpu
-    >>> is_measured(load_gpu("a100_40gb")[0]), is_measured(load_gpu("b200")[0])
+    >>> is_measured(load_gpu("a100_40gb")[0]), is_measured(load_gpu("mi300x")[0])
     (True, False)
     """
     return tuple(getattr(gpu, key) for key in COMPUTES) in _measured()
