@@ -15,7 +15,7 @@ SAME = 1e-9
 """Numbers this close are the same: what differs in the last digits is rounding. [-]"""
 CAUSES = ("name", "kind", "num_devices", "software", "model", "parallelism", "micro_batch_size", "simulator")
 """Keys that say what was asked, and by what it was answered."""
-NO_ANSWER = ("wall_s", "events", "steps_simulated", "micro_batches_simulated", "plans_simulated")
+NO_ANSWER = ("wall_s", "events", "plans")
 """Keys of how the simulator worked, which belong to no answer."""
 LISTS_OF_NUMBERS = {"assumptions": "key", "prices": "key"}
 """Lists of numbers in use, and the key that names each."""

@@ -215,7 +215,7 @@ def _prices(entries: Sequence[Entry]) -> list[str]:
     if len(ways) > 1:
         shown = ", ".join(f"{one.name} {one.result.job.paying}" for one in entries if one not in without)
         found.append(
-            f"costs of devices that are owned and rented stand side by side ({shown}); --paying makes them alike"
+            f"costs of devices that are owned and rented stand side by side ({shown}); cluster.paying makes them alike"
         )
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from wsesim.machines.machine import machine_of
 from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
 from wsesim.units import show, unit_of_field
 from wsesim.view import Fact, Facts, Note, Section, Table, notes, plural
@@ -12,9 +13,12 @@ from wsesim.view import Fact, Facts, Note, Section, Table, notes, plural
 def sections(found: Sensitivity, *, every: bool = False) -> Iterator[Section]:
     """The step, then both tables."""
     result = found.result
-    where = f"{result.num_devices:,} x {result.device}, {result.step.software}"
-    facts = Facts((Fact("on", where), Fact("step time", show(result.step_time_s, "s"), is_key=True)))
-    yield Section("step", parts=(Note(f"What moves the step of {result.name}", "key"), facts))
+    facts = (
+        Fact("on", machine_of(result.run).words.on(result)),
+        Fact("software", result.step.software),
+        Fact("step time", show(result.step_time_s, "s"), is_key=True),
+    )
+    yield Section("step", parts=(Note(f"What moves the step of {result.name}", "key"), Facts(facts)))
     yield _uncertain(found, every=every)
     yield _constants(found)
 
