@@ -75,6 +75,11 @@ class Result(ShowsItself):
         return str(self.run.cluster.device)
 
     @property
+    def devices(self) -> str:
+        """How many of what: "12 CS-2 systems"."""
+        return str(MACHINES[self.run.machine].words.count(self.run.cluster))
+
+    @property
     def simulation(self) -> Any:
         """What the machine knows of the step in its own terms."""
         return getattr(self.step, "simulation", None)
@@ -251,7 +256,7 @@ class Result(ShowsItself):
 
     def __repr__(self) -> str:
         step = f"{show(self.step_time_s, 's')} per step, {self.tokens_per_s:,.0f} tokens/s, MFU {self.mfu:.1%}"
-        return f"<{type(self).__name__} {self.name}: {self.num_devices:,} x {self.device}, {step}>"
+        return f"<{type(self).__name__} {self.name}: {self.devices}, {step}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The contract of ``wsesim run --json``: SI units, times in seconds. Simulates what `bottleneck` asks for."""

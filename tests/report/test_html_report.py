@@ -203,7 +203,7 @@ def test_the_command_that_it_names_makes_it_again(tmp_path: Path) -> None:
         f"wsesim report {WAFERS} --set cluster.num_systems=2 --set training.global_batch_size=264 "
         "--gpu-cluster none --out report.html"
     )
-    assert "2 x CS-2" in page.all("dl", "ws-facts")[0].text
+    assert "2 CS-2 systems" in page.all("dl", "ws-facts")[0].text
     assert "GPU" not in page.by_id("scaling").text
 
 

@@ -19,7 +19,7 @@ NASTY = "<script>alert(1)</script> & 'co'"
 ALONE = {"meta", "br", "hr", "img", "rect"}
 SHOWN: dict[str, tuple[Callable[[], ShowsItself], tuple[str, ...]]] = {
     "run": (lambda: wsesim.simulate(wsesim.load(WAFER)), ("time to train", "gemm", "products with weights")),
-    "GPU run": (lambda: wsesim.simulate(wsesim.load(GPU)), ("kernels", "8 x A100")),
+    "GPU run": (lambda: wsesim.simulate(wsesim.load(GPU)), ("kernels", "8 A100")),
     "comparison": (lambda: wsesim.compare(WAFER, GPU, same_time=True), ("Against", "the same time", "tokens/s per kW")),
     "scaling": (
         lambda: scaling(wsesim.simulate(wsesim.load("andromeda_13b"))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from wsesim.config.cluster import AnyCluster
 from wsesim.job import Range
 from wsesim.result import Result
 from wsesim.units import show
@@ -47,9 +48,22 @@ class Words:
     )
     example: ClassVar[str] = ""
 
+    def count(self, cluster: AnyCluster, number: int | None = None) -> str:
+        """Devices of a cluster, all that the job uses or another number: "12 CS-2 systems"."""
+        return devices(cluster.num_devices if number is None else number, cluster.device, self.short)
+
+    def where(self, cluster: AnyCluster, number: int) -> str:
+        """What so many devices are a part of."""
+        return cluster.title
+
+    def counted(self, cluster: AnyCluster, number: int | None = None) -> str:
+        """Devices, and of which cluster: "12 CS-2 systems (Andromeda)". What is counted stands beside its number."""
+        found = cluster.num_devices if number is None else number
+        return f"{self.count(cluster, found)} ({self.where(cluster, found)})"
+
     def on(self, result: Result) -> str:
         """What it runs on."""
-        return f"{result.num_devices:,} x {result.device} of {result.run.cluster.name}"
+        return self.counted(result.run.cluster)
 
     def batch(self, result: Result) -> list[Fact]:
         """How the batch is cut."""
@@ -135,6 +149,18 @@ class Words:
     def part(self, name: str) -> tuple[str, str]:
         """What a part of the machine is called that is busy, and what it does."""
         return self.parts.get(name, (name, ""))
+
+
+def devices(number: int, device: str, word: str) -> str:
+    """A number of devices, with what one is called unless its name says so already.
+
+    Examples
+    --------
+    >>> devices(12, "CS-2", "system"), devices(1, "A100 SXM 80 GB", "GPU"), devices(4, "GB200, half of a board", "GPU")
+    ('12 CS-2 systems', '1 A100 SXM 80 GB GPU', '4 GB200 GPUs')
+    """
+    kind = device.partition(",")[0].removesuffix(word).strip()
+    return plural(number, f"{kind} {word}".strip()) if word else f"{number:,} {kind}"
 
 
 def samples_words(result: Result) -> str:

@@ -21,6 +21,8 @@ class Offer:
         Devices that it has. [-]
     is_baseline
         Whether others are compared with it.
+    all_of_it
+        All of them, in words.
     devices, count
         What is counted, and the key of their number.
     """
@@ -30,13 +32,14 @@ class Offer:
     device: str
     most: int
     is_baseline: bool
+    all_of_it: str
     devices: str
     count: str
 
     @property
     def label(self) -> str:
         """What the form says of it."""
-        return f"{self.title}: {self.most:,} x {self.device}"
+        return f"{self.title}: {self.all_of_it}"
 
 
 USUAL_COUNT = "num_systems"
@@ -59,5 +62,6 @@ def clusters() -> dict[str, Offer]:
 def _offer(name: str) -> Offer:
     spec, _ = load_any_cluster(name)
     machine = MACHINES[spec.machine]
-    title = spec.title
-    return Offer(name, title, spec.device, spec.max_devices, machine.is_baseline, machine.words.devices, spec.count)
+    words, most = machine.words, spec.max_devices
+    every = words.count(spec, most)
+    return Offer(name, spec.title, spec.device, most, machine.is_baseline, every, words.devices, spec.count)

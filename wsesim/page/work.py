@@ -103,9 +103,7 @@ def main(state: RunState) -> Main:
         run_page.assumptions([result]),
     )
     folded = [section for section in parts if not section.is_empty]
-    said = f"{result.num_devices:,} x {result.device}: " + ", ".join(
-        f"{tile.name} {tile.value}" for tile in top.tiles[:3]
-    )
+    said = f"{result.devices}: " + ", ".join(f"{tile.name} {tile.value}" for tile in top.tiles[:3])
     return Main(html, render("folded.html", sections=folded), said, result.run.max_devices, entry(result))
 
 

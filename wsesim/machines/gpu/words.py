@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, ClassVar
 
+from wsesim.config.cluster import AnyCluster
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.units import show
@@ -83,10 +84,11 @@ class GPUWords(Words):
     lead = "What a GPU does during a step, on average over the stages."
     example = "dgx_h100"
 
-    def on(self, result: Result) -> str:
-        """GPUs, cluster and nodes."""
-        cluster = result.run.cluster
-        return f"{super().on(result)}, {cluster.gpus_per_node} to a node"
+    def where(self, cluster: AnyCluster, number: int) -> str:
+        """Whole nodes of the cluster, which may be named after one of them."""
+        each = int(getattr(cluster, "gpus_per_node", 1))
+        nodes, rest = divmod(number, each)
+        return f"{cluster.title}, {each} to a node" if rest else f"{plural(nodes, 'node')} of {cluster.title}"
 
     def batch(self, result: Result) -> list[Fact]:  # noqa: ARG002
         """Nothing: how it is spread says so."""

@@ -45,9 +45,7 @@ class WaferWords(Words):
 
     def on(self, result: Result) -> str:
         """Systems, cluster and release."""
-        cluster = result.run.cluster
-        release = result.step.software
-        return f"{result.num_devices} x {cluster.system.name} of {cluster.name}, software release {release}"
+        return f"{super().on(result)}, software release {result.step.software}"
 
     def peak(self, result: Result) -> str:
         """Sources count the cores of the wafer, software sees fewer."""

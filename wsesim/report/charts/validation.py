@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wsesim.machines.words import devices
 from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
 from wsesim.report.charts.theme import SERIES_COLOURS
@@ -41,7 +42,7 @@ def rows(comparisons: Sequence[Comparison]) -> list[Row]:
             "measured": one.measured_tokens_per_s,
             "predicted": one.predicted_tokens_per_s,
             "error": f"{one.error:+.1%}",
-            "what": f"{one.model} on {one.num_devices:,} x {one.device}",
+            "what": f"{one.model} on {devices(one.num_devices, one.device, '')}",
             "id": one.id,
             "source": one.source,
             "differs": "; ".join(one.differs) or "nothing",

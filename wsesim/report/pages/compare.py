@@ -106,7 +106,7 @@ def cell(one: Entry, key: str) -> str:
         held, capacity = (show(value, "bytes") for value in (one.memory_bytes, one.memory_capacity_bytes))
         return f"{held}{mark} of {capacity},\n{one.memory_place}"
     return {
-        "devices": f"{one.result.num_devices:,} x {one.device}",
+        "devices": one.result.devices,
         "parallelism": ", ".join(one.kinds_of_parallelism) or "none",
         "settings": f"{one.num_settings}",
     }[key]
@@ -241,7 +241,7 @@ def same_time_words(one: SameTime) -> str:
     if result is None:
         return f"{one.run.name}: no number of {devices} of {one.run.cluster.name} holds the model"
     took, kinds = show(result.job.time_s, "s"), ", ".join(result.kinds_of_parallelism) or "none"
-    gpus = f"{result.num_devices:,} x {result.device}"
+    gpus = result.devices
     if one.is_reached:
         return f"{one.run.name}: {gpus}, {took}; parallelism {kinds}; {result.num_settings} settings"
     most = one.run.max_devices

@@ -13,7 +13,7 @@ from wsesim.config.provenance import STATUSES
 from wsesim.job import Price, Range, show_energy, show_range
 from wsesim.loss import AVERAGE, Quality
 from wsesim.machines.machine import machine_of
-from wsesim.machines.words import Words, samples_words
+from wsesim.machines.words import Words, devices, samples_words
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
 from wsesim.result import Assumption, Result, bottleneck, scaling_efficiency
@@ -380,7 +380,7 @@ def measured(found: Sequence[Comparison]) -> Section:
         (
             one.id,
             one.model,
-            f"{one.num_devices:,} x {one.device}",
+            devices(one.num_devices, one.device, ""),
             f"{one.measured_tokens_per_s:,.0f}",
             f"{one.predicted_tokens_per_s:,.0f}",
             f"{one.error:+.1%}",
