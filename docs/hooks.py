@@ -55,11 +55,17 @@ PICTURES = {
     "validation.md": {
         "## By set": (
             "validation-wafer-scale",
-            "Wafer-scale systems: every step by a fit without its model; bars are medians. Left of the line is too fast.",
+            (
+                "Wafer-scale systems: every rate, solid by a fit without its model, hollow by the fit that holds it. Right of the "
+                "line is too fast; the band is 10 %, bars are medians of solid ones, what is beyond 50 % is drawn at the edge."
+            ),
         ),
         "### GPU sets": (
             "validation-gpus",
-            "GPU clusters: every step that no number was fitted to; bars are medians. Left of the line is too fast, the band 10 %.",
+            (
+                "GPU clusters: throughput of every step that no number was fitted to. Right of the line is too fast; the band is "
+                "10 %, bars are medians, what is beyond 50 % is drawn at the edge. Tables below have errors of the time."
+            ),
         ),
     },
     "performance.md": {

@@ -22,7 +22,7 @@ from wsesim.units import add_up
 
 LEVEL = 0.9
 """Share of answers that should lie inside their range. [-]"""
-_ONE_SIDED = 1.6448536269514722
+ONE_SIDED = 1.6448536269514722
 """Quantile of the normal law that leaves 5 % on one side. [-]"""
 REPEATABILITY = 0.03
 """No range is narrower: by so much the same model differs when others run it, as a share. [-]"""
@@ -74,7 +74,7 @@ def student_quantile(freedom: int) -> float:
     >>> round(student_quantile(9), 3), round(student_quantile(1000), 3)
     (1.833, 1.646)
     """
-    z, n = _ONE_SIDED, float(freedom)
+    z, n = ONE_SIDED, float(freedom)
     first = (z**3 + z) / (4.0 * n)
     second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / (96.0 * n**2)
     third = (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / (384.0 * n**3)
@@ -113,6 +113,19 @@ def from_errors(errors: Errors, basis: str) -> Bounds:
         return max(REPEATABILITY, factor * math.sqrt(0.5 * (both + 2.0 * squares)))
 
     return Bounds(side(both - late), side(late), (basis,))
+
+
+def spread(errors: Errors) -> float:
+    """Root of the mean square of errors: about how far a prediction for one more group is off. [-]
+
+    Examples
+    --------
+    >>> spread({"a": [0.03, -0.03], "b": [0.03]})
+    0.03
+    """
+    return math.sqrt(
+        add_up(add_up(error * error for error in group) / len(group) for group in errors.values()) / len(errors)
+    )
 
 
 def _between(ordered: Sequence[float], basis: str) -> Bounds:
@@ -173,10 +186,14 @@ class Knowledge(NamedTuple):
         Of left-out rows, by level of knowledge, then by what was left out.
     assumed
         Ranges of what no left-out row tells, by level.
+    rows
+        Relative errors of the rates of single rows by their names, each predicted by a fit without its model; for pictures
+        and tables. [-]
     """
 
     errors: dict[str, dict[str, tuple[float, ...]]]
     assumed: dict[str, Bounds]
+    rows: dict[str, float]
 
 
 @cache
@@ -193,7 +210,7 @@ def knowledge(machines: str) -> Knowledge:
         for key, origin in origins.items()
         if key.startswith("assumed.")
     }
-    return Knowledge(errors, assumed)
+    return Knowledge(errors, assumed, plain.get("rows", {}))
 
 
 def around(value: Range, bounds: Bounds) -> Range:

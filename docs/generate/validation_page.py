@@ -12,14 +12,23 @@ from wsesim.config import catalogue
 from wsesim.config.entries import load_system
 from wsesim.machines.wafer.rows import Measurement, published
 from wsesim.machines.wafer.system import CalibrationSpec
+from wsesim.report.charts import validation as validation_chart
 from wsesim.report.markdown import markdown_table
 from wsesim.report.pages import gpu_validation, loss_laws
-from wsesim.report.pages.validation import inside_words, left_out_rows, left_out_words, predicted_words, set_cells
+from wsesim.report.pages.validation import (
+    in_no_fit_words,
+    inside_words,
+    left_out_rows,
+    left_out_words,
+    predicted_words,
+    set_cells,
+)
 from wsesim.units import show, unit_of_field
 from wsesim.validate.calibrate import FEWEST_ROWS, FORM_KEYS, LAYOUT_KEYS, RATE_KEYS
 from wsesim.validate.gpu_predict import Prediction as GPUPrediction
 from wsesim.validate.left_out import LeftOut, architecture, published_left_out
 from wsesim.validate.losses import COMPUTE_TOLERANCE, LOSS_TOLERANCE, predict_losses
+from wsesim.validate.near import WAFER_ROWS
 from wsesim.validate.predict import TOLERANCES, Prediction, predict_all, summarize
 
 INTRODUCTION = """\
@@ -117,10 +126,10 @@ def _sets(predictions: Sequence[Prediction]) -> str:
     return "## By set\n\n" + markdown_table(header, rows) + "\n"
 
 
-def _left_out(found: LeftOut) -> str:
+def _left_out(found: LeftOut, predictions: Sequence[Prediction]) -> str:
     """Models predicted by fits without them, in words, as a table and as strips."""
     heads = ["model", "rows", "left out", "bias", "worst", "nested", "worst, nested", "chosen without it"]
-    words = [*left_out_words(found), inside_words()]
+    words = [*left_out_words(found), inside_words(), *in_no_fit_words(predictions)]
     told = "\n".join(f"- {text[0].upper()}{text[1:]}." for text in words)
     note = (
         "Chosen are, in this order: block of heads, cost of a score, exponent of the overlap, element-wise work. Rows of a release "
@@ -133,24 +142,28 @@ def _left_out(found: LeftOut) -> str:
         if error is None
     )
     table = markdown_table(heads, left_out_rows(found))
-    return f"## Models predicted by fits without them\n\n{told}\n\n{table}\n\n{note}{hollow}.\n\n{_strips(found)}\n"
+    return f"## Models predicted by fits without them\n\n{told}\n\n{table}\n\n{note}{hollow}.\n\n{_strips()}"
 
 
-STRIP = range(-12, 13)
+STRIP = range(-14, 15)
 """Errors of a strip, in percent. [-]"""
 
 
-def _strips(found: LeftOut) -> str:
-    """A line for each model: where its errors lie, left-out ones solid, those that cannot be left out hollow."""
-    marks = [f"{'':24}{''.join(f'{at:+d} %'.center(8) for at in (-12, -8, -4, 0, 4, 8, 12))}"]
-    for fold in found.fixed:
-        cells = ["." if at else "|" for at in STRIP]
-        for error in fold.errors:
-            place = round(100.0 * (error or 0.0)) - STRIP.start
-            cells[min(max(place, 0), len(cells) - 1)] = "●" if error is not None else "○"
-        marks.append(f"{fold.model:27}{' '.join(cells)}")
+def _strips() -> str:
+    """Two lines for each set: where its errors lie, left-out ones solid, fitted ones hollow; the picture of the site in letters."""
+    points = validation_chart.rows([one for one in WAFER_ROWS.predictions(tuple(WAFER_ROWS.rows)) if one is not None])
+    marks = [f"{'':20}{''.join(f'{at:+d} %'.center(8) for at in range(-12, 13, 4))}"]
+    for name in dict.fromkeys(str(row["set"]) for row in points):
+        for mark, sign in (validation_chart.LEFT_OUT, "●"), (validation_chart.FITTED, "○"):
+            places = [round(100.0 * row["exact"]) for row in points if (row["set"], row["mark"]) == (name, mark)]
+            if places:
+                cells = [sign if at in places else "." if at else "|" for at in STRIP]
+                marks.append(f"{name if sign == '●' else '':20}{' '.join(cells)}")
     lines = "\n".join(line.rstrip() for line in marks)
-    legend = "Errors by model, ● left out, ○ in the fit that holds the row, as nothing else tells its release:"
+    legend = (
+        "Errors by set, ● left out of the fit, ○ in the fit that holds the row; what is not explained lies to the right of it "
+        "([by row](#by-row)):"
+    )
     return f"{legend}\n\n```\n{lines}\n```\n"
 
 
@@ -257,7 +270,7 @@ def page(gpus: Sequence[GPUPrediction]) -> str:
     )
     parts = [
         INTRODUCTION,
-        _left_out(published_left_out()),
+        _left_out(published_left_out(), predictions),
         _sets(predictions),
         numbers,
         *(_calibration(name, load_system(name)[0].calibration) for name in ("cs2", "cs3")),

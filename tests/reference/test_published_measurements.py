@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 
 import pytest
 
 from wsesim.config import catalogue
 from wsesim.config.entries import load_law
+from wsesim.errors import PastTolerance
 from wsesim.loss import AVERAGE, PILE
 from wsesim.machines.wafer.rows import published
-from wsesim.validate.left_out import num_inside, published_left_out
+from wsesim.report.pages import validation
+from wsesim.validate.left_out import errors_toml, inside_in_no_fit, num_inside, published_left_out
 from wsesim.validate.losses import (
     COMPUTE_TOLERANCE,
     LOSS_TOLERANCE,
+    NO_LOSSES,
     LossReport,
     as_toml,
     calibrate,
@@ -68,6 +72,28 @@ def test_nine_left_out_rows_in_ten_lie_inside_the_range_that_the_other_models_gi
     found = num_inside(published_left_out())
     assert found.rows == 47
     assert 0.85 <= found.inside / found.rows <= 0.97
+
+
+def test_rows_of_no_fit_are_counted_apart(predictions: list[Prediction]) -> None:
+    found = {use: [inside for _, inside in rows] for use, rows in inside_in_no_fit(predictions).items()}
+    assert found["small-step"] == [True, True]
+    assert found["unexplained"] == [False] * 6
+
+
+def test_left_out_errors_of_the_catalogue_are_those_of_the_fits() -> None:
+    shipped = catalogue.read_toml(catalogue.root() / "errors" / "wafers.toml")
+    found = tomllib.loads(errors_toml(published_left_out()))
+    assert {key: shipped[key] for key in ("rows", "left_out")} == found
+
+
+def test_a_left_out_error_past_its_limit_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2.1 % when written
+    gathered = validation.Gathered([], NO_LOSSES, (), [], published_left_out())
+    validation.check(gathered)
+    monkeypatch.setattr(validation, "MEAN_OF_MODELS", 0.02)
+    with pytest.raises(PastTolerance, match=r"left out, mean of models: 2\.1%, more than 2%") as refused:
+        validation.check(gathered)
+    assert refused.value.exit_code == 1
 
 
 @pytest.fixture(scope="module")

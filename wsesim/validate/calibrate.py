@@ -19,6 +19,7 @@ from wsesim.config.provenance import Origin
 from wsesim.config.release import release_key
 from wsesim.config.run import Run
 from wsesim.errors import DoesNotFit, MeasurementError
+from wsesim.intervals import ONE_SIDED, knowledge, spread
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.plan import lanes_of, pick_release
 from wsesim.machines.wafer.rows import Measurement
@@ -40,12 +41,6 @@ VALUES_STEP = 2.0
 
 OUTLIER_SCALE = 0.02
 """Residuals beyond this count less than quadratically (soft L1): one odd row must not bend the fit. [-]"""
-
-ONE_MODEL = 0.05
-"""Standard error of what one model tells: the errors of models that were left out. [-]"""
-
-NINE_IN_TEN = 1.645
-"""Standard errors to each side. [-]"""
 
 NUM_ITERATIONS = 12
 """Of the least squares; they settle to eight digits in five or six. [-]"""
@@ -290,6 +285,7 @@ def _ranges(rows: Sequence[Measurement], calibration: CalibrationSpec, system: s
     names = list(dict.fromkeys(models))
     weights = np.array([[float(model != name) for model in models] for name in names])
     logs = solve(rates, [Form.of(calibration)] * len(names), weights, calibration)
+    of_one_model = spread(knowledge("wafers").errors["known_release"])
     found = {key: _around(getattr(calibration, key), values) for key, values in zip(RATE_KEYS, logs[:3], strict=True)}
     for place, name in enumerate(rates.table.names):
         release = name.removeprefix(f"{system} ")
@@ -297,9 +293,10 @@ def _ranges(rows: Sequence[Measurement], calibration: CalibrationSpec, system: s
         if name == rates.table.names[rates.base]:
             found[f"releases.{release}"] = (1.0, 1.0)  # what others are counted against is as sure as the three numbers
         elif name.startswith(f"{system} "):
-            spread = ONE_MODEL / math.sqrt(len(its))
             told = [len(its) > 1 or model not in its for model in names]
-            found[f"releases.{release}"] = _around(calibration.releases[release], logs.rates[told, place], spread)
+            found[f"releases.{release}"] = _around(
+                calibration.releases[release], logs.rates[told, place], of_one_model / math.sqrt(len(its))
+            )
     return found
 
 
@@ -309,7 +306,7 @@ def _around(value: float, logs: NDArray[np.float64], more: float = 0.0) -> tuple
     error = math.sqrt(
         (left_out - 1) / left_out * add_up((float(log) - float(logs.mean())) ** 2 for log in logs) + more**2
     )
-    return _rounded(value * math.exp(-NINE_IN_TEN * error)), _rounded(value * math.exp(NINE_IN_TEN * error))
+    return _rounded(value * math.exp(-ONE_SIDED * error)), _rounded(value * math.exp(ONE_SIDED * error))
 
 
 def _settled(rows: Sequence[Measurement], calibration: CalibrationSpec) -> CalibrationSpec:

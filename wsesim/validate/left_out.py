@@ -25,7 +25,7 @@ from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.units import add_up
 from wsesim.validate.calibrate import Rates, rates_of, solve
 from wsesim.validate.closed_form import Form
-from wsesim.validate.predict import run_of
+from wsesim.validate.predict import Prediction, run_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -238,11 +238,26 @@ def num_inside(found: LeftOut) -> Inside:
     return Inside(rows, inside)
 
 
+def inside_in_no_fit(predictions: Sequence[Prediction]) -> dict[str, tuple[tuple[str, bool], ...]]:
+    """Rates that are in no fit, by use: small steps, unexplained, shown; the names of rows, and whether each lies in its range."""
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for one in predictions:
+        row = one.measurement
+        if row.is_rate and not row.is_fitted:
+            run = run_of(row)
+            bounds = wafer_bounds(run, make_plan(run), row.global_batch_size / one.predicted)
+            is_inside = -bounds.faster <= math.log1p(one.error) <= bounds.slower
+            found.setdefault(row.use, []).append((row.id, is_inside))
+    return {use: tuple(rows) for use, rows in sorted(found.items())}
+
+
 def errors_toml(found: LeftOut) -> str:
-    """The table of left-out errors of ``cluster_configs/errors/wafers.toml``."""
-    lines = [
-        "[left_out.known_release]   # written by `python -m wsesim.validate.left_out`: ln(measured / predicted time), nested"
-    ]
+    """The tables of left-out errors of ``cluster_configs/errors/wafers.toml``."""
+    written = "written by `python -m wsesim.validate.left_out`"
+    told = [(row.id, error) for fold in found.fixed for row, error in zip(fold.rows, fold.errors, strict=True)]
+    lines = [f"[rows]   # {written}: predicted / measured rate - 1 by the fit without the row's model"]
+    lines += [f'"{name}" = {error:.4f}' for name, error in sorted(told) if error is not None]
+    lines += ["", f"[left_out.known_release]   # {written}: ln(measured / predicted time), nested"]
     for model, errors in errors_of(found.nested).items():
         lines.append(f'"{model}" = [{", ".join(f"{error:.4f}" for error in errors)}]')
     return "\n".join(lines) + "\n"
@@ -262,5 +277,5 @@ if __name__ == "__main__":
     from pathlib import Path
 
     file = Path(sys.argv[1])
-    kept = read_text(file).split("[left_out.", maxsplit=1)[0]
+    kept = read_text(file).split("[left_out.", maxsplit=1)[0].split("[rows]", maxsplit=1)[0]
     file.write_text(kept.rstrip() + "\n\n" + errors_toml(published_left_out()), encoding="utf-8")

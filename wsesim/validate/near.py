@@ -15,6 +15,7 @@ from typing import Any
 from wsesim.config.entries import load_gpu_cluster, load_model
 from wsesim.config.run import Run
 from wsesim.errors import AnswerIsNo, InputError
+from wsesim.intervals import knowledge
 from wsesim.machines.gpu import rows as gpu_measurements
 from wsesim.machines.gpu.rows import GPUMeasurement
 from wsesim.machines.machine import MACHINES, Machine, machine_of
@@ -48,6 +49,8 @@ class Comparison:
         Distance to the run; 0 is the same size, number and share of the batch. [-]
     differs
         In what the run differs from it.
+    left_out_error
+        Relative error of the throughput by a fit without this model; None where there is none. [-]
     """
 
     id: str
@@ -61,6 +64,12 @@ class Comparison:
     predicted_tokens_per_s: float
     doublings: float = 0.0
     differs: tuple[str, ...] = ()
+    left_out_error: float | None = None
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the prediction is that of numbers which were fitted to the row."""
+        return self.use in ("calibration", "leave-one-out")
 
     @property
     def error(self) -> float:
@@ -237,8 +246,10 @@ def wafer_comparison(row: Measurement, value: float) -> Comparison:
     """A measured rate beside a predicted one, in the unit of the row."""
     tokens = row.sequence_length if row.metric == "samples_per_s" else 1
     device, model = _wafer_place(row).device, str(row.model["name"])
+    rates = row.value * tokens, value * tokens
+    left_out = knowledge("wafers").rows.get(row.id) if row.use == "leave-one-out" else None
     return Comparison(
-        row.id, row.set, row.use, row.source, model, device, row.num_systems, row.value * tokens, value * tokens
+        row.id, row.set, row.use, row.source, model, device, row.num_systems, *rates, left_out_error=left_out
     )
 
 

@@ -31,7 +31,10 @@ def results() -> list[Result]:
 @pytest.fixture(scope="module")
 def pictures(results: list[Result]) -> dict[str, Picture]:
     swept = wsesim.sweep("cerebras_gpt_111m", {"cluster.num_systems": "1,2,17", "model.num_layers": "4,8"}, workers=1)
-    points = [Comparison("row", "set", "validation", "source", "m", "CS-2", 1, rate, 1.1 * rate) for rate in (1e4, 1e5)]
+    points = [
+        Comparison("row", "set", use, "source", "m", "CS-2", 1, 1e4, 1.1e4, left_out_error=left_out)
+        for use, left_out in (("validation", None), ("leave-one-out", 0.2), ("unexplained", None))
+    ]
     curves = scaling_of(results[0])
     return {
         "breakdown": breakdown.chart(results),
@@ -148,3 +151,13 @@ def test_names_and_mixtures_become_bars() -> None:
 def test_more_keys_than_axes_are_refused() -> None:
     with pytest.raises(InputError, match="choose one or two"):
         sweep.chart([], ["a", "b", "c"], "time_s")
+
+
+def test_a_row_that_was_fitted_is_hollow_and_solid_where_it_was_left_out(pictures: dict[str, Picture]) -> None:
+    marks = [(row["mark"], round(row["error"], 9)) for row in pictures["validation"].datasets["points"]]
+    assert sorted(marks) == [
+        (validation.FITTED, 0.1),
+        (validation.UNEXPLAINED, 0.1),
+        (validation.LEFT_OUT, 0.1),
+        (validation.LEFT_OUT, 0.2),
+    ]

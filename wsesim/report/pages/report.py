@@ -227,7 +227,7 @@ def measured(study: Study) -> Section:
     """Published measurements near these runs, and what the simulator says to them."""
     section = run.measured(study.near)
     return _above(
-        section, Figure("validation", "Predicted over measured throughput", validation_chart.chart(study.near))
+        section, Figure("validation", "Errors of predictions near these runs", validation_chart.chart(study.near))
     )
 
 

@@ -371,8 +371,8 @@ def _accuracies(quality: Quality) -> Table:
 def measured(found: Sequence[Comparison]) -> Section:
     """Published measurements near a run, the nearest first, each with the error of its prediction."""
     lead = (
-        "What was measured elsewhere, and what this simulator says to it, in tokens/s. Rows used for calibration were fitted, and "
-        "prove nothing; the others were not."
+        "What was measured elsewhere, and what this simulator says to it, in tokens/s. Rows used for calibration or leave-one-out "
+        "were fitted, and prove nothing; what counts is the error of a fit without their model, in the column 'left out'."
     )
     if not found:
         return Section("validation", "Measured near this run", (Note("nothing was published on such a machine"),), lead)
@@ -384,12 +384,13 @@ def measured(found: Sequence[Comparison]) -> Section:
             f"{one.measured_tokens_per_s:,.0f}",
             f"{one.predicted_tokens_per_s:,.0f}",
             f"{one.error:+.1%}",
+            "" if one.left_out_error is None else f"{one.left_out_error:+.1%}",
             one.use,
             source_cell(one.source),
         )
         for one in found
     )
-    heads = ("row", "~model", "on", "|measured", "|predicted", "|error", "use", "+source")
+    heads = ("row", "~model", "on", "|measured", "|predicted", "|error", "|left out", "use", "+source")
     below = tuple("; ".join(one.differs) or "the same" for one in found)
     table = Table("The nearest published measurements, nearest first", heads, rows, below, "the run has")
     words = notes(["tokens/s; what was fitted proves nothing: `wsesim validate` has all rows"], "aside")

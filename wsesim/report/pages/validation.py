@@ -24,6 +24,7 @@ from wsesim.validate.left_out import (
     WORST,
     Fold,
     LeftOut,
+    inside_in_no_fit,
     num_inside,
     published_left_out,
     summary,
@@ -233,6 +234,7 @@ def sections(found: Gathered, *, rows: bool | None = None) -> Iterator[Section]:
         yield Section("sets", parts=(set_table(summarize(predictions)), Note(note, "aside")))
     if found.left_out is not None:
         yield left_out_section(found.left_out)
+        yield Section("inside", parts=tuple(notes(in_no_fit_words(predictions), "aside")))
     yield from loss_laws.sections(losses)
     if gpus:
         if predictions:
@@ -277,6 +279,10 @@ def as_dict(found: Gathered) -> dict[str, Any]:
         ],
         **loss_laws.as_dict(losses),
         **({} if left_out is None else {"models_left_out": left_out_dict(left_out)}),
+        "rows_in_no_fit": {
+            use: [{"id": name, "inside_interval": is_inside} for name, is_inside in rows]
+            for use, rows in inside_in_no_fit(predictions).items()
+        },
         **gpu_validation.as_dict(gpus),
         "kernels": gpu_validation.kernels_as_dicts(kernels),
     }
@@ -321,6 +327,16 @@ def inside_words() -> str:
     """How many rows lie inside the range that errors of the other models give."""
     inside = num_inside(published_left_out())
     return f"{inside.inside} of {inside.rows} left-out rows lie inside the 90 % range that the other models give"
+
+
+def in_no_fit_words(predictions: Sequence[Prediction]) -> list[str]:
+    """How many rows of no fit lie inside the range of their answer, each use apart, and which do not."""
+    told = []
+    for use, rows in inside_in_no_fit(predictions).items():
+        outside = [name for name, is_inside in rows if not is_inside]
+        words = f"{use}, in no fit: {len(rows) - len(outside)} of {len(rows)} rows lie inside the 90 % range of their answer"
+        told.append(f"{words}{'; outside: ' if outside else ''}{', '.join(outside)}")
+    return told
 
 
 def check(found: Gathered) -> None:
