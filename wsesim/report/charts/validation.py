@@ -21,8 +21,8 @@ BAND = 0.1
 EDGE = 0.5
 """Errors beyond are drawn at it; their tooltip has the number. [-]"""
 STEP_PX = 44
-NAMES_PX = 130
-"""Room for names of sets, also in fonts that are wider than the one the picture is laid out with."""
+LETTER_PX = 6.4
+"""Room for a letter of a set's name, also in fonts that are wider than the one the picture is laid out with."""
 GOLDEN = 0.618034
 """Multiples of it, without their whole part, are spread evenly, and are the same each time. [-]"""
 FITTED, LEFT_OUT, UNEXPLAINED = "fitted, proves nothing", "left out of the fit", "in no fit, not explained"
@@ -91,9 +91,9 @@ def _medians(points: Sequence[Row]) -> dict[str, float]:
 def _template(sets: tuple[str, ...], marks: tuple[str, ...]) -> alt.TopLevelMixin:
     import altair as alt
 
-    title = "error of the predicted throughput, right of the line too fast [%]"
+    title = "predicted over measured rate, less 1 [%]"
     x = alt.X("error:Q", title=title, axis=alt.Axis(format="+.0%"))
-    y = alt.Y("set:N", sort=list(sets), title=None, axis=alt.Axis(minExtent=NAMES_PX))
+    y = alt.Y("set:N", sort=list(sets), title=None, axis=alt.Axis(minExtent=LETTER_PX * max(map(len, sets), default=0)))
     band = alt.Chart(alt.NamedData("band"))
     own = [MARKS.index(mark) for mark in marks]
     scales = [alt.Scale(domain=list(marks), range=[some[place] for place in own]) for some in (COLOURS, FILLS, SHAPES)]
