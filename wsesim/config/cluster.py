@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, cast
 
 from wsesim.config.catalogue import value_shown
 from wsesim.config.job import JobSpec
@@ -13,8 +13,9 @@ from wsesim.config.layering import Layered, Table
 from wsesim.config.model import ModelSpec
 from wsesim.config.spec import PUE, NotNegative, Positive, Spec
 from wsesim.config.training import TrainingSpec
-from wsesim.plugins import MACHINES
+from wsesim.plugins import MACHINES, imported
 
+T = TypeVar("T")
 Paying = Literal["rented", "owned"]
 """Ways of paying for devices."""
 
@@ -149,9 +150,33 @@ def no_spread(table: Layered, tables: Mapping[str, Layered], place: str) -> list
     return [f"{where}: parallelism {finding}; remove the table, or name a GPU cluster"]
 
 
-@dataclass(frozen=True)
+class Addressed(Generic[T]):
+    """A field that holds a thing or its address, ``module:name``, whose module is imported when the field is first read.
+
+    What names a kind of machine in a file is asked of every kind, its specs only of the one that a file names.
+    """
+
+    def __init__(self, *default: T) -> None:
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: object | None, kind: type) -> T:
+        if owner is None:  # a dataclass asks for the default
+            for default in self.default:
+                return default
+            raise AttributeError(self.name)
+        held = vars(owner)[self.name]
+        return cast("T", imported(held) if isinstance(held, str) else held)
+
+    def __set__(self, owner: object, value: T | str) -> None:
+        vars(owner)[self.name] = value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Files:
-    """What files say of a kind of machine.
+    """What files say of a kind of machine; classes, functions and `schemas` may be addresses, ``module:name``.
 
     Attributes
     ----------
@@ -177,18 +202,18 @@ class Files:
         Lays a cluster's table over what it names besides its part; takes the folder of its file and how messages name it.
     """
 
-    cluster: type[AnyCluster]
-    part: type[Spec]
+    cluster: Addressed[type[AnyCluster]] = Addressed()
+    part: Addressed[type[Spec]] = Addressed()
     key: str
     folder: str
     whole: frozenset[str]
-    schemas: Mapping[str, tuple[str, type[Spec]]]
-    spread: type[AnySpread] | None = None
+    schemas: Addressed[Mapping[str, tuple[str, type[Spec]]]] = Addressed()
+    spread: Addressed[type[AnySpread] | None] = Addressed(None)
     from_cluster: Mapping[str, str] = field(default_factory=lambda: {"job": "job"})
     training: Mapping[str, str] = field(default_factory=dict)
-    contradicts: Contradicts = no_spread
+    contradicts: Addressed[Contradicts] = Addressed(no_spread)
     catalogue: Path | None = None
-    complete: Callable[[Layered, Path, str], Layered] | None = None
+    complete: Addressed[Callable[[Layered, Path, str], Layered] | None] = Addressed(None)
 
     @property
     def tables(self) -> dict[str, type[Spec]]:

@@ -7,17 +7,32 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from wsesim.config.cluster import Files
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.intervals import Bounds
-from wsesim.machines.gpu.spec import FILES, GPURun
 from wsesim.machines.gpu.words import GPUWords
 from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, SameTime, nearest
 from wsesim.machines.timeline.records import Timeline
 from wsesim.result import Result
 
 if TYPE_CHECKING:
+    from wsesim.machines.gpu.spec import GPURun
     from wsesim.machines.gpu.step import GPUStep
 
+FILES = Files(
+    cluster="wsesim.machines.gpu.spec:GPUClusterSpec",
+    part="wsesim.machines.gpu.spec:GPUSpec",
+    key="gpu",
+    folder="gpus",
+    whole=frozenset({"gpu", "gpus_per_node"}),
+    schemas="wsesim.machines.gpu.spec:SCHEMAS",
+    spread="wsesim.machines.gpu.parallelism:ParallelismSpec",
+    from_cluster={"parallelism": "software", "job": "job"},
+    training={"precision": "bfloat16"},
+    contradicts="wsesim.machines.gpu.spec:contradicts",
+    complete="wsesim.machines.gpu.spec:with_software",
+)
+"""By addresses, so that runs on other machines read none of these specs."""
 MOST_SEARCHED = 100_000
 """GPUs among which a page searches a plan. [-]"""
 ESTIMATES_KEPT = 2048

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import Files, PaidCluster
+from wsesim.config.cluster import PaidCluster
 from wsesim.config.job import GPUReliabilitySpec, JobSpec
 from wsesim.config.layering import Layered, layered, put, resolve, sub
 from wsesim.config.run import Run
@@ -477,7 +477,7 @@ _WRONG = {
 }
 
 
-def _of_wafers(_: Layered, tables: Mapping[str, Layered], place: str) -> list[str]:
+def contradicts(_: Layered, tables: Mapping[str, Layered], place: str) -> list[str]:
     """What is set in a run file but belongs to wafer-scale clusters."""
     training = tables["training"]
     found = {
@@ -488,7 +488,7 @@ def _of_wafers(_: Layered, tables: Mapping[str, Layered], place: str) -> list[st
     return [f"{training.place_of(key, place)}: training.{key} {_WRONG[key]}" for key in _WRONG if found[key]]
 
 
-def _with_software(table: Layered, folder: Path, place: str) -> Layered:
+def with_software(table: Layered, folder: Path, place: str) -> Layered:
     """A cluster's table with the software that it names, below what it says of it itself."""
     name, own = table.plain.get("software_profile", ORDINARY), table.plain.get("software", {})
     where = f"{table.place_of('software_profile', place)}: cluster.software_profile"
@@ -500,21 +500,10 @@ def _with_software(table: Layered, folder: Path, place: str) -> Layered:
     return put(table, "software", (sub(table, "software") if own else Layered({})).over(profile))
 
 
-FILES = Files(
-    cluster=GPUClusterSpec,
-    part=GPUSpec,
-    key="gpu",
-    folder="gpus",
-    whole=frozenset({"gpu", "gpus_per_node"}),
-    schemas={
-        "gpu-cluster": ("a cluster of GPUs", GPUClusterSpec),
-        "gpu": ("one GPU", GPUSpec),
-        "gpu-calibration": ("fitted numbers of GPUs", GPUCalibrationSpec),
-        "software": ("what training software of GPUs does", GPUSoftwareSpec),
-    },
-    spread=ParallelismSpec,
-    from_cluster={"parallelism": "software", "job": "job"},
-    training={"precision": "bfloat16"},
-    contradicts=_of_wafers,
-    complete=_with_software,
-)
+SCHEMAS: dict[str, tuple[str, type[Spec]]] = {
+    "gpu-cluster": ("a cluster of GPUs", GPUClusterSpec),
+    "gpu": ("one GPU", GPUSpec),
+    "gpu-calibration": ("fitted numbers of GPUs", GPUCalibrationSpec),
+    "software": ("what training software of GPUs does", GPUSoftwareSpec),
+}
+"""Kinds of files that describe GPU clusters."""

@@ -541,10 +541,12 @@ _SHORT = {
 def _short(key: str) -> str:
     """What a price is of: a device, or something that all machines have."""
     own = key.removeprefix("cluster.")
+    if own in _SHORT:
+        return _SHORT[own]
     for machine in MACHINES.known:
         if own in (machine.files.cluster.price, machine.files.cluster.bought):
             return f"a {machine.words.short}"
-    return _SHORT.get(own, own)
+    return own
 
 
 def price_words(prices: Iterable[Price]) -> str:
