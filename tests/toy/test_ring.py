@@ -51,7 +51,7 @@ def forget() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", RUN, "--scaling", "--measured"], "8 x Tile One of a small ring"),
+        (["run", RUN, "--scaling", "--measured"], "8 Tile One tiles (a small ring)"),
         (["run", RUN, "--json"], '"kind": "ring"'),
         (["run", RUN, "--set", "cluster.num_tiles=3"], "3 x Tile One"),
         (["compare", RUN, "cerebras_gpt_111m"], "Tile One"),
