@@ -53,7 +53,7 @@ def forget() -> None:
     [
         (["run", RUN, "--scaling", "--measured"], "8 Tile One tiles (a small ring)"),
         (["run", RUN, "--json"], '"kind": "ring"'),
-        (["run", RUN, "--set", "cluster.num_tiles=3"], "3 x Tile One"),
+        (["run", RUN, "--set", "cluster.num_tiles=3"], "3 Tile One tiles"),
         (["compare", RUN, "cerebras_gpt_111m"], "Tile One"),
         (["sweep", RUN, "--vary", "cluster.num_tiles=1..3", "--out", "ring.csv"], ""),
         (["plan", "--model", "cerebras-gpt-111m", "--deadline", "30 d", "--cluster", "small_ring"], "a small ring"),
@@ -89,7 +89,7 @@ def test_the_page_takes_it() -> None:
 
     clusters.cache_clear()
     state = RunState(cluster="small_ring", systems="4", model="cerebras-gpt-111m", batch="16", gpus="none")
-    assert main(state).said.startswith("4 x Tile One")
+    assert main(state).said.startswith("4 Tile One tiles")
     assert "num_tiles = 4" in run_file(state)
     clusters.cache_clear()
 
