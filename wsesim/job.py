@@ -304,5 +304,7 @@ def job(run: Run, step_time_s: float) -> Job:
         electricity_usd=electricity_usd(run, facility),
         carbon_kg=carbon_kg(run, facility),
         prices=prices(run),
-        quality=Quality(run.model, run.training.sequence_length, tokens) if run.model.causal else None,
+        quality=Quality(run.model, run.training.sequence_length, tokens)
+        if run.model.causal and run.training.mode == "train"
+        else None,
     )

@@ -125,6 +125,11 @@ class Result(ShowsItself):
         return self._model_flop_per_s(causal=True) / self.peak_flop_per_s
 
     @property
+    def mfu_usable_cores(self) -> float:
+        """The same as `mfu` of the peak of those cores that software can use. [-]"""
+        return self.mfu / self.step.usable_share
+
+    @property
     def hfu(self) -> float:
         """Hardware FLOP utilization: what is executed, recomputation included. [-]"""
         return self.step.flop / self.step_time_s / self.peak_flop_per_s
@@ -280,6 +285,7 @@ class Result(ShowsItself):
             },
             "interval": self.interval,
             **{key: getattr(self, key) for key in (*plain, *sizes)},
+            **({"mfu_usable_cores": self.mfu_usable_cores} if self.step.usable_share < 1.0 else {}),
             "breakdown_s": self.breakdown_s,
             "bottleneck": bottleneck(self),
             "utilization": self.utilization,

@@ -55,6 +55,11 @@ class Step(ABC):
         """Dense peak of all devices at the run's precision. [FLOP/s]"""
 
     @property
+    def usable_share(self) -> float:
+        """Share of the devices' peak that software can use, where a part of the cores is claimed and not to be had. [-]"""
+        return 1.0
+
+    @property
     def utilization(self) -> Mapping[str, float]:
         """Share of the step in which each part of the machine works. [-]"""
         return {}

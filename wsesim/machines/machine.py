@@ -237,8 +237,8 @@ class Machine(ABC):
         left_out = [LeftOut(one, f"does not divide the global batch of {whole:,}") for one in tried if whole % one]
         return [run.on(one, whole) for one in tried if whole % one == 0], left_out
 
-    def limits(self, runs: Sequence[Run]) -> list[str]:
-        """What takes most of the step of each run, in words; none where it is not looked for."""
+    def limits(self, runs: Sequence[Run]) -> list[tuple[str, ...]]:
+        """What takes at least a tenth of the step of each run, in words; none where it is not looked for."""
         return []
 
     def alone(self, run: Run) -> Run | None:

@@ -66,7 +66,7 @@ class Curve:
     left_out
         Numbers that were tried and refused.
     limits
-        What takes most of the step, from which number of devices on; empty where that was not looked for.
+        What takes at least a tenth of the step, from which number of devices on; empty where that was not looked for.
     """
 
     kind: str
@@ -206,13 +206,12 @@ def _curve(run: Run, kind: str) -> Curve:
     return Curve(kind, name, _points(good, times_s), _sorted([*refused, *left_out]), limits)
 
 
-def _changes(runs: Sequence[Run], limits: Sequence[str]) -> tuple[tuple[int, str], ...]:
-    """What limits the runs, where it is another than before."""
-    found: list[tuple[int, str]] = []
-    for run, limit in zip(runs, limits, strict=False):
-        if not found or found[-1][1] != limit:
-            found.append((run.num_devices, limit))
-    return tuple(found)
+def _changes(runs: Sequence[Run], limits: Sequence[Sequence[str]]) -> tuple[tuple[int, str], ...]:
+    """From which number of devices each part limits to the last; one that does no more by then is left out."""
+    found: dict[str, int] = {}
+    for run, parts in zip(runs, limits, strict=False):
+        found = {part: found.get(part, run.num_devices) for part in parts}
+    return tuple(sorted((number, part) for part, number in found.items()))
 
 
 def curve_beside(run: Run) -> Curve:
@@ -279,9 +278,9 @@ def _notes(run: Run, curves: Sequence[Curve], own: Point) -> tuple[str, ...]:
 
 
 def _limited(curve: Curve) -> str:
-    """Which part of the step is the largest, from which number of devices on."""
+    """Which parts of the step are large, from which number of devices on."""
     parts = [f"{text} from {number:,} on" for number, text in curve.limits]
-    return f"{curve.kind} scaling: most of a step is {', '.join(parts)}"
+    return f"{curve.kind} scaling, parts with a tenth of the step or more: {', '.join(parts)}"
 
 
 def _is_beside(curve: Curve) -> bool:

@@ -15,10 +15,13 @@ from wsesim.machines.timeline.records import Timeline
 from wsesim.machines.wafer.spec import FILES, WaferRun
 from wsesim.machines.wafer.words import WaferWords
 from wsesim.result import Result
+from wsesim.units import add_up
 
 if TYPE_CHECKING:
     from wsesim.machines.wafer.step import WaferStep
 
+LIMITS_FROM = 0.1
+"""Share of a step from which a part limits it. [-]"""
 MOST_WORK = 120_000
 """Jobs of one micro-batch that a page simulates, over all classes of systems, each about 20 us of work; a run with more
 takes seconds, which the command line has, and a page has not. [-]"""
@@ -100,10 +103,14 @@ class Wafer(Machine):
         dividing = _thinned(divisors(whole, run.max_devices))
         return [run.on(number, whole) for number in sorted({*dividing, *self.numbers(run)})], []
 
-    def limits(self, runs: Sequence[WaferRun]) -> list[str]:
-        """The largest part of each step, by the recurrence."""
-        steps = self.simulate_many(runs)
-        return [self.words.meaning(max(one.spent_s, key=lambda name: one.spent_s[name])) for one in steps]
+    def limits(self, runs: Sequence[WaferRun]) -> list[tuple[str, ...]]:
+        """Parts that take a tenth of each step, by the recurrence."""
+        found = []
+        for one in self.simulate_many(runs):
+            whole_s = add_up(one.spent_s.values())
+            large = [name for name, spent_s in one.spent_s.items() if spent_s >= LIMITS_FROM * whole_s]
+            found.append(tuple(map(self.words.meaning, large)))
+        return found
 
     def alone(self, run: WaferRun) -> WaferRun:
         """One system with the share of the fullest."""

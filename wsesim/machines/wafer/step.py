@@ -132,6 +132,12 @@ class WaferStep(Step):
         return {"engine": self.simulation.engine, "events": self.num_events}
 
     @property
+    def usable_share(self) -> float:
+        """Of the claimed cores, those of the fabric that programs are laid out on. [-]"""
+        wafer = self.run.cluster.system.wafer
+        return wafer.fabric_width * wafer.fabric_height / wafer.num_cores
+
+    @property
     def bytes_moved(self) -> dict[str, float]:
         """What crosses each kind of link of one system. [bytes]"""
         return bytes_per_step(self.simulation)

@@ -51,8 +51,7 @@ class WaferWords(Words):
         """Sources count the cores of the wafer, software sees fewer."""
         wafer = result.run.cluster.system.wafer
         usable = wafer.fabric_width * wafer.fabric_height
-        of_usable = result.mfu * wafer.num_cores / usable
-        return f"; of {wafer.num_cores:,} claimed cores, {of_usable:.1%} of the {usable:,} that software can use"
+        return f"; of {wafer.num_cores:,} claimed cores, {result.mfu_usable_cores:.1%} of the {usable:,} that software can use"
 
     def batch(self, result: Result) -> list[Fact]:
         """How a system's batch is cut, and why so."""

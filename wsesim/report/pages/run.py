@@ -46,6 +46,8 @@ CURVES = {
     "weak": "Weak scaling: same batch per device as the run",
     "strong": "Strong scaling: same global batch as the run",
 }
+FEW_POINTS = 24
+"""Points of a curve that a table holds. [-]"""
 PHASES = ("gemm", "attention", "latency", "waiting")
 """What a layer spends its time on."""
 TOLD_SHARE = 0.1
@@ -124,11 +126,16 @@ def headline(result: Result) -> list[Fact]:
     return [on, Fact("model", model_words(result)), *others]
 
 
+def _whole_time(result: Result) -> str:
+    """What the time of the whole job is called."""
+    return "time to train" if result.run.training.mode == "train" else "time to evaluate"
+
+
 def _time_to_train(result: Result) -> Fact:
     job = result.job
     cost = "" if job.cost_usd is None else f", {show(job.cost_usd.value, 'USD')}"
     energy = f"{show(job.energy_j.value / 3600.0, 'W')}h"
-    return Fact("time to train", f"{show_range(job.time_range_s, 's')}, {energy}{cost}", is_key=True)
+    return Fact(_whole_time(result), f"{show_range(job.time_range_s, 's')}, {energy}{cost}", is_key=True)
 
 
 def answer(result: Result) -> Answer:
@@ -154,7 +161,7 @@ def tiles(result: Result) -> list[Tile]:
             f"{training.sequence_length:,} tokens",
         ),
         Tile(
-            "time to train",
+            _whole_time(result),
             show(job.time_s, "s"),
             f"{_bounds(job.time_range_s, 's', 1.0)}; {job.steps:,} steps, {job.tokens:.4g} tokens",
         ),
@@ -278,24 +285,30 @@ def curve_table(curve: Curve, found: Scaling, points: Sequence[Point] = ()) -> T
 
 
 def some(points: Sequence[Point], own: int) -> list[Point]:
-    """Points at powers of two, the run's own, the first and the last; all where they are few.
+    """Points at powers of two, the run's own, the first and the last, and some between; all where they are few.
 
     Examples
     --------
     >>> from wsesim.study.scaling import Point
-    >>> points = [Point(number, 90 * number, 1.0, 1.0, 1.0) for number in range(1, 17)]
+    >>> points = [Point(number, 90 * number, 1.0, 1.0, 1.0) for number in range(1, 49)]
     >>> [one.num_devices for one in some(points, 12)]
-    [1, 2, 4, 8, 12, 16]
+    [1, 2, 4, 5, 8, 9, 12, 13, 16, 17, 21, 25, 29, 32, 33, 37, 41, 45, 48]
     """
-    ends = (points[0].num_devices, points[-1].num_devices, own)
-    return [one for one in points if one.num_devices in ends or math.log2(one.num_devices).is_integer()]
+    if len(points) <= FEW_POINTS:
+        return list(points)
+    ends, between = (points[0].num_devices, points[-1].num_devices, own), math.ceil(2 * len(points) / FEW_POINTS)
+    return [
+        one
+        for place, one in enumerate(points)
+        if one.num_devices in ends or math.log2(one.num_devices).is_integer() or place % between == 0
+    ]
 
 
 def totals(result: Result, *, price_table: bool = False) -> Section:
     """Time, energy and cost of the whole job, and the prices they rest on: in a line, or in a table."""
     job, words = result.job, words_of(result)
     found = [
-        Fact("time to train", show_range(job.time_range_s, "s"), is_key=True),
+        Fact(_whole_time(result), show_range(job.time_range_s, "s"), is_key=True),
         Fact("steps, tokens", f"{job.steps:,} steps, {job.tokens:.4g} tokens"),
         Fact("energy", show_energy(job.energy_j)),
     ]
