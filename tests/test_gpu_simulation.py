@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.builders import between
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
-from wsesim import GPURun
+from wsesim import GPURun, simulate
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.program import shape_of
@@ -268,3 +268,14 @@ def test_a_job_inside_a_node_does_not_need_the_network(kind: str, parallelism: d
         for rate in ("1 GB/s", "1000 GB/s")
     )
     assert slow.step_time_s == fast.step_time_s
+
+
+def test_a_batch_that_does_not_divide_is_dealt_out_and_the_fullest_copy_decides() -> None:
+    # 60 sequences on 8 copies: 4 take 8, which is what all take of 64
+    micro = {"micro_batch_size": 8}
+    uneven, even = (simulate(gpu_run(training={"global_batch_size": batch, **micro})) for batch in (60, 64))
+    assert uneven.step_time_s == even.step_time_s
+    assert uneven.samples_per_s == pytest.approx(60 / 64 * even.samples_per_s)
+    told = "60 sequences do not divide by 8 copies of the model: 4 take 8 and 4 take 7; the fullest decides the time"
+    assert told in uneven.notes
+    assert not any("do not divide by" in note for note in even.notes)

@@ -97,7 +97,7 @@ def refusal(kind: type[WsesimError] = ConfigError, **overrides: Any) -> str:
             ["micro_batch_group_size is 3", "is not in 4 to 11", "use 6"],
         ),
         # the batch
-        ({"training": {"global_batch_size": 60}}, ["global_batch_size is 60", "data_parallel_size = 8", "use 56 or 64"]),
+        ({"training": {"global_batch_size": 6}}, ["global_batch_size is 6", "the 8 copies", "use at least 8"]),
         ({"training": {"micro_batch_size": 9}}, ["micro_batch_size is 9", "each copy of the model has 8", "at most 8", '"auto"']),
         # heads, sequence, experts
         (
@@ -161,9 +161,9 @@ def test_settings_that_leave_no_plan_are_told_so() -> None:
 
 def test_the_nearest_value_is_right() -> None:
     """What a message proposes passes the check that wrote it."""
-    with pytest.raises(ConfigError, match="use 56 or 64"):
-        check(gpu_run(training={"global_batch_size": 60}))
-    for batch in (56, 64):
+    with pytest.raises(ConfigError, match="use at least 8"):
+        check(gpu_run(training={"global_batch_size": 7}))
+    for batch in (8, 60):
         check(gpu_run(training={"global_batch_size": batch}))
     interleaved = {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2}
     with pytest.raises(ConfigError, match="use 6"):

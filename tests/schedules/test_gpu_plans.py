@@ -54,7 +54,7 @@ def assert_sound(run: GPURun, plans: Plans) -> None:
     """Everything multiplies and divides."""
     assert (plans.tensor * plans.pipeline * plans.data * plans.context == run.cluster.num_gpus).all()
     per_copy = plans.micro_batch_size * (plans.num_micro_batches - 1) + plans.last_micro_batch_size
-    assert (plans.data * per_copy == run.training.global_batch_size).all()
+    assert (per_copy == -(-run.training.global_batch_size // plans.data)).all()
     assert (plans.pipeline * plans.chunks <= dealt_layers(run, plans.ends)).all()
     assert (run.model.num_attention_heads % plans.tensor == 0).all()
     assert (run.training.sequence_length % plans.context == 0).all()

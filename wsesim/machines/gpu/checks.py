@@ -209,12 +209,12 @@ def _batch(run: GPURun) -> None:
             data //= _number(size)
     if not isinstance(data, int) or data < 1:
         return
-    if batch % data:
+    if batch < data:
         raise ConfigError(
-            f"{run.place}: training.global_batch_size is {batch}, which does not divide by data_parallel_size = {data}; "
-            f'use {nearest_multiples(batch, data)}, or training.batch_policy = "nearest"'
+            f"{run.place}: training.global_batch_size is {batch}, fewer than the {data} copies of the model "
+            f"(data_parallel_size); use at least {data}, or fewer copies"
         )
-    per_copy = batch // data
+    per_copy = -(-batch // data)
     if isinstance(micro, int) and micro > per_copy:
         raise ConfigError(
             f"{run.place}: training.micro_batch_size is {micro}, but each copy of the model has {per_copy} sequences of "

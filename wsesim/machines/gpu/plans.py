@@ -27,6 +27,8 @@ from wsesim.machines.wafer.plan import divisors
 from wsesim.units import add_up
 
 Array = Any
+MOST_UNEVEN = 0.1
+"""Most by which the fullest copy's share, for all, is larger than the batch in a plan that is searched. [-]"""
 MOST_CHUNKS = 16
 """Model chunks of a stage that the search tries at most. [-]"""
 
@@ -108,7 +110,7 @@ def _chunks_offered(run: GPURun) -> tuple[int, ...]:
 
 
 def candidates(run: GPURun) -> Plans:
-    """Every plan that the run file allows and that divides evenly; none where nothing does.
+    """Every plan that the run file allows and that divides evenly, but for the batch, whose fullest copy decides.
 
     Examples
     --------
@@ -129,12 +131,16 @@ def candidates(run: GPURun) -> Plans:
         _choices(spec.expert_parallel_size, divisors(model.num_experts, num_gpus)),
         _choices(spec.virtual_pipeline_size, _chunks_offered(run)),
         ends_to_try(run),
-        _choices(run.training.micro_batch_size, divisors(batch, batch)),
+        (),
         _choices(spec.zero_stage, (0, 1, 2, 3)),
         kinds_of_recompute(run),
         _choices(spec.sequence_parallel, (0, 1)),
     )
-    return _that_divide(run, _layouts(run, axes), axes)
+    layouts = _layouts(run, axes)
+    shares = {int(-(-batch // data)) for data in layouts[3].tolist()}
+    sizes = sorted({size for share in shares for size in divisors(share, share)}) or [1]
+    micro = _choices(run.training.micro_batch_size, tuple(sizes))
+    return _that_divide(run, layouts, (*axes[:6], micro, *axes[7:]))
 
 
 def _layouts(run: GPURun, axes: tuple[tuple[int, ...], ...]) -> Array:
@@ -143,13 +149,10 @@ def _layouts(run: GPURun, axes: tuple[tuple[int, ...], ...]) -> Array:
     model_size = tensor * pipeline * context
     data = run.cluster.num_gpus // model_size
     wanted = run.parallelism.data_parallel_size
-    fits = (
-        (model_size * data == run.cluster.num_gpus)
-        & (data > 0)
-        & (run.training.global_batch_size % np.maximum(data, 1) == 0)
-    )
-    if wanted != "auto":
-        fits &= data == wanted
+    batch, copies = run.training.global_batch_size, np.maximum(data, 1)
+    dealt = -(-batch // copies) * copies
+    fits = (model_size * data == run.cluster.num_gpus) & (data > 0) & (data <= batch)
+    fits &= data == wanted if wanted != "auto" else dealt <= (1.0 + MOST_UNEVEN) * batch
     return np.stack([tensor, pipeline, context, data])[:, fits]
 
 
@@ -204,7 +207,7 @@ def _that_divide_the_batch(
     """Layouts with experts' sizes, chunks, ends and micro-batches that go together; groups, passes and last micro-batches. [-]"""
     place, expert, chunks, ends, micro = grid = _grid(np.arange(layouts.shape[1]), *axes)
     _, pipeline, _, data = layouts[:, place]
-    per_copy = run.training.global_batch_size // data
+    per_copy = -(-run.training.global_batch_size // data)
     passes = -(-per_copy // micro)
     context, tensor = layouts[2, place], layouts[0, place]
     keeps = (tensor * context * data % expert == 0) & _that_deal(run, pipeline, chunks, ends) & (micro <= per_copy)

@@ -204,7 +204,7 @@ class GPUStep(Step):
         if int(plan.data[0]) == 1:
             return self.time_s
         one, ranks = np.ones_like(plan.data), plan.context
-        sequences = times_as_many * self.run.training.global_batch_size // plan.data
+        sequences = -(-times_as_many * self.run.training.global_batch_size // plan.data)
         passes = -(-sequences // plan.micro_batch_size)
         alone = plan._replace(
             data=one,
@@ -253,6 +253,17 @@ class GPUStep(Step):
         """Whether nothing was measured on such a GPU, or of such a model."""
         return not is_measured(self.run.cluster.gpu) or self.run.model.num_experts > 1
 
+    def _uneven_note(self) -> list[str]:
+        """How a batch was dealt out that does not divide by the copies of the model."""
+        batch, copies = self.run.training.global_batch_size, int(self.simulation.plan.data[0])
+        each, fuller = divmod(batch, copies)
+        if not fuller:
+            return []
+        dealt = f"{fuller:,} take {each + 1:,} and {copies - fuller:,} take {each:,}"
+        return [
+            f"{batch:,} sequences do not divide by {copies:,} copies of the model: {dealt}; the fullest decides the time"
+        ]
+
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
@@ -263,6 +274,7 @@ class GPUStep(Step):
                 f"the plan is the best of {self.simulation.num_plans:,} by the slow end of its range, with "
                 f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: {best}"
             )
+        found += self._uneven_note()
         if self.last_micro_batch_size < self.micro_batch_size:
             found.append(
                 f"micro-batches of {self.micro_batch_size} do not divide the batch of a copy: the last one has "
