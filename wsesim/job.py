@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from wsesim.config.catalogue import sources
 from wsesim.config.cluster import Paying
 from wsesim.config.provenance import Origin, status_of
 from wsesim.config.run import Run
+from wsesim.config.training import BATCH_KEYS
 from wsesim.loss import TOKENS_PER_PARAMETER, Quality
+from wsesim.plugins import MACHINES
 from wsesim.units import show
-from wsesim.workload.transformer import parameter_count
+from wsesim.workload.transformer import active_parameter_count, parameter_count
 
 HOUR_S = 3600.0
 KWH_J = 3.6e6
+SAME_TOKENS = 0.01
+"""Jobs whose tokens differ by less than this share, which is that of a step that is not whole, are the same. [-]"""
 ROUNDED = 0.05
 """A model's name, and the tokens of a job with a price, say numbers as closely as this. [-]"""
 
@@ -77,6 +82,123 @@ def ranged(value: float, origin: Origin | None) -> Range:
     if origin is None or origin.low is None or origin.high is None or not origin.low <= value <= origin.high:
         return Range(value, value, value)
     return Range(value, origin.low, origin.high)
+
+
+@dataclass(frozen=True)
+class JobDefinition:
+    """What is to be done, whatever does it: what two answers have to share before their figures are of one question.
+
+    Attributes
+    ----------
+    model, parameters, active_parameters
+        What is trained. [-]
+    tokens
+        Wanted; whole steps take a little less. [-]
+    sequence_length, global_batch_size
+        Of a step. [-]
+    asked
+        Key and value that the batch was worked out from, as files have it.
+    batch_policy
+        "exact" or "nearest".
+    software
+        Release or profile that the run is simulated with.
+    """
+
+    model: str
+    parameters: int
+    active_parameters: int
+    tokens: float
+    sequence_length: int
+    global_batch_size: int
+    asked: tuple[str, float]
+    batch_policy: str
+    precision: str
+    mode: str
+    software: str
+
+    def is_same_work(self, other: JobDefinition) -> bool:
+        """Whether both train as large a model on as many tokens, to the whole step, of as long sequences."""
+        near = max(self.tokens, other.tokens) <= (1.0 + SAME_TOKENS) * min(self.tokens, other.tokens)
+        return near and (self.parameters, self.sequence_length) == (other.parameters, other.sequence_length)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key ``job`` of every JSON."""
+        key, value = self.asked
+        return {
+            "model": self.model,
+            "parameters": self.parameters,
+            "tokens": self.tokens,
+            "sequence_length": self.sequence_length,
+            "global_batch_size": self.global_batch_size,
+            "batch_asked": {key: value},
+            "batch_policy": self.batch_policy,
+            "precision": self.precision,
+            "mode": self.mode,
+            "software": self.software,
+        }
+
+
+def job_definition(run: Run) -> JobDefinition:
+    """The job of a run, once its batch is worked out; the one place where all commands look it up.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load_any
+    >>> found = job_definition(load_any("andromeda_13b"))
+    >>> found.global_batch_size, found.asked, found.batch_policy, found.software
+    (1080, ('batch_size_per_system', 90), 'exact', '2.1')
+    """
+    training = run.training
+    asked = run.asked or training
+    key = next((one for one in BATCH_KEYS[1:] if getattr(asked, one) is not None), BATCH_KEYS[0])
+    return JobDefinition(
+        model=run.model.name,
+        parameters=parameter_count(run.model, training.sequence_length),
+        active_parameters=active_parameter_count(run.model, training.sequence_length),
+        tokens=wanted_tokens(run),
+        sequence_length=training.sequence_length,
+        global_batch_size=training.global_batch_size,
+        asked=(key, getattr(asked, key)),
+        batch_policy=training.batch_policy,
+        precision=training.precision,
+        mode=training.mode,
+        software=MACHINES[run.machine].software(run),
+    )
+
+
+def job_words(run: Run) -> str:
+    """The job of a run in one line: the same words in every answer.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load_any
+    >>> job_words(load_any("andromeda_13b"))
+    'Cerebras-GPT 13B, 12.85 B parameters, 257.1 B tokens; 1,080 x 2,048 tokens per step (90 per system, exact); release 2.1'
+    """
+    job, words = job_definition(run), MACHINES[run.machine].words
+    key, value = job.asked
+    per_copy, tokens = (f"{value:,.0f} per {words.copy}, ", f"of {show_count(value)} tokens, ")
+    how = {"batch_size_per_system": per_copy, "global_batch_tokens": tokens}.get(key, "") + job.batch_policy
+    how += f" to {value:,.0f}" if key == BATCH_KEYS[0] and value != job.global_batch_size else ""
+    active = f", {show_count(job.active_parameters)} active" if job.active_parameters < job.parameters else ""
+    done = "" if job.mode == "train" else f", {job.mode}"
+    return (
+        f"{job.model}, {show_count(job.parameters)} parameters{active}, {show_count(job.tokens)} tokens{done}; "
+        f"{job.global_batch_size:,} x {job.sequence_length:,} tokens per step ({how})"
+        + (f"; {words.software} {job.software}" if job.software else "")
+    )
+
+
+def show_count(number: float) -> str:
+    """A number of parameters or tokens as people write it.
+
+    Examples
+    --------
+    >>> show_count(8_030_261_248), show_count(124_439_808), show_count(90_000), show_count(15e12)
+    ('8.03 B', '124.4 M', '90,000', '15 T')
+    """
+    size, word = (1e12, " T") if number >= 1e12 else (1e9, " B") if number >= 1e9 else (1e6, " M")
+    return f"{number / size:,.4g}{word}" if number >= 1e6 else f"{number:,.0f}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from wsesim.config.provenance import Origin, status_of
 from wsesim.config.run import Run
 from wsesim.intervals import Bounds, interval_dict, of_job, of_rate, of_time
-from wsesim.job import Job, Range, job
+from wsesim.job import Job, JobDefinition, Range, job, job_definition
 from wsesim.loss import quality_dict
 from wsesim.plugins import MACHINES
 from wsesim.shown import ShowsItself
@@ -189,6 +189,11 @@ class Result(ShowsItself):
         """The whole training job."""
         return of_job(job(self.run, self.step_time_s), self.bounds)
 
+    @cached_property
+    def definition(self) -> JobDefinition:
+        """What was to be done: the key ``job`` of JSON."""
+        return job_definition(self.run)
+
     @property
     def bounds(self) -> Bounds:
         """By how much the step may be faster or slower in nine cases of ten, and what that rests on."""
@@ -277,6 +282,7 @@ class Result(ShowsItself):
             "name": self.name,
             "kind": self.kind,
             "num_devices": self.num_devices,
+            "job": self.definition.to_dict(),
             "software": self.step.software,
             "model": {
                 "name": self.run.model.name,

@@ -23,6 +23,8 @@ class Words:
         The same in few letters, for one and in a list of prices: "system".
     adjective
         Of its runs: "wafer-scale".
+    copy, software
+        What `batch_size_per_system` is for each of, and what the version of the software is called.
     unit, rest
         What fails as one, and what else stops a job.
     categories
@@ -40,6 +42,8 @@ class Words:
     short: ClassVar[str] = "device"
     adjective: ClassVar[str] = "other"
     unit: ClassVar[str] = "device"
+    copy: ClassVar[str] = "device"
+    software: ClassVar[str] = "software"
     rest: ClassVar[str] = "of the job itself"
     categories: ClassVar[Mapping[str, str]] = {}
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}

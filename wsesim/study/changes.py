@@ -13,7 +13,7 @@ from wsesim.errors import InputError
 
 SAME = 1e-9
 """Numbers this close are the same: what differs in the last digits is rounding. [-]"""
-CAUSES = ("name", "kind", "num_devices", "software", "model", "parallelism", "micro_batch_size", "simulator")
+CAUSES = ("name", "kind", "num_devices", "job", "software", "model", "parallelism", "micro_batch_size", "simulator")
 """Keys that say what was asked, and by what it was answered."""
 NO_ANSWER = ("wall_s", "events", "plans")
 """Keys of how the simulator worked, which belong to no answer."""

@@ -244,6 +244,7 @@ def _entry_dict(one: Entry, first: Entry) -> dict[str, Any]:
         "kind": one.kind,
         "device": one.device,
         "num_devices": one.result.num_devices,
+        "job": one.result.definition.to_dict(),
         **figures,
         "memory": {
             "place": one.memory_place,

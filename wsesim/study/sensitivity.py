@@ -135,6 +135,7 @@ class Sensitivity:
             "name": self.result.name,
             "kind": self.result.kind,
             "num_devices": self.result.num_devices,
+            "job": self.result.definition.to_dict(),
             "software": self.result.step.software,
             "step_time_s": step_s,
             "uncertain": [one.to_dict(step_s) for one in self.uncertain],
@@ -142,7 +143,7 @@ class Sensitivity:
             "constants": [one.to_dict(step_s) for one in self.constants],
             "without_effect": list(self.without_effect),
             "better": BETTER,
-            "simulator": {"version": __version__},
+            "simulator": {"version": __version__, "calibration": self.result.calibration_id},
         }
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
-from wsesim.errors import InputError, is_debugging, need
+from wsesim.errors import InputError, WsesimError, is_debugging, need
 from wsesim.machines.machine import MACHINES
 from wsesim.shown import ShowsItself
 from wsesim.study import table
@@ -78,12 +78,15 @@ class SweepResult(ShowsItself):
         Points that were worked out now; the others were in the ledger. [-]
     damaged
         A message for each row of the ledger that was not as it had been written, and therefore did not count.
+    first
+        The run of the first point, whose job is told; None where files contradict each other, or the points were read.
     """
 
     keys: tuple[str, ...]
     rows: list[dict[str, Any]] = field(repr=False)
     num_evaluated: int = 0
     damaged: tuple[str, ...] = ()
+    first: Run | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -425,7 +428,15 @@ def sweep(
         if out is not None:
             table.write(out, rows, job.keys)
         damaged = tuple(book.damaged)
-    return SweepResult(job.keys, rows, job.num_evaluated, damaged)
+    return SweepResult(job.keys, rows, job.num_evaluated, damaged, _first(points))
+
+
+def _first(points: _Points) -> Run | None:
+    """The run of the first point, if it can be read."""
+    try:
+        return points.variations.run(points.points[0][1])
+    except WsesimError:
+        return None
 
 
 def ledger_beside(out: Path) -> Path:

@@ -137,6 +137,10 @@ class GPU(Machine):
 
         return gpus_for(run, wanted_s)
 
+    def software(self, run: GPURun) -> str:
+        """The profile of the training software."""
+        return str(run.cluster.software_profile)
+
     def failures(self, run: GPURun) -> Failures:
         """A node with its GPUs, host and adapters; stops that no node has caused."""
         nodes = math.ceil(run.num_devices / run.cluster.gpus_per_node)

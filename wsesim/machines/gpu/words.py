@@ -75,6 +75,7 @@ class GPUWords(Words):
     """Words of GPU clusters."""
 
     device, devices, short, adjective, unit = "GPU", "GPUs", "GPU", "GPU", "node"
+    copy, software = "data-parallel copy", "software profile"
     categories = CATEGORIES
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {
         "gpu": ("GPU", "computes"),

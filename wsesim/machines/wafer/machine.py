@@ -120,6 +120,12 @@ class Wafer(Machine):
         """The curves are of identical systems."""
         return not run.cluster.exceptions
 
+    def software(self, run: WaferRun) -> str:
+        """The release whose rate is used."""
+        from wsesim.machines.wafer.plan import pick_release
+
+        return pick_release(run.cluster.system.calibration, run.cluster.software_release)[0]
+
     def failures(self, run: WaferRun) -> Failures:
         """A system with the link of its port; links above them and weight servers."""
         parts, cluster = run.cluster.reliability, run.cluster

@@ -30,6 +30,7 @@ class WaferWords(Words):
     """Words of wafer-scale clusters."""
 
     device, devices, short, adjective, unit = "CS system", "CS systems", "system", "wafer-scale", "system"
+    copy, software = "system", "release"
     rest = "of the fabric and weight servers"
     categories = CATEGORIES
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {

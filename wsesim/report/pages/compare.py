@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
-from wsesim.job import Range, prices_of_devices
+from wsesim.job import Range, job_words, prices_of_devices
 from wsesim.machines.machine import SameTime, machine_of
 from wsesim.report.charts.render import unique
 from wsesim.report.pages.run import price_words
@@ -195,7 +195,7 @@ def sections(compared: Comparison, fits: Fits = lambda _: True) -> list[Section]
         Whether a medium has room for a table; where it has not, the runs stand in several.
     """
     entries = compared.entries
-    found = _tables(entries, fits)
+    found = [jobs(entries), *_tables(entries, fits)]
     if compared.same_time:
         wanted = show(entries[0].result.job.time_s, "s")
         lines = as_notes(map(same_time_words, compared.same_time))
@@ -205,6 +205,13 @@ def sections(compared: Comparison, fits: Fits = lambda _: True) -> list[Section]
         *found,
         Section("notes", parts=(Note(""), *as_notes(told, "aside"), *as_notes(notes(entries), "note"))),
     ]
+
+
+def jobs(entries: Sequence[Entry]) -> Section:
+    """What each run is to do, so that one sees at once whether it is the same."""
+    names = unique(one.name for one in entries)
+    lines = (Note(f"{name}: {job_words(one.result.run)}") for name, one in zip(names, entries, strict=True))
+    return Section("jobs", parts=tuple(lines))
 
 
 def _prices(one: Entry) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsesim.config.catalogue import Source, sources
 from wsesim.config.provenance import STATUSES
-from wsesim.job import Price, Range, show_energy, show_range
+from wsesim.job import Price, Range, job_words, show_energy, show_range
 from wsesim.loss import AVERAGE, Quality
 from wsesim.machines.machine import machine_of
 from wsesim.machines.words import Words, devices, samples_words
@@ -121,9 +121,9 @@ def first(result: Result) -> Section:
 
 
 def headline(result: Result) -> list[Fact]:
-    """How fast, on what, and which model."""
+    """How fast, on what, and which job."""
     on, *others = words_of(result).headline(result)
-    return [on, Fact("model", model_words(result)), *others]
+    return [on, Fact("job", job_words(result.run)), *others]
 
 
 def _whole_time(result: Result) -> str:
@@ -183,27 +183,6 @@ def _bounds(value: Range, unit: str, divisor: float, after: str = "") -> str:
     if not value.is_range:
         return ""
     return f"{show(value.low / divisor, unit)}{after} to {show(value.high / divisor, unit)}{after}"
-
-
-def model_words(result: Result) -> str:
-    """A model's name and size.
-
-    Parameters that no token of a mixture needs are said apart.
-    """
-    active = f", {result.active_parameters / 1e9:,.4g} B active" if result.active_parameters < result.parameters else ""
-    return f"{result.run.model.name}, {show_count(result.parameters)} parameters{active}"
-
-
-def show_count(number: int) -> str:
-    """A number of parameters as people write it.
-
-    Examples
-    --------
-    >>> show_count(8_030_261_248), show_count(124_439_808), show_count(90_000)
-    ('8.03 B', '124.4 M', '90,000')
-    """
-    size, word = (1e9, " B") if number >= 1e9 else (1e6, " M") if number >= 1e6 else (1, "")
-    return f"{number / size:,.4g}{word}" if size > 1 else f"{number:,}"
 
 
 def breakdown(result: Result, *, with_bottleneck: bool = False) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from wsesim.job import job_words
 from wsesim.machines.machine import machine_of
 from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
 from wsesim.units import show, unit_of_field
@@ -15,7 +16,7 @@ def sections(found: Sensitivity, *, every: bool = False) -> Iterator[Section]:
     result = found.result
     facts = (
         Fact("on", machine_of(result.run).words.on(result)),
-        Fact("software", result.step.software),
+        Fact("job", job_words(result.run)),
         Fact("step time", show(result.step_time_s, "s"), is_key=True),
     )
     yield Section("step", parts=(Note(f"What moves the step of {result.name}", "key"), Facts(facts)))

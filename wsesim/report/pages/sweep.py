@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from wsesim.errors import SIGN_OF_A_FAULT, AnswerIsNo, Fault, InputError
+from wsesim.job import job_definition, job_words
 from wsesim.report.pages.sweep_study import FIRST, metric_of, shown
 from wsesim.report.progress import Advance, bar
 from wsesim.report.terminal import table
@@ -78,6 +79,7 @@ def reasons(outcomes: Sequence[str]) -> list[str]:
 def section(result: SweepResult) -> Section:
     """The first points, and what became of all."""
     told = [Fact("points", f"{len(result):,}, {result.count('ok'):,} with an answer")]
+    told += [Fact("job of the first", text) for text in job_of_first(result)]
     told += [Fact("without", text) for text in reasons(_messages(result))]
     keys = [key for key in FIRST if any(row.get(key) is not None for row in result)]
     rows = tuple(
@@ -87,6 +89,11 @@ def section(result: SweepResult) -> Section:
     caption = f"The first {len(rows)} points; to_pandas() has all" if len(rows) < len(result) else "All points"
     heads = (*result.keys, *(f"|{metric_of(key).words}" for key in keys))
     return Section("sweep", parts=(Facts(tuple(told)), Table(caption, heads, rows)))
+
+
+def job_of_first(result: SweepResult) -> list[str]:
+    """The job of the first point in a line, if it is known; the others have other values of what varies."""
+    return [] if result.first is None else [job_words(result.first)]
 
 
 def _messages(result: SweepResult) -> list[str]:
@@ -100,6 +107,7 @@ def summary_dict(result: SweepResult, out: Path, ledger: Path | None) -> dict[st
     return {
         "out": str(out),
         "ledger": str(ledger or ledger_beside(out)),
+        "job": None if result.first is None else job_definition(result.first).to_dict(),
         "points": len(result),
         "evaluated": result.num_evaluated,
         "ok": result.count("ok"),
@@ -115,6 +123,8 @@ def print_summary(result: SweepResult, out: Path) -> None:
     known = points - result.num_evaluated
     was = f" ({known:,} were in the ledger or repeat others)" if known > 0 else ""
     console.print(f"{out}: {points:,} points{was}, {ok:,} with an answer, {len(without):,} without")
+    for line in job_of_first(result):
+        console.print(f"  job of the first point: {line}")
     for line in reasons(without):
         console.print(f"  {line}")
     warn_of(result.damaged)
