@@ -49,8 +49,8 @@ def ready_state(name: str) -> RunState:
 
     Examples
     --------
-    >>> ready_state("andromeda_13b").settings
-    'cluster.software_release=2.1'
+    >>> ready_state("andromeda_13b").release
+    '2.1'
     """
     catalogue.find("runs", name, "the page's address")
     table = _table(name)
@@ -89,7 +89,8 @@ _DEVICES = ("cluster", "systems", "gpus", "num_gpus")
 def _controls(table: Table, fields: dict[str, str]) -> dict[str, str]:
     """What the controls show; without tokens the run has steps, among the other keys."""
     found = {fields[key]: _typed(value) for key, value in _leaves(table) if key in fields}
-    return {"tokens": "" if "steps" in table["training"] else RunState.tokens} | found
+    left_out = {"tokens": "" if "steps" in table["training"] else RunState.tokens, "release": "", "paying": ""}
+    return left_out | found
 
 
 def _settings(table: Table) -> str:

@@ -29,6 +29,8 @@ FIELDS = {
     "model.name": "model",
     "cluster.name": "cluster",
     "cluster.num_systems": "systems",
+    "cluster.software_release": "release",
+    "cluster.paying": "paying",
     **dict.fromkeys(sorted(_BATCHES), "batch"),
     "training.sequence_length": "sequence_length",
     "training.tokens": "tokens",
@@ -90,7 +92,7 @@ def wafer_table(state: RunState) -> Table:
     table: Table = {
         "model": {"name": state.model},
         "training": _training(state) | {BATCH_KEYS[state.batch_of != OF_ALL]: batch},
-        "cluster": {"name": state.cluster, count_of(state.cluster): systems},
+        "cluster": {"name": state.cluster, count_of(state.cluster): systems, **_of_cluster(state, "release", "paying")},
     }
     return _checked(merge(table, others), RUN_FILE)
 
@@ -104,7 +106,7 @@ def gpu_table(state: RunState) -> Table:
     table: Table = {
         "model": {"name": state.model},
         "training": _training(state) | {"global_batch_size": wanted, "batch_policy": "nearest"},
-        "cluster": {"name": state.gpus, GPU_COUNT: gpus},
+        "cluster": {"name": state.gpus, GPU_COUNT: gpus, **_of_cluster(state, "paying")},
     }
     table = merge(table, {key: value for key, value in others.items() if key != "cluster"})
     if isinstance(table["training"], dict):
@@ -125,6 +127,12 @@ def _training(state: RunState) -> Table:
     keys = [key for key in FIELDS if key.startswith("training.") and key not in _BATCHES]
     texts = {key.removeprefix("training."): getattr(state, FIELDS[key]) for key in keys}
     return {key: _value(key, text) for key, text in texts.items() if text or key != "tokens"}
+
+
+def _of_cluster(state: RunState, *controls: str) -> Table:
+    """Keys of ``[cluster]`` whose controls may be empty."""
+    keys = {control: key.removeprefix("cluster.") for key, control in FIELDS.items() if key.startswith("cluster.")}
+    return {keys[one]: getattr(state, one) for one in controls if getattr(state, one)}
 
 
 def _value(key: str, text: str) -> Any:

@@ -48,6 +48,10 @@ class RunState:
         Names of the catalogue; `gpus` may be "none".
     systems, num_gpus
         Devices of the two clusters. [-]
+    release
+        Of the wafers' software; empty takes the newest. That of the catalogue's run on the usual cluster, else empty.
+    paying
+        "owned" or "rented", for both clusters; empty leaves it to them.
     batch, batch_of
         Sequences per optimizer step, of each system or of all. [-]
     tokens, sequence_length, precision, weight_sparsity
@@ -59,6 +63,7 @@ class RunState:
     model: str = "cerebras-gpt-13b"
     cluster: str = "andromeda"
     systems: str = "12"
+    release: str = "2.1"
     batch: str = "90"
     batch_of: str = PER_SYSTEM
     sequence_length: str = "2048"
@@ -67,13 +72,15 @@ class RunState:
     weight_sparsity: str = "0"
     gpus: str = "aws_p4d"
     num_gpus: str = "256"
+    paying: str = ""
     settings: str = ""
 
     @classmethod
     def of(cls, pairs: Pairs) -> Self:
         """Read a query; keys that are not there have their defaults, and others are passed over (see `check_keys`)."""
         given = dict(pairs)
-        return cls(**_texts(cls, given, "settings"), settings=_lines(given.get("settings", "")))
+        texts = _usual_on(given.get("cluster", cls.cluster)) | _texts(cls, given, "settings")
+        return cls(**texts, settings=_lines(given.get("settings", "")))
 
     def query(self) -> str:
         """The shortest query that reads as this state."""
@@ -126,6 +133,11 @@ class GoalState:
         if _MANY in found:
             found[_MANY] = self.candidates or ("",)
         return urlencode(found, doseq=True)
+
+
+def _usual_on(cluster: str) -> dict[str, str]:
+    """What is usual on a cluster: the release of the first view belongs to its own cluster."""
+    return {} if cluster == RunState.cluster else {"release": ""}
 
 
 State = TypeVar("State", RunState, GoalState)
@@ -186,7 +198,7 @@ def _all_of(known: Iterable[str]) -> str:
 
 def _differences(state: RunState | GoalState) -> dict[str, object]:
     """What a state has other than its defaults."""
-    usual = type(state)()
+    usual = RunState(**_usual_on(state.cluster)) if isinstance(state, RunState) else type(state)()
     return {name: getattr(state, name) for name in _names(type(state)) if getattr(state, name) != getattr(usual, name)}
 
 

@@ -100,6 +100,7 @@ def _address(option: Option, state: GoalState) -> str:
         model=state.model,
         cluster=next((name for name in state.candidates if _is_of(name, run)), ""),
         systems=str(run.num_devices),
+        release=machine_of(run).software(run),
         batch=str(run.training.global_batch_size),
         batch_of=OF_ALL,
         sequence_length=state.sequence_length,

@@ -23,6 +23,13 @@ function pairSlider() {
   });
 }
 
+// A release belongs to its generation of systems: another cluster starts with its newest.
+function clearRelease() {
+  field("cluster")?.addEventListener("input", () => {
+    field("release").value = "";
+  });
+}
+
 function mark() {
   document.querySelectorAll("[aria-describedby^=problem-]").forEach((control) => {
     const problem = field(control.getAttribute("aria-describedby"));
@@ -92,6 +99,7 @@ function begin() {
 document.addEventListener("DOMContentLoaded", () => {
   document.documentElement.classList.add("js");
   pairSlider();
+  clearRelease();
   settle();
   field("pictures").addEventListener("load", settle); // they take longer than all else
   document.addEventListener("input", noteMove);
