@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -96,24 +96,21 @@ Format = Annotated[
 ]
 
 
-class Way(StrEnum):
-    """How devices are paid for."""
-
-    owned = "owned"
-    rented = "rented"
-
-    @property
-    def way(self) -> Literal["owned", "rented"]:
-        """The word of `cluster.paying`."""
-        return "owned" if self is Way.owned else "rented"
-
-
 PayingOption = Annotated[
-    Way | None,
+    str | None,
     typer.Option(
-        "--paying", help="Cost of owned devices (written off, with electricity and building) or of rented ones."
+        "--paying",
+        metavar="owned|rented",
+        help="Cost of owned devices (written off, with electricity and building) or of rented ones.",
     ),
 ]
+
+
+def paying_settings(paying: str | None) -> list[str]:
+    """`--paying` as the setting of a run file, which says what it may be."""
+    return [] if paying is None else [f"cluster.paying={paying}"]
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in SI units instead of tables.")]
 
 

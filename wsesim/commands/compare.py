@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +17,6 @@ from wsesim.commands.common import (
     print_json,
     print_sections,
 )
-
-if TYPE_CHECKING:
-    from wsesim.config.cluster import Paying
 
 
 def compare(
@@ -53,7 +50,7 @@ def compare(
         return
     from wsesim.study.side_by_side import compare as put_side_by_side
 
-    way: Paying | None = None if paying is None else paying.way
+    way: Any = paying  # the reader of files says what it may be
     compared = put_side_by_side(*runs, same_time=same_time, elsewhere=elsewhere or (), paying=way)
     if json or form is Form.json:
         print_json(compared.to_dict())

@@ -17,6 +17,7 @@ from wsesim.commands.common import (
     RunArgument,
     Settings,
     limited,
+    paying_settings,
     print_figures,
     print_json,
     print_sections,
@@ -67,7 +68,7 @@ def run(
     from wsesim.simulation import best_plans, simulate
 
     limited(limit)
-    loaded = load_any(run, [*(settings or ()), *([] if paying is None else [f"cluster.paying={paying.value}"])])
+    loaded = load_any(run, [*(settings or ()), *paying_settings(paying)])
     _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value if engine else "")
     if layers and engine is EngineName.recurrence:
         raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")

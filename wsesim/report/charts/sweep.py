@@ -48,15 +48,12 @@ class Axis(NamedTuple):
     ----------
     numbers
         Its values in the scale of the axis, by what was written; empty where some value is no number.
-    is_logarithmic
-        Whether the numbers lie far apart.
     """
 
     key: str
     title: str
     values: tuple[str, ...]
     numbers: Mapping[str, float]
-    is_logarithmic: bool
 
 
 def chart(rows: Sequence[SweptRow], keys: Sequence[str], metric: str) -> Picture:
@@ -105,11 +102,11 @@ def axis_of(key: str, rows: Sequence[SweptRow]) -> Axis:
         except ValueError:
             break
     if len(found) < len(values):
-        return Axis(key, key, tuple(values), {}, False)
+        return Axis(key, key, tuple(values), {})
     scale = Scale(1.0, "-") if unit == "-" else scale_of(max(abs(one) for one in found.values()), unit)
     numbers = {value: number / scale.size for value, number in found.items()}
     ordered = tuple(sorted(numbers, key=numbers.__getitem__))
-    return Axis(key, scale.title(key), ordered, numbers, is_far_apart(numbers.values()))
+    return Axis(key, scale.title(key), ordered, numbers)
 
 
 def _written(value: Any) -> str:
@@ -166,14 +163,26 @@ def _lines(
     across = axes[0]
     values = [one["value"] for one in points]
     numbers = tuple(sorted(set(across.numbers.values())))
-    ticks = log_ticks(numbers[0], numbers[-1]) if across.is_logarithmic else numbers[:: -(-len(numbers) // MOST_TICKS)]
-    high = log_ticks(min(values), max(values)) if is_far_apart(values) else ()
+    is_logarithmic = _is_logarithmic(numbers, values)
+    some = numbers[:: -(-len(numbers) // MOST_TICKS)]
+    ticks = _log_ticks(numbers, some) if is_logarithmic else some
+    high = _log_ticks(values, (min(values), max(values))) if is_logarithmic else ()
     second = axes[1].title if len(axes) == 2 else ""
     labels = WITH_PREFIX if title.endswith("/s]") else PLAIN
-    made = _line_template(
-        (across.key, across.title, across.is_logarithmic), title, _series(axes), second, ticks, high, labels
-    )
+    made = _line_template((across.key, across.title, is_logarithmic), title, _series(axes), second, ticks, high, labels)
     return Picture(made, {"points": points, "missing": missing}, said, _notes(missing))
+
+
+def _is_logarithmic(numbers: Sequence[float], values: Sequence[float]) -> bool:
+    """Whether both axes are; one alone would draw what is proportional as if it were saturating, or running away."""
+    is_wide = is_far_apart(numbers) or is_far_apart(values)
+    return is_wide and min(numbers) > 0 and min(values, default=0.0) > 0
+
+
+def _log_ticks(values: Sequence[float], otherwise: Sequence[float]) -> tuple[float, ...]:
+    """Round numbers, or some of the values where they are too near to one another for these."""
+    found = log_ticks(min(values), max(values))
+    return found if len(found) > 1 else tuple(dict.fromkeys(otherwise))
 
 
 def _bars(across: Axis, title: str, points: list[dict[str, Any]], missing: list[dict[str, Any]], said: str) -> Picture:
