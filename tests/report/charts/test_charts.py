@@ -13,7 +13,7 @@ from wsesim import Result
 from wsesim.errors import InputError
 from wsesim.machines.machine import machine_of
 from wsesim.report.charts import breakdown, loss, memory, scaling, sweep, timeline, totals, utilization, validation
-from wsesim.report.charts.axes import scale_of
+from wsesim.report.charts.axes import LOGARITHMIC_FROM, scale_of
 from wsesim.report.charts.render import Picture, spec
 from wsesim.study.scaling import scaling as scaling_of
 from wsesim.timeline import timeline_of
@@ -118,6 +118,14 @@ def test_the_own_run_is_marked_in_its_curves() -> None:
 def test_equal_names_are_told_apart(results: list[Result]) -> None:
     twice = breakdown.chart([results[0], results[0]])
     assert len({row["run"] for row in twice.datasets["parts"]}) == 2
+
+
+@pytest.mark.parametrize("last", [16, 400])
+def test_what_is_proportional_is_drawn_as_a_straight_line(last: int) -> None:
+    rows = [{"n": n, "status": "ok", "tokens_per_s": 1e5 * n} for n in (1, 2, 4, last)]
+    encoding = sweep.chart(rows, ["n"], "tokens_per_s").template["layer"][0]["encoding"]
+    kinds = {encoding[axis]["scale"].get("type", "linear") for axis in ("x", "y")}
+    assert kinds == {"log" if last >= LOGARITHMIC_FROM else "linear"}
 
 
 def test_points_of_a_sweep_without_an_answer_are_shown(pictures: dict[str, Picture]) -> None:
