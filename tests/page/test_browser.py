@@ -52,7 +52,7 @@ def text_of(driver: Chrome, selector: str) -> str:
 
 
 def throughput(systems: int) -> str:
-    state = RunState(model="cerebras-gpt-111m", cluster="cs2", systems=str(systems), batch="120", release="")
+    state = RunState(model="cerebras-gpt-111m", cluster="cs2", systems=str(systems), batch="120")
     return tiles(simulate(run_of(state)))[0].value
 
 

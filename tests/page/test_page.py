@@ -30,9 +30,7 @@ HTMX_SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
 
 
 def small(**fields: str) -> RunState:
-    return RunState(
-        **({"model": "cerebras-gpt-111m", "cluster": "cs2", "systems": "2", "batch": "120", "release": ""} | fields)
-    )  # type: ignore[arg-type]
+    return RunState(**({"model": "cerebras-gpt-111m", "cluster": "cs2", "systems": "2", "batch": "120"} | fields))  # type: ignore[arg-type]
 
 
 def without_how(data: dict[str, Any]) -> dict[str, Any]:

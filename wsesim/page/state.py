@@ -13,6 +13,8 @@ from wsesim.errors import ConfigError, did_you_mean
 
 PER_SYSTEM, OF_ALL = "system", "all"
 """What the batch is counted over."""
+AUTO, FIRST_RELEASE = "auto", "2.1"
+"""In place of a release, and that of the first view, which is a run of the catalogue."""
 NO_GPUS = "none"
 """In place of a GPU cluster: no comparison."""
 
@@ -49,7 +51,7 @@ class RunState:
     systems, num_gpus
         Devices of the two clusters. [-]
     release
-        Of the wafers' software; empty takes the newest. That of the catalogue's run on the usual cluster, else empty.
+        Of the wafers' software; empty takes the newest, "auto" is that of the catalogue's run on the usual cluster, else empty.
     paying
         "owned" or "rented", for both clusters; empty leaves it to them.
     batch, batch_of
@@ -63,7 +65,7 @@ class RunState:
     model: str = "cerebras-gpt-13b"
     cluster: str = "andromeda"
     systems: str = "12"
-    release: str = "2.1"
+    release: str = AUTO
     batch: str = "90"
     batch_of: str = PER_SYSTEM
     sequence_length: str = "2048"
@@ -75,12 +77,16 @@ class RunState:
     paying: str = ""
     settings: str = ""
 
+    def __post_init__(self) -> None:
+        """The release of the first view belongs to its own cluster."""
+        if self.release == AUTO:
+            object.__setattr__(self, "release", FIRST_RELEASE if self.cluster == type(self).cluster else "")
+
     @classmethod
     def of(cls, pairs: Pairs) -> Self:
         """Read a query; keys that are not there have their defaults, and others are passed over (see `check_keys`)."""
         given = dict(pairs)
-        texts = _usual_on(given.get("cluster", cls.cluster)) | _texts(cls, given, "settings")
-        return cls(**texts, settings=_lines(given.get("settings", "")))
+        return cls(**_texts(cls, given, "settings"), settings=_lines(given.get("settings", "")))
 
     def query(self) -> str:
         """The shortest query that reads as this state."""
@@ -133,11 +139,6 @@ class GoalState:
         if _MANY in found:
             found[_MANY] = self.candidates or ("",)
         return urlencode(found, doseq=True)
-
-
-def _usual_on(cluster: str) -> dict[str, str]:
-    """What is usual on a cluster: the release of the first view belongs to its own cluster."""
-    return {} if cluster == RunState.cluster else {"release": ""}
 
 
 State = TypeVar("State", RunState, GoalState)
@@ -198,8 +199,10 @@ def _all_of(known: Iterable[str]) -> str:
 
 def _differences(state: RunState | GoalState) -> dict[str, object]:
     """What a state has other than its defaults."""
-    usual = RunState(**_usual_on(state.cluster)) if isinstance(state, RunState) else type(state)()
-    return {name: getattr(state, name) for name in _names(type(state)) if getattr(state, name) != getattr(usual, name)}
+    usual = vars(type(state)())
+    if "release" in usual:
+        usual = usual | {"release": vars(replace(state, release=AUTO))["release"]}
+    return {name: getattr(state, name) for name in _names(type(state)) if getattr(state, name) != usual[name]}
 
 
 def changed(state: State, values: Mapping[str, str]) -> State:
