@@ -90,7 +90,8 @@ class RunState:
 
     def query(self) -> str:
         """The shortest query that reads as this state."""
-        return urlencode(_differences(self))
+        usual = replace(RunState(cluster=self.cluster), cluster=RunState.cluster)
+        return urlencode(_differences(self, usual))
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class GoalState:
 
     def query(self) -> str:
         """The shortest query that reads as this state; without candidates it says so."""
-        found = _differences(self)
+        found = _differences(self, GoalState())
         if _MANY in found:
             found[_MANY] = self.candidates or ("",)
         return urlencode(found, doseq=True)
@@ -197,12 +198,9 @@ def _all_of(known: Iterable[str]) -> str:
     return f"; it has {', '.join(known)}"
 
 
-def _differences(state: RunState | GoalState) -> dict[str, object]:
-    """What a state has other than its defaults."""
-    usual = vars(type(state)())
-    if "release" in usual:
-        usual = usual | {"release": vars(replace(state, release=AUTO))["release"]}
-    return {name: getattr(state, name) for name in _names(type(state)) if getattr(state, name) != usual[name]}
+def _differences(state: State, usual: State) -> dict[str, object]:
+    """What a state has other than what is usual."""
+    return {name: getattr(state, name) for name in _names(type(state)) if getattr(state, name) != getattr(usual, name)}
 
 
 def changed(state: State, values: Mapping[str, str]) -> State:
