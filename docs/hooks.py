@@ -68,6 +68,22 @@ PICTURES = {
             ),
         ),
     },
+    "index.md": {
+        "## The machine": (
+            "machine-andromeda",
+            "Andromeda as its file describes it: weights come down from MemoryX over SwarmX, summed gradients go up.",
+        ),
+    },
+    "model.md": {
+        "## 5. SwarmX": (
+            "machine-andromeda",
+            "Andromeda: MemoryX, the levels of SwarmX, and its systems, with the rates of links and ports.",
+        ),
+        "## 17. GPUs: collectives": (
+            "machine-selene",
+            "Selene: nodes on the network, and the GPUs of one of them, joined by NVLink.",
+        ),
+    },
     "performance.md": {
         "## Measured": (
             "performance-engines",

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from wsesim.report.charts import validation
+from wsesim.config.entries import load_any_cluster
+from wsesim.report.charts import machine, validation
 from wsesim.report.charts.render import Picture, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.validate.near import WAFER_ROWS, Comparison, never_fitted
@@ -17,6 +18,9 @@ WIDTHS_PX = {"": 640, "-narrow": 320}
 """Of a page, and of a telephone, by the end of the file's name. [px]"""
 AXIS_PX = 150
 """Room for names of cases, also in fonts that are wider than the one the picture is laid out with."""
+MACHINES = ("andromeda", "selene")
+"""Clusters that are drawn."""
+README_PICTURES = Path(__file__).resolve().parent / "assets"
 PERFORMANCE = Path(__file__).resolve().parent / "performance.md"
 _CASE = re.compile(r"^\| ([^|]+) \| [\d,]+ \| ([\d.]+) ms \| [\d.]+ x \| ([\d.]+) ms \| ([\d.]+) ms \|$", re.MULTILINE)
 """A row of the first table: its name, and its times by `WAYS`. [ms]"""
@@ -31,6 +35,7 @@ def pictures() -> dict[str, Picture]:
         "validation-wafer-scale": validation.chart(_wafers()),
         "validation-gpus": validation.chart(never_fitted("gpu")),
         "performance-engines": _engines(),
+        **{f"machine-{name}": machine.chart(load_any_cluster(name)[0]) for name in MACHINES},
     }
 
 
@@ -96,3 +101,14 @@ def _bars(cases: tuple[str, ...]) -> Any:
         )
         .properties(height=alt.Step(13))
     )
+
+
+def write_for_readme() -> None:
+    """Write the pictures of README, which is read where no site is built."""
+    for theme in ("light", "dark"):
+        name = f"machine-andromeda-{theme}.svg"
+        (README_PICTURES / name).write_bytes(files()[f"pictures/{name}"])
+
+
+if __name__ == "__main__":
+    write_for_readme()

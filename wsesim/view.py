@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol
 
 from wsesim.units import add_up, show
@@ -222,6 +223,39 @@ class Drawable(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What it leaves out."""
+
+
+class Level(NamedTuple):
+    """Parts of a machine that stand side by side in a drawing of it, from what all share down to the devices.
+
+    Attributes
+    ----------
+    name
+        What they are, with their number: "12 CS-2 systems".
+    number
+        How many there are, in all. [-]
+    says
+        What one of them is, in a few words.
+    busy
+        Share of a step in which one works; None where no run is drawn. [-]
+    link
+        What joins each of them to the level above.
+    link_busy
+        Share of a step in which that is in use. [-]
+    unlike
+        Numbers of those that differ from the rest, and how.
+    is_of_one
+        Whether they are those of one part above, and the others have as many.
+    """
+
+    name: str
+    number: int
+    says: str = ""
+    busy: float | None = None
+    link: str = ""
+    link_busy: float | None = None
+    unlike: Mapping[int, str] = MappingProxyType({})
+    is_of_one: bool = False
 
 
 @dataclass(frozen=True)

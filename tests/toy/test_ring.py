@@ -82,6 +82,12 @@ def test_jobs_share_it() -> None:
     assert "tiles of a small ring" in call("portfolio", "jobs.toml").out
 
 
+def test_it_is_drawn() -> None:
+    from wsesim.report.charts.machine import chart
+
+    assert "8 Tile One tiles" in chart(wsesim.load(RUN).cluster).description
+
+
 def test_the_page_takes_it() -> None:
     from wsesim.page.clusters import clusters
     from wsesim.page.state import RunState

@@ -9,7 +9,7 @@ from wsesim.config.cluster import AnyCluster
 from wsesim.job import Range
 from wsesim.result import Result
 from wsesim.units import show
-from wsesim.view import MFU_DIFFERENCE, Bar, Fact, Place, plural, share_of, show_mfu
+from wsesim.view import MFU_DIFFERENCE, Bar, Fact, Level, Place, plural, share_of, show_mfu
 
 
 class Words:
@@ -109,6 +109,10 @@ class Words:
     def places(self, result: Result) -> list[Place]:
         """Memories of a run that could be too small, the first one first."""
         return []
+
+    def levels(self, cluster: AnyCluster, busy: Mapping[str, float]) -> list[Level]:
+        """What a drawing of a cluster shows, from the top; `busy` are shares of a step by part, none without a run."""
+        return [Level(self.counted(cluster), cluster.num_devices)]
 
     def memory(self, result: Result) -> list[Fact]:
         """What is held where."""

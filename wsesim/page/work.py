@@ -96,6 +96,7 @@ def main(state: RunState) -> Main:
     open_parts = [run_page.breakdown(result), _scaling_section(result, state)]
     html = render("run.html", answer=top, open_parts=open_parts, query=state.query())
     parts = (
+        run_page.machine(result),
         run_page.totals(result, price_table=True),
         learned([result]),
         run_page.utilization(result),

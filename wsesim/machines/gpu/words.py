@@ -10,7 +10,7 @@ from wsesim.config.cluster import AnyCluster
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.units import show
-from wsesim.view import Bar, Fact, Place, plural, share_of
+from wsesim.view import Bar, Fact, Level, Place, plural, share_of
 
 CATEGORIES = {
     "kernels": "matrix products, attention and element-wise work",
@@ -109,6 +109,23 @@ class GPUWords(Words):
         """The fullest GPU."""
         held = result.memory
         return [Place("fullest GPU", {name: held[f"{name}_bytes"] for name in HELD}, held["gpu_capacity_bytes"])]
+
+    def levels(self, cluster: Any, busy: Mapping[str, float]) -> list[Level]:
+        """The network, the nodes or NVLink domains on it, and the GPUs of one of them."""
+        gpu, number, inside = cluster.gpu, cluster.num_gpus, min(cluster.num_gpus, cluster.domain_size)
+        nvlink = f"NVLink of {show(gpu.nvlink_bytes_per_s, 'bytes/s')} each way" if inside > 1 else ""
+        shares = f"; communicate {busy['communication']:.0%}, idle {busy['idle']:.0%}" if busy else ""
+        told = f"each {show(gpu.peak_dense_16bit_flop_per_s, 'FLOP/s')} at 16 bit{shares}"
+        if number <= inside:
+            own = Level(self.count(cluster), inside, told, busy.get("gpu"), nvlink)
+            return [Level("NVLink", 1), own] if nvlink else [own]
+        word = "node" if inside <= cluster.gpus_per_node else "NVLink domain"
+        groups, adapters = -(-number // inside), cluster.adapters_per_node or cluster.gpus_per_node
+        one = show(cluster.node_network_bytes_per_s / adapters, "bytes/s")
+        nodes = Level(plural(groups, word), groups, link=f"{plural(adapters, 'adapter')} of {one} to a node")
+        name = f"{inside} {gpu.name} GPUs in each of them".replace("GPU GPUs", "GPUs")
+        own = Level(name, inside, told, busy.get("gpu"), nvlink, is_of_one=groups > 1)
+        return [Level("network", 1), nodes, own]
 
     def memory_shares(self, result: Result) -> list[Bar]:
         """The fullest GPU, and what lies on it."""

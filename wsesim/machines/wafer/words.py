@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from wsesim.machines.wafer.breakdown import CATEGORIES
 from wsesim.machines.wafer.levers import listed, slowest_parts
+from wsesim.machines.wafer.spec import ExceptionSpec
+from wsesim.machines.wafer.swarmx import nodes_per_level
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.units import add_up, show
-from wsesim.view import Bar, Fact, Place, plural, share_of
+from wsesim.view import Bar, Fact, Level, Place, plural, share_of
 
 LIMITS = {
     "sram": "SRAM of a core",
@@ -71,6 +73,33 @@ class WaferWords(Words):
         )
         state = {"model state": held["memoryx_bytes"]}
         return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
+
+    def levels(self, cluster: Any, busy: Mapping[str, float]) -> list[Level]:
+        """MemoryX, the levels of SwarmX, the systems."""
+        swarmx, wafer = cluster.swarmx, cluster.system.wafer
+        link = f"links of {show(swarmx.link_bytes_per_s, 'bytes/s')} each way"
+        crossed = _busier(busy, "swarmx_down", "swarmx_up")
+        held = show(cluster.memoryx.dram_bytes + cluster.memoryx.flash_bytes, "bytes")
+        rates = show(cluster.memoryx.egress_bytes_per_s, "bytes/s")
+        state = Level("MemoryX", 1, f"holds {held}, sends weights at {rates}", busy.get("optimizer"))
+        nodes = nodes_per_level(cluster.num_systems, swarmx.fan_out)
+        inner = [
+            Level(plural(number, "SwarmX node"), number, f"each feeds up to {swarmx.fan_out}", crossed, link, crossed)
+            for number in nodes
+        ]
+        cores = f"each {wafer.num_cores:,} cores, {show(wafer.sram_bytes, 'bytes')} of SRAM"
+        port = f"ports of {show(wafer.io_bytes_per_s, 'bytes/s')} each way"
+        unlike = {one: _difference(exception) for exception in cluster.exceptions for one in exception.systems}
+        systems = Level(
+            self.count(cluster),
+            cluster.num_systems,
+            cores,
+            busy.get("wafer"),
+            port,
+            _busier(busy, "port_in", "port_out"),
+            unlike,
+        )
+        return [state, *inner, systems]
 
     def memory_shares(self, result: Result) -> list[Bar]:
         """MemoryX, and the wafer."""
@@ -175,3 +204,13 @@ def _layout(result: Result) -> str:
     most = plural(lanes.max_micro_batch_size, "sequence")
     limit = LIMITS["sequence" if lanes.limited_by == "sequence" else "sram"]
     return f"{strips} of {cores}, {each}: at most {most} by {limit}"
+
+
+def _busier(busy: Mapping[str, float], *parts: str) -> float | None:
+    """The larger share of two directions; None where no run is drawn."""
+    return max((busy[part] for part in parts if part in busy), default=None)
+
+
+def _difference(exception: ExceptionSpec) -> str:
+    """How a system differs from the rest."""
+    return ", ".join(f"{key} {getattr(exception, key):.3g}" for key in sorted(exception.changes))

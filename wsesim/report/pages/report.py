@@ -16,6 +16,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.machines.words import Words
 from wsesim.report.charts import breakdown as breakdown_chart
 from wsesim.report.charts import loss as loss_chart
+from wsesim.report.charts import machine as machine_chart
 from wsesim.report.charts import memory as memory_chart
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
@@ -242,7 +243,20 @@ def noted(study: Study) -> Section:
     return Section("notes", "Notes", notes(told, "note"))
 
 
+def machines(study: Study) -> Section:
+    """Each machine, drawn."""
+    drawn = [run.machine(one) for one in study.results]
+    figures = [
+        replace(part, name=f"machine-{place}") if len(drawn) > 1 else part
+        for place, section in enumerate(drawn, start=1)
+        for part in section.parts
+        if isinstance(part, Figure)
+    ]
+    return replace(drawn[0], title="The machine" if len(drawn) == 1 else "The machines", parts=tuple(figures))
+
+
 PARTS: dict[str, Callable[[Study], Section]] = {
+    "machine": machines,
     "timeline": timeline,
     "breakdown": breakdown,
     "utilization": utilization,
@@ -258,6 +272,7 @@ PARTS: dict[str, Callable[[Study], Section]] = {
 """After the answer, in this order."""
 PICTURES: dict[str, Callable[[Study], Picture]] = {
     "breakdown": lambda study: breakdown_chart.chart(study.results),
+    "machine": lambda study: machine_chart.chart(_only(study).results[0].run.cluster, study.results[0].utilization),
     "scaling": lambda study: scaling_chart.chart(_only(study).scalings[0]),
     "efficiency": lambda study: scaling_chart.efficiency(_only(study).scalings[0]),
     "timeline": lambda study: timeline_chart.chart(_only(study).timelines[0]),

@@ -25,6 +25,7 @@ from wsesim.view import (
     Cell,
     Fact,
     Facts,
+    Figure,
     Link,
     Note,
     Part,
@@ -183,6 +184,24 @@ def _bounds(value: Range, unit: str, divisor: float, after: str = "") -> str:
     if not value.is_range:
         return ""
     return f"{show(value.low / divisor, unit)}{after} to {show(value.high / divisor, unit)}{after}"
+
+
+def machine(result: Result) -> Section:
+    """The machine as it was configured, with how busy each part of it is."""
+    from wsesim.report.charts.machine import chart
+
+    cluster, words = result.run.cluster, machine_of(result.run).words
+    title = f"The machine: {words.counted(cluster)}"
+    rows = tuple(
+        (one.name, one.says, _share(one.busy), one.link, _share(one.link_busy))
+        for one in words.levels(cluster, result.utilization)
+    )
+    table = Table(title, ("part", "each", "|busy", "joined to those above by", "|busy"), rows)
+    return Section("machine", "The machine", (Figure("machine", title, chart(cluster, result.utilization), (table,)),))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def breakdown(result: Result, *, with_bottleneck: bool = False) -> Section:
