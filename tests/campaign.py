@@ -129,7 +129,10 @@ GPU_RUN = (
 
 def valid(dice: random.Random) -> None:
     """Runs of any shape, batch and machine, each key a value that it may have."""
-    heads, chosen = 2 ** dice.randint(0, 6), dice.choice(("cs2", "cs3", "andromeda", "dgx_h100", "dgx_a100_80gb", "aws_p5"))
+    heads, chosen = (
+        2 ** dice.randint(0, 6),
+        dice.choice(("cs2", "cs3", "andromeda", "dgx_h100", "dgx_a100_80gb", "aws_p5")),
+    )
     count = "num_systems" if chosen in ("cs2", "cs3", "andromeda") else "num_gpus"
     model: dict[str, object] = {
         "num_layers": dice.randint(1, 40),

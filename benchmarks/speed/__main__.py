@@ -19,7 +19,9 @@ import simpy
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.speed import memory as size
 from benchmarks.speed.cases import CASES, GPU_CASES, PAGE_CASES
+from wsesim.config import catalogue
 from wsesim.config.loader import load
 from wsesim.config.run import Run
 from wsesim.engine.simulate import Clock, DiscreteEvents
@@ -265,6 +267,18 @@ def _sweep_s(points: int, vary: list[str], workers: int) -> tuple[float, float]:
     return spent, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def memory() -> Table:
+    """Peak resident size above the imports of every run of the catalogue, and of one of many micro-batches."""
+    table = table_of("memory above the imports", "peak")
+    many = ("training.global_batch_size=1080000",)
+    runs: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in catalogue.names("runs")]
+    for name, settings in [*runs, ("andromeda_13b", many)]:
+        peak = size.above_imports_bytes(name, settings)
+        assert peak < size.MOST_BYTES, f"{name} takes {peak:,.0f} bytes"
+        table.add_row(" ".join((name, *settings)), show(peak, "bytes"))
+    return table
+
+
 def _process_s(command: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -273,5 +287,5 @@ def _process_s(command: list[str]) -> float:
 
 if __name__ == "__main__":
     console = Console(width=110)
-    for part in (simulations, event_loop, many, all_different, gpu_pipelines, page_answers, processes, sweeps):
+    for part in (simulations, event_loop, many, all_different, gpu_pipelines, page_answers, processes, memory, sweeps):
         console.print(part(), "")

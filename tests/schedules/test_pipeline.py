@@ -18,7 +18,14 @@ from wsesim.engine.evaluate import Many, Plain
 from wsesim.engine.program import Key, Numbers
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.engine.trace import Span
-from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, layer_equivalents, tasks_of, write_program
+from wsesim.machines.gpu.pipeline import (
+    PipelineShape,
+    capacities_of,
+    layer_equivalents,
+    num_jobs,
+    tasks_of,
+    write_program,
+)
 
 FORWARD, BACKWARD = 120, 240
 few = settings(deadline=None, max_examples=80)
@@ -48,6 +55,24 @@ def numbers_of(shape: PipelineShape, **seconds: float) -> Numbers:
         durations["update_s", stage] = [seconds.get("update", 0.0)]
         durations["parameter_gather_s", stage] = [seconds.get("parameter_gather", 0.0)]
     return Numbers(per_class=durations, shared={}, sizes={}, latencies={}, capacities=capacities_of(shape))
+
+
+@few
+@given(
+    stages=st.integers(1, 3),
+    chunks=st.integers(1, 2),
+    micro_batches=st.integers(3, 6),
+    pieces=st.integers(1, 3),
+    switches=st.lists(st.booleans(), min_size=7, max_size=7),
+)
+def test_jobs_are_counted_without_writing_them(
+    stages: int, chunks: int, micro_batches: int, pieces: int, switches: list[bool]
+) -> None:
+    names = ("overlaps_reduction", "gathers_parameters", "reduces", "has_norm", "ties_embedding", "updated_gather")
+    given = dict(zip((*names, "blocking_sends"), switches, strict=True))
+    given["gathers_parameters"] &= given["reduces"]
+    shape = shape_of(stages, micro_batches, num_chunks=chunks, num_pieces=pieces, **given)
+    assert num_jobs(shape) == len(write_program(shape).jobs)
 
 
 def drive(shape: PipelineShape, numbers: Numbers, num_steps: int = 3) -> DiscreteEvents:

@@ -43,7 +43,12 @@ Settings = Annotated[
 
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, metavar="JOBS", help="Simulate steps of up to so many jobs; 500,000 when left out."),
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="JOBS",
+        help="Simulate steps of up to so many jobs, search among so many plans; 500,000 if left out.",
+    ),
 ]
 SAID_FROM_S = 3.0
 """A run that takes longer says so before it starts. [s]"""
@@ -60,7 +65,6 @@ def limited(limit: int | None) -> None:
 def told_first(run: Run) -> Iterator[None]:
     """Say what a large run takes before it starts, and that it still goes on while it does."""
     from wsesim.machines.machine import machine_of
-    from wsesim.units import show
 
     machine = machine_of(run)
     machine.check(run)
@@ -70,8 +74,7 @@ def told_first(run: Run) -> Iterator[None]:
         return
     from rich.console import Console
 
-    about = f"{show(work.time_s, 's')} and {show(work.memory_bytes, 'bytes')}"
-    text = f"{run.place}: a step of {work.num_jobs:,} jobs takes about {about}; --limit refuses it"
+    text = f"{run.place}: {work}; --limit refuses it"
     terminal = Console(stderr=True)
     if terminal.is_terminal:
         with terminal.status(text):

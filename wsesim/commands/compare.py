@@ -11,8 +11,10 @@ from wsesim.commands.common import (
     AsJson,
     Form,
     Format,
+    Limit,
     PayingOption,
     console,
+    limited,
     print_figures,
     print_json,
     print_sections,
@@ -43,11 +45,13 @@ def compare(
             "--same-time", help="Search how many GPUs of every other GPU run take as long to train as the first run."
         ),
     ] = False,
+    limit: Limit = None,
 ) -> None:
     """Runs side by side, wafer-scale and GPU: throughput, time, energy, cost, memory, parallelism."""
     if len(runs) == 2 and all(one.lower().endswith(".json") and Path(one).is_file() for one in runs):
         _two_answers(*runs, as_json=json or form is Form.json)
         return
+    limited(limit)
     from wsesim.study.side_by_side import compare as put_side_by_side
 
     way: Any = paying  # the reader of files says what it may be

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, print_json, print_sections
+from wsesim.commands.common import AsJson, Limit, RunArgument, Settings, limited, print_json, print_sections
 
 Replications = Annotated[
     int | None, typer.Option(min=1, max=100_000, metavar="N", help="Simulate the job so many times.")
@@ -19,6 +19,7 @@ def lifetime(
     settings: Settings = None,
     replications: Replications = None,
     seed: Seed = None,
+    limit: Limit = None,
     json: AsJson = False,
 ) -> None:
     """The whole job with compile, checkpoints, failures and restarts: calendar time, goodput, what each cause took."""
@@ -26,6 +27,7 @@ def lifetime(
     from wsesim.report.progress import bar
     from wsesim.study.lifetime import lifetime as simulate_lifetime
 
+    limited(limit)
     read = load_any(run, settings or ())
     with bar("lives", replications or read.job.replications) as advance:
         life = simulate_lifetime(read, replications=replications, seed=seed, progress=advance)

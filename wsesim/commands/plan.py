@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wsesim.commands.common import AsJson, Form, Format, print_figures, print_json, print_sections
+from wsesim.commands.common import AsJson, Form, Format, Limit, limited, print_figures, print_json, print_sections
 
 
 def plan(
@@ -35,6 +35,7 @@ def plan(
     cluster: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Cluster that may be used, wafer-scale or GPU. Repeatable.")
     ] = None,
+    limit: Limit = None,
     json: AsJson = False,
     form: Format = Form.text,
 ) -> None:
@@ -43,6 +44,7 @@ def plan(
     from wsesim.study.goal_files import accuracies
     from wsesim.study.plan import plan as search
 
+    limited(limit)
     with bar("planning") as advance:
         found = search(
             goal,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, console, print_json
+from wsesim.commands.common import AsJson, Limit, console, limited, print_json
 
 
 class PolicyName(StrEnum):
@@ -35,12 +35,14 @@ def portfolio(
     backfill: Annotated[
         bool, typer.Option("--backfill/--no-backfill", help="Let jobs go ahead of others that they do not delay.")
     ] = True,
+    limit: Limit = None,
     json: AsJson = False,
 ) -> None:
     """Jobs that share a cluster: who runs when, deadlines, how many systems they need; exit code 1 past a deadline."""
     from wsesim.report.pages import portfolio as report
     from wsesim.study.shared_cluster import portfolio as simulate
 
+    limited(limit)
     found = simulate(file, policy.value, num_systems=systems, by=by, backfill=backfill)
     if json:
         print_json(found.to_dict())

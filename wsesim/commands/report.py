@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, Settings, print_json
+from wsesim.commands.common import AsJson, Limit, Settings, limited, print_json
 
 
 class FormatName(StrEnum):
@@ -51,12 +51,14 @@ def report(
         list[str] | None, typer.Option("--x", metavar="KEY", help="Varied key that becomes an axis; two at most.")
     ] = None,
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Column of the sweep that is drawn.")] = "",
+    limit: Limit = None,
     json: AsJson = False,
 ) -> None:
     """A report as one HTML file that works offline, or one picture for a paper; of runs, or of a sweep."""
     from wsesim.report import write_report
     from wsesim.units import show
 
+    limited(limit)
     wanted = write_report.Wanted(
         out=out,
         kind=kind and kind.value,

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, print_json, print_sections
+from wsesim.commands.common import AsJson, Limit, RunArgument, Settings, limited, print_json, print_sections, told_first
 
 
 def sensitivity(
     run: RunArgument,
     settings: Settings = None,
+    limit: Limit = None,
     json: AsJson = False,
     every: Annotated[bool, typer.Option("--all", help="Show numbers that change nothing as well.")] = False,
 ) -> None:
@@ -20,8 +21,9 @@ def sensitivity(
     from wsesim.report.progress import bar
     from wsesim.study.sensitivity import sensitivity as find
 
+    limited(limit)
     read = load_any(run, settings or ())
-    with bar("numbers", None) as advance:
+    with told_first(read), bar("numbers", None) as advance:
         found = find(read, advance)
     if json:
         print_json(found.to_dict())

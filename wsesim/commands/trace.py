@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, RunArgument, Settings, console, print_json
+from wsesim.commands.common import AsJson, Limit, RunArgument, Settings, console, limited, print_json, told_first
 
 MOST_STEPS = 100
 """That `--steps` shows. [-]"""
@@ -24,6 +24,7 @@ def trace(
         typer.Option(metavar="A..B", help="Only these blocks: 0..3 or 0,5 or embedding,0..3,head; all when left out."),
     ] = None,
     settings: Settings = None,
+    limit: Limit = None,
     json: AsJson = False,
 ) -> None:
     """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
@@ -38,10 +39,11 @@ def trace(
     from wsesim.units import show
     from wsesim.view import plural
 
+    limited(limit)
     check_out(out, chrome_trace.ENDINGS)
     loaded = load_any(run, settings or ())
     chosen = None if layers is None else layers_in(layers, loaded.model.num_layers)
-    with bar("simulating"):
+    with told_first(loaded), bar("simulating"):
         timeline = timeline_of(simulate(loaded), num_steps=steps, layers=chosen)
     with bar(f"writing {out.name}", chrome_trace.num_entries(timeline)) as advance:
         size_bytes = chrome_trace.write(timeline, out, advance)

@@ -35,6 +35,8 @@ MOST_JOBS = 500_000
 """Jobs of a step that a run may have unless told otherwise: about ten seconds. [-]"""
 limit: ContextVar[int] = ContextVar("limit", default=MOST_JOBS)
 """Jobs of a step that a run may have here: `--limit`, which processes of a sweep inherit. [-]"""
+page_limit: ContextVar[int] = ContextVar("page_limit", default=120_000)
+"""Jobs of a step that the page simulates, times the systems that differ: a few seconds; `wsesim serve --limit`. [-]"""
 LAYERS, LINKS, PLANS = "layers", "links", "top"
 """Options of `wsesim run` for what only some kinds of machines have."""
 
@@ -48,11 +50,19 @@ class Work(NamedTuple):
         Of its program. [-]
     time_s, memory_bytes
         About. [s], [bytes]
+    what
+        What has so many jobs; a search has plans.
     """
 
     num_jobs: int = 0
     time_s: float = 0.0
     memory_bytes: float = 0.0
+    what: str = "a step of {} jobs"
+
+    def __str__(self) -> str:
+        """In words."""
+        about = f"{show(self.time_s, 's')} and {show(self.memory_bytes, 'bytes')}"
+        return f"{self.what.format(f'{self.num_jobs:,}')} takes about {about}"
 
     def check(self, place: str, remedy: str) -> None:
         """Refuse more jobs than the limit.
@@ -64,8 +74,7 @@ class Work(NamedTuple):
         """
         if self.num_jobs > limit.get():
             raise ConfigError(
-                f"{place}: a step has {self.num_jobs:,} jobs, more than the limit of {limit.get():,}; they would take about "
-                f"{show(self.time_s, 's')} and {show(self.memory_bytes, 'bytes')}; {remedy}, or raise the limit (--limit)"
+                f"{place}: {self}, which is more than the limit of {limit.get():,}; {remedy}, or raise the limit (--limit)"
             )
 
 

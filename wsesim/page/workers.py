@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from wsesim.errors import Fault, WsesimError, fault, is_debugging
+from wsesim.machines import machine
 from wsesim.page.limits import GIVE_UP_S, LONGEST_WAIT_S, MOST_MEMORY_BYTES, MOST_WAITING
 
 GRACE_S = 5.0
@@ -86,8 +87,10 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
 
 
-def _work(pipe: Connection) -> None:
+def _work(pipe: Connection, most_jobs: tuple[int, int]) -> None:
     """Do one job after the other, until the pipe is closed."""
+    machine.limit.set(most_jobs[0])  # a copy of the server of processes knows nothing of `--limit`
+    machine.page_limit.set(most_jobs[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
     _limit_memory()
     with contextlib.suppress(EOFError, OSError):
@@ -144,6 +147,8 @@ class Worker:
 
     def __init__(self, context: Any) -> None:
         self.context = context
+        self.most_jobs = machine.limit.get(), machine.page_limit.get()
+        """As told here; the thread that starts the process has a context of its own."""
         self.process: Any = None
         self.pipe: Connection | None = None
         self.is_over = False
@@ -155,7 +160,7 @@ class Worker:
             raise _ends()
         try:
             ours, theirs = self.context.Pipe()
-            self.process = self.context.Process(target=_work, args=(theirs,), daemon=True)
+            self.process = self.context.Process(target=_work, args=(theirs, self.most_jobs), daemon=True)
             self.process.start()
         except OSError as error:
             raise WorkerKilled(f"no worker process can be started ({error.strerror or error}); try again") from None

@@ -11,7 +11,7 @@ from wsesim.config.cluster import Files
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.intervals import Bounds
 from wsesim.machines.gpu.words import GPUWords
-from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, SameTime, nearest
+from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, SameTime, Work, nearest
 from wsesim.machines.timeline.records import Timeline
 from wsesim.result import Result
 
@@ -58,6 +58,14 @@ class GPU(Machine):
         from wsesim.machines.gpu.checks import check
 
         check(run)
+
+    def work(self, run: GPURun) -> Work:
+        """Of the plan that the file gives, or of the search; the step of what a search finds is checked when it is found."""
+        from wsesim.machines.gpu.plans import candidates, work_of_search
+        from wsesim.machines.gpu.step_time import work
+
+        plans = candidates(run)
+        return work(run, plans) if len(plans.tensor) == 1 else work_of_search(len(plans.tensor))
 
     def simulate(self, run: GPURun, engine: str = "") -> GPUStep:
         """One step with the plan of the file, or with the fastest."""

@@ -40,6 +40,7 @@ import numpy as np
 
 from wsesim.engine.program import Job, Key, Need, Program, Room, Worker
 from wsesim.errors import SimulationStuck
+from wsesim.units import add_up
 
 Array = Any
 Schedule = Literal["1f1b", "gpipe"]
@@ -104,6 +105,21 @@ class PipelineShape(NamedTuple):
     def group(self) -> int:
         """Micro-batches of a group. [-]"""
         return self.group_size or self.num_stages
+
+
+def num_jobs(shape: PipelineShape) -> int:
+    """Jobs of the program of a step, counted without writing it. [-]"""
+    passes, pieces, chunks = shape.num_micro_batches, add_up(shape.pieces), len(shape.pieces)
+    found = 2 * passes * (chunks - 1) if shape.num_stages > 1 else 0  # sends
+    reduced = shape.reduces and (shape.gathers_parameters or shape.overlaps_reduction)
+    cut = passes if shape.gathers_parameters else int(reduced)
+    found += 2 * passes * pieces * 2 if shape.gathers_parameters else passes * chunks + (passes - cut) * chunks
+    found += cut * pieces * (0 if shape.gathers_parameters else 1)
+    if shape.reduces:
+        found += (cut or 1) * pieces * (1 if shape.overlaps_reduction or not reduced else 2)
+    found += int(shape.ties_embedding and shape.num_stages > 1)
+    met = 1 + int(shape.reduces or (shape.ties_embedding and shape.num_stages > 1))
+    return found + (2 * met if shape.has_norm else 0) + shape.num_stages * (3 if shape.updated_gather else 1) + 1
 
 
 class Task(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,17 @@ from wsesim.machines.gpu.stages import (
     expert_tensor_size,
     group_size,
 )
+from wsesim.machines.machine import Work
 from wsesim.machines.wafer.plan import divisors
 from wsesim.units import add_up
 
 Array = Any
 MOST_UNEVEN = 0.1
 """Most by which the fullest copy's share, for all, is larger than the batch in a plan that is searched. [-]"""
+COMBINATIONS = 1_000_000
+"""Of sizes and micro-batches that are looked at together. [-]"""
+PLAN_S, PLAN_BYTES = 20e-6, 1000.0
+"""To make a plan, count its memory and estimate its step, on an ordinary machine. [s], [bytes]"""
 MOST_CHUNKS = 16
 """Model chunks of a stage that the search tries at most. [-]"""
 
@@ -109,8 +116,14 @@ def _chunks_offered(run: GPURun) -> tuple[int, ...]:
     return (1,) if run.parallelism.pipeline_schedule == "gpipe" else tuple(range(1, MOST_CHUNKS + 1))
 
 
+@lru_cache(maxsize=1)
 def candidates(run: GPURun) -> Plans:
     """Every plan that the run file allows and that divides evenly, but for the batch, whose fullest copy decides.
+
+    Raises
+    ------
+    ConfigError
+        More plans than the limit.
 
     Examples
     --------
@@ -140,7 +153,25 @@ def candidates(run: GPURun) -> Plans:
     shares = {int(-(-batch // data)) for data in layouts[3].tolist()}
     sizes = sorted({size for share in shares for size in divisors(share, share)}) or [1]
     micro = _choices(run.training.micro_batch_size, tuple(sizes))
-    return _that_divide(run, layouts, (*axes[:6], micro, *axes[7:]))
+    axes = (*axes[:6], micro, *axes[7:])
+    found: list[Plans] = []
+    for some in _blocks(layouts, axes):
+        found.append(_that_divide(run, some, axes))
+        work_of_search(add_up(len(one.tensor) for one in found)).check(
+            run.place, "give training.micro_batch_size or sizes in [parallelism]"
+        )
+    return Plans(*(np.concatenate(one) for one in zip(*found, strict=True)))
+
+
+def work_of_search(number: int) -> Work:
+    """What it takes to look at so many plans."""
+    return Work(number, number * PLAN_S, number * PLAN_BYTES, "a search among {} plans" if number > 1 else "{} plan")
+
+
+def _blocks(layouts: Array, axes: tuple[tuple[int, ...], ...]) -> list[Array]:
+    """Layouts in groups of which each has few combinations with the other choices; at least one group."""
+    each = max(1, COMBINATIONS // max(1, math.prod(map(len, axes[3:7]))))
+    return [layouts[:, start : start + each] for start in range(0, max(1, layouts.shape[1]), each)]
 
 
 def _layouts(run: GPURun, axes: tuple[tuple[int, ...], ...]) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.errors import DoesNotFit
+from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.gpu.checks import check, explain_no_plan
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.doubts import lateness
@@ -138,7 +138,10 @@ def _nearest(run: GPURun) -> str:
     """The nearest remedy: other settings on as many GPUs, or more GPUs."""
     freed = run.with_auto_plan()
     while freed.cluster.num_gpus <= MOST_GPUS:
-        plans = candidates(freed)
+        try:
+            plans = candidates(freed)
+        except ConfigError:  # more plans than the limit
+            return "give sizes in [parallelism] or more GPUs"
         if len(plans.tensor):
             ranked = _ranked(freed, plans, _bytes_needed(freed, plans))
             if len(ranked.estimates_s):
@@ -206,9 +209,15 @@ def _earliest(run: GPURun, plans: Plans, late: Array, number: int) -> tuple[Plan
     compared = [Candidate(run, plan, times.of(place)) for place, plan in enumerate(every)]
     least_s = [one.at_least_s() * late[place] for place, one in enumerate(compared)]
     found: dict[int, float] = {}
-    limit_s = np.inf
+    limit_s, too_large = np.inf, None
     for place in sorted(range(few), key=lambda place: least_s[place]):
         if least_s[place] <= limit_s:
-            found[place] = compared[place].step_time_s() * late[place]
+            try:
+                found[place] = compared[place].step_time_s() * late[place]
+            except ConfigError as error:  # more jobs than the limit
+                too_large = error
+                continue
             limit_s = (1.0 + ROUNDING) * sorted(found.values())[number - 1] if len(found) >= number else np.inf
+    if too_large is not None and not found:
+        raise too_large
     return tuple(every[place] for place in sorted(found) if found[place] <= limit_s)

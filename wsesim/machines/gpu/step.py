@@ -10,6 +10,7 @@ import numpy as np
 
 from wsesim.config.entries import load_software
 from wsesim.engine.trace import Span
+from wsesim.errors import ConfigError
 from wsesim.intervals import Bounds
 from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.doubts import bounds_of, is_measured
@@ -214,7 +215,11 @@ class GPUStep(Step):
             shard=np.minimum(plan.shard, ranks),
         )
         smaller = self.run.on(self.run.num_devices // int(plan.data[0]))
-        return simulated_s(smaller, alone, times_of(smaller, alone))
+        times = times_of(smaller, alone)
+        try:
+            return simulated_s(smaller, alone, times)
+        except ConfigError:  # more jobs than the limit
+            return float(np.ravel(step_time_s(smaller, alone, times))[0])
 
     def uses(self, key: str) -> bool:
         """Whether a number had a part in it."""

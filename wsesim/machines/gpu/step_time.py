@@ -12,15 +12,18 @@ from typing import NamedTuple
 from wsesim.engine import repeat
 from wsesim.engine.evaluate import ends_from_rest, from_rest
 from wsesim.engine.program import Key, Program
-from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, write_program
+from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, num_jobs, write_program
 from wsesim.machines.gpu.program import durations_s, shape_of
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
 from wsesim.machines.gpu.times import Times
+from wsesim.machines.machine import Work
 from wsesim.units import add_up
 
 ROUNDS = 5
 """Rounds that are simulated at first: two to fill, two to compare, one to drain. [-]"""
+JOB_S, JOB_BYTES = 35e-6, 2000.0
+"""To write a job of a pipeline down, to simulate and to record it, on an ordinary machine. [s], [bytes]"""
 KINDS = ("forward", "backward", "send", "gather")
 """Jobs that come in every round."""
 
@@ -30,10 +33,31 @@ def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
 
     In a round every stage passes a group of micro-batches, as many as there are stages unless interleaved stages have larger
     ones. A full pipeline comes to repeat itself, round by round; then one round stands for those that are missing.
+
+    Raises
+    ------
+    ConfigError
+        More jobs than the limit, before they are written.
     """
+    for number in _lengths(run, plan):
+        work(run, plan, number).check(
+            run.place,
+            "lower training.global_batch_size, raise training.micro_batch_size, or use fewer stages and chunks",
+        )
+        yield number
+
+
+def _lengths(run: GPURun, plan: Plans) -> Iterator[int]:
     wanted = int(plan.num_micro_batches[0])
     first = wanted if run.parallelism.pipeline_schedule == "gpipe" else ROUNDS
     return repeat.lengths(first, wanted, each=int(plan.group[0]))
+
+
+def work(run: GPURun, plan: Plans, num_micro_batches: int | None = None) -> Work:
+    """What a step of a plan takes, counted without writing its program; with so many micro-batches, or those tried first."""
+    passes = next(_lengths(run, plan)) if num_micro_batches is None else num_micro_batches
+    number = num_jobs(shape_of(run, plan, passes))
+    return Work(number, number * JOB_S, number * JOB_BYTES)
 
 
 def pieces_of(kind: str, chunk: int, shape: PipelineShape) -> int:

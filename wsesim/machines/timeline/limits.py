@@ -33,5 +33,6 @@ def check_simulated(num_jobs: int) -> None:
     """
     if num_jobs > MOST_EVENTS:
         raise InputError(
-            f"{num_jobs:,} jobs of so many steps are more than are recorded, {MOST_EVENTS:,}; show fewer steps (--steps)"
+            f"{num_jobs:,} jobs of so many steps are more than are recorded, {MOST_EVENTS:,}; show fewer steps (--steps), or a "
+            "run with fewer layers or chunks"
         )

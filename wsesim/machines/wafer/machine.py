@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wsesim.config.training import LARGEST_BATCH
 from wsesim.errors import DoesNotFit
 from wsesim.intervals import Bounds
-from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, Work, check_all
+from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, Work, check_all, page_limit
 from wsesim.machines.timeline.records import Timeline
 from wsesim.machines.wafer.spec import FILES, WaferRun
 from wsesim.machines.wafer.words import WaferWords
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 LIMITS_FROM = 0.1
 """Share of a step from which a part limits it. [-]"""
-MOST_WORK = 120_000
-"""Jobs of one micro-batch that a page simulates, over all classes of systems, each about 20 us of work; a run with more
-takes seconds, which the command line has, and a page has not. [-]"""
 
 
 class Wafer(Machine):
@@ -189,10 +186,11 @@ class Wafer(Machine):
 
         check(run)
         number = self.work(run).num_jobs * (1 + len(run.cluster.exceptions))
-        if number > MOST_WORK:
+        if number > page_limit.get():
             raise DoesNotFit(
-                f"{run.place}: a step of {number:.3g} jobs is more than the {MOST_WORK:,} that this page simulates; lower "
-                "model.num_layers or cluster.simulation.chunks_per_layer, or download the run file and run it with `wsesim run`"
+                f"{run.place}: a step of {number:.3g} jobs is more than the {page_limit.get():,} that this page simulates; lower "
+                "model.num_layers or cluster.simulation.chunks_per_layer, download the run file and run it with `wsesim run`, or "
+                "start the page with a higher --limit"
             )
 
 

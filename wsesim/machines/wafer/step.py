@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,13 +15,40 @@ from wsesim.intervals import Bounds
 from wsesim.machines.wafer import throughput
 from wsesim.machines.wafer.breakdown import breakdown_s
 from wsesim.machines.wafer.coverage import outside_of_measurements, wafer_bounds
-from wsesim.machines.wafer.levers import bottleneck, levers
+from wsesim.machines.wafer.levers import Lever, bottleneck, levers
 from wsesim.machines.wafer.memory import memory
 from wsesim.machines.wafer.plan import is_training
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_times_s, usual_engine
 from wsesim.machines.wafer.spec import WaferRun
 from wsesim.machines.wafer.utilization import bytes_per_step, utilization
 from wsesim.step import Step
+
+MOST_ROOM, MORE_ROOM = 4096, 4
+"""Of buffers, over what they are, where a change is tried; and by how much they grow at a time. [-]"""
+
+
+def _shortened(run: WaferRun, time_s: float, lever: Lever) -> float:
+    """Step time with a change over that without. [-]
+
+    Chunks in which a small buffer cuts a layer can be simulated as one where they wait for nothing; with the change they may
+    not be, and then there are more than the limit. So both are tried with larger buffers, whose chunks are fewer.
+    """
+    factor = 1
+    while True:
+        try:
+            changed_s = step_times_s([lever.pulled(_with_room(run, factor))])[0]
+            return changed_s / (time_s if factor == 1 else step_times_s([_with_room(run, factor)])[0])
+        except ConfigError:
+            factor *= MORE_ROOM
+            if factor > MOST_ROOM:
+                raise
+
+
+def _with_room(run: WaferRun, factor: int) -> WaferRun:
+    wafer = run.cluster.system.wafer
+    rooms = {key: factor * getattr(wafer, key) for key in ("weight_buffer_bytes", "gradient_buffer_bytes")}
+    system = run.cluster.system.model_copy(update={"wafer": wafer.model_copy(update=rooms)})
+    return replace(run, cluster=run.cluster.model_copy(update={"system": system}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +178,8 @@ class WaferStep(Step):
         chosen = levers(self.run, self.spent_s)
         tried = {}
         for lever in chosen:
-            with suppress(ConfigError, DoesNotFit):  # a change may make a step larger than the limit
-                tried[lever] = step_times_s([lever.pulled(self.run)])[0]
+            with suppress(ConfigError, DoesNotFit):
+                tried[lever] = self.time_s * _shortened(self.run, self.time_s, lever)
         return bottleneck(self.run, self.spent_s, self.time_s, tried or {chosen[0]: self.time_s})
 
     def efficiency(self) -> tuple[float, float]:

@@ -48,8 +48,7 @@ def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Time
     """Steps of a run, from the one on which its numbers rest; see `wsesim.timeline.timeline_of`."""
     simulation = result.simulation
     num_jobs = len(write_program(shape_of(simulation.plan)).jobs) * simulation.num_simulated_micro_batches
-    if num_steps > 1:
-        check_simulated(num_jobs * (simulation.num_steps + num_steps))
+    check_simulated(num_jobs * (simulation.num_steps + num_steps - 1))
     recording = record(simulation, num_steps, (WEIGHT_ROOM, GRADIENT_ROOM))
     return _Drawing(result, recording, num_steps, layers).timeline()
 
