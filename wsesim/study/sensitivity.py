@@ -202,7 +202,10 @@ def _settled(result: Result) -> Run:
         return run
     plan = {key: value for key, value in result.plan.items() if key in type(run.parallelism).model_fields}
     training = run.training.model_copy(update={"micro_batch_size": result.micro_batch_size})
-    return replace(run, parallelism=run.parallelism.model_copy(update=plan), training=training)
+    spec = run.parallelism
+    return replace(
+        run, parallelism=spec.model_validate({**spec.model_dump(exclude_unset=True), **plan}), training=training
+    )
 
 
 def _is_of_step(key: str) -> bool:
