@@ -153,10 +153,10 @@ def candidates(run: GPURun) -> Plans:
     shares = {int(-(-batch // data)) for data in layouts[3].tolist()}
     sizes = sorted({size for share in shares for size in divisors(share, share)}) or [1]
     micro = _choices(run.training.micro_batch_size, tuple(sizes))
-    axes = (*axes[:6], micro, *axes[7:])
+    every = (*axes[:6], micro, *axes[7:])
     found: list[Plans] = []
-    for some in _blocks(layouts, axes):
-        found.append(_that_divide(run, some, axes))
+    for some in _blocks(layouts, every):
+        found.append(_that_divide(run, some, every))
         work_of_search(add_up(len(one.tensor) for one in found)).check(
             run.place, "give training.micro_batch_size or sizes in [parallelism]"
         )
