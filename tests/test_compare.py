@@ -14,11 +14,10 @@ import wsesim
 from tests.front_door import answer, call
 from wsesim import Comparison
 from wsesim.job import power_w
-from wsesim.machines.gpu.same_time import estimate_s, fewest_conceivable, gpus_for, sizes_that_divide
 from wsesim.report.pages.compare import FIGURES, sections
 from wsesim.report.terminal import fits, print_sections
-from wsesim.simulation import simulate
 from wsesim.study.comparison import COMPARED, Entry, entry
+from wsesim.study.side_by_side import Search, same_job
 
 WAFER, GPU, NEOX = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu", "gpt_neox_20b_96xa100"
 
@@ -110,7 +109,7 @@ def test_json() -> None:
     assert first["energy_j_range"][0] < first["energy_j"] < first["energy_j_range"][1]
     assert second["kinds_of_parallelism"]
     assert second["num_settings"] > first["num_settings"]
-    assert "same_time" not in data
+    assert "same" not in data
 
 
 def test_different_jobs_are_compared_with_a_note() -> None:
@@ -131,8 +130,7 @@ def test_large_models_are_told_in_plain_numbers() -> None:
     [
         (["andromeda_13b"], 2, ["two runs or more", "wsesim compare andromeda_13b"]),
         (["andromeda_13b", "andromeda_13c"], 2, ["did you mean andromeda_13b"]),
-        ([WAFER, WAFER, "--same-time"], 2, ["no other run is on GPUs", "leave --same-time out"]),
-        ([GPU, WAFER, "--same-time"], 2, ["no other run is on GPUs"]),
+        ([WAFER, WAFER, "--same", "tine"], 2, ["--same tine", "time, cost, energy"]),
     ],
 )
 def test_wrong_input_has_a_remedy(words: list[str], code: int, texts: list[str]) -> None:
@@ -153,56 +151,62 @@ def test_a_run_that_does_not_fit_is_the_answer_no(tmp_path: Path) -> None:
     assert "what fits is" in outcome.err
 
 
-# how many GPUs take as long
+# how many devices take as much
+
+SAME_JOB = ("model", "parameters", "tokens", "sequence_length", "mode")
+"""What two jobs share whose batches divide well on different numbers of devices."""
 
 
-@pytest.mark.parametrize("share", [0.55, 1.0, 3.0])
-def test_the_count_is_fast_enough_and_the_next_smaller_is_not(share: float) -> None:
-    run = wsesim.load(NEOX)
-    wanted_s = share * wsesim.simulate(run).job.time_s
-    found = gpus_for(run, wanted_s)
-    if share < 1.0:  # the cluster has 96 GPUs
-        assert not found.is_reached
-        assert found.result is not None
-        assert found.result.num_devices == 96
-        return
-    assert found.is_reached
-    assert found.result is not None
-    size = found.result.num_devices
-    assert found.result.job.time_s <= wanted_s
-    smaller = [one for one in sizes_that_divide(run, 1, size - 1) if estimate_s(run.on(one)) < float("inf")]
-    assert not smaller or simulate(run.on(smaller[-1])).job.time_s > wanted_s
+@pytest.mark.parametrize(("figure", "key"), [("time", "time_to_train_s"), ("cost", "cost_usd"), ("energy", "energy_j")])
+def test_neighbours_enclose_what_is_wanted_and_do_the_same_job(figure: str, key: str) -> None:
+    compared = answer("compare", WAFER, "--with", "cs3:2", "--with", "dgx_a100_80gb:8", "--same", figure, "--json").json
+    job, wanted = compared["runs"][0]["job"], compared["runs"][0][key]
+    for one in compared["same"]:
+        assert one["wanted"] == wanted
+        for neighbour in filter(None, (one["makes"], one["misses"])):
+            done = neighbour["job"]
+            assert {name: done[name] for name in SAME_JOB} == {name: job[name] for name in SAME_JOB}
+            assert (neighbour[key] <= wanted) == (neighbour is one["makes"])
+            assert neighbour["over"] == pytest.approx(neighbour[key] / wanted - 1.0)
+        if one["makes"] and one["misses"]:
+            ends = sorted(neighbour["num_devices"] for neighbour in (one["makes"], one["misses"]))
+            assert ends[0] <= one["interpolated_num_devices"] <= ends[1]
+
+
+def test_as_long_on_the_same_machine_is_the_run_itself() -> None:
+    run = wsesim.load(WAFER, ["cluster.num_systems=4", "training.global_batch_size=480"])
+    (found,) = wsesim.compare(run, run, same=["time"]).same
+    assert found.makes is not None
+    assert found.makes.num_devices == 4
+    assert found.num_devices == pytest.approx(4.0)
+
+
+def test_wafers_are_searched_for_the_time_of_gpus() -> None:
+    out = answer("compare", GPU, "--with", "cs2:1", "--same-time").out.split("in the same time")[1]
+    assert "CS-2 cluster" in out
+    assert "make it" in " ".join(out.split())
 
 
 def test_sizes_of_the_file_stay_and_only_copies_are_added() -> None:
     run = wsesim.load(NEOX)
-    found = gpus_for(run, 3.0 * wsesim.simulate(run).job.time_s)
-    assert found.result is not None
-    assert (found.result.plan["tensor_parallel_size"], found.result.plan["pipeline_parallel_size"]) == (2, 4)
-    assert found.result.plan["data_parallel_size"] * 8 == found.result.num_devices
-
-
-def test_no_machine_is_faster_than_its_peak() -> None:
-    run = wsesim.load(NEOX)
-    time_s = wsesim.simulate(run).job.time_s
-    assert fewest_conceivable(run, time_s) < 96
-    assert fewest_conceivable(run, time_s / 1000.0) > run.cluster.max_gpus
+    (found,) = wsesim.compare(run, run, same=["time"]).same
+    assert found.makes is not None
+    assert (found.makes.plan["tensor_parallel_size"], found.makes.plan["pipeline_parallel_size"]) == (2, 4)
+    assert found.makes.plan["data_parallel_size"] * 8 == found.makes.num_devices
 
 
 def test_where_no_number_of_gpus_holds_the_model() -> None:
     run = wsesim.load(GPU, ["cluster.gpu.memory_bytes=2.1 GB", "cluster.max_gpus=16"])
     # 2 GB are reserved; what is left holds less than one block's activations
     settings = run.parallelism.model_copy(update={"tensor_parallel_size": 1, "pipeline_parallel_size": 1})
-    found = gpus_for(replace(run, parallelism=settings), 1000.0)
-    assert (found.result, found.is_reached) == (None, False)
+    found = Search(same_job(replace(run, parallelism=settings), wsesim.load(WAFER)), "time", 1000.0).found()
+    assert (found.makes, found.misses, found.num_devices) == (None, None, None)
 
 
-def test_same_time_on_the_command_line() -> None:
-    words = ("compare", WAFER, GPU, "--same-time")
-    (found,) = answer(*words, "--json").json["same_time"]
-    assert found["is_reached"]
-    assert found["time_to_train_s"] <= found["wanted_s"]
-    assert f"{found['num_devices']} A100" in answer(*words).out.split("GPUs for the same time to train")[1]
+def test_without_a_price_there_is_no_same_cost() -> None:
+    outcome = call("compare", "andromeda_13b", "--with", "dgx_h100:8", "--same", "cost", "--paying", "rented")
+    assert outcome.code == 2
+    assert "no price" in outcome.err
 
 
 # The same job elsewhere, and what changed

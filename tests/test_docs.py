@@ -298,7 +298,7 @@ def test_every_key_of_the_json_is_in_the_glossary() -> None:
 
 def test_every_key_of_the_json_of_gpu_runs_and_comparisons_is_in_the_glossary() -> None:
     plans = best_plans(wsesim.load("cerebras_gpt_111m_gpu"), 2)
-    compared = wsesim.compare("cerebras_gpt_111m", "cerebras_gpt_111m_gpu", same_time=True)
+    compared = wsesim.compare("cerebras_gpt_111m", "cerebras_gpt_111m_gpu", same=["time"])
     found = set(keys([result_dict(plans[0], plans=plans), compared.to_dict()]))
     assert found <= glossary_words(), found - glossary_words()
 

@@ -1,12 +1,13 @@
 # %% [markdown]
 # # Compare with GPUs
 #
-# The same model on twelve CS-2 systems and on 256 A100 GPUs, and how many of these GPUs would take as long.
+# The same job, a model and its tokens, on twelve CS-2 systems, on 256 A100 and on 128 H100; and how many of these GPUs would
+# take as long, or cost as much.
 
 # %%
 import wsesim
 
-compared = wsesim.compare("andromeda_13b", "gpt3_13b_256xa100", same_time=True)
+compared = wsesim.compare("andromeda_13b", elsewhere=["dgx_a100_80gb:256", "dgx_h100:128"], same=["time", "cost"])
 compared
 
 # %% [markdown]
@@ -16,26 +17,25 @@ compared
 # was searched, and this is what it chose.
 
 # %%
-wafers, gpus = compared.results
+wafers, gpus, _ = compared.results
 print("systems:", wafers.num_devices, "x", wafers.device)
 print("GPUs:   ", gpus.num_devices, "x", gpus.device)
 for key, value in gpus.plan.items():
     print(f"  {key} = {value}")
 
 # %% [markdown]
-# ## Other GPUs
+# ## What each device does
 #
-# A run takes the same changes as on the command line, and so does a comparison of runs.
+# Figures of all runs are one table, in SI units.
 
 # %%
-h100 = wsesim.load("gpt3_13b_256xa100", ["name=GPT-3 13B on 128 H100", "cluster.name=dgx_h100", "cluster.num_gpus=128"])
-figures = wsesim.compare(wafers, gpus, h100).to_dict()["runs"]
+figures = compared.to_dict()["runs"]
 for one in figures:
-    print(f"{one['name']:31} {one['tokens_per_s']:9,.0f} tokens/s {one['tokens_per_s_per_kw']:7,.0f} tokens/s per kW")
+    print(f"{one['name']:45} {one['tokens_per_s']:9,.0f} tokens/s {one['tokens_per_s_per_kw']:7,.0f} tokens/s per kW")
 
 # %% [markdown]
 # Each number has a status: `uncertain` names those that rest on an assumption or of which only a range is known.
 
 # %%
 for one in figures:
-    print(f"{one['name']:31} {', '.join(one['uncertain'])}")
+    print(f"{one['name']:45} {', '.join(one['uncertain'])}")

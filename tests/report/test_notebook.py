@@ -20,7 +20,7 @@ ALONE = {"meta", "br", "hr", "img", "rect"}
 SHOWN: dict[str, tuple[Callable[[], ShowsItself], tuple[str, ...]]] = {
     "run": (lambda: wsesim.simulate(wsesim.load(WAFER)), ("time to train", "gemm", "products with weights")),
     "GPU run": (lambda: wsesim.simulate(wsesim.load(GPU)), ("kernels", "8 A100")),
-    "comparison": (lambda: wsesim.compare(WAFER, GPU, same_time=True), ("Against", "the same time", "tokens/s per kW")),
+    "comparison": (lambda: wsesim.compare(WAFER, GPU, same=["time"]), ("Against", "the same time", "tokens/s per kW")),
     "scaling": (
         lambda: scaling(wsesim.simulate(wsesim.load("andromeda_13b"))),
         ("Weak scaling: same batch", "285,8", "efficiency"),
@@ -123,7 +123,7 @@ def test_a_comparison_as_data() -> None:
     assert frame["tokens_per_s"][0] == compared.results[0].tokens_per_s
     assert frame["energy_j_low"][0] <= frame["energy_j"][0] <= frame["energy_j_high"][0]
     assert "memory" not in frame
-    assert "same_time" not in compared.to_dict()
+    assert "same" not in compared.to_dict()
 
 
 def test_plan_and_portfolio_are_those_of_the_command_line() -> None:

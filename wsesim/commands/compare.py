@@ -39,12 +39,16 @@ def compare(
     paying: PayingOption = None,
     json: AsJson = False,
     form: Format = Form.text,
-    same_time: Annotated[
-        bool,
+    same: Annotated[
+        list[str] | None,
         typer.Option(
-            "--same-time", help="Search how many GPUs of every other GPU run take as long to train as the first run."
+            "--same",
+            metavar="time|cost|energy",
+            help="Search how many devices of every other run take as long for the job of the first, cost or draw as much. "
+            "Repeatable.",
         ),
-    ] = False,
+    ] = None,
+    same_time: Annotated[bool, typer.Option("--same-time", help="The same as --same time.")] = False,
     limit: Limit = None,
 ) -> None:
     """Runs side by side, wafer-scale and GPU: throughput, time, energy, cost, memory, parallelism."""
@@ -55,7 +59,8 @@ def compare(
     from wsesim.study.side_by_side import compare as put_side_by_side
 
     way: Any = paying  # the reader of files says what it may be
-    compared = put_side_by_side(*runs, same_time=same_time, elsewhere=elsewhere or (), paying=way)
+    figures: Any = tuple(dict.fromkeys([*(["time"] if same_time else []), *(same or ())]))
+    compared = put_side_by_side(*runs, same=figures, elsewhere=elsewhere or (), paying=way)
     if json or form is Form.json:
         print_json(compared.to_dict())
         return

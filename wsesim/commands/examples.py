@@ -13,7 +13,7 @@ EXAMPLES = {
         "wsesim run bert_large --set cluster.software_release=2.0",
         "wsesim run gpt3_13b_256xa100 --top 5",
     ),
-    "compare": ("wsesim compare andromeda_13b --with dgx_a100_80gb:256 --same-time",),
+    "compare": ("wsesim compare andromeda_13b --with dgx_a100_80gb:256 --same time",),
     "sensitivity": ("wsesim sensitivity andromeda_13b",),
     "trace": ("wsesim trace andromeda_13b --out step.json.gz",),
     "report": (

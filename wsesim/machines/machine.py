@@ -113,32 +113,6 @@ class Failures:
     other_rate_per_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class SameTime:
-    """The smallest number of devices that trains in a given time.
-
-    Attributes
-    ----------
-    run
-        As it was given.
-    wanted_s
-        Time to train that was to be reached. [s]
-    result
-        Of the smallest number of devices that reaches it, or of the fastest where none does; None where no
-        number of them holds the model.
-    is_reached
-        Whether it does.
-    num_tried
-        Numbers of devices that were looked at. [-]
-    """
-
-    run: Run
-    wanted_s: float
-    result: Result | None
-    is_reached: bool
-    num_tried: int
-
-
 class Machine(ABC):
     """A kind of machine.
 
@@ -257,10 +231,6 @@ class Machine(ABC):
     def is_on_curve(self, run: Run) -> bool:
         """Whether the run itself lies on its curves."""
         return True
-
-    def fewest_for(self, run: Run, wanted_s: float) -> SameTime | None:
-        """The smallest number of devices that trains in a given time; None where the machine has no such search."""
-        return None
 
     # The whole job, and what is known
 

@@ -1,21 +1,23 @@
-"""`wsesim.compare`: runs side by side, wafer-scale and GPU, and how many GPUs would take as long."""
+"""`wsesim.compare`: runs side by side, wafer-scale and GPU, and how many devices take as long, cost or draw as much."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from wsesim.config.cluster import Paying
 from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.run import Run
-from wsesim.errors import InputError, need
-from wsesim.job import wanted_tokens
-from wsesim.machines.machine import SameTime, machine_of
+from wsesim.errors import ConfigError, DoesNotFit, InputError, need
+from wsesim.job import Job, Range, job, wanted_tokens
+from wsesim.machines.machine import machine_of
 from wsesim.result import Result
 from wsesim.shown import ShowsItself
-from wsesim.simulation import simulate
+from wsesim.simulation import simulate, step_time
 from wsesim.study.comparison import Entry, as_dict, entry
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 ANY_MODEL = "cerebras-gpt-111m"
 """Stands for the model of the first run while a cluster is read."""
 MOST_DEVICES = 10**9
+MOST_STEPS = 12
+"""Numbers of devices beside the estimate that are simulated at most. [-]"""
+Figure = Literal["time", "cost", "energy"]
+"""What another machine may take as much of."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,12 +40,12 @@ class Comparison(ShowsItself):
     ----------
     entries
         The runs; the others are compared with the first.
-    same_time
-        For each GPU run but the first, how many of its GPUs take as long to train; empty where it was not asked for.
+    same
+        For each run but the first, how many of its devices take as long, cost or draw as much; empty where it was not asked for.
     """
 
     entries: tuple[Entry, ...]
-    same_time: tuple[SameTime, ...] = ()
+    same: tuple[Same, ...] = ()
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -51,8 +57,7 @@ class Comparison(ShowsItself):
 
     def to_dict(self) -> dict[str, Any]:
         """The contract of ``wsesim compare --json``: SI units, but per kW."""
-        searched = {"same_time": [same_time_dict(one) for one in self.same_time]}
-        return as_dict(self.entries) | (searched if self.same_time else {})
+        return as_dict(self.entries) | ({"same": [one.to_dict() for one in self.same]} if self.same else {})
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row for each run, with its figures and their bounds; needs the extra ``wsesim[pandas]``."""
@@ -64,7 +69,7 @@ class Comparison(ShowsItself):
 
 def compare(
     *runs: str | Path | Run | Result,
-    same_time: bool = False,
+    same: Sequence[Figure] = (),
     elsewhere: Sequence[str] = (),
     paying: Paying | None = None,
 ) -> Comparison:
@@ -75,8 +80,8 @@ def compare(
     runs
         Run files, names of catalogue runs, runs, or answers of `wsesim.simulate`; two or more. All are read before
         the first is simulated.
-    same_time
-        Search how many GPUs of every other GPU run take as long to train as the first run.
+    same
+        Any of "time", "cost" and "energy": search how many devices of every other run take as much for the job of the first.
     elsewhere
         Clusters with a number of their devices, "dgx_h100:128", that the job of the first run is put on, too.
     paying
@@ -90,7 +95,7 @@ def compare(
     Raises
     ------
     wsesim.errors.InputError
-        Fewer than two runs, or no GPU run to search for.
+        Fewer than two runs, or no price where costs are searched for.
     wsesim.errors.DoesNotFit
         As `wsesim.simulate`.
 
@@ -108,12 +113,15 @@ def compare(
             f"compare needs two runs or more, and {len(runs)} is named; add another, "
             f"for example: wsesim compare {named} gpt3_13b_256xa100 (`wsesim list runs` shows all)"
         )
+    for figure in same:
+        if figure not in get_args(Figure):
+            raise InputError(f"--same {figure}: is none of {', '.join(get_args(Figure))}; choose one of these")
     settings = () if paying is None else (f"cluster.paying={paying}",)
     read = [load_any(one, settings) if isinstance(one, str | Path) else one for one in runs]
     first = read[0] if isinstance(read[0], Run) else read[0].run
     read += [moved(first, where, settings) for where in elsewhere]
     entries = tuple(entry(_answered(one)) for one in read)
-    return Comparison(entries, searches(entries) if same_time else ())
+    return Comparison(entries, searches(entries, same))
 
 
 def _flat(run: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -166,28 +174,175 @@ def _answered(one: Run | Result) -> Result:
     return simulate(one) if isinstance(one, Run) else one
 
 
-def searches(entries: Sequence[Entry]) -> tuple[SameTime, ...]:
-    """For each GPU run but the first: how many of its GPUs take as long as the first run."""
-    wanted_s = entries[0].result.job.time_s
-    runs = [one.result.run for one in entries[1:]]
-    found = tuple(one for one in (machine_of(run).fewest_for(run, wanted_s) for run in runs) if one is not None)
-    if not found:
-        raise InputError(
-            "--same-time asks how many GPUs take as long as the first run, but no other run is on GPUs; "
-            "add one, or leave --same-time out"
-        )
-    return found
+def same_job(run: Run, first: Run) -> Run:
+    """A run's machine with the job of the first run: model, tokens, sequences, and the nearest batch that divides well."""
+    own, theirs = run.training, first.training
+    same = {key: getattr(theirs, key) for key in ("optimizer", "max_gradient_norm", "mode", "sequence_length")}
+    others = {"batch_policy": "nearest", "tokens": wanted_tokens(first), "steps": None}
+    training = own.with_batch(theirs.global_batch_size).model_copy(update=same | others)
+    return replace(run, model=first.model, training=training, asked=None)
 
 
-def same_time_dict(one: SameTime) -> dict[str, Any]:
-    """A search as JSON."""
-    return {
-        "name": one.run.name,
-        "wanted_s": one.wanted_s,
-        "is_reached": one.is_reached,
-        "num_tried": one.num_tried,
-        "num_devices": None if one.result is None else one.result.num_devices,
-        "step_time_s": None if one.result is None else one.result.step_time_s,
-        "time_to_train_s": None if one.result is None else one.result.job.time_s,
-        "parallelism": None if one.result is None else one.result.plan,
-    }
+@dataclass(frozen=True)
+class Same:
+    """How many devices take as much of something as the first run.
+
+    Attributes
+    ----------
+    figure
+        "time", "cost" or "energy".
+    run
+        Its machine with the job of the first run.
+    wanted
+        What the first run takes. [s], [USD] or [J]
+    makes, misses
+        The number of devices that is next to it and keeps it, and its neighbour that does not; None where there is none. Of
+        time the smallest number that is fast enough, of the others the largest that takes no more.
+    num_tried
+        Numbers of devices that were looked at. [-]
+    """
+
+    figure: Figure
+    run: Run
+    wanted: float
+    makes: Result | None
+    misses: Result | None
+    num_tried: int
+
+    @property
+    def num_devices(self) -> float | None:
+        """Between both, where it would be exactly as much; None where one of them is missing. [-]"""
+        if self.makes is None or self.misses is None:
+            return None
+        bend = (lambda value: 1.0 / value) if self.figure == "time" else float  # speed grows with the number
+        here, there = (bend(amount(one, self.figure)) for one in (self.makes, self.misses))
+        share = (bend(self.wanted) - there) / (here - there)
+        return self.misses.num_devices + share * (self.makes.num_devices - self.misses.num_devices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """One search as JSON."""
+        return {
+            "name": self.run.name,
+            "figure": self.figure,
+            "wanted": self.wanted,
+            "is_reached": self.makes is not None,
+            "num_devices": None if self.makes is None else self.makes.num_devices,
+            "interpolated_num_devices": self.num_devices,
+            "makes": self._found(self.makes),
+            "misses": self._found(self.misses),
+            "num_tried": self.num_tried,
+        }
+
+    def _found(self, one: Result | None) -> dict[str, Any] | None:
+        if one is None:
+            return None
+        cost = one.job.cost_usd
+        return {
+            "num_devices": one.num_devices,
+            "job": one.definition.to_dict(),
+            "step_time_s": one.step_time_s,
+            "time_to_train_s": one.job.time_s,
+            "energy_j": one.job.energy_j.value,
+            "cost_usd": None if cost is None else cost.value,
+            "over": amount(one, self.figure) / self.wanted - 1.0,
+            "parallelism": one.plan,
+        }
+
+
+def amount(one: Result, figure: Figure) -> float:
+    """What a job takes of time, money or energy. [s], [USD] or [J]"""
+    if figure == "time":
+        return one.job.time_s
+    value = one.job.cost_usd if figure == "cost" else one.job.energy_j
+    if value is None:
+        keys = f"cluster.{one.run.cluster.price} or cluster.{one.run.cluster.bought}"
+        raise InputError(f"--same cost: the cluster of {one.name} has no price; set {keys}, or choose --paying")
+    return value.value
+
+
+class Search:
+    """Numbers of devices of one machine: what a job takes on each, by estimates to come near, by simulation to decide."""
+
+    def __init__(self, run: Run, figure: Figure, wanted: float) -> None:
+        self.run, self.figure, self.wanted = run, figure, wanted
+        self.unit: int = machine_of(run).comes_in(run)
+        self.most: int = run.max_devices // self.unit
+        self.estimates: dict[int, float] = {}
+        self.results: dict[int, Result | None] = {}
+
+    def on(self, units: int) -> Run:
+        """The run on so many nodes or systems."""
+        return self.run.on(units * self.unit).with_batch()
+
+    def seems(self, units: int) -> bool:
+        """Whether so many keep what is wanted, by the estimate."""
+        return self.estimate(units) <= self.wanted
+
+    def estimate(self, units: int) -> float:
+        """What so many take, by the fast way; infinite where they cannot. [s], [USD] or [J]"""
+        if units not in self.estimates:
+            run = self.on(units)
+            (step_s,) = machine_of(run).step_times_s([run])
+            found = None if isinstance(step_s, str) else self._of(job(run, step_s))
+            self.estimates[units] = math.inf if found is None else found.value
+        return self.estimates[units]
+
+    def _of(self, found: Job) -> Range | None:
+        return {"time": found.time_range_s, "energy": found.energy_j, "cost": found.cost_usd}[self.figure]
+
+    def keeps(self, units: int) -> bool:
+        """Whether they do, by the simulation."""
+        found = self.result(units)
+        return found is not None and amount(found, self.figure) <= self.wanted
+
+    def result(self, units: int) -> Result | None:
+        """The answer on so many; None where there is no such number, or the model does not fit."""
+        if units not in self.results:
+            self.results[units] = None
+            if 1 <= units <= self.most:
+                with suppress(ConfigError, DoesNotFit):
+                    self.results[units] = step_time(self.on(units))
+        return self.results[units]
+
+    def bracket(self) -> int:
+        """Near the smallest number that is fast enough, or the largest that takes no more: doublings, then halves."""
+        doubled = sorted({*(1 << power for power in range(self.most.bit_length())), self.most})
+        kept = [units for units in doubled if self.seems(units)]
+        if not kept:
+            return min(doubled, key=self.estimate)
+        good = kept[0] if self.figure == "time" else kept[-1]
+        place = doubled.index(good) + (-1 if self.figure == "time" else 1)
+        if not 0 <= place < len(doubled):
+            return good
+        bad = doubled[place]
+        while abs(good - bad) > 1:
+            middle = (good + bad) // 2
+            good, bad = (middle, bad) if self.seems(middle) else (good, middle)
+        return good
+
+    def found(self) -> Same:
+        """The pair of neighbours between which the answer lies, from the bracket on by simulation."""
+        step, place = (-1 if self.figure == "time" else 1), self.bracket()
+        for _ in range(MOST_STEPS):
+            if self.keeps(place):
+                if not self.keeps(place + step):
+                    break
+                place += step
+            elif 1 <= place - step <= self.most:
+                place -= step
+            else:
+                break
+        makes, beyond = (place, place + step) if self.keeps(place) else (0, place)
+        return Same(self.figure, self.run, self.wanted, self.result(makes), self.result(beyond), self.num_tried)
+
+    @property
+    def num_tried(self) -> int:
+        """Numbers that were looked at. [-]"""
+        return len(self.estimates.keys() | {units for units, one in self.results.items() if one is not None})
+
+
+def searches(entries: Sequence[Entry], figures: Sequence[Figure]) -> tuple[Same, ...]:
+    """For each figure and each run but the first: how many of its devices take as much of it for the first run's job."""
+    first = entries[0].result
+    runs = [same_job(one.result.run, first.run) for one in entries[1:]]
+    return tuple(Search(run, figure, amount(first, figure)).found() for figure in figures for run in runs)

@@ -11,7 +11,7 @@ from wsesim.config.cluster import Files
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.intervals import Bounds
 from wsesim.machines.gpu.words import GPUWords
-from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, SameTime, Work, nearest
+from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, Work, nearest
 from wsesim.machines.timeline.records import Timeline
 from wsesim.result import Result
 
@@ -138,12 +138,6 @@ class GPU(Machine):
     def is_on_curve(self, run: GPURun) -> bool:  # noqa: ARG002
         """The curves are estimates, and of the best plan."""
         return False
-
-    def fewest_for(self, run: GPURun, wanted_s: float) -> SameTime:
-        """The smallest number of GPUs that trains in a given time."""
-        from wsesim.machines.gpu.same_time import gpus_for
-
-        return gpus_for(run, wanted_s)
 
     def software(self, run: GPURun) -> str:
         """The profile of the training software."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from wsesim.job import Range, job_words, prices_of_devices
-from wsesim.machines.machine import SameTime, machine_of
+from wsesim.machines.machine import machine_of
 from wsesim.report.charts.render import unique
 from wsesim.report.pages.run import price_words
 from wsesim.result import Result
 from wsesim.study.comparison import Entry, Figure, entry, memory_is_uncertain, notes, ratios
-from wsesim.study.side_by_side import Comparison
+from wsesim.study.side_by_side import Comparison, Same, amount
+from wsesim.study.side_by_side import Figure as SameFigure
 from wsesim.units import show
 from wsesim.view import Note, Section, Table
 from wsesim.view import notes as as_notes
@@ -196,10 +197,9 @@ def sections(compared: Comparison, fits: Fits = lambda _: True) -> list[Section]
     """
     entries = compared.entries
     found = [jobs(entries), *_tables(entries, fits)]
-    if compared.same_time:
-        wanted = show(entries[0].result.job.time_s, "s")
-        lines = as_notes(map(same_time_words, compared.same_time))
-        found.append(Section("same-time", f"GPUs for the same time to train, {wanted}", lines))
+    for figure in dict.fromkeys(one.figure for one in compared.same):
+        lines = as_notes(same_words(one) for one in compared.same if one.figure == figure)
+        found.append(Section(f"same-{figure}", _same_title(figure, entries[0]), lines))
     told = [*legend(entries), *(text for one in entries if (text := _prices(one)))]
     return [
         *found,
@@ -242,20 +242,44 @@ def _ratio(one: Entry, first: Entry, key: str) -> str:
     return f"about {words.removesuffix(UNCERTAIN)}" if words.endswith(UNCERTAIN) else words
 
 
-def same_time_words(one: SameTime) -> str:
-    """The answer of a search, in words."""
-    result, devices = one.result, machine_of(one.run).words.devices
-    if result is None:
-        return f"{one.run.name}: no number of {devices} of {one.run.cluster.name} holds the model"
-    took, kinds = show(result.job.time_s, "s"), ", ".join(result.kinds_of_parallelism) or "none"
-    gpus = result.devices
-    if one.is_reached:
-        return f"{one.run.name}: {gpus}, {took}; parallelism {kinds}; {result.num_settings} settings"
-    most = one.run.max_devices
-    return (
-        f"{one.run.name}: not reached; of all numbers up to the {most:,} {devices} of {one.run.cluster.name} over which it can be "
-        f"spread, the fastest is {gpus}, {took}; a larger global batch can be spread further"
-    )
+OF_TIME = "time_to_train_s"
+KEYS: dict[SameFigure, str] = {"time": OF_TIME, "cost": "cost_usd", "energy": "energy_j"}
+TITLES: dict[SameFigure, str] = {
+    "time": "How many for the same job in the same time, {}",
+    "cost": "How many for the same job at the same cost, {}",
+    "energy": "How many for the same job with the same energy, {}",
+}
+
+
+def _same_title(figure: SameFigure, first: Entry) -> str:
+    return TITLES[figure].format(_unit(KEYS[figure], amount(first.result, figure)))
+
+
+def same_words(one: Same) -> str:
+    """The answer of a search, in words: how many it would be, and the neighbours that can be had."""
+    cluster = one.run.cluster
+    words = machine_of(one.run).words
+    if one.makes is None and one.misses is None:
+        return f"{cluster.title}: no number of {words.devices} holds the model and divides the job"
+    if one.num_devices is not None:
+        exactly, both = f"{words.count(cluster, round(one.num_devices))} ({cluster.title})", [one.misses, one.makes]
+        told = "; ".join(_neighbour(found, one) for found in both if found is not None)
+        return f"{exactly}: {told}"
+    if one.makes is None and one.misses is not None:
+        side = "fastest" if one.figure == "time" else "cheapest" if one.figure == "cost" else "thriftiest"
+        return f"{cluster.title}: not reached; the {side}, {_neighbour(one.misses, one)}"
+    which = "the fewest that hold the job" if one.figure == "time" else "all that there are"
+    return "" if one.makes is None else f"{cluster.title}: {which}, {_neighbour(one.makes, one)}"
+
+
+def _neighbour(found: Result, one: Same) -> str:
+    """A number of devices that can be had, by how much it misses or keeps what is wanted, and with which batch."""
+    value, over = amount(found, one.figure), amount(found, one.figure) / one.wanted - 1.0
+    kept = f"make it, {-over:.1%} below" if over <= 0 else f"miss by {over:.1%}"
+    batch = f"{found.run.training.global_batch_size:,} sequences"
+    told, cost = _unit(KEYS[one.figure], value), found.job.cost_usd
+    told += f", {_bounds('cost_usd', cost)}" if one.figure == "cost" and cost is not None else ""
+    return f"{found.num_devices:,} {kept} ({told}; {batch})"
 
 
 def legend(entries: Sequence[Entry]) -> list[str]:
