@@ -279,3 +279,40 @@ def test_a_batch_that_does_not_divide_is_dealt_out_and_the_fullest_copy_decides(
     told = "60 sequences do not divide by 8 copies of the model: 4 take 8 and 4 take 7; the fullest decides the time"
     assert told in uneven.notes
     assert not any("do not divide by" in note for note in even.notes)
+
+
+# Gradients that are shared out
+
+
+@pytest.mark.parametrize("network", ["1600 GB/s", "1 GB/s"])
+def test_zero_2_reduces_the_gradient_of_each_micro_batch(network: str) -> None:
+    """One stage, several passes: never faster than ZeRO-1, and on a slow network as long as all its reductions."""
+    cluster = {"name": "dgx_a100_80gb", "num_gpus": 16, "node_network_bytes_per_s": network}
+    one_of, two_of = (simulate_gpu(gpu_run(cluster=cluster, parallelism={"zero_stage": zero})) for zero in (1, 2))
+    passes, reduced_s = 4, 8 * one(two_of.times.reduce_s)
+    assert two_of.step_time_s >= one_of.step_time_s * (1 - 1e-9)
+    assert (two_of.step_time_s > passes * reduced_s) or network == "1600 GB/s"
+
+
+def test_interleaved_stages_reduce_once_for_a_group() -> None:
+    """As many micro-batches as a group has are one reduction of each chunk, as with ZeRO-1; what is kept whole is two chunks."""
+    sizes = {"pipeline_parallel_size": 2, "virtual_pipeline_size": 2, "tensor_parallel_size": 2}
+    found = [
+        simulate_gpu(
+            gpu_run(
+                training={"global_batch_size": batch},
+                cluster={"num_gpus": 16},
+                parallelism={**sizes, "zero_stage": zero},
+            )
+        )
+        for batch in (8, 16)
+        for zero in (1, 2)
+    ]
+    one_group, one_group_shared, two_groups, two_groups_shared = (
+        sum(span.kind == "reduce" for span in one.trace) for one in found
+    )
+    assert one_group == one_group_shared
+    assert two_groups_shared == two_groups + 4
+    assert one(found[1].memory.buffers - found[0].memory.buffers) == pytest.approx(
+        2 * one(found[1].memory.weights) / 2, rel=0.4
+    )

@@ -13,11 +13,13 @@ from tests.gpu_builders import ROWS, gpu_run, one, plan_of
 from wsesim.config.entries import load_gpu
 from wsesim.config.loader import any_from_table
 from wsesim.errors import WsesimError
+from wsesim.machines.gpu.checks import check
+from wsesim.machines.gpu.closed_form import step_time_s as estimated_s
 from wsesim.machines.gpu.doubts import bounds_of, doubts, lateness
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.plans import candidates, memory_to_fill_bytes
-from wsesim.machines.gpu.search import choose, rank
+from wsesim.machines.gpu.search import CLOSE, rank
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.step_time import Candidate
@@ -41,47 +43,71 @@ def auto(model: str, cluster: str, num_gpus: int, batch: int, length: int) -> GP
 
 def some_plan(run: GPURun, dice: random.Random) -> GPURun | None:
     """Any plan of the finest space that `run` accepts, which need not divide layers, batch, or recompute whole models."""
-    num_gpus, batch = run.cluster.num_gpus, run.training.global_batch_size
-    tensor, context = dice.choice([1, 2, 4, 8]), dice.choice([1, 1, 1, 2])
+    num_gpus, batch, layers = run.cluster.num_gpus, run.training.global_batch_size, run.model.num_layers
+    tensor, context = dice.choice([1, 2, 4, 8]), dice.choice([1, 1, 2, 4, 8])
     stages = dice.choice([one for one in range(1, 65) if num_gpus % (one * tensor * context) == 0])
     data = num_gpus // (tensor * context * stages)
     if batch % data:
         return None
-    blocks = run.model.num_layers // stages
-    again: Any = dice.choice(
-        ["none", "full", {"every": dice.randint(2, 4)}, {"blocks": dice.randint(1, max(1, blocks))}]
-    )
+    chunks, micro = dice.choice([1, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16]), dice.randint(1, min(8, batch // data))
     spread: dict[str, Any] = {
         "tensor_parallel_size": tensor,
         "pipeline_parallel_size": stages,
         "context_parallel_size": context,
         "data_parallel_size": data,
-        "virtual_pipeline_size": dice.choice([1, 1, 2, 3, 4, 6, 8]) if stages > 1 else 1,
-        "zero_stage": dice.choice([1, 1, 2, 3]) if data > 1 else 0,
+        "virtual_pipeline_size": chunks if stages > 1 else 1,
+        "zero_stage": dice.choice([0, 1, 1, 2, 3]) if data * context > 1 else 0,
         "sequence_parallel": tensor > 1,
-        "activation_recompute": again,
+        "activation_recompute": some_recompute(dice, layers // stages),
+        **(some_stages(dice, layers, stages, chunks, -(-batch // data // micro)) if stages > 1 else {}),
     }
-    first = dice.randint(max(1, blocks - 2), blocks + 1)
-    ends = [
+    training = run.training.model_copy(update={"micro_batch_size": micro})
+    return replace(run, training=training, parallelism=ParallelismSpec(**{**run.parallelism.model_dump(), **spread}))
+
+
+def some_recompute(dice: random.Random, blocks: int) -> Any:
+    """Every n-th block, some blocks, or parts of all."""
+    parts = [["attention"], ["mlp_in"], ["activation"], ["layernorm", "activation"], ["out"], ["qkv"], ["mlp"]]
+    some = [
+        {"every": dice.randint(2, 6)},
+        {"blocks": dice.randint(1, max(1, blocks))},
+        {"operators": dice.choice(parts)},
+    ]
+    return dice.choice(["none", "none", "full", *some])
+
+
+def some_stages(dice: random.Random, layers: int, stages: int, chunks: int, passes: int) -> dict[str, Any]:
+    """Ends that count, ends that are shorter, a list of all chunks, or larger groups of micro-batches."""
+    end, number, blocks = dice.choice(["first", "last"]), stages * chunks, layers // stages
+    each = [layers // number] * number
+    for place in dice.sample(range(number), layers - sum(each)):
+        each[place] += 1
+    kinds: list[dict[str, Any]] = [
         {},
         {"account_for_loss": True},
         {"account_for_embedding_and_loss": True},
-        {"num_layers_in_first_pipeline_stage": first},
+        {f"num_layers_in_{end}_pipeline_stage": dice.randint(max(1, blocks - 2), blocks + 1)},
+        {"layers_per_stage": tuple(each)} if number <= layers else {},
+        {"micro_batch_group_size": dice.randint(stages, max(stages, min(passes, 2 * stages)))} if chunks > 1 else {},
     ]
-    spread |= dice.choice(ends) if stages > 1 else {}
-    micro = dice.randint(1, min(8, batch // data))
-    training = run.training.model_copy(update={"micro_batch_size": micro})
-    return replace(run, training=training, parallelism=ParallelismSpec(**spread))
+    return dice.choice(kinds)
 
 
 @pytest.mark.parametrize(
     ("model", "cluster", "num_gpus", "batch", "length"),
-    [("llama-3-405b", "dgx_h100", 16_384, 2048, 8192), ("gpt3-13b", "dgx_a100_80gb", 64, 1024, 2048)],
+    [
+        ("llama-3-405b", "meta_h100", 16_384, 2048, 8192),
+        ("gpt3-13b", "dgx_a100_80gb", 64, 1024, 2048),
+        ("gpt3-175b", "selene", 1024, 1536, 2048),
+    ],
 )
 def test_no_plan_of_a_finer_space_is_much_faster(
     model: str, cluster: str, num_gpus: int, batch: int, length: int
 ) -> None:
-    """Of 200 random ones that the checks accept and that leave as much memory free, none by more than 5 %."""
+    """Of 200 random ones that the checks accept and that leave as much memory free, none by more than 5 %.
+
+    The closed form tells which may be; those alone are worked out job by job.
+    """
     run = auto(model, cluster, num_gpus, batch, length)
     best_s, dice, tried = simulate_gpu(run, lazily=True).step_time_s, random.Random(1), 0
     while tried < 200:
@@ -89,13 +115,15 @@ def test_no_plan_of_a_finer_space_is_much_faster(
         if other is None:
             continue
         try:
-            plans = candidates(other)
-            choose(other)
+            check(other)
         except WsesimError:
             continue
-        tried += 1
-        if len(plans.tensor) == 1 and one(memory_of(other, plans).total) <= memory_to_fill_bytes(run):
-            candidate = Candidate(other, plans, times_of(other, plans))
+        plans = candidates(other)
+        if len(plans.tensor) != 1 or one(memory_of(other, plans).total) > memory_to_fill_bytes(run):
+            continue
+        tried, times = tried + 1, times_of(other, plans)
+        if one(estimated_s(other, plans, times)) < (1.0 + CLOSE) * best_s:
+            candidate = Candidate(other, plans, times)
             assert candidate.at_least_s() > 0.95 * best_s or candidate.step_time_s() > 0.95 * best_s
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages
-from wsesim.machines.gpu.times import Times, hides_sends, largest
+from wsesim.machines.gpu.times import Times, hides_sends, largest, passes_to_reduction, shares_gradients
 
 Array = Any
 
@@ -28,6 +28,10 @@ def step_time_s(run: GPURun, plans: Plans, times: Times) -> Array:
     sharded_s = np.maximum(backward_s + (times.gather_s if late else 0.0), moved_s)
     block_backward_s = np.where(shares_all, sharded_s, backward_s)
     block_s = block_forward_s + block_backward_s
+    overlaps = run.parallelism.overlap_gradient_reduction  # a chunk's gradient needs the room of the one before
+    reduce_s = times.reduce_s / passes_to_reduction(plans)
+    each_s = np.maximum(block_s, reduce_s) if overlaps else block_s + reduce_s
+    block_s = np.where(shares_gradients(plans), each_s, block_s)
     slowest_s = largest(
         blocks_of_stage(run, plans, stage) * block_s + _ends_s(plans, times, stage)
         for stage in deciding_stages(run, plans)

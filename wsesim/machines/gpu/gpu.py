@@ -186,7 +186,8 @@ def fused_attention_time_s(
     """Attention in one kernel that keeps no scores. [s]
 
     A multiprocessor takes tiles of queries of one head; with a causal mask half of the tile on the diagonal is
-    worked out in vain. The backward pass computes 2.5 times as much.
+    worked out in vain. The backward pass computes 2.5 times as much. Where GPUs share a sequence, the keys of each
+    are a kernel of their own, whose tiles start anew.
     """
     kernel = attention_kernel(gpu, attention)
     rate = gpu.peak_dense_16bit_flop_per_s / slowdown / gpu.num_sms
@@ -197,5 +198,5 @@ def fused_attention_time_s(
     pairs = work.heads * work.pairs + (num_tiles * ATTENTION_TILE * 0.5 * ATTENTION_TILE if work.causal else 0.0)
     flop = pairs * work.flop_per_pair * (2.5 if backward else 1.0)
     tile_s = kernel.backward_tile_s if backward else kernel.forward_tile_s
-    each_s = flop / num_tiles / rate + tile_s
-    return kernel.start_s + each_s * np.maximum(1.0, num_tiles / gpu.num_sms)
+    each_s = flop / num_tiles / rate + tile_s * work.rounds
+    return kernel.start_s * work.rounds + each_s * np.maximum(1.0, num_tiles / gpu.num_sms)

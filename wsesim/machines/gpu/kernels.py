@@ -23,6 +23,12 @@ ALIGNED = 8
 """16-bit elements whose rows cuBLAS loads as whole vectors, which its kernels on matrix units need. [-]"""
 
 
+RING_LAUNCHES = 3
+"""Kernels beside attention for the keys of each other GPU of a ring: send and receive, and what joins two parts. [-]"""
+RING_BYTES = {"forward": 10.0, "backward": 6.0}
+"""To join the part of one round with those before, for each element: 32-bit sums of results, 16-bit ones of gradients. [bytes]"""
+
+
 class Gemm(NamedTuple):
     """``rows x inner`` times ``inner x columns``, `count` times.
 
@@ -73,6 +79,8 @@ class FusedAttention(NamedTuple):
         Forward: a score, and a value weighted by it. [FLOP]
     causal
         Whether tokens look back only.
+    rounds
+        Kernels in which it is worked out: one for the keys of each GPU that shares the sequence. [-]
     """
 
     heads: Array
@@ -81,6 +89,7 @@ class FusedAttention(NamedTuple):
     pairs: Array
     flop_per_pair: float
     causal: bool
+    rounds: Array = 1
 
     @property
     def flop(self) -> Array:
@@ -108,9 +117,10 @@ class Kernels(NamedTuple):
     fused_share: float = 1.0
 
     @property
-    def num_launches(self) -> int:
+    def num_launches(self) -> Array:
         """Kernels that the host starts; the experts of a mixture are one grouped kernel. [-]"""
-        return len(self.gemms) + len(self.batched) + len(self.moves) + (self.fused is not None)
+        fused = 0 if self.fused is None else self.fused.rounds + RING_LAUNCHES * (self.fused.rounds - 1)
+        return len(self.gemms) + len(self.batched) + len(self.moves) + fused
 
     @property
     def flop(self) -> Array:
@@ -226,7 +236,13 @@ def _fused(model: ModelSpec, split: Split) -> FusedAttention:
         pairs=attended_pairs(model, split.sequence_length, causal=model.causal) / split.context,
         flop_per_pair=2.0 * (model.query_head_size + model.value_head_size),
         causal=model.causal,
+        rounds=split.context,
     )
+
+
+def _joined(split: Split, widths: float, direction: str) -> Array:
+    """What parts of attention that a ring works out one after another are joined with. [bytes]"""
+    return RING_BYTES[direction] * (split.context - 1) * split.tokens * widths / split.tensor
 
 
 def attention_forward(model: ModelSpec, split: Split) -> Kernels:
@@ -234,7 +250,8 @@ def attention_forward(model: ModelSpec, split: Split) -> Kernels:
     wide, scores, tokens = attention_widths(model), _scores(model, split), split.tokens
     if split.fused_attention:
         operands = wide.query + wide.key + wide.value
-        return Kernels((), (), (4.0 * tokens * operands / split.tensor,), _fused(model, split))
+        moved = 4.0 * tokens * operands / split.tensor + _joined(split, wide.output, "forward")
+        return Kernels((), (), (moved,), _fused(model, split))
     sequence = split.sequences * split.sequence_length
     products = (
         _product(scores, model.query_head_size, (tokens * wide.query + sequence * wide.key) / split.tensor),
@@ -251,11 +268,13 @@ def _product(scores: Array, inner: int, operands: Array) -> Batched:
 
 def attention_backward(model: ModelSpec, split: Split) -> Kernels:
     """Its backward pass; a fused kernel rebuilds the scores."""
-    forward = attention_forward(model, split)
+    forward, wide = attention_forward(model, split), attention_widths(model)
     if forward.fused is not None:
-        return Kernels((), (), forward.moves, forward.fused, fused_share=2.5)
+        operands = wide.query + wide.key + wide.value
+        moved = 4.0 * split.tokens * operands / split.tensor + _joined(split, operands, "backward")
+        return Kernels((), (), (moved,), forward.fused, fused_share=2.5)
     scores = _scores(model, split)
-    moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * attention_widths(model).query / split.tensor)
+    moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * wide.query / split.tensor)
     return Kernels((), forward.batched * 2, moves, None)
 
 

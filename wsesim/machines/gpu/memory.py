@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.machines.gpu.pipeline import layer_equivalents
+from wsesim.machines.gpu.pipeline import CHUNKS_KEPT, layer_equivalents
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import (
     OPERATORS,
@@ -82,7 +82,9 @@ def _buffer_bytes(run: GPURun, plans: Plans) -> Array:
     weight_bytes = BYTES_32BIT if wide else BYTES_16BIT
     gradient_bytes = BYTES_32BIT if wide else reduction_bytes(run)
     whole = GATHERED_BLOCKS * weight_bytes + weight_bytes + gradient_bytes  # the gradient, and as it is reduced
-    return run.cluster.reserved_memory_bytes + np.where(plans.zero_stage == 3, whole * (shared + experts), 0.0)
+    of_chunk = np.ceil(run.model.num_layers / (plans.pipeline * plans.chunks)) * gradient_bytes * CHUNKS_KEPT
+    kept = np.where((plans.zero_stage == 2) & (plans.chunks > 1), of_chunk, 0.0)
+    return run.cluster.reserved_memory_bytes + np.where(plans.zero_stage == 3, whole, kept) * (shared + experts)
 
 
 def state_bytes(run: GPURun, plans: Plans, shard: Array | None = None) -> tuple[Array, Array, Array]:

@@ -13,7 +13,9 @@ One GPU stands for all that do the same: its data-parallel copies and tensor-par
 the durations. A chunk's gradient is reduced bucket by bucket (here: piece by piece) while the last
 micro-batch still goes backward, or when all is done. Parameters that are shared out (ZeRO-3, FSDP)
 are gathered ahead of each piece in each pass, and each micro-batch's gradient is reduced, behind
-the next gather, as both use the same links. Then the
+the next gather, as both use the same links. Where gradients alone are shared out (ZeRO-2), no GPU has
+room for all of a whole one either: each micro-batch's is reduced, or where stages are interleaved, that
+of a group of micro-batches that pass a chunk one after another; the next but one needs the room. Then the
 stages that share a tied embedding add up its gradient, all agree on the norm, and each updates its
 parameters and gathers what others updated (ZeRO-1 and 2). A step begins when all of it is done.
 
@@ -53,6 +55,10 @@ PIECES_AHEAD = 2
 """Pieces whose parameters are gathered at a time: the one in use, and the next (FSDP's rate limiter). [-]"""
 
 
+CHUNKS_KEPT = 2
+"""Chunks of an interleaved stage whose gradients are whole at a time, where they are shared out. [-]"""
+
+
 class PipelineShape(NamedTuple):
     """What decides which jobs there are, but not how long they take.
 
@@ -83,6 +89,9 @@ class PipelineShape(NamedTuple):
         The last micro-batch has fewer sequences than the others.
     late_gathers
         In a backward pass the parameters of a piece are gathered when the piece before is worked out, not beside it.
+    shares_gradients
+        A GPU keeps its share of the gradients alone, and that of each micro-batch, or of each group of an interleaved
+        stage, is reduced (ZeRO-2).
     """
 
     num_stages: int
@@ -100,6 +109,7 @@ class PipelineShape(NamedTuple):
     group_size: int = 0
     short_last: bool = False
     late_gathers: bool = False
+    shares_gradients: bool = False
 
     @property
     def group(self) -> int:
@@ -195,6 +205,8 @@ class Pipeline:
         For each task whose input has been sent, the job that delivers it; None where it is on the GPU.
     last_backward, last_reduction
         For each stage, the job that ended its backward passes, and its reductions.
+    rooms_again
+        For each stage, jobs that free the room of a whole gradient, where only a share of it is kept.
     """
 
     def __init__(self, shape: PipelineShape) -> None:
@@ -216,6 +228,7 @@ class Pipeline:
         self.delivered: dict[Task, int | None] = {}
         self.last_backward: dict[int, int] = {}
         self.last_reduction: dict[int, int] = {}
+        self.rooms_again: dict[int, list[int]] = {stage: [] for stage in stages}
 
     def write(self) -> Program:
         """The whole program."""
@@ -277,6 +290,8 @@ class Pipeline:
         duration = (self.of_last(name, task.micro_batch), task.chunk)
         source = self.delivered.pop(task, None)
         needs = [] if source is None else [Need(source, PIPELINE)]
+        if task.direction == "backward" and shape.shares_gradients:
+            needs += self.room_for(stage, task)
         job = -1
         for _ in range(shape.pieces[task.chunk] if is_cut else 1):
             if shape.gathers_parameters:
@@ -291,6 +306,8 @@ class Pipeline:
                 self.reduce(stage, task, job)
         if task.direction == "backward":
             self.last_backward[stage] = job
+            if shape.shares_gradients and self.ends_group(task.micro_batch) and not reduces:
+                self.reduce_group(stage, task, job)
         self.send(stage, task, job)
 
     def of_last(self, name: str, micro_batch: int) -> str:
@@ -300,10 +317,15 @@ class Pipeline:
 
     def reduces_after(self, task: Task) -> bool:
         """Whether gradients are reduced as soon as a task has made them: all, or what is complete."""
-        shape, last = self.shape, self.shape.num_micro_batches - 1 if self.shape.schedule == "1f1b" else 0
+        shape = self.shape
         if task.direction == "forward" or not shape.reduces:
             return False
-        return shape.gathers_parameters or (shape.overlaps_reduction and task.micro_batch == last)
+        return shape.gathers_parameters or (shape.overlaps_reduction and task.micro_batch == self.last_micro_batch)
+
+    @property
+    def last_micro_batch(self) -> int:
+        """The micro-batch that goes backward last. [-]"""
+        return self.shape.num_micro_batches - 1 if self.shape.schedule == "1f1b" else 0
 
     def gather(self, stage: int, task: Task, before: int) -> Need:
         """The parameters of a piece are gathered, not too far ahead of their use; `before` is the piece before, or -1."""
@@ -318,10 +340,29 @@ class Pipeline:
         if stage in self.held_back:
             self.reduce(stage, *self.held_back.pop(stage))
 
-    def reduce(self, stage: int, task: Task, made: int) -> None:
+    def ends_group(self, micro_batch: int) -> bool:
+        """Whether a chunk's next backward pass is of a later group, but for the step's last one. [-]"""
+        shape = self.shape
+        return micro_batch != self.last_micro_batch and (shape.num_chunks == 1 or (micro_batch + 1) % shape.group == 0)
+
+    def room_for(self, stage: int, task: Task) -> list[Need]:
+        """A whole gradient of a chunk has room when that of the group before, or of interleaved stages the one before, is gone."""
+        ends, begins = self.rooms_again[stage], self.shape.num_chunks == 1 or task.micro_batch % self.shape.group == 0
+        kept = 1 if self.shape.num_chunks == 1 else CHUNKS_KEPT
+        return [Need(ends[-kept], DATA_PARALLEL)] if begins and len(ends) >= kept else []
+
+    def reduce_group(self, stage: int, task: Task, made: int) -> None:
+        """Gradients of the micro-batches that a chunk has passed since the last time, as a whole.
+
+        The second job needs nothing, so that waits that led here are not told to the next pass.
+        """
+        self.reduce(stage, task, made, "reduce_chunk_s")
+        self.rooms_again[stage].append(self.do(self.reducers[stage], "met"))
+
+    def reduce(self, stage: int, task: Task, made: int, lasts: str = "reduce_s") -> None:
         """The gradient of a piece is reduced while the stage goes on, or waits where nothing overlaps."""
         needs = [Need(made, PIPELINE)]
-        job = self.do(self.reducers[stage], "reduce", task, duration=("reduce_s", task.chunk), needs=needs)
+        job = self.do(self.reducers[stage], "reduce", task, duration=(lasts, task.chunk), needs=needs)
         self.last_reduction[stage] = job
         if not self.shape.overlaps_reduction:
             self.do(self.stages[stage], "resume", task, needs=[Need(job, DATA_PARALLEL)])

@@ -204,7 +204,7 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
     keeps &= (expert_tensor > 0) & (tensor * ranks % np.maximum(1, expert_tensor * expert) == 0)
     keeps &= (recompute != SELECTIVE) | (spec.attention == "unfused") | (spec.activation_recompute != "auto")
     keeps &= (ranks > 1) | (zero == 0) | (spec.zero_stage != "auto")
-    keeps &= (zero < 2) | (pipeline == 1) | (spec.zero_stage != "auto")
+    keeps &= (zero < 3) | (pipeline == 1) | (spec.zero_stage != "auto")
     if spec.sequence_parallel is True:
         keeps &= tensor > 1
     if spec.shard_group_size != "auto":

@@ -29,6 +29,7 @@ def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
         blocking_sends=not bool(hides_sends(spec, int(plan.chunks[0]))),
         late_gathers=run.cluster.software.fsdp_prefetch == "late",
         group_size=int(plan.group[0]),
+        shares_gradients=zero == 2 and ranks > 1,
         short_last=bool(plan.last_micro_batch_size[0] < plan.micro_batch_size[0]),
     )
 
@@ -61,7 +62,8 @@ def _durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -
         pieces = shape.pieces[chunk]
         found |= {("forward_piece_s", chunk): ahead_s / pieces, ("backward_piece_s", chunk): back_s / pieces}
         reduce_s = number * one["reduce_s"] + end_reduce_s(run, plan, is_first=is_first, is_last=is_last)
-        found |= {("reduce_s", chunk): reduce_s / pieces, ("gather_s", chunk): one["gather_s"]}
+        found |= {("reduce_s", chunk): reduce_s / pieces, ("reduce_chunk_s", chunk): reduce_s}
+        found["gather_s", chunk] = one["gather_s"]
     for stage in range(shape.num_stages):
         found |= {
             ("update_s", stage): one["update_s"] + one["host_s"],

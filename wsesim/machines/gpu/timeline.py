@@ -215,7 +215,11 @@ class _Drawing:
             micro_batch, piece, pieces = number, 0, 1
         elif shape.gathers_parameters:
             micro_batch, piece = divmod(min(number, (last + 1) * pieces - 1), pieces)
+        elif span.kind == "reduce" and number < (early := self._early_reductions()):
+            each = 1 if shape.num_chunks == 1 else shape.group
+            micro_batch, piece, pieces = (number + 1) * each - 1, 0, 1
         elif span.kind == "reduce":
+            number -= early
             return Place(*chunk.layers(number, pieces, span.phase), last if shape.schedule == "1f1b" else 0, pieces)
         else:
             micro_batch = min(number, last)
@@ -223,6 +227,12 @@ class _Drawing:
         if shape.schedule == "gpipe" and span.phase == "backward":
             micro_batch = last - micro_batch
         return Place(*chunk.layers(piece, pieces, span.phase), micro_batch, pieces)
+
+    def _early_reductions(self) -> int:
+        """Of one chunk, before that of the last micro-batch. [-]"""
+        shape = self.shape
+        each = 1 if shape.num_chunks == 1 else shape.group
+        return (shape.num_micro_batches - 1) // each if shape.shares_gradients else 0
 
     def _is_cut(self, span: Span, passed: int) -> bool:
         """Whether a pass goes piece by piece: the last one backward, where reductions overlap it."""
@@ -325,7 +335,7 @@ class _Drawing:
             return self.sizes["embedding_reduce"]
         chunk = self.chunks[span.layer]
         ends = chunk.is_first * self.sizes["reduce_first"] + chunk.is_last * self.sizes["reduce_last"]
-        return (chunk.num_blocks * self.sizes["reduce"] + ends) / self.shape.pieces[span.layer]
+        return (chunk.num_blocks * self.sizes["reduce"] + ends) / place.pieces
 
     def _flop(self) -> dict[tuple[str, int], float]:
         """What one GPU executes in a whole pass through each chunk. [FLOP]"""

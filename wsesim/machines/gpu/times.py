@@ -607,8 +607,20 @@ def _beside(
     """By how much longer a block computes because its parameters are gathered and gradients reduced beside it. [s]"""
     share, gathers = run.cluster.gpu.calibration.overlap_slowdown, plans.zero_stage == 3
     ahead_s = share * np.minimum(gather_s, forward.total_s)
+    reduce_s = reduce_s / np.where(gathers, 1, passes_to_reduction(plans))
     back_s = share * np.minimum(gather_s + reduce_s, backward.total_s + recompute.total_s)
-    return np.where(gathers, ahead_s, 0.0), np.where(gathers, back_s, 0.0)
+    reduces = gathers | (shares_gradients(plans) & run.parallelism.overlap_gradient_reduction)
+    return np.where(gathers, ahead_s, 0.0), np.where(reduces, back_s, 0.0)
+
+
+def shares_gradients(plans: Plans) -> Array:
+    """Whether gradients are reduced before the last micro-batch, as no GPU keeps all of them whole (ZeRO-2). [-]"""
+    return (plans.zero_stage == 2) & (plans.num_micro_batches > 1)
+
+
+def passes_to_reduction(plans: Plans) -> Array:
+    """Backward passes of a block whose gradients are summed up before they are reduced, where that is before the last. [-]"""
+    return np.where(plans.chunks > 1, plans.group, 1)
 
 
 def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
