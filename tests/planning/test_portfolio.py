@@ -98,11 +98,11 @@ def test_a_job_that_needs_more_than_there_is() -> None:
 def test_fewest_systems() -> None:
     tasks = [Task("a", {2: 10.0}), Task("b", {2: 10.0}), Task("c", {2: 10.0}, earliest_s=5.0)]
     assert [fewest_systems(tasks, by, 16).num_systems for by in (15.0, 20.0, 29.0, 30.0)] == [6, 4, 4, 2]
-    with pytest.raises(AnswerIsNo, match=r"c is the last and ends after 15\.0 s"):
+    with pytest.raises(AnswerIsNo, match=r"c ends after 15\.0 s, 1\.00 s too late"):
         fewest_systems(tasks, 14.0, 16)
     with pytest.raises(AnswerIsNo, match="on up to 4 systems"):
         fewest_systems(tasks, 15.0, 4)
-    with pytest.raises(AnswerIsNo, match="their work alone takes longer"):
+    with pytest.raises(AnswerIsNo, match="their work alone would keep 60 systems busy"):
         fewest_systems(tasks, 1.0, 4)
 
 
@@ -210,12 +210,53 @@ def test_a_job_takes_its_steps_or_its_life() -> None:
     job = {"name": "small", "run": "cerebras_gpt_111m", "systems": [1, 2]}
     cluster = {"name": "cs2", "software_release": "1.7"}  # that of the portfolio, not that of the run
     alone = from_table(portfolio(job, lifetime=False, cluster=cluster)).tasks[0].duration_s
+    assert alone == from_table(portfolio(job, lifetime=False)).tasks[0].duration_s  # its run file says 1.7
     whole = from_table(portfolio(job, cluster=cluster)).tasks[0].duration_s
     one_run = answer("run", "cerebras_gpt_111m", "--json", "--set", "cluster.name=cs2").json
     assert alone[1] == pytest.approx(one_run["training"]["time_s"])
     assert alone[2] < alone[1]
     for systems in (1, 2):
         assert whole[systems] > alone[systems] + 34 * 60  # it compiles, at least
+
+
+def test_a_job_of_a_run_file_is_that_run() -> None:
+    job = {"name": "13B", "run": "cerebras_gpt_13b", "systems": [8, 12]}
+    task = from_table({"cluster": {"name": "andromeda"}, "jobs": [job], "lifetime": False}).tasks[0]
+    alone = wsesim.simulate("cerebras_gpt_13b")
+    assert task.steps[12].software == "1.7"
+    assert task.steps[12].step_time_s == pytest.approx(alone.step_time_s, rel=1e-12)  # another engine adds up otherwise
+    assert task.steps[12].cost_usd == pytest.approx(alone.job.cost_usd.value, rel=1e-12)
+    newer = {"name": "andromeda", "software_release": "2.1"}  # what the portfolio names holds for all of its jobs
+    assert from_table({"cluster": newer, "jobs": [job], "lifetime": False}).tasks[0].steps[12].software == "2.1"
+
+
+def test_no_number_of_systems_keeps_a_deadline() -> None:
+    job = {"name": "13B", "run": "cerebras_gpt_13b", "deadline": "9 days"}
+    found = shared(
+        portfolio(job, {**JOB, "deadline": "20 days"}, lifetime=False) | {"cluster": {"name": "andromeda"}},
+        by="30 days",
+    )
+    assert not found.is_met
+    said = found.portfolio.why_not(found.search)
+    assert "all jobs can end by 30.0 days, but on up to 16 systems not each by its own deadline" in said
+    assert "13B misses its deadline by 1.19 days" in said
+
+
+def test_gpus_are_called_gpus_and_come_in_nodes() -> None:
+    job = {"name": "small", "run": "cerebras_gpt_111m_gpu", "systems": [4, 12], "tokens": 1e9}
+    found = shared({"cluster": {"name": "dgx_h100", "num_gpus": 16}, "jobs": [job], "lifetime": False}, by="9 days")
+    assert found.schedule.num_systems == 8
+    from wsesim.report.pages.portfolio import sections
+
+    said = str(sections(found))
+    assert "8 H100 SXM 80 GB GPUs (1 node of DGX H100) are enough" in said
+    assert "one node fewer" in said
+    assert "system" not in said
+    owned, rented = (
+        shared({"cluster": {"name": "dgx_h100", "num_gpus": 16}, "jobs": [job], "lifetime": False}, paying=way)
+        for way in ("owned", "rented")
+    )
+    assert owned.to_dict()["cost_usd"] != rented.to_dict()["cost_usd"]
 
 
 def test_a_portfolio_of_gpu_runs() -> None:
@@ -268,15 +309,19 @@ def test_the_example() -> None:
     found = answer("portfolio", EXAMPLE, "--policy", "deadline", "--json").json
     assert (found["num_systems"], found["missed"], len(found["jobs"])) == (16, [], 5)
     fewest = answer("portfolio", EXAMPLE, "--by", "30 days", "--policy", "deadline", "--json").json
-    assert fewest["num_systems"] <= 16  # with fewer, 2.7B waits for 13B and misses its deadline
+    assert fewest["num_systems"] == 16  # with fewer, 2.7B waits for 13B and misses its deadline
     assert fewest["makespan_s"] <= 30 * 86400
+    assert fewest["by"] == {"by_s": 30 * 86400, "is_enough": True}
+    assert list(fewest["one_fewer"]["late_s"]) == ["2.7B, twice the tokens"]
+    said = answer("portfolio", EXAMPLE, "--by", "30 days", "--policy", "deadline").out
+    assert "16 CS-2 systems (Andromeda) are enough to be done within 30.0 days; with 15, 2.7B, twice" in said
     shown = answer("portfolio", EXAMPLE, "--policy", "deadline").out
     assert "█" in shown
     assert max(map(len, shown.splitlines())) <= 100
 
 
 def test_a_missed_deadline_is_the_answer_no() -> None:
-    found = call("portfolio", EXAMPLE, "--json")
+    found = call("portfolio", EXAMPLE, "--systems", "15", "--json")
     assert found.code == 1
     assert "1 deadline missed: 2.7B, twice the tokens by" in found.err
     assert json.loads(found.out)["missed"] == ["2.7B, twice the tokens"]
@@ -285,7 +330,7 @@ def test_a_missed_deadline_is_the_answer_no() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--by", "5 days"], 1, "the jobs cannot end by 5.00 days"),
+        (["--by", "5 days"], 1, "the jobs cannot end by 5.00 days on up to 16 systems: their work alone"),
         (["--by", "soon"], 2, "--by is 'soon'; write a duration"),
         (["--by", "0 s"], 2, "give it time"),
         (["--by", "2026-03-01"], 2, "the portfolio has no start"),

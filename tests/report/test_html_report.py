@@ -36,6 +36,7 @@ SECTIONS = (
         "memory",
         "scaling",
         "totals",
+        "life",
         "learned",
         "validation",
         "assumptions",

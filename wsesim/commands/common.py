@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,6 +108,12 @@ PayingOption = Annotated[
         help="Cost of owned devices (written off, with electricity and building) or of rented ones.",
     ),
 ]
+OutPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Also write the answer with its picture as an .html page, works offline."
+    ),
+]
 
 
 def paying_settings(paying: str | None) -> list[str]:
@@ -144,6 +151,23 @@ def print_sections(sections: Iterable[Section], form: Form = Form.text) -> None:
     from wsesim.report.terminal import print_sections as shown
 
     shown(console(), sections)
+
+
+def write_page(out: Path | None, sections: Sequence[Section], *words: object) -> None:
+    """`--out` of commands that answer with a picture: nothing where it is left out.
+
+    Parameters
+    ----------
+    words
+        Of the command that makes the page again, options that are None left out.
+    """
+    if out is None:
+        return
+    import shlex
+
+    from wsesim.report.write_report import write_page as write
+
+    write(out, sections, shlex.join(["wsesim", *map(str, words), "--out", out.name]))
 
 
 def print_figures(answers: Sequence[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, Limit, console, limited, print_json
+from wsesim.commands.common import AsJson, Limit, OutPage, PayingOption, console, limited, print_json, write_page
 
 
 class PolicyName(StrEnum):
@@ -36,6 +36,8 @@ def portfolio(
         bool, typer.Option("--backfill/--no-backfill", help="Let jobs go ahead of others that they do not delay.")
     ] = True,
     limit: Limit = None,
+    paying: PayingOption = None,
+    out: OutPage = None,
     json: AsJson = False,
 ) -> None:
     """Jobs that share a cluster: who runs when, deadlines, how many systems they need; exit code 1 past a deadline."""
@@ -43,13 +45,19 @@ def portfolio(
     from wsesim.study.shared_cluster import portfolio as simulate
 
     limited(limit)
-    found = simulate(file, policy.value, num_systems=systems, by=by, backfill=backfill)
+    found = simulate(
+        file, policy.value, num_systems=systems, by=by, backfill=backfill, paying=None if paying is None else paying.way
+    )
     if json:
         print_json(found.to_dict())
     else:
         from wsesim.report.terminal import print_sections
 
-        out, shared, schedule = console(), found.portfolio, found.schedule
-        drawn = report.chart(schedule, out.width, ascii_only=out.options.ascii_only)
-        print_sections(out, [*report.sections(shared, schedule), drawn])
-    report.check(found.schedule)
+        screen = console()
+        drawn = report.chart(found.schedule, screen.width, ascii_only=screen.options.ascii_only)
+        print_sections(screen, [*report.sections(found), drawn])
+    asked = ("--systems", systems) if systems else ("--by", by) if by else ()
+    fill = () if backfill else ("--no-backfill",)
+    paid = () if paying is None else ("--paying", paying.value)
+    write_page(out, report.sections(found), "portfolio", file, "--policy", policy.value, *asked, *fill, *paid)
+    report.check(found)

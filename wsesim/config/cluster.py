@@ -192,6 +192,8 @@ class Files:
         Tables of a cluster that lie below tables of a run, by the run's.
     training
         What a ``[training]`` table has where it is silent.
+    software
+        Keys of a cluster that say what the software does, which belongs to a run rather than to its cluster.
     schemas
         Kinds of files that describe such machines: what each is, and its spec.
     contradicts
@@ -211,6 +213,7 @@ class Files:
     spread: Addressed[type[AnySpread] | None] = Addressed(None)
     from_cluster: Mapping[str, str] = field(default_factory=lambda: {"job": "job"})
     training: Mapping[str, str] = field(default_factory=dict)
+    software: tuple[str, ...] = ()
     contradicts: Addressed[Contradicts] = Addressed(no_spread)
     catalogue: Path | None = None
     complete: Addressed[Callable[[Layered, Path, str], Layered] | None] = Addressed(None)

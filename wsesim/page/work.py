@@ -25,7 +25,7 @@ from wsesim.report.charts.theme import ThemeName
 from wsesim.report.html import TextFile, environment
 from wsesim.report.json import result_dict
 from wsesim.report.pages import run as run_page
-from wsesim.report.pages.report import Study, learned, run_report
+from wsesim.report.pages.report import Study, learned, life, run_report
 from wsesim.result import Result
 from wsesim.simulation import simulate, simulate_fast, step_time
 from wsesim.study import goals
@@ -37,6 +37,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 REPORT_FILE = "report.html"
 RESULTS_KEPT = 8
 """Results that a process remembers. [-]"""
+LIVES = 50
+"""Of a job that an answer simulates; reports and `wsesim lifetime` simulate as many as the run says. [-]"""
 LEADS = {
     "weak": "Each system keeps its batch, as the controls say; counted over all systems, the batch would stay.",
     "strong": "The batch of all systems stays, as the controls say; counted per system, it would grow with their number.",
@@ -98,6 +100,7 @@ def main(state: RunState) -> Main:
     parts = (
         run_page.machine(result),
         run_page.totals(result, price_table=True),
+        life(result, LIVES),
         learned([result]),
         run_page.utilization(result),
         run_page.memory(result),

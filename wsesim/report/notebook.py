@@ -56,7 +56,7 @@ def titled(shown: ShowsItself) -> tuple[str, Sequence[Section]]:
         case Answer():
             return _by_first_line(goal.sections(shown))
         case SharedCluster():
-            return _by_first_line(portfolio.sections(shown.portfolio, shown.schedule))
+            return _by_first_line(portfolio.sections(shown))
     raise TypeError(f"no notebook shows a {type(shown).__name__}")
 
 

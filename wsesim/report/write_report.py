@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wsesim.config import catalogue
 from wsesim.config.loader import load_any
 from wsesim.errors import InputError, did_you_mean
-from wsesim.report.charts.render import drawn
-from wsesim.report.files import check_out, whole
+from wsesim.report.charts.render import Picture, drawn
+from wsesim.report.files import check_out, whole, write
+from wsesim.report.html import Made, document
 from wsesim.report.progress import bar
+from wsesim.view import Figure, Note, Section
 
 HTML, DRAWN = "html", ("svg", "png", "pdf")
 ENDINGS = {".html": HTML, ".htm": HTML} | {f".{kind}": kind for kind in DRAWN}
@@ -127,7 +130,64 @@ def _check_picture(wanted: Wanted) -> None:
         raise InputError(f"--picture {wanted.picture}: is no picture{hint}; there are {', '.join(PICTURES)}")
 
 
+def page_of(sections: Sequence[Section], command: str) -> str:
+    """An answer whose first line is its title, as a page that works offline."""
+    first, *others = sections
+    title, *parts = first.parts
+    name = title.text if isinstance(title, Note) else first.title
+    titled = [replace(first, title=first.title or "The answer", parts=tuple(parts)), *others]
+    shown = [one if one.title else replace(one, title="Notes") for one in titled if one.parts or one.lead]
+    return document(name, shown, Made(command), answers=[], lead=())
+
+
+def write_page(out: Path, sections: Sequence[Section], command: str) -> None:
+    """Write an answer as a page.
+
+    Raises
+    ------
+    InputError
+        Another ending than .html, or a place where nothing can be written.
+    """
+    check_out(out, [ending for ending, kind in ENDINGS.items() if kind == HTML])
+    write(out, page_of(sections, command))
+
+
+def _of_file(path: Path, tell: Callable[[str], None]) -> list[Section] | None:
+    """The answer to a goal file or a portfolio file; None for what is a run."""
+    if path.suffix != ".toml" or not catalogue.exists(path):
+        return None
+    tables = catalogue.read_toml(path)
+    if "jobs" in tables:
+        from wsesim.report.pages import portfolio as jobs
+        from wsesim.study.shared_cluster import portfolio
+
+        tell(path.name)
+        return jobs.sections(portfolio(path))
+    if "candidates" in tables:
+        from wsesim.report.pages import goal
+        from wsesim.study.plan import plan
+
+        return goal.sections(plan(path, progress=tell))
+    return None
+
+
+def _picture_in(sections: Sequence[Section], name: str) -> Picture:
+    found = [part for one in sections for part in one.parts if isinstance(part, Figure)]
+    if name or not found:
+        raise InputError(
+            f"--picture {name}: belongs to runs; of a goal or a portfolio there is one picture, leave it out"
+        )
+    picture = found[0].picture
+    assert isinstance(picture, Picture)
+    return picture
+
+
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
+    planned = _of_file(Path(wanted.runs[0]), tell) if len(wanted.runs) == 1 and not wanted.settings else None
+    if planned is not None and wanted.format == HTML:
+        return page_of(planned, wanted.command).encode()
+    if planned is not None:
+        return drawn(_picture_in(planned, wanted.picture), wanted.format, "paper")
     from wsesim.report.pages.report import NO_GPUS, Study, gpu_run, picture_of, run_report, run_texts
     from wsesim.simulation import simulate_fast
 

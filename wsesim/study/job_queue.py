@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import simpy
 
@@ -25,6 +25,27 @@ from wsesim.errors import AnswerIsNo, DoesNotFit
 from wsesim.units import add_up, show
 
 Policy = Literal["first-come", "priority", "deadline"]
+
+
+class Steps(NamedTuple):
+    """The steps of a job alone.
+
+    Attributes
+    ----------
+    software
+        Release, or profile, with which they were simulated.
+    step_time_s, time_s
+        Of one of them, and of all. [s]
+    energy_j, cost_usd
+        Of all; no cost without a price. [J], [USD]
+    """
+
+    software: str
+    global_batch_size: int
+    step_time_s: float
+    time_s: float
+    energy_j: float
+    cost_usd: float | None
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,8 @@ class Task:
         By the number of systems. [s]
     earliest_s, deadline_s
         From the start of the portfolio. [s]
+    steps
+        By the number of systems: what its steps alone take, as `wsesim run` says it; empty where a duration was given.
     """
 
     name: str
@@ -44,6 +67,7 @@ class Task:
     priority: int = 0
     earliest_s: float = 0.0
     deadline_s: float | None = None
+    steps: Mapping[int, Steps] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ class Placement:
     deadline_s: float | None = None
     reserved_s: float | None = None
     is_backfilled: bool = False
+    steps: Steps | None = None
 
     @property
     def wait_s(self) -> float:
@@ -108,6 +133,22 @@ class Schedule:
         """Jobs that end past their deadline."""
         return tuple(one for one in self.placements if one.late_s > 0.0)
 
+    @property
+    def last(self) -> Placement:
+        """The job that ends last."""
+        return max(self.placements, key=lambda one: one.end_s)
+
+    @property
+    def chain(self) -> tuple[Placement, ...]:
+        """Jobs that decide when the last one ends: each but the first starts when the one before it ends."""
+        found = [self.last]
+        while found[-1].wait_s > 0.0:
+            before = [one for one in self.placements if one.end_s == found[-1].start_s]
+            if not before:
+                break
+            found.append(max(before, key=lambda one: one.systems))
+        return tuple(reversed(found))
+
     def to_dict(self) -> dict[str, Any]:
         """The contract of ``wsesim portfolio --json``: SI units, times in seconds from the start."""
         return {
@@ -118,8 +159,36 @@ class Schedule:
             "utilization": self.utilization,
             "mean_wait_s": self.mean_wait_s,
             "missed": [one.name for one in self.missed],
-            "jobs": [asdict(one) | {"wait_s": one.wait_s, "late_s": one.late_s} for one in self.placements],
+            "jobs": [_as_dict(one) for one in self.placements],
         }
+
+
+def _as_dict(one: Placement) -> dict[str, Any]:
+    steps = None if one.steps is None else one.steps._asdict()
+    return asdict(replace(one, steps=None)) | {"wait_s": one.wait_s, "late_s": one.late_s, "steps": steps}
+
+
+@dataclass(frozen=True)
+class Search:
+    """How many systems are enough.
+
+    Attributes
+    ----------
+    by_s
+        When all jobs have to be done. [s]
+    best
+        The schedule with the fewest systems that are enough; where none are, the one that misses least, or None where no
+        number of systems holds the work.
+    is_enough
+        Whether they are.
+    least
+        Systems below which the work alone takes longer, or a job has no room. [-]
+    """
+
+    by_s: float
+    best: Schedule | None
+    is_enough: bool
+    least: int
 
 
 class _Cluster:
@@ -224,6 +293,7 @@ class _Cluster:
                 deadline_s=task.deadline_s,
                 reserved_s=self.reserved_s.get(task.name),
                 is_backfilled=is_backfilled,
+                steps=task.steps.get(systems),
             )
         )
         self.go[task.name].succeed(systems)
@@ -240,9 +310,14 @@ def _rank(task: Task, place: int, policy: Policy) -> tuple[float, ...]:
 
 
 def schedule(
-    tasks: Sequence[Task], num_systems: int, policy: Policy = "first-come", *, backfill: bool = True
+    tasks: Sequence[Task],
+    num_systems: int,
+    policy: Policy = "first-come",
+    *,
+    backfill: bool = True,
+    word: str = "system",
 ) -> Schedule:
-    """Simulate the jobs on so many systems.
+    """Simulate the jobs on so many systems, or on what else is counted (`word`).
 
     Raises
     ------
@@ -258,20 +333,52 @@ def schedule(
     for task in tasks:
         if min(task.duration_s) > num_systems:
             raise DoesNotFit(
-                f"{task.name} needs {min(task.duration_s):,} systems, and there are {num_systems:,}; "
-                "add systems, or allow a smaller number for it"
+                f"{task.name} needs {min(task.duration_s):,} {word}s, and there are {num_systems:,}; "
+                f"add {word}s, or allow a smaller number for it"
             )
     placements = _Cluster(tasks, num_systems, policy, backfill=backfill).run()
     return Schedule(placements, num_systems, policy, backfill)
 
 
+def search(
+    tasks: Sequence[Task],
+    by_s: float,
+    most: int,
+    policy: Policy = "first-come",
+    *,
+    backfill: bool = True,
+    comes_in: int = 1,
+) -> Search:
+    """Look for the fewest systems in which all jobs end by a time, and by their deadlines.
+
+    More systems are not always better for a given policy, so that all numbers are tried from the smallest that
+    could do on. What comes in nodes of several is tried in whole nodes.
+    """
+    least_work = math.fsum(min(count * spent_s for count, spent_s in task.duration_s.items()) for task in tasks)
+    stride = reduce(math.gcd, (count for task in tasks for count in task.duration_s))
+    stride = stride if stride % comes_in == 0 else comes_in
+    least = max(max(min(task.duration_s) for task in tasks), math.ceil(least_work / by_s * (1.0 - 1e-9)))
+    enough = -(-add_up(max(task.duration_s) for task in tasks) // stride) * stride
+    best: Schedule | None = None
+    for num_systems in range(-(-least // stride) * stride, min(most, enough) + 1, stride):
+        found = schedule(tasks, num_systems, policy, backfill=backfill)
+        if found.makespan_s <= by_s and not found.missed:
+            return Search(by_s, found, is_enough=True, least=least)
+        if best is None or _badness(found, by_s) < _badness(best, by_s):
+            best = found
+    return Search(by_s, best, is_enough=False, least=least)
+
+
+def _badness(found: Schedule, by_s: float) -> tuple[int, float]:
+    """What is missed, deadlines and the end of all, and by how much at most."""
+    late = [one.late_s for one in found.missed] + [found.makespan_s - by_s] * (found.makespan_s > by_s)
+    return len(late), max(late, default=0.0)
+
+
 def fewest_systems(
     tasks: Sequence[Task], by_s: float, most: int, policy: Policy = "first-come", *, backfill: bool = True
 ) -> Schedule:
-    """The schedule with the fewest systems in which all jobs end by a time, and by their deadlines.
-
-    More systems are not always better for a given policy, so that all numbers are tried from the smallest that
-    could do on.
+    """The schedule with the fewest systems in which all jobs end by a time, and by their deadlines; as `search`.
 
     Raises
     ------
@@ -284,30 +391,39 @@ def fewest_systems(
     >>> fewest_systems(tasks, by_s=10.0, most=8).num_systems, fewest_systems(tasks, by_s=20.0, most=8).num_systems
     (4, 2)
     """
-    least_work = math.fsum(min(count * spent_s for count, spent_s in task.duration_s.items()) for task in tasks)
-    stride = reduce(math.gcd, (count for task in tasks for count in task.duration_s))
-    least = max(max(min(task.duration_s) for task in tasks), math.ceil(least_work / by_s * (1.0 - 1e-9)))
-    enough = min(most, add_up(max(task.duration_s) for task in tasks))
-    best: Schedule | None = None
-    for num_systems in range(-(-least // stride) * stride, enough + 1, stride):
-        found = schedule(tasks, num_systems, policy, backfill=backfill)
-        if found.makespan_s <= by_s and not found.missed:
-            return found
-        if best is None or (len(found.missed), found.makespan_s) < (len(best.missed), best.makespan_s):
-            best = found
-    raise AnswerIsNo(_why_not(tasks, by_s, most, best))
+    found = search(tasks, by_s, most, policy, backfill=backfill)
+    if found.best is None or not found.is_enough:
+        raise AnswerIsNo(why_not(tasks, found, most))
+    return found.best
 
 
-def _why_not(tasks: Sequence[Task], by_s: float, most: int, best: Schedule | None) -> str:
-    if best is None:
+def late_words(found: Schedule, by_s: float = math.inf) -> str:
+    """Which jobs end past their deadlines, and what ends after all should be done; empty where nothing does."""
+    said = [f"{one.name} misses its deadline by {show(one.late_s, 's')}" for one in found.missed]
+    last = found.last
+    if last.end_s > by_s:
+        said.append(f"{last.name} ends after {show(last.end_s, 's')}, {show(last.end_s - by_s, 's')} too late")
+    return " and ".join(said)
+
+
+def why_not(tasks: Sequence[Task], found: Search, most: int, word: str = "system") -> str:
+    """Why no number of systems is enough, and what would have to give."""
+    by = show(found.by_s, "s")
+    if found.best is None:
         needs = max(min(task.duration_s) for task in tasks)
-        return (
-            f"the jobs cannot end by {show(by_s, 's')} on up to {most:,} systems: their work alone takes longer, or a job "
-            f"needs {needs:,}; give them more time, or a larger cluster"
+        why = (
+            f"a job needs {needs:,}"
+            if needs > most
+            else f"their work alone would keep {found.least:,} {word}s busy until then"
         )
-    late = "".join(f"; {one.name} misses its deadline by {show(one.late_s, 's')}" for one in best.missed)
-    last = max(best.placements, key=lambda one: one.end_s)
+        return f"the jobs cannot end by {by} on up to {most:,} {word}s: {why}; give them more time, or a larger cluster"
+    best, late = found.best, late_words(found.best, found.by_s)
+    if best.makespan_s <= found.by_s:
+        return (
+            f"all jobs can end by {by}, but on up to {most:,} {word}s not each by its own deadline: at best, on "
+            f"{best.num_systems:,}, {late}; give that job more time or more {word}s, or try another --policy"
+        )
     return (
-        f"the jobs cannot end by {show(by_s, 's')} on up to {most:,} systems; at best, on {best.num_systems:,}, {last.name} "
-        f"is the last and ends after {show(last.end_s, 's')}{late}; give them more time, or allow these jobs more systems"
+        f"the jobs cannot end by {by} on up to {most:,} {word}s: at best, on {best.num_systems:,}, {late}; give them more "
+        f"time, or allow these jobs more {word}s"
     )

@@ -29,6 +29,7 @@ FILES = Files(
     spread="wsesim.machines.gpu.parallelism:ParallelismSpec",
     from_cluster={"parallelism": "software", "job": "job"},
     training={"precision": "bfloat16"},
+    software=("software_profile", "software"),
     contradicts="wsesim.machines.gpu.spec:contradicts",
     complete="wsesim.machines.gpu.spec:with_software",
 )

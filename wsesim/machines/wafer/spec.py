@@ -297,5 +297,6 @@ FILES = Files(
         "system": ("one wafer-scale system", SystemSpec),
         "calibration": ("fitted numbers of a wafer-scale system", CalibrationSpec),
     },
+    software=("software_release",),
     contradicts=_no_spread,
 )

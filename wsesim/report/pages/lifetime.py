@@ -6,13 +6,14 @@ import math
 
 from wsesim.job import prices, show_energy, show_range
 from wsesim.machines.machine import machine_of
+from wsesim.report.charts.planning import BINS, PERCENTILES, lives
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.report.pages.run import numbers_table, price_words
 from wsesim.study.checkpoint_intervals import waits_s
 from wsesim.study.life import CAUSES
 from wsesim.study.lifetime import Lifetime
 from wsesim.units import show
-from wsesim.view import Bar, Bars, Fact, Facts, Note, Section, Table, plural
+from wsesim.view import Bar, Bars, Fact, Facts, Figure, Note, Section, Table, plural
 
 COLOUR = SERIES_COLOURS[0]
 POLICIES = {
@@ -32,15 +33,13 @@ def headline(life: Lifetime) -> list[Fact]:
     held = f"{life.goodput:.1%} of the time for which it holds {_units(life, line.units)}"
     return [
         Fact("calendar time", f"{show(calendar_s['mean'], 's')} on average", is_key=True),
-        Fact("5 %, half, 95 %", ", ".join(show(calendar_s[key], "s") for key in ("p5", "p50", "p95"))),
+        Fact("5th, 50th, 95th percentile", ", ".join(show(calendar_s[key], "s") for key in ("p5", "p50", "p95"))),
         Fact("spread", spread_words(life)),
         Fact("goodput", held, is_key=True),
         Fact("steps alone", f"{show(line.work_s, 's')}: {line.steps:,} steps of {line.step_time_s:.4g} s"),
     ]
 
 
-BINS = 24
-"""Of the histogram of lives. [-]"""
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -63,6 +62,16 @@ def spread_words(life: Lifetime) -> str:
         counts[min(BINS - 1, int((one - low) / (high - low) * BINS))] += 1
     bars = "".join(BLOCKS[math.ceil(count / max(counts) * (len(BLOCKS) - 1))] for count in counts)
     return f"{show(low, 's')} {bars} {show(high, 's')}"
+
+
+def picture(life: Lifetime) -> tuple[Figure, ...]:
+    """How long lives are, where they differ."""
+    times = life.samples["calendar_s"]
+    if min(times) == max(times):
+        return ()
+    rows = tuple((name, show(life.calendar_s[key], "s")) for key, name in PERCENTILES.items())
+    table = Table("Percentiles of the calendar time", ("", "|calendar time"), rows)
+    return (Figure("lives", f"Calendar time of {len(times):,} simulated lives", lives(life), (table,)),)
 
 
 def causes(life: Lifetime) -> Bars:
@@ -172,7 +181,7 @@ def sections(life: Lifetime) -> list[Section]:
     found = f"{plural(len(life.replications), 'replication')}, seed {life.seed}: {events:,} events"
     numbers = numbers_table("Numbers of this answer that are not public", life.assumptions)
     return [
-        Section("life", parts=(Note(life.run.name, "key"), Facts(tuple(headline(life))))),
+        Section("life", parts=(Note(life.run.name, "key"), Facts(tuple(headline(life))), *picture(life))),
         Section("causes", "Where the time goes, on average", (causes(life),)),
         Section("failures", "Failures", (Facts(tuple(failures(life))),)),
         Section("checkpoints", "Checkpoints", (intervals(life), Note(checkpoint_words(life), "aside"))),

@@ -11,7 +11,7 @@ from wsesim.config import catalogue
 from wsesim.config.loader import any_from_table
 from wsesim.config.run import Run
 from wsesim.config.run_files import run_files
-from wsesim.errors import ConfigError, InputError
+from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.machines.machine import machine_of
 from wsesim.machines.words import Words
 from wsesim.report.charts import breakdown as breakdown_chart
@@ -26,12 +26,14 @@ from wsesim.report.charts import validation as validation_chart
 from wsesim.report.charts.render import Picture
 from wsesim.report.html import Made, TextFile, document
 from wsesim.report.pages import compare, run
+from wsesim.report.pages import lifetime as lifetime_page
 from wsesim.result import Assumption, Result, assumptions_of
+from wsesim.study.lifetime import lifetime
 from wsesim.study.scaling import Scaling, scaling
 from wsesim.timeline import Timeline, timeline_of
 from wsesim.units import show
 from wsesim.validate.near import Comparison, near
-from wsesim.view import Figure, Section, Table, notes, of_each
+from wsesim.view import Facts, Figure, Section, Table, notes, of_each
 
 Tell = Callable[[str], None]
 """Told what is being worked on."""
@@ -44,6 +46,10 @@ SCALING = (
 TIMELINE = (
     "What each part of the machine does during a step in the steady state. `wsesim trace` writes every span of it for "
     "Perfetto."
+)
+LIFE = (
+    "From submission to the end, with compile, start-up, checkpoints, and failures at random; `wsesim lifetime` says what each "
+    "takes, and how often to checkpoint."
 )
 LEARNED = (
     "Each point is a run that ends there, with its learning rate brought down by then; a run that goes on passes above it. The "
@@ -214,6 +220,16 @@ def totals(study: Study) -> Section:
     return _above(section, Figure("totals", title, totals_chart.chart(study.results)))
 
 
+def life(result: Result, replications: int | None = None) -> Section:
+    """How long the whole job takes with failures and restarts, many times."""
+    try:
+        found = lifetime(result.run, result.step_time_s, replications)
+    except AnswerIsNo as error:
+        return Section("life", "The life of the job", notes([str(error)], "note"), LIFE)
+    facts = tuple(lifetime_page.headline(found)[:4])
+    return Section("life", "The life of the job", (*lifetime_page.picture(found), Facts(facts)), LIFE)
+
+
 def learned(results: Sequence[Result]) -> Section:
     """What the models will have learned, and the course of their loss; empty for encoders."""
     section = of_all(run.learned, results)
@@ -264,6 +280,7 @@ PARTS: dict[str, Callable[[Study], Section]] = {
     "memory": lambda study: of_all(run.memory, study.results),
     "scaling": scaled,
     "totals": totals,
+    "life": lambda study: of_all(life, study.results),
     "learned": lambda study: learned(study.results),
     "validation": measured,
     "assumptions": lambda study: run.assumptions(study.results, study.beside),
