@@ -20,7 +20,7 @@ from wsesim.study.scaling import Scaling
 from wsesim.study.shared_cluster import SharedCluster
 from wsesim.study.side_by_side import Comparison
 from wsesim.study.sweep import SweepResult
-from wsesim.view import Note, Section
+from wsesim.view import Figure, Note, Section
 
 STRONGER = ".wsesim.wsesim.wsesim"
 """Named three times, so that the notebook's own styles do not win."""
@@ -61,8 +61,10 @@ def titled(shown: ShowsItself) -> tuple[str, Sequence[Section]]:
 
 
 def _by_first_line(sections: Sequence[Section]) -> tuple[str, Sequence[Section]]:
-    """An answer whose first line is its title."""
-    first, *others = sections
+    """An answer whose first line is its title; pictures need scripts, which stand in reports alone."""
+    first, *others = [
+        replace(one, parts=tuple(part for part in one.parts if not isinstance(part, Figure))) for one in sections
+    ]
     title, *parts = first.parts
     if not isinstance(title, Note):
         raise TypeError(f"the first line of {first.title!r} is no title")
