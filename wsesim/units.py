@@ -187,6 +187,27 @@ def _unit(word: str, wanted: str) -> tuple[str, float]:
     return near.pop() if len(near) == 1 else ("", 0.0)
 
 
+def _dollars(text: str) -> str:
+    """Money as people write it, without its sign and with its size as a number: $100k, 2 million dollars.
+
+    Examples
+    --------
+    >>> _dollars("$100k"), _dollars("1.5 million dollars"), _dollars("2 MUSD")
+    ('100000 USD', '1500000 USD', '2000000 USD')
+    """
+    found = _MONEY.fullmatch(text.strip())
+    if found is None or (found["size"] or "").lower() not in PLAIN | {"": 1.0}:
+        return text
+    size = PLAIN.get((found["size"] or "").lower(), 1.0)
+    return f"{float(found['number'].replace('_', '').replace(',', '')) * size:.15g} USD"
+
+
+_MONEY = re.compile(
+    r"(?:\$|USD\s*)?\s*(?P<number>\d[\d_,]*(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?P<size>[A-Za-z]+?)?\s*(?:\$|USD|dollars?)?",
+    re.IGNORECASE,
+)
+
+
 def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 1000.0) -> float:
     """Read ``"1.2 Tb/s"`` as a float in the wanted SI unit.
 
@@ -218,7 +239,10 @@ def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 10
     >>> parse_quantity("1 GiB", "bytes")
     1073741824.0
     """
-    match, example = _QUANTITY.match(text), example or example_of(unit)
+    example = example or example_of(unit)
+    if unit == "USD":
+        text = _dollars(text)
+    match = _QUANTITY.match(text)
     if unit == "s" and _DATE.match(text.strip()):
         raise ValueError(f"{text!r} is a date, where a time from the start is wanted; write for example {example}")
     if match is None:

@@ -15,6 +15,7 @@ import wsesim
 from tests.front_door import call
 from wsesim import Run, load, simulate
 from wsesim.config.entries import load_law
+from wsesim.config.loader import load_any
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.job import Range, job
 from wsesim.loss import Quality, loss, loss_by_compute
@@ -102,7 +103,7 @@ def test_what_cannot_be_met_says_what_would_do() -> None:
     assert not result.is_met
     (said,) = result.to_dict()["would_do"]
     assert said.startswith(f"deadline of {show(fastest, 's')} instead of ")
-    assert said.endswith("8 on Andromeda")
+    assert said.endswith("8 CS-2 systems (Andromeda)")
 
 
 def test_what_cannot_run_is_named() -> None:
@@ -150,11 +151,9 @@ def test_sizes_between_those_that_were_tried_are_tried_where_it_matters() -> Non
     }
     result = planned(table)
     (smallest,) = result.smallest
-    below = max(
-        (one for one in result.options if one.num_devices < smallest.num_devices), key=lambda one: one.num_devices
-    )
-    assert not below.meets
-    assert smallest.num_devices - below.num_devices == 8
+    refused = {one.num_devices: one.reason for one in result.tried}
+    assert "would" not in refused[smallest.num_devices - 8]  # the next smaller number of whole nodes was tried
+    assert refused[smallest.num_devices - 8].startswith(("misses the deadline", "slower and not cheaper than"))
     assert smallest.num_devices % 8 == 0  # whole nodes
 
 
@@ -297,6 +296,110 @@ def test_tokens_beside_a_training_that_is_no_table(tmp_path: Path) -> None:
     path.write_text('training = 3\n[model]\nname = "cerebras-gpt-13b"\n[[candidates]]\ncluster = "andromeda"\n')
     with pytest.raises(ConfigError, match="training is 3"):
         wsesim.plan(path, tokens="3e9")
+
+
+def test_a_date_weeks_and_dollars() -> None:
+    word = {"model": "cerebras-gpt-111m", "clusters": ["andromeda:1"]}
+    limits = wsesim.plan(**word, deadline="24 December 2026", start="2026-12-01", budget="$100k").goal.limits
+    assert (limits.deadline_s, limits.budget_usd) == (23 * 86_400.0, 100e3)
+    assert wsesim.plan(**word, deadline="7 weeks", budget="2 million dollars").goal.limits.deadline_s == 49 * 86_400.0
+    with pytest.raises(ConfigError, match="the goal has no start; add start = 2026-12-24"):
+        wsesim.plan(**word, deadline="2026-12-24")
+    with pytest.raises(ConfigError, match="before the start on 2027-01-01"):
+        wsesim.plan(**word, deadline="2026-12-24", start="2027-01-01")
+
+
+@pytest.mark.parametrize(
+    ("run", "cluster"), [("andromeda_13b", "andromeda:12"), ("gpt3_13b_256xa100", "dgx_a100_80gb:256")]
+)
+def test_a_plan_with_one_candidate_is_the_run(run: str, cluster: str) -> None:
+    (one,) = wsesim.plan(model=run, clusters=[cluster]).front
+    alone = simulate(load_any(run))
+    assert one.step_time_s == alone.step_time_s
+    assert one.time_s.value == alone.job.time_s
+    assert one.energy_j.value == alone.job.energy_j.value
+    assert one.cost_usd is not None
+    assert alone.job.cost_usd is not None
+    assert one.cost_usd.value == alone.job.cost_usd.value
+    assert one.software == alone.step.software
+
+
+def test_many_gpus_have_a_batch_that_divides() -> None:
+    """A batch of 977 sequences, a prime, made 2,048 GPUs take 14.8 days."""
+    result = wsesim.plan(model="cerebras-gpt-13b", clusters=["dgx_h100:2048"], deadline="12 h")
+    assert result.is_met
+    (one,) = result.front
+    assert one.run.training.global_batch_size == 1024
+    assert "batch 1,024 x 2,048 tokens, software ordinary, data" in one.run_as
+    assert simulate(one.run).step_time_s == one.step_time_s
+
+
+@pytest.mark.parametrize("name", ["config.json", "params.yaml"])
+def test_a_file_of_a_model_is_planned_for(name: str, tmp_path: Path) -> None:
+    shape = {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "vocab_size": 1000}
+    texts = {
+        "config.json": str(
+            shape | {"model_type": "gpt_neox", "intermediate_size": 1024, "max_position_embeddings": 128}
+        ),
+        "params.yaml": "model: {name: gpt2, num_hidden_layers: 4, hidden_size: 256, num_heads: 4, vocab_size: 1000, "
+        "max_position_embeddings: 128, filter_size: 1024}\ntrain_input: {max_sequence_length: 128}",
+    }
+    (tmp_path / name).write_text(texts[name].replace("'", '"'))
+    result = wsesim.plan(model=str(tmp_path / name), clusters=["cs2:1,2"], tokens="1e9")
+    assert [one.run.model.hidden_size for one in result.options] == [256] * len(result.options)
+    assert result.is_met
+
+
+def test_candidates_carry_keys_of_clusters() -> None:
+    two = [{"cluster": "andromeda", "num_systems": 4, "software_release": one} for one in ("1.7", "2.3")]
+    old, new = planned({**SMALL, "candidates": two}).options
+    assert (old.software, new.software) == ("1.7", "2.3")
+    assert old.step_time_s > new.step_time_s
+    (said,) = planned(
+        {**SMALL, "software_release": "1.7", "candidates": [{"cluster": "andromeda", "num_devices": 4}]}
+    ).options
+    assert said.step_time_s == old.step_time_s
+    with pytest.raises(ConfigError, match="sofware_release is not a known key; did you mean software_release"):
+        planned({**SMALL, "candidates": [{"cluster": "andromeda", "sofware_release": "1.7"}]})
+
+
+def test_paying_changes_the_cost() -> None:
+    owned, rented = (
+        wsesim.plan(model="cerebras-gpt-111m", clusters=["dgx_h100:8"], paying=way).front[0]
+        for way in ("owned", "rented")
+    )
+    assert owned.time_s == rented.time_s
+    assert owned.cost_usd != rented.cost_usd
+
+
+def test_no_row_is_slower_and_not_cheaper_than_a_smaller_one() -> None:
+    result = wsesim.plan(model="cerebras-gpt-1.3b", clusters=["andromeda", "aws_p4d"], deadline="3.2 h")
+    tried = {(one.cluster, one.num_devices) for one in result.tried}
+    for one in result.options:
+        assert not any(
+            one.is_no_use_beside(other)
+            for other in result.options
+            if other.cluster == one.cluster and other.num_devices < one.num_devices
+        )
+        assert one.meets or (one.cluster, one.num_devices) in tried
+    assert any("slower and not cheaper than" in one.reason for one in result.tried)
+    assert (
+        "Tried and refused"
+        in call("plan", "--model", "cerebras-gpt-1.3b", "--cluster", "aws_p4d:8,24", "--deadline", "1 day", "-v").out
+    )
+
+
+def test_what_a_limit_costs() -> None:
+    base = planned(SMALL)
+    times = {one.num_devices: one.time_s.value for one in base.options}
+    result = planned({**SMALL, "limits": {"deadline_s": times[4] * 1.01}})
+    prices = {one["limit"]: one for one in result.to_dict()["limit_prices"]}
+    assert set(prices) == {"deadline"}
+    from wsesim.study.goals import limit_words
+
+    said = " ".join(limit_words(result))
+    assert "a deadline one hour sooner" in said
+    assert "8 CS-2 systems (Andromeda)" in said
 
 
 def test_no_cluster_is_named() -> None:

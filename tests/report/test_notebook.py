@@ -35,7 +35,7 @@ SHOWN: dict[str, tuple[Callable[[], ShowsItself], tuple[str, ...]]] = {
     ),
     "plan": (
         lambda: wsesim.plan(model="cerebras-gpt-111m", deadline="1 h", clusters=["andromeda"]),
-        ("smallest", "1 on Andromeda", "None better in time, cost and energy"),
+        ("smallest", "1 CS-2 system (Andromeda)", "Pareto-optimal choices"),
     ),
     "plan that nothing meets": (
         lambda: wsesim.plan(model="cerebras-gpt-13b", deadline="1 h", clusters=["andromeda"]),

@@ -79,7 +79,7 @@ def test_every_command_takes_it(words: list[str], said: str) -> None:
 
 def test_jobs_share_it() -> None:
     Path("jobs.toml").write_text(PORTFOLIO)
-    assert "tiles of a small ring" in call("portfolio", "jobs.toml").out
+    assert "8 Tile One tiles (a small ring)" in call("portfolio", "jobs.toml").out
 
 
 def test_it_is_drawn() -> None:

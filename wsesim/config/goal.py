@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -15,7 +16,7 @@ class LimitsSpec(Spec):
     Attributes
     ----------
     deadline_s
-        Time to train, at most. [s]
+        Time to train, at most: "7 weeks", or a date after `start`. [s]
     budget_usd
         Cost, at most; clusters without a price cannot keep it. [USD]
     power_w
@@ -35,11 +36,29 @@ class CandidateSpec(Spec):
     cluster
         Catalogue name, or a .toml file.
     num_devices
-        Systems or GPUs that are tried; "auto" tries up to what the cluster has. [-]
+        Systems or GPUs that are tried; "auto" tries up to what the cluster has. `num_systems` and `num_gpus` say the same. [-]
+    keys
+        Every other key stands for that of ``[cluster]`` in a run file: `software_release`, `paying`, `system.calibration` ...
     """
 
     cluster: str
     num_devices: tuple[Annotated[int, Field(gt=0, le=10**7)], ...] | Literal["auto"] = "auto"
+    keys: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apart(cls, raw: Any) -> Any:
+        """What a cluster's table would hold, put apart."""
+        if not isinstance(raw, dict):
+            return raw
+        own = {key: value for key, value in raw.items() if key in cls.model_fields}
+        rest = {key: value for key, value in raw.items() if key not in own}
+        for key in ("num_systems", "num_gpus"):
+            if key in rest and "num_devices" not in own:
+                own["num_devices"] = rest.pop(key)
+        if isinstance(own.get("num_devices"), int):
+            own["num_devices"] = [own["num_devices"]]
+        return own | ({"keys": {**own.get("keys", {}), **rest}} if rest else {})
 
 
 class GoalSpec(Spec):
@@ -62,6 +81,14 @@ class GoalSpec(Spec):
     law
         "pile" (loss on the Pile, as `wsesim run` predicts it), "cerebras-gpt" (the same by compute alone, at 20 tokens per
         parameter) or "chinchilla" (loss on MassiveText, which no accuracy follows from).
+    start
+        Date from which a deadline that is a date counts.
+    software_release
+        Release of the software of wafer-scale candidates, as in the ``[cluster]`` table of a run.
+    software_profile
+        Software of GPU candidates, as there.
+    paying
+        "rented" or "owned": how the devices of all candidates are paid for.
     limits
         What an answer must keep.
     candidates
@@ -74,6 +101,10 @@ class GoalSpec(Spec):
     target_loss: Annotated[float, Field(gt=0, le=100)] | None = None
     target_accuracy: Annotated[dict[str, Annotated[float, Field(gt=0, lt=1)]], Field(default_factory=dict)]
     law: Literal["pile", "cerebras-gpt", "chinchilla"] = "pile"
+    start: date | None = None
+    software_release: str | None = None
+    software_profile: str | None = None
+    paying: Literal["rented", "owned"] | None = None
     limits: LimitsSpec = LimitsSpec()
     candidates: Annotated[tuple[CandidateSpec, ...], Field(min_length=1)]
 

@@ -246,6 +246,10 @@ class Machine(ABC):
         """By how much a step time may be off in nine cases of ten, and what that rests on."""
         return NOTHING_KNOWN
 
+    def software(self, run: Run) -> str:
+        """Release or profile of the software that a run is simulated with; empty where the machine knows of none."""
+        return ""
+
     def is_extrapolated(self, run: Run) -> bool:
         """Whether nothing was measured on such a machine, or of such a size."""
         return True

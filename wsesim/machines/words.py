@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from wsesim.config.cluster import AnyCluster
+from wsesim.config.run import Run
 from wsesim.job import Range
 from wsesim.result import Result
 from wsesim.units import show
@@ -64,6 +65,15 @@ class Words:
         """Devices, and of which cluster: "12 CS-2 systems (Andromeda)". What is counted stands beside its number."""
         found = cluster.num_devices if number is None else number
         return f"{self.count(cluster, found)} ({self.where(cluster, found)})"
+
+    def counted_short(self, cluster: AnyCluster, number: int) -> str:
+        """The same for tables, with the device's name only where the cluster does not say it."""
+        return self.counted(cluster, number)
+
+    def planned(self, run: Run, plan: Mapping[str, Any]) -> str:
+        """How the model is spread over devices, for tables; what each device has of the batch where there is no choice."""
+        share = run.training.global_batch_size / run.num_devices
+        return f"{share:,.4g} sequences per {self.short}" if run.num_devices > 1 and not plan else ""
 
     def on(self, result: Result) -> str:
         """What it runs on."""

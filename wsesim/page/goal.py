@@ -19,12 +19,14 @@ GOAL_FILE = "goal.toml"
 """Name of the file that is taken away; messages name it, as `wsesim plan` does."""
 LIMITS = {"deadline": "deadline_s", "budget": "budget_usd", "power": "power_w"}
 TRAINING = {"tokens": "tokens", "sequence_length": "sequence_length", "batch": "global_batch_size"}
+SAID = {"start": "start", "release": "software_release", "profile": "software_profile", "paying": "paying"}
 GOAL_FIELDS = {
     "goal.model": "model",
     "goal.target_loss": "target_loss",
     "goal.target_accuracy": "target_accuracy",
     "goal.law": "law",
     "goal.candidates": "candidates",
+    **{f"goal.{key}": name for name, key in SAID.items()},
     **{f"goal.limits.{key}": name for name, key in LIMITS.items()},
     **{f"training.{key}": name for name, key in TRAINING.items()},
 }
@@ -68,6 +70,7 @@ def goal_table(state: GoalState) -> Table:
     if has_recipe:
         training.pop("tokens", None)  # the law gives them
     limits = {key: _value(key, getattr(state, name)) for name, key in LIMITS.items() if getattr(state, name)}
+    table |= {key: getattr(state, name) for name, key in SAID.items() if getattr(state, name)}
     return table | {
         "training": training,
         "limits": limits,

@@ -110,6 +110,10 @@ class GoalState:
         As in the ``[training]`` table; an empty batch takes the usual one for the model's size.
     deadline, budget, power
         Limits with their units; what is empty is no limit.
+    start
+        Date from which a deadline that is a date counts.
+    release, profile, paying
+        Software of wafer-scale candidates and of GPUs, and how devices are paid for; what is empty is as each cluster says.
     candidates
         Names of clusters of the catalogue.
     """
@@ -124,6 +128,10 @@ class GoalState:
     deadline: str = "30 d"
     budget: str = ""
     power: str = ""
+    start: str = ""
+    release: str = ""
+    profile: str = ""
+    paying: str = ""
     candidates: tuple[str, ...] = ("andromeda", "cs3", "aws_p4d", "aws_p5")
 
     @classmethod

@@ -13,7 +13,7 @@ from wsesim.report.pages.compare import against_first, legend, of_each
 from wsesim.study.comparison import Entry, notes
 from wsesim.study.goals import Answer
 from wsesim.study.options import Option
-from wsesim.view import Cell, Link, Table
+from wsesim.view import Cell, Figure, Link, Section, Table
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,10 @@ class Planned:
         What binds, what is doubtful, and what the next better choice is.
     basis
         What the numbers rest on, and what they leave out.
+    figure
+        Time against cost; None where nothing can run.
+    tried
+        Numbers of devices that were refused, each with its reason.
     """
 
     is_met: bool
@@ -66,6 +70,8 @@ class Planned:
     said: tuple[str, ...]
     refused: tuple[str, ...]
     basis: tuple[str, ...]
+    figure: Figure | None
+    tried: Section
 
 
 def planned(result: Answer, state: GoalState) -> Planned:
@@ -82,6 +88,8 @@ def planned(result: Answer, state: GoalState) -> Planned:
         said=(*goal.said(result), *(goal.doubts(result) if result.is_met else ())),
         refused=tuple(goal.refused(result)),
         basis=tuple(goal.basis(result)),
+        figure=goal.picture(result) if result.options else None,
+        tried=goal.tried(result),
     )
 
 
@@ -105,6 +113,11 @@ def _address(option: Option, state: GoalState) -> str:
         batch_of=OF_ALL,
         sequence_length=state.sequence_length,
         tokens=state.tokens,
+        settings="\n".join(
+            f"{key}={value}"
+            for key, value in (("cluster.software_release", state.release), ("cluster.paying", state.paying))
+            if value
+        ),
     )
     return f"/?{chosen.query()}"
 

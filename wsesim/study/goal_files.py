@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ from pydantic import ValidationError
 
 from wsesim.config import catalogue
 from wsesim.config.goal import GoalSpec
+from wsesim.config.loader import load_any
 from wsesim.config.problems import describe
+from wsesim.config.run_files import layered_run
+from wsesim.config.training import BATCH_KEYS
 from wsesim.errors import ConfigError
+from wsesim.job import wanted_tokens
+from wsesim.study.moments import as_date, seconds_after
 from wsesim.units import parse_quantity
 
 
@@ -23,10 +29,46 @@ def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
     ConfigError
         With all that is wrong.
     """
+    raw = _in_seconds(raw, place)
     try:
         return GoalSpec.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(describe(error, GoalSpec, "goal", place, {})) from None
+
+
+def _in_seconds(raw: dict[str, Any], place: str) -> dict[str, Any]:
+    """A goal whose deadline is no date any longer."""
+    start, limits = as_date(raw.get("start")), raw.get("limits")
+    if start is not None:
+        raw = raw | {"start": start.date() if isinstance(start, datetime) else start}
+    if not isinstance(limits, dict) or as_date(limits.get("deadline_s")) is None:
+        return raw
+    where = f"{place}: goal.limits.deadline_s"
+    after_s = seconds_after(limits["deadline_s"], raw.get("start") if start else None, where, "goal")
+    return raw | {"limits": limits | {"deadline_s": after_s}}
+
+
+def trained(word: str) -> dict[str, Any]:
+    """What a word says is trained, as tables of a goal: a model of the catalogue, a file of it, or a run with its training.
+
+    A run brings its model, batch, tokens, optimizer and software; a model file its model, as ``[model] path`` does.
+    """
+    path = Path(word)
+    if word in catalogue.names("models") or (word not in catalogue.names("runs") and not catalogue.exists(path)):
+        is_file = path.suffix in (".json", ".yaml", ".yml", ".txt")
+        return {"model": {"path" if is_file else "name": word}}
+    if path.suffix == ".toml" and not {"model", "extends", "run"} & catalogue.read_toml(path).keys():
+        return {"model": {"name": str(path.absolute())}}
+    if path.suffix not in (".toml", "") or path.is_dir():
+        return {"model": {"path": str(path.absolute())}}
+    run = load_any(word)
+    keys = ("sequence_length", "global_batch_size", "optimizer", "max_gradient_norm", "weight_sparsity", "mode")
+    training = {key: getattr(run.training, key) for key in keys} | {"tokens": wanted_tokens(run)}
+    if not training["weight_sparsity"]:
+        del training["weight_sparsity"]
+    own = layered_run(word)[0].plain.get("cluster", {})
+    said = {key: own[key] for key in ("software_release", "software_profile") if key in own}
+    return {"name": run.name, "model": run.model.model_dump(exclude_defaults=True), "training": training, **said}
 
 
 def goal_of(
@@ -44,13 +86,22 @@ def goal_of(
         With place, finding and remedy.
     """
     raw = {} if word is None else catalogue.read_toml(Path(word))
-    raw |= {key: value for key, value in named.items() if value is not None}
+    said = {key: value for key, value in named.items() if value is not None}
+    what = trained(said.pop("model")) if "model" in said else {}
+    own = raw.get("training", {})
+    if isinstance(own, dict):
+        own = own | said.pop("training", {})
+    if isinstance(own, dict) and what.get("training"):
+        has_batch = bool(set(own) & set(BATCH_KEYS))
+        below = {key: value for key, value in what["training"].items() if not (has_batch and key in BATCH_KEYS)}
+        own = below | own
+    raw = {**raw, **what, **said} | ({"training": own} if own else {})
     given = {key: value for key, value in limits.items() if value is not None}
     raw["limits"] = {**raw.get("limits", {}), **given} if isinstance(raw.get("limits", {}), dict) else raw["limits"]
     training = raw.get("training", {})
     if tokens is not None and isinstance(training, dict):
         raw["training"] = {**training, "tokens": _number_or_word(tokens)}
-    if chosen := [{"cluster": _from_here(name)} for name in clusters]:
+    if chosen := [candidate_of(name) for name in clusters]:
         raw["candidates"] = chosen
     if "candidates" not in raw:
         known = ", ".join(catalogue.names("clusters")[:6])
@@ -83,6 +134,21 @@ def accuracies(words: Iterable[str]) -> dict[str, float]:
                 f"--target-accuracy {catalogue.value_shown(word)}: is no task with a share; write for example hellaswag=0.5"
             )
     return found
+
+
+def candidate_of(word: str) -> dict[str, Any]:
+    """A cluster of an option, with the numbers of its devices that are tried: andromeda, dgx_h100:64,128.
+
+    Examples
+    --------
+    >>> candidate_of("dgx_h100:64,128"), candidate_of("cs3")
+    ({'cluster': 'dgx_h100', 'num_devices': [64, 128]}, {'cluster': 'cs3'})
+    """
+    name, colon, counts = word.rpartition(":")
+    numbers = [one.strip().replace("_", "") for one in counts.split(",")]
+    if not colon or not all(one.isdecimal() for one in numbers):
+        return {"cluster": _from_here(word)}
+    return {"cluster": _from_here(name), "num_devices": [int(one) for one in numbers]}
 
 
 def _from_here(name: str) -> str:

@@ -31,6 +31,51 @@ from wsesim.study.scaling_laws import Recipe, law_text, recipes, wanted_loss, wi
 from wsesim.units import show
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A number of devices that was tried, and why it is in no table.
+
+    Attributes
+    ----------
+    reason
+        That it cannot run and why, which limit it misses and by how much, or that a smaller one is as good.
+    """
+
+    cluster: str
+    num_devices: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LimitPrice:
+    """What a limit costs: the best choice if it were another one.
+
+    Attributes
+    ----------
+    limit
+        Deadline, budget or power.
+    value
+        What it would be instead. [s], [USD], [W]
+    option
+        The cheapest choice then, of a budget the fastest; None where there is none.
+    change
+        Of its cost against now, of a budget of its time; None where it is not known. [USD], [s]
+    """
+
+    limit: str
+    value: float
+    option: Option | None
+    change: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        chosen = (
+            None if self.option is None else {"cluster": self.option.cluster, "num_devices": self.option.num_devices}
+        )
+        change = {"change_s" if self.limit == "budget" else "change_usd": self.change}
+        return {"limit": self.limit, "value": self.value, "choice": chosen, **change}
+
+
 @dataclass(frozen=True, repr=False)
 class Answer(ShowsItself):
     """What meets a goal.
@@ -41,6 +86,8 @@ class Answer(ShowsItself):
         Everything that was tried and can run at all.
     refused
         What cannot run, by cluster: why.
+    tried
+        Numbers of devices that were tried and stand in no table, each with its reason.
     smallest
         For each cluster, the fewest devices that meet the goal.
     cheapest, fastest
@@ -59,6 +106,7 @@ class Answer(ShowsItself):
     fastest: Option | None
     front: tuple[Option, ...]
     by_recipe: tuple[Option, ...] = ()
+    tried: tuple[Refused, ...] = ()
 
     @property
     def is_met(self) -> bool:
@@ -71,11 +119,12 @@ class Answer(ShowsItself):
         chosen = [one for one in (self.fastest, self.cheapest) if one is not None]
         below = [one for one in (next_smaller(self, one) for one in self.smallest) if one is not None]
         unmet = [] if self.is_met else [one for _, one in relaxed(self)]
-        return (*chosen, *self.smallest, *below, *self.front, *self.by_recipe, *unmet)
+        prices = [one.option for one in limit_prices(self) if one.option is not None]
+        return (*chosen, *self.smallest, *below, *self.front, *self.by_recipe, *unmet, *prices)
 
     def __repr__(self) -> str:
         best = self.cheapest or self.fastest
-        met = "not met" if best is None else f"met, for example by {best.num_devices:,} on {best.cluster}"
+        met = "not met" if best is None else f"met, for example by {best.where}"
         return f"<Answer {self.goal.name}: {met}; {len(self.options)} tried>"
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +141,10 @@ class Answer(ShowsItself):
             "law": law_text(self.goal.law) if self.goal.has_recipe else None,
             "target_loss": wanted_loss(self.goal),
             "target_accuracy": self.goal.target_accuracy or None,
+            "start": None if self.goal.start is None else self.goal.start.isoformat(),
+            "limits": limits_of(self.goal),
+            "limit_prices": [one.to_dict() for one in limit_prices(self)],
+            "tried": [vars(one) for one in self.tried],
             "would_do": [] if self.is_met else what_would_have_to_give(self),
             "refused": self.refused,
             "num_options": len(self.options),
@@ -108,6 +161,8 @@ class _Tried:
         By number of devices; None cannot run.
     refused
         The last one that cannot run.
+    reasons
+        Why numbers of devices cannot run, by number.
     """
 
     goal: GoalSpec
@@ -116,6 +171,7 @@ class _Tried:
     recipe: Recipe | None
     options: dict[int, Option | None] = field(default_factory=dict)
     refused: Run | None = None
+    reasons: dict[int, str] = field(default_factory=dict)
 
     @property
     def why(self) -> str:
@@ -127,12 +183,28 @@ class _Tried:
         machine = machine_of(self.base)
         runs = [self.base.resized(number) for number in numbers]
         steps, refused = step_times(runs)
-        self.refused = refused or self.refused
+        self.refused = refused[-1][0] if refused else self.refused
+        self.reasons |= {run.num_devices: why for run, why in refused}
         found = [
             replace(option_of(self.goal, run, step_s, self.recipe), is_estimate=machine.estimates)
             for run, step_s in steps
         ]
         self.options |= dict.fromkeys(numbers) | {one.num_devices: one for one in found}
+
+    def useful(self) -> tuple[list[Option], list[Refused]]:
+        """What can run and is faster or cheaper than all that is smaller; and why the rest stands in no table."""
+        kept: list[Option] = []
+        left_out = []
+        for number, one in sorted(self.options.items()):
+            name = self.base.cluster.name
+            if one is None:
+                left_out.append(Refused(name, number, self.reasons.get(number, "cannot run")))
+            elif smaller := next((other for other in kept if one.is_no_use_beside(other)), None):
+                left_out.append(Refused(name, number, f"slower and not cheaper than {smaller.num_devices:,}"))
+            else:
+                kept.append(one)
+                left_out += [] if one.meets else [Refused(name, number, f"misses the {missed(one)}")]
+        return kept, left_out
 
     def settle(self, named: Iterable[Option]) -> bool:
         """Simulate what the answer names, then look below the smallest that meets the goal; whether anything changed."""
@@ -176,7 +248,7 @@ def answer(
     """
     tried = []
     for recipe, model in _models(goal):
-        for candidate in dict.fromkeys(goal.candidates):
+        for candidate in _once(goal.candidates):
             progress(f"{candidate.cluster}{'' if recipe is None else f', {recipe.parameters:.3g} parameters'}")
             one = _Tried(goal, base_of(goal, candidate, model, recipe, place, folder or Path()), candidate, recipe)
             one.add(sizes(one.base, candidate))
@@ -188,6 +260,13 @@ def answer(
         changed = [one.settle(named) for one in tried]
         if not any(changed):
             return found
+
+
+def _once(candidates: Iterable[CandidateSpec]) -> list[CandidateSpec]:
+    found: list[CandidateSpec] = []
+    for one in candidates:
+        found += [] if one in found else [one]
+    return found
 
 
 def _models(goal: GoalSpec) -> list[tuple[Recipe | None, dict[str, Any]]]:
@@ -202,7 +281,8 @@ def _models(goal: GoalSpec) -> list[tuple[Recipe | None, dict[str, Any]]]:
 
 
 def _read(goal: GoalSpec, tried: Sequence[_Tried]) -> Answer:
-    options = tuple(one for each in tried for one in each.options.values() if one is not None)
+    useful = [each.useful() for each in tried]
+    options = tuple(one for kept, _ in useful for one in kept)
     able = [one for one in options if one.meets]
     priced = [one for one in able if one.cost_usd is not None]
     clusters = dict.fromkeys(one.cluster for one in able)
@@ -219,6 +299,7 @@ def _read(goal: GoalSpec, tried: Sequence[_Tried]) -> Answer:
         fastest=min(able, key=lambda one: one.time_s.value, default=None),
         front=front(able),
         by_recipe=_by_recipe(able),
+        tried=tuple(one for _, left_out in useful for one in left_out),
     )
 
 
@@ -261,8 +342,128 @@ def what_binds(result: Answer, option: Option) -> str:
     below = next_smaller(result, option)
     if below is None or below.meets:
         return ""
-    said = " and ".join(f"{name} by {share:.1%}" for name, share in below.fails.items() if math.isfinite(share))
+    said = missed(below)
     return f"{below.num_devices:,} would miss the {said}" if said else ""
+
+
+def missed(option: Option) -> str:
+    """Limits that an option misses, and by how much."""
+    return " and ".join(
+        f"{name} by {share:.1%}" if math.isfinite(share) else f"{name}, for it has no price"
+        for name, share in option.fails.items()
+    )
+
+
+SOONER_S = (86_400.0, 3600.0, 600.0)
+"""By how much a deadline is moved: by the first that is at most half of it. [s]"""
+MORE = 1.1
+"""By how much a budget or a power is raised. [-]"""
+
+
+def limit_prices(result: Answer) -> list[LimitPrice]:
+    """What each limit costs: a deadline one day sooner and later (or an hour, of a short job), 10 % more budget, 10 % more power.
+
+    Without a deadline, or where the cheapest choice ends long before it, one day sooner than that choice.
+    """
+    best = result.cheapest or result.fastest
+    if best is None:
+        return []
+    limits, found = limits_of(result.goal), []
+    end_s, both = deadline_s(result, best)
+    step_s = _step_s(end_s)
+    for change_s in (-step_s, step_s) if both else (-step_s,):
+        then = _with(result, "deadline", end_s + change_s)
+        found.append(_price("deadline", end_s + change_s, _least(then, _cost), best))
+    if "budget" in limits and result.fastest is not None:
+        limit = limits["budget"] * MORE
+        then = _with(result, "budget", limit)
+        found.append(_price("budget", limit, _least(then, lambda one: one.time_s.value), result.fastest))
+    if "power" in limits:
+        limit = limits["power"] * MORE
+        found.append(_price("power", limit, _least(_with(result, "power", limit), _cost), best))
+    return found
+
+
+def deadline_s(result: Answer, best: Option) -> tuple[float, bool]:
+    """The deadline that is asked for and binds, else the time of the best choice; and whether it is the former. [s]"""
+    limit = limits_of(result.goal).get("deadline")
+    if limit is None or best.time_s.value <= limit - _step_s(limit):
+        return best.time_s.value, False
+    return limit, True
+
+
+def _step_s(end_s: float) -> float:
+    return next((one for one in SOONER_S if one <= end_s / 2.0), end_s / 10.0)
+
+
+def _with(result: Answer, name: str, limit: float) -> list[Option]:
+    """Options that keep all limits if one of them were another one."""
+    found = []
+    for one in result.options:
+        values = {"deadline": one.time_s.value, "budget": _cost(one), "power": one.power_w}
+        if set(one.fails) <= {name} and values[name] <= limit:
+            found.append(one)
+    return found
+
+
+def _least(options: Sequence[Option], key: Callable[[Option], float]) -> Option | None:
+    return min(options, key=lambda one: (key(one), one.time_s.value), default=None)
+
+
+def _price(limit: str, value: float, option: Option | None, now: Option) -> LimitPrice:
+    """A choice against the one that is best now."""
+    if option is None:
+        return LimitPrice(limit, value, None, None)
+    if limit == "budget":
+        return LimitPrice(limit, value, option, option.time_s.value - now.time_s.value)
+    if option.cost_usd is None or now.cost_usd is None:
+        return LimitPrice(limit, value, option, None)
+    return LimitPrice(limit, value, option, option.cost_usd.value - now.cost_usd.value)
+
+
+def limit_words(result: Answer) -> list[str]:
+    """What each limit costs, in words."""
+    found = []
+    limits, best = limits_of(result.goal), result.cheapest or result.fastest
+    if best is None:
+        return []
+    end_s, binds = deadline_s(result, best)
+    if "deadline" in limits and not binds:
+        words = "cheapest" if result.cheapest else "fastest"
+        found.append(f"the deadline costs nothing: the {words} ends {show(limits['deadline'] - end_s, 's')} before it")
+    for one in limit_prices(result):
+        is_deadline = one.limit == "deadline"
+        now = end_s if is_deadline else limits[one.limit]
+        found.append(f"{_moved(one, now, is_limit=binds or not is_deadline)} {_told(one, result)}")
+    return found
+
+
+def _moved(one: LimitPrice, now: float, *, is_limit: bool) -> str:
+    change = show(abs(one.value - now), UNITS[one.limit])
+    if one.limit != "deadline":
+        return f"a {one.limit} of {show(one.value, UNITS[one.limit])}, 10 % more,"
+    if not is_limit:
+        return f"{_one(change)} sooner than the cheapest"
+    return f"a deadline {_one(change)} {'later' if one.value > now else 'sooner'}"
+
+
+def _one(change: str) -> str:
+    return {"1.00 days": "one day", "1.00 h": "one hour"}.get(change, change)
+
+
+def _told(one: LimitPrice, result: Answer) -> str:
+    option = one.option
+    if option is None:
+        return "cannot be met"
+    best = (result.fastest if one.limit == "budget" else None) or result.cheapest or result.fastest
+    if option is best or one.change == 0.0:
+        return "changes nothing"
+    if one.change is None:
+        return f"is met by {option.where}"
+    unit = "s" if one.limit == "budget" else "USD"
+    size = show(abs(one.change), unit)
+    said = {"USD": ("costs {} more", "saves {}"), "s": ("ends {} later", "ends {} sooner")}[unit][one.change < 0.0]
+    return f"{said.format(size)}: {option.where}, {show(option.time_s.value, 's')}"
 
 
 def next_better(result: Answer, option: Option) -> str:
@@ -273,9 +474,9 @@ def next_better(result: Answer, option: Option) -> str:
     other = faster[-1]
     sooner = 1.0 - other.time_s.value / option.time_s.value
     if other.cost_usd is None or option.cost_usd is None:
-        return f"{other.num_devices:,} on {other.cluster}: {sooner:.0%} sooner"
+        return f"{other.where}: {sooner:.0%} sooner"
     dearer = other.cost_usd.value / option.cost_usd.value - 1.0
-    return f"{other.num_devices:,} on {other.cluster}: {sooner:.0%} sooner for {dearer:+.1%} cost"
+    return f"{other.where}: {sooner:.0%} sooner for {dearer:+.1%} cost"
 
 
 def relaxed(result: Answer) -> list[tuple[tuple[str, ...], Option]]:
@@ -300,7 +501,7 @@ def what_would_have_to_give(result: Answer) -> list[str]:
     found = []
     for names, option in relaxed(result):
         needed = [_needed(result.goal, name, option) for name in names]
-        found.append(f"{' and '.join(needed)}: {option.num_devices:,} on {option.cluster}")
+        found.append(f"{' and '.join(needed)}: {option.where}")
     if "budget" in limits_of(result.goal):
         unpriced = dict.fromkeys(one.cluster for one in result.options if one.cost_usd is None)
         found += [

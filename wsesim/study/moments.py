@@ -1,4 +1,4 @@
-"""Times of a portfolio: durations or dates in files, seconds from its start inside."""
+"""Times of portfolios and goals: durations or dates in files, seconds from its start inside."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ DATES = ("%Y/%m/%d", "%d.%m.%Y", "%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y
 """How people write dates beside 2026-03-01; none whose day and month could be mixed up."""
 
 
-def seconds_after(value: Any, start: date | None, where: str) -> float:
-    """A duration or a date as seconds after the start of a portfolio. [s]
+def seconds_after(value: Any, start: date | None, where: str, what: str = "portfolio") -> float:
+    """A duration or a date as seconds after the start of a portfolio, or of a goal. [s]
 
     Examples
     --------
@@ -27,7 +27,7 @@ def seconds_after(value: Any, start: date | None, where: str) -> float:
     if isinstance(value, date):
         if start is None:
             raise ConfigError(
-                f"{where} is a date, but the portfolio has no start; add start = {value:%Y-%m-%d}, or give a duration"
+                f"{where} is a date, but the {what} has no start; add start = {value:%Y-%m-%d}, or give a duration"
             )
         after_s = (_moment(value) - _moment(start)).total_seconds()
         if after_s < 0.0:
@@ -40,16 +40,34 @@ def seconds_after(value: Any, start: date | None, where: str) -> float:
     return float(value)
 
 
-def _date_or_seconds(text: str, otherwise: str) -> date | float:
+def as_date(value: Any) -> date | None:
+    """A date as people write it; None for what is none.
+
+    Examples
+    --------
+    >>> as_date("24 December 2026"), as_date("7 weeks")
+    (datetime.datetime(2026, 12, 24, 0, 0), None)
+    """
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str) or value.strip().isdecimal():
+        return None
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(value.strip())
     except ValueError:
         pass
     for written in DATES:
         try:
-            return datetime.strptime(text.strip(), written)
+            return datetime.strptime(value.strip(), written)
         except ValueError:
             continue
+    return None
+
+
+def _date_or_seconds(text: str, otherwise: str) -> date | float:
+    found = as_date(text)
+    if found is not None:
+        return found
     try:
         return parse_quantity(text, "s")
     except ValueError:

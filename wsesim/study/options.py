@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wsesim.config.goal import GoalSpec
@@ -38,6 +39,8 @@ class Option:
         Whether the step time is that of the closed form, which only ranks.
     quality
         Loss and zero-shot accuracy that it trains to; None for encoders.
+    plan
+        How the model is spread, in the words of ``[parallelism]``; empty where that was not simulated, or there is no choice.
     """
 
     run: Run
@@ -51,6 +54,7 @@ class Option:
     may_fail: tuple[str, ...] = ()
     is_estimate: bool = False
     quality: Quality | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_devices(self) -> int:
@@ -61,6 +65,30 @@ class Option:
     def cluster(self) -> str:
         """Name of the cluster."""
         return str(self.run.cluster.name)
+
+    @property
+    def where(self) -> str:
+        """Its devices in words: "256 GPUs (32 nodes of DGX H100)"."""
+        return str(machine_of(self.run).words.counted_short(self.run.cluster, self.num_devices))
+
+    @property
+    def software(self) -> str:
+        """Release, or profile, that its step was simulated with."""
+        return str(machine_of(self.run).software(self.run))
+
+    @property
+    def run_as(self) -> str:
+        """Batch, sequence length, software and plan, in words."""
+        training, words = self.run.training, machine_of(self.run).words
+        batch = f"batch {training.global_batch_size:,} x {training.sequence_length:,} tokens"
+        parts = (batch, self.software and f"software {self.software}", words.planned(self.run, self.plan))
+        return ", ".join(part for part in parts if part)
+
+    def is_no_use_beside(self, smaller: Option) -> bool:
+        """Whether it is slower and not cheaper than a smaller one of the same cluster."""
+        if self.cost_usd is None or smaller.cost_usd is None:
+            return self.time_s.value > smaller.time_s.value
+        return self.time_s.value > smaller.time_s.value and self.cost_usd.value >= smaller.cost_usd.value
 
     @property
     def meets(self) -> bool:
@@ -84,7 +112,11 @@ class Option:
             "cluster": self.cluster,
             "num_devices": self.num_devices,
             "model": self.run.model.name,
+            "devices": self.where,
             "global_batch_size": self.run.training.global_batch_size,
+            "sequence_length": self.run.training.sequence_length,
+            "software": self.software,
+            "parallelism": dict(self.plan) or None,
             "step_time_s": self.step_time_s,
             "time_s": self.time_s.value,
             "time_s_range": [self.time_s.low, self.time_s.high],
@@ -146,4 +178,5 @@ def simulated(goal: GoalSpec, option: Option) -> Option:
     machine = machine_of(option.run)
     if not machine.estimates:
         return option
-    return option_of(goal, option.run, machine.step_time_s(option.run), option.recipe)
+    step = machine.time_only(option.run)
+    return replace(option_of(goal, option.run, step.time_s, option.recipe), plan=step.plan)

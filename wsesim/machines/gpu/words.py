@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any, ClassVar
 
 from wsesim.config.cluster import AnyCluster
+from wsesim.config.run import Run
 from wsesim.machines.words import Words
 from wsesim.result import Result
 from wsesim.units import show
@@ -90,6 +91,19 @@ class GPUWords(Words):
         each = int(getattr(cluster, "gpus_per_node", 1))
         nodes, rest = divmod(number, each)
         return f"{cluster.title}, {each} to a node" if rest else f"{plural(nodes, 'node')} of {cluster.title}"
+
+    def counted_short(self, cluster: AnyCluster, number: int) -> str:
+        """Clusters say in their names which GPUs they have."""
+        return f"{plural(number, 'GPU')} ({self.where(cluster, number)})"
+
+    def planned(self, run: Run, plan: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Sizes of what is more than one, and what is recomputed."""
+        kinds = ("data", "tensor", "pipeline", "context", "expert")
+        sizes = [f"{kind} {plan[key]:,}" for kind in kinds if plan.get(key := f"{kind}_parallel_size", 1) > 1]
+        if plan.get("zero_stage"):
+            sizes.append(f"ZeRO {plan['zero_stage']}")
+        what = plan.get("activation_recompute", "none")
+        return ", ".join(sizes + ([f"recomputes {recomputed(what)}"] if what != "none" else []))
 
     def batch(self, result: Result) -> list[Fact]:  # noqa: ARG002
         """Nothing: how it is spread says so."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from wsesim.config.goal import GoalSpec
 from wsesim.job import Range, wanted_tokens
 from wsesim.loss import AVERAGE
+from wsesim.report.charts import planning
 from wsesim.report.pages.run import price_words
-from wsesim.study.goals import Answer, next_better, what_binds, what_would_have_to_give
+from wsesim.study.goals import Answer, limit_words, next_better, what_binds, what_would_have_to_give
 from wsesim.study.options import Option
 from wsesim.study.scaling_laws import beyond_law, law_text, wanted_loss
 from wsesim.units import show
-from wsesim.view import Cell, Note, Section, Table, notes
+from wsesim.view import Cell, Figure, Note, Section, Table, notes
 
 SYMMETRIC = 0.005
 """Bounds that differ by less are given as one percentage. [-]"""
@@ -62,7 +63,7 @@ def _ranged(value: Range | None, unit: str) -> str:
 def cells(option: Option) -> tuple[str, ...]:
     """What a table says of an option, in the order of `COLUMNS`."""
     energy = f"{show(option.energy_j.value / 3600.0, 'W')}h"
-    where = f"{option.num_devices:,} on {option.cluster}{EXTRAPOLATED if option.is_extrapolated else ''}"
+    where = f"{option.where}{EXTRAPOLATED if option.is_extrapolated else ''}"
     return where, _ranged(option.time_s, "s"), _ranged(option.cost_usd, "USD"), energy, show(option.power_w, "W")
 
 
@@ -74,13 +75,20 @@ def recipe_cells(option: Option) -> tuple[str, ...]:
 
 COLUMNS = ("devices", "time to train", "cost", "energy", "power")
 RECIPE = ("parameters", "tokens")
+RUN_AS = "run as"
+PARETO = "Pareto-optimal choices: nothing is better in time, cost and energy"
 
 
 def choices(result: Answer) -> list[tuple[str, Option]]:
     """The fastest, the cheapest, and the smallest of each cluster."""
     named = [("fastest", result.fastest), ("cheapest", result.cheapest)]
     named += [("smallest", one) for one in result.smallest]
-    return [(words, one) for words, one in named if one is not None]
+    found: dict[int, tuple[str, Option]] = {}
+    for words, one in named:
+        if one is not None:
+            before = found.get(id(one))
+            found[id(one)] = (words if before is None else f"{before[0]}, {words}", one)
+    return list(found.values())
 
 
 Cells = Callable[[Option], tuple[Cell, ...]]
@@ -94,15 +102,30 @@ def all_cells(option: Option) -> tuple[Cell, ...]:
 
 def choices_table(result: Answer, cells: Cells = all_cells, caption: str = "Choices") -> Table:
     """What is named."""
-    rows = tuple((words, *cells(one)) for words, one in choices(result))
-    return Table(caption, ("", *_heads(result)), rows)
+    named = choices(result)
+    rows = tuple((words, *cells(one)) for words, one in named)
+    return Table(caption, ("", *_heads(result)), rows, tuple(one.run_as for _, one in named), RUN_AS)
 
 
 def front_table(result: Answer, cells: Cells = all_cells) -> Table:
     """What nothing beats in time, cost and energy."""
-    rows = tuple(cells(one) for one in spread(result.front))
-    caption = f"None better in time, cost and energy: {len(rows)} of {len(result.front)}"
-    return Table(caption, _heads(result), rows)
+    shown = spread(result.front)
+    caption = f"{PARETO}: {len(shown)} of {len(result.front)}"
+    return Table(caption, _heads(result), tuple(map(cells, shown)), tuple(one.run_as for one in shown), RUN_AS)
+
+
+def picture(result: Answer) -> Figure:
+    """Time against cost of all that was tried, with the choices that nothing beats."""
+    where = {one.cluster: one.cluster for one in result.options}
+    marked = "Time against cost; circled are the Pareto-optimal choices"
+    return Figure("choices", marked, planning.choices(result.options, result.front, where), (front_table(result),))
+
+
+def tried(result: Answer) -> Section:
+    """Every number of devices that was tried and stands in no table above, with its reason."""
+    rows = tuple((one.cluster, f"{one.num_devices:,}", one.reason) for one in result.tried)
+    title = "Tried and refused"
+    return Section("tried", title, (Table(title, ("cluster", "|devices", "~reason"), rows),) if rows else ())
 
 
 def _heads(result: Answer) -> tuple[str, ...]:
@@ -110,25 +133,24 @@ def _heads(result: Answer) -> tuple[str, ...]:
     return (COLUMNS[0], *(f"|{head}" for head in (*COLUMNS[1:], *recipe)))
 
 
-def sections(result: Answer) -> list[Section]:
-    """The whole answer."""
+def sections(result: Answer, *, is_verbose: bool = False) -> list[Section]:
+    """The whole answer; also every number of devices that was refused where it is verbose."""
+    last = [tried(result)] if is_verbose and result.tried else []
     head = [Note(f"{result.goal.name}: {limits_text(result.goal)}", "key")]
     head += [Note(text) for text in [trained_text(result)] if text]
     impossible = notes(refused(result), "warning")
     if not result.is_met:
         no = (Note("Nothing that may be used meets it.", "no"), *notes(said(result)))
-        return [Section("goal", parts=(*head, *no, *impossible))]
+        drawn = (picture(result),) if result.options else ()
+        return [Section("goal", parts=(*head, *no, *impossible, *drawn)), *last]
     front, shown = front_table(result), len(spread(result.front))
     cut = [f"{shown} of {len(result.front)} shown; --json has all"] if shown < len(result.front) else []
     told = (*notes(said(result)), *notes(doubts(result), "warning"))
     return [
         Section("goal", parts=(*head, choices_table(result), *told)),
         *recipes(result),
-        Section(
-            "front",
-            "None better in time, cost and energy",
-            (front, *notes([*cut, *basis(result)], "aside"), *impossible),
-        ),
+        Section("front", PARETO, (picture(result), front, *notes([*cut, *basis(result)], "aside"), *impossible)),
+        *last,
     ]
 
 
@@ -144,7 +166,8 @@ def recipes(result: Answer) -> list[Section]:
     heads = (*(f"|{head}" for head in (*RECIPE, "tokens each", "compute")), COLUMNS[0], "|time to train", "|cost")
     best = "cheapest" if result.cheapest is not None else "fastest"
     title = f"Smaller models, trained longer, to the same loss: the {best} for each"
-    return [Section("recipes", title, (Table(title, heads, tuple(rows)),))]
+    below = tuple(one.run_as for one in result.by_recipe if one.recipe is not None)
+    return [Section("recipes", title, (Table(title, heads, tuple(rows), below, RUN_AS),))]
 
 
 def trained_text(result: Answer) -> str:
@@ -154,7 +177,19 @@ def trained_text(result: Answer) -> str:
         asked = " and ".join(f"{task} {value:g}" for task, value in goal.target_accuracy.items())
         wanted = f"loss {wanted_loss(goal):.4g} by the {goal.law} law ({law_text(goal.law)})"
         return (f"zero-shot accuracy of {asked}: {wanted}" if asked else wanted) + (learned_text(one) if one else "")
-    return f"{one.run.model.name} on {wanted_tokens(one.run):.4g} tokens{learned_text(one)}" if one else ""
+    return f"{one.run.model.name} on {_count(wanted_tokens(one.run))} tokens{learned_text(one)}" if one else ""
+
+
+def _count(number: float) -> str:
+    """A number of tokens as people write it.
+
+    Examples
+    --------
+    >>> _count(2.571e11), _count(1.5e12)
+    ('257 B', '1.5 T')
+    """
+    size, name = next((one for one in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if number >= one[0]), (1.0, ""))
+    return f"{number / size:.3g} {name}".rstrip()
 
 
 def learned_text(option: Option) -> str:
@@ -173,14 +208,10 @@ def said(result: Answer) -> list[str]:
     """What binds, and what the next better choice is; what would have to give where nothing meets it."""
     if not result.is_met:
         return [f"would do: {text}" for text in what_would_have_to_give(result)]
-    found = [
-        f"{one.cluster}: {one.num_devices:,} is the least, {reason}"
-        for one in result.smallest
-        if (reason := what_binds(result, one))
-    ]
+    found = [f"{one.where} is the least, {reason}" for one in result.smallest if (reason := what_binds(result, one))]
     if result.cheapest is not None and (better := next_better(result, result.cheapest)):
         found.append(f"next better than the cheapest: {better}")
-    return found
+    return [*found, *limit_words(result)]
 
 
 def refused(result: Answer) -> list[str]:
@@ -192,7 +223,7 @@ def doubts(result: Answer) -> list[str]:
     """Limits that what is named may not keep, and laws that are stretched."""
     named = [one for one in (result.fastest, result.cheapest, *result.smallest) if one is not None]
     found = [
-        f"{one.num_devices:,} on {one.cluster}: at the end of its range it misses the {' and the '.join(one.may_fail)}"
+        f"{one.where}: at the end of its range it misses the {' and the '.join(one.may_fail)}"
         for one in named
         if one.may_fail
     ]

@@ -58,7 +58,7 @@ def answer_words(shared: SharedCluster) -> str:
             f"{with_deadline} of {plural(with_deadline, 'deadline')} kept" if with_deadline else "no job has a deadline"
         )
         verdict = _missed(found) if found.missed else kept
-        return f"{verdict} on {on}; all is done {_when(portfolio, found.makespan_s)}"
+        return f"{verdict}; all is done {_when(portfolio, found.makespan_s)} on {on}"
     if not shared.search.is_enough:
         return portfolio.why_not(shared.search)
     by = f"to be done {_when(portfolio, shared.by_s, 'within')}"
