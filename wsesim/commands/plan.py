@@ -93,7 +93,7 @@ def plan(
             start=start,
             software_release=release,
             software_profile=profile,
-            paying=None if paying is None else paying.way,
+            paying=paying,
             clusters=cluster or (),
             progress=advance,
         )
@@ -115,7 +115,7 @@ def plan(
         "--sequence-length": sequence_length,
         "--software-release": release,
         "--software-profile": profile,
-        "--paying": paying and paying.value,
+        "--paying": paying,
     }
     said = [word for key, value in words.items() if value is not None for word in (key, value)]
     said += [word for one in target_accuracy or () for word in ("--target-accuracy", one)]

@@ -45,9 +45,7 @@ def portfolio(
     from wsesim.study.shared_cluster import portfolio as simulate
 
     limited(limit)
-    found = simulate(
-        file, policy.value, num_systems=systems, by=by, backfill=backfill, paying=None if paying is None else paying.way
-    )
+    found = simulate(file, policy.value, num_systems=systems, by=by, backfill=backfill, paying=paying)
     if json:
         print_json(found.to_dict())
     else:
@@ -58,6 +56,6 @@ def portfolio(
         print_sections(screen, [*report.sections(found), drawn])
     asked = ("--systems", systems) if systems else ("--by", by) if by else ()
     fill = () if backfill else ("--no-backfill",)
-    paid = () if paying is None else ("--paying", paying.value)
+    paid = () if paying is None else ("--paying", paying)
     write_page(out, report.sections(found), "portfolio", file, "--policy", policy.value, *asked, *fill, *paid)
     report.check(found)

@@ -234,10 +234,6 @@ class Machine(ABC):
 
     # The whole job, and what is known
 
-    def software(self, run: Run) -> str:
-        """Release or profile of the software that a run is simulated with; empty where the machine knows of none."""
-        return ""
-
     def failures(self, run: Run) -> Failures:
         """How often what it runs on fails."""
         return Failures(run.num_devices)

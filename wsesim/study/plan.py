@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from wsesim.config.cluster import Paying
 from wsesim.study.goal_files import goal_of
 from wsesim.study.goals import Answer, answer
 
@@ -27,7 +26,7 @@ def plan(
     start: str | date | None = None,
     software_release: str | None = None,
     software_profile: str | None = None,
-    paying: Paying | None = None,
+    paying: str | None = None,
     clusters: Iterable[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Answer:

@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import Paying
 from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
 from wsesim.config.problems import describe
@@ -92,7 +91,7 @@ class Portfolio:
         return why_not(self.tasks, found, self.max_systems, self.device)
 
 
-def read(path: Path, num_systems: int | None = None, paying: Paying | None = None) -> Portfolio:
+def read(path: Path, num_systems: int | None = None, paying: str | None = None) -> Portfolio:
     """Read a portfolio file, and simulate each job on each number of systems that it may have.
 
     Raises
@@ -110,7 +109,7 @@ def from_table(
     folder: Path | None = None,
     place: str = "portfolio",
     num_systems: int | None = None,
-    paying: Paying | None = None,
+    paying: str | None = None,
 ) -> Portfolio:
     """Build a portfolio from nested dicts, as `read` does from a file."""
     try:

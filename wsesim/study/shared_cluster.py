@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wsesim.config.cluster import Paying
 from wsesim.errors import InputError
 from wsesim.result import with_bounds
 from wsesim.shown import ShowsItself
@@ -90,7 +89,7 @@ def portfolio(
     num_systems: int | None = None,
     by: str | None = None,
     backfill: bool = True,
-    paying: Paying | None = None,
+    paying: str | None = None,
 ) -> SharedCluster:
     """Simulate who of many jobs runs when on one cluster.
 

@@ -95,10 +95,6 @@ class GPU(Machine):
 
         return [GPUStep(run, one) for one in simulate_best(run, number)]
 
-    def software(self, run: GPURun) -> str:
-        """Its profile."""
-        return run.cluster.software_profile
-
     def comes_in(self, run: GPURun) -> int:
         """GPUs of a node. [-]"""
         return run.cluster.gpus_per_node

@@ -71,12 +71,6 @@ class Wafer(Machine):
         found = {id(run) for run in able}
         return [next(times_s) if id(run) in found else next(reasons).reason for run in runs]
 
-    def software(self, run: WaferRun) -> str:
-        """The release whose rate is used."""
-        from wsesim.machines.wafer.plan import pick_release
-
-        return pick_release(run.cluster.system.calibration, run.cluster.software_release)[0]
-
     def nearest_batch(self, run: WaferRun) -> int:
         """The same number of sequences for each system, which divide into equal passes, and as few as can be. [-]"""
         from wsesim.machines.wafer.plan import lanes_of
