@@ -312,7 +312,7 @@ def test_the_example() -> None:
     assert fewest["num_systems"] == 16  # with fewer, 2.7B waits for 13B and misses its deadline
     assert fewest["makespan_s"] <= 30 * 86400
     assert fewest["by"] == {"by_s": 30 * 86400, "is_enough": True}
-    assert list(fewest["one_fewer"]["late_s"]) == ["2.7B, twice the tokens"]
+    assert [one["name"] for one in fewest["one_fewer"]["late"]] == ["2.7B, twice the tokens"]
     said = answer("portfolio", EXAMPLE, "--by", "30 days", "--policy", "deadline").out
     assert "16 CS-2 systems (Andromeda) are enough to be done within 30.0 days; with 15, 2.7B, twice" in said
     shown = answer("portfolio", EXAMPLE, "--policy", "deadline").out

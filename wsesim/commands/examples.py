@@ -27,7 +27,7 @@ EXAMPLES = {
     "import": ("wsesim import args.txt --cluster selene --out imported.toml",),
     "schema": ("wsesim schema --out schemas",),
     "plan": (
-        'wsesim plan --model cerebras-gpt-13b --deadline "30 d" --cluster andromeda',
+        'wsesim plan --model cerebras-gpt-13b --deadline "7 weeks" --cluster andromeda',
         "wsesim plan loss_goal.toml",
     ),
     "lifetime": ("wsesim lifetime andromeda_13b --replications 50",),

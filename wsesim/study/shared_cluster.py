@@ -76,8 +76,10 @@ class SharedCluster(ShowsItself):
             "num_systems": fewer.num_systems,
             "is_possible": True,
             "makespan_s": fewer.makespan_s,
-            "late_s": {one.name: one.late_s for one in fewer.missed}
-            | ({"all": last.end_s - self.by_s} if last.end_s > self.by_s else {}),
+            "late": [
+                *({"name": one.name, "late_s": one.late_s} for one in fewer.missed),
+                *([{"name": "all", "late_s": last.end_s - self.by_s}] if last.end_s > self.by_s else []),
+            ],
             **with_bounds("cost_usd", portfolio.cost_usd(fewer)),
         }
 
