@@ -68,6 +68,15 @@ def test_relatives_of_llama_agree_with_pencil_and_paper(model_type: str, norm: i
     assert parameter_count(model) == 3 * (4 * h * h + 3 * h * inside + 2 * norm * h) + 2 * vocabulary * h + norm * h
 
 
+@pytest.mark.parametrize(
+    ("key", "word"), [("mlp_type", "moe"), ("attention_type", "block_sparse"), ("mixer_type", "x")]
+)
+def test_a_word_that_says_of_what_kind_a_part_is_is_not_passed_over(key: str, word: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is '{word}', a key that is not known for llama"):
+        config(tmp_path, model_type="llama", **SIZES, **{key: word})
+    assert config(tmp_path, model_type="llama", **SIZES, **{key: "default"}).harmless[key] == "the kind that is taken"
+
+
 def test_the_first_deepseek_agrees_with_its_card(tmp_path: Path) -> None:
     """DeepSeekMoE 16B has 16.4e9 parameters, 2.8e9 of them active, as its card says."""
     keys = {"hidden_size": 2048, "intermediate_size": 10_944, "moe_intermediate_size": 1408, "num_hidden_layers": 28}

@@ -60,6 +60,7 @@ _TYPES: Final = {
     "skips experts or tokens": "longcat_flash",
     "adds a table of languages": "xlm flaubert xmod",
     "is trained beside a second network": "electra",
+    "reads proteins and has a head for their contacts beside its blocks": "esm esmc esmfold2",
     "mixes tokens without attention to all of them": "fnet convbert squeezebert canine perceiver",
     "scales or gates what attention gives by more parameters": "apertus bitnet afmoe diffllama doge step3p5",
     "begins with a block that has a norm less": "modernbert modernbert-decoder",

@@ -129,7 +129,10 @@ OF_A_FAMILY: dict[str, Reasons] = {
     "dbrx": (
         _why("stands at the top as well", r"ffn_config\.hidden_size|ffn_config\.model_type|attn_config\.model_type"),
     ),
-    "mpt": (_why("not with ALiBi or rotary positions", "learned_pos_emb"),),
+    "mpt": (
+        _why("not with ALiBi or rotary positions", "learned_pos_emb"),
+        _why("as many parameters whichever it is", "norm_type"),
+    ),
     "falcon": (_why("not in the new architecture", "multi_query"),),
     "bert": (_why("of a pooler that no class has any more", "pooler_.*"),),
     "phi3": (_why("the same in all models of the family", "full_attn_mod|interpolate_factor"),),

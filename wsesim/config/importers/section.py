@@ -282,7 +282,8 @@ Reasons = Iterable[tuple[str, str]]
 def pass_over(section: Section, reasons: Reasons, remedy: Callable[[Any], str]) -> dict[str, str]:
     """Why each key that was not read is harmless; what is neither read nor harmless is a problem, with `remedy`.
 
-    A switch that is off adds nothing, and a bare word names something; both are harmless whatever they belong to.
+    A switch that is off adds nothing, and a bare word names something; both are harmless whatever they belong to, but for words
+    that say of what kind a part of the model is.
     """
     compiled = [(re.compile(pattern), reason) for pattern, reason in reasons]
     harmless: dict[str, str] = {}
@@ -292,7 +293,7 @@ def pass_over(section: Section, reasons: Reasons, remedy: Callable[[Any], str]) 
         if why is None and is_off(value):
             why = "switched off"
         if why is None and isinstance(value, str):
-            why = "a word, which counts nothing"
+            why = _why_a_word(last, value.lower())
         if why is None and isinstance(value, float) and not value.is_integer():
             why = "a coefficient, which counts nothing"
         if why is None:
@@ -300,6 +301,51 @@ def pass_over(section: Section, reasons: Reasons, remedy: Callable[[Any], str]) 
         else:
             harmless[name] = why
     return harmless
+
+
+_SHAPES = re.compile(
+    r"(?:.*_)?(?:attention|attn|mlp|ffn|moe|experts?|norm|layernorm|mixer|blocks?|layers?|ssm|position|embeddings?)(?:_.*)?"
+    r"_?(?:type|kind|class|cls|style|variant|mode|pattern|arch)s?"
+)
+"""Keys that say of what kind a part of the model is."""
+_USUAL = frozenset(
+    (
+        *(
+            "default",
+            "standard",
+            "none",
+            "null",
+            "full",
+            "full_attention",
+            "global",
+            "causal",
+            "softmax",
+            "dense",
+            "mha",
+            "gqa",
+        ),
+        *(
+            "mqa",
+            "multi_head",
+            "multihead",
+            "self",
+            "self_attention",
+            "scaled_dot_product",
+            "dot_product",
+            "eager",
+            "sdpa",
+        ),
+        *("flash", "flash_attention", "flash_attention_2", "gated", "float32", "bfloat16", "float16"),
+    )
+)
+"""Kinds that every model here is of."""
+
+
+def _why_a_word(key: str, value: str) -> str | None:
+    """Why a word of an unknown key is harmless; None where it may say of what kind a part of the model is."""
+    if not _SHAPES.fullmatch(key.lower()):
+        return "a word, which counts nothing"
+    return "the kind that is taken" if value in _USUAL else None
 
 
 def _printable(name: str) -> str:
