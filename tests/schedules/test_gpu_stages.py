@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import wsesim
 from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim import GPURun
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.program import durations_s, shape_of
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.stages import (
     blocks_of_chunks,
@@ -21,7 +23,7 @@ from wsesim.machines.gpu.stages import (
     group_size,
     layers_of_stages,
 )
-from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of
+from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of, times_of_kinds
 from wsesim.simulation import simulate
 from wsesim.workload.transformer import routed_parameters
 
@@ -234,3 +236,31 @@ def test_states_of_experts_are_shared_by_those_that_hold_them() -> None:
     ends = one(memory_of(run, plan).weights) / 2 - 8 * one(shared + experts)
     expected = 12 * ((8 * one(shared) + ends) / 8 + 8 * one(experts) / 2)
     assert one(memory_of(run, plan).optimizer) == pytest.approx(expected)
+
+
+MIXED = {"num_experts": 8, "experts_per_token": 2, "moe_intermediate_size": 2048, "first_k_dense_replace": 4}
+TURNS = {"sliding_window": 512, "layer_types": ("full_attention",) * 12 + ("sliding_attention",) * 4}
+
+
+@pytest.mark.parametrize("fields", [MIXED, TURNS])
+def test_each_stage_takes_the_time_of_its_own_blocks(fields: dict[str, Any]) -> None:
+    """The first stage has four blocks of one kind, others of the other kind; all of them together take what the mean says."""
+    shape = {"num_layers": 16, "hidden_size": 2048, "num_attention_heads": 16, "vocab_size": 32_000}
+    run = wsesim.load(
+        {
+            "model": {**shape, "position_embedding": "rotary", **fields},
+            "training": {"sequence_length": 4096, "global_batch_size": 64, "micro_batch_size": 1},
+            "cluster": {"name": "dgx_h100", "num_gpus": 4},
+            "parallelism": {"pipeline_parallel_size": 4, "tensor_parallel_size": 1, "virtual_pipeline_size": 1},
+        }
+    )
+    plan = candidates(run).only(slice(0, 1))
+    times = times_of(run, plan)
+    own_s = durations_s(run, plan, times, shape_of(run, plan, 4))
+    first, other = (float(np.ravel(one.forward.total_s)[0]) for one in times_of_kinds(run, plan, times))
+    at_ends = {0: float(np.ravel(times.embedding_s)[0]), 3: float(np.ravel(times.head_forward_s)[0])}
+    stages_s = [own_s["forward_s", stage] - at_ends.get(stage, 0.0) for stage in range(4)]
+    wanted = [4 * first, 4 * other, 4 * other, 4 * other] if fields is MIXED else [4 * first] * 3 + [4 * other]
+    assert stages_s == pytest.approx(wanted)
+    assert sum(stages_s) == pytest.approx(16 * float(np.ravel(times.forward.total_s)[0]))
+    assert stages_s[0] != pytest.approx(stages_s[3], rel=0.01)

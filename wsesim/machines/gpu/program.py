@@ -7,8 +7,9 @@ import numpy as np
 from wsesim.engine.program import Key, Numbers
 from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import Plans, blocks_of_chunks
-from wsesim.machines.gpu.times import Pass, Times, end_reduce_s, hides_sends, times_of
+from wsesim.machines.gpu.stages import Plans, blocks_of_chunks, kinds_of_chunks
+from wsesim.machines.gpu.times import Pass, Times, end_reduce_s, hides_sends, times_of, times_of_kinds
+from wsesim.units import add_up
 
 
 def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
@@ -50,26 +51,37 @@ OF_A_PASS = ("forward", "backward", "send")
 
 def _durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> dict[Key, float]:
     one = {name: float(np.ravel(value)[0]) for name, value in times._asdict().items() if not isinstance(value, Pass)}
-    forward_s = float(np.ravel(times.forward.total_s)[0])
-    backward_s = float(np.ravel(times.backward.total_s + times.recompute.total_s)[0]) + one["accumulate_s"]
+    each, own = [_of_a_block(kind) for kind in times_of_kinds(run, plan, times)], kinds_of_chunks(run, plan)
     blocks = blocks_of_chunks(run, plan)
     found: dict[Key, float] = {("send_s", 0): one["send_s"], ("embedding_reduce_s", 0): one["embedding_reduce_s"]}
     for chunk, number in enumerate(blocks):
         is_first, is_last = chunk == 0, chunk == len(blocks) - 1
-        ahead_s = number * forward_s + is_first * one["embedding_s"] + is_last * one["head_forward_s"]
-        back_s = number * backward_s + is_first * one["embedding_s"] + is_last * one["head_backward_s"]
+        forward_s, backward_s, moved_s, gather_s = (
+            add_up(part * count for part, count in zip(column, own[chunk], strict=True))
+            for column in zip(*each, strict=True)
+        )
+        ahead_s = forward_s + is_first * one["embedding_s"] + is_last * one["head_forward_s"]
+        back_s = backward_s + is_first * one["embedding_s"] + is_last * one["head_backward_s"]
         found |= {("forward_s", chunk): ahead_s, ("backward_s", chunk): back_s}
         pieces = shape.pieces[chunk]
         found |= {("forward_piece_s", chunk): ahead_s / pieces, ("backward_piece_s", chunk): back_s / pieces}
-        reduce_s = number * one["reduce_s"] + end_reduce_s(run, plan, is_first=is_first, is_last=is_last)
+        reduce_s = moved_s + end_reduce_s(run, plan, is_first=is_first, is_last=is_last)
         found |= {("reduce_s", chunk): reduce_s / pieces, ("reduce_chunk_s", chunk): reduce_s}
-        found["gather_s", chunk] = one["gather_s"]
+        found["gather_s", chunk] = gather_s / max(1, number)
     for stage in range(shape.num_stages):
         found |= {
             ("update_s", stage): one["update_s"] + one["host_s"],
             ("parameter_gather_s", stage): one["parameter_gather_s"],
         }
     return found
+
+
+def _of_a_block(times: Times) -> tuple[float, float, float, float]:
+    """Its passes forward and backward, and its gradients' reduction and its parameters' gathering. [s]"""
+    back_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
+    values = (times.forward.total_s, back_s, times.reduce_s, times.gather_s)
+    forward_s, backward_s, reduce_s, gather_s = (float(np.ravel(value)[0]) for value in values)
+    return forward_s, backward_s, reduce_s, gather_s
 
 
 def numbers_of(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> Numbers:

@@ -13,6 +13,7 @@ import numpy as np
 
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import add_up
+from wsesim.workload.transformer import block_kinds
 
 Array = Any
 RECOMPUTE = ("none", "selective", "full", "every", "blocks", "operators")
@@ -165,6 +166,16 @@ def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
     of_stage = [int(np.ravel(blocks_of_stage(run, plan, stage))[0]) for stage in range(stages)]
     laps = [_dealt(layers, chunks, chunks - (stage == stages - 1)) for stage, layers in enumerate(of_stage)]
     return tuple(laps[stage][lap] for lap in range(chunks) for stage in range(stages))
+
+
+def kinds_of_chunks(run: GPURun, plan: Plans) -> list[list[int]]:
+    """Of each chunk, how many of its blocks are of each kind (`wsesim.workload.transformer.block_variants`). [-]"""
+    kinds, first, found = block_kinds(run.model), 0, []
+    for number in blocks_of_chunks(run, plan):
+        own = kinds[first : first + number]
+        found.append([own.count(kind) for kind in range(max(kinds) + 1)])
+        first += number
+    return found
 
 
 def blocks_again(plans: Plans, blocks: Array) -> Array:

@@ -276,7 +276,7 @@ def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
 def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
     """A number of a block, or a tuple of them, over all blocks of a model; what is worked out takes them to be alike.
 
-    Every stage of a pipeline gets the mean. That is exact where kinds of blocks take turns within a stage.
+    By it plans are ranked. What is simulated takes the time of each stage's own blocks (`times_of_kinds`).
     """
     kinds = [(of_one(replace(run, model=one)), number) for one, number in block_variants(run.model)]
     first = kinds[0][0]
@@ -599,6 +599,15 @@ def times_of(run: GPURun, plans: Plans) -> Times:
         parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * gather_bytes(run)), 0.0),
         flop=_flop(run, plans),
     )
+
+
+def times_of_kinds(run: GPURun, plans: Plans, mean: Times) -> list[Times]:
+    """As `times_of`, were all blocks of one kind, for each kind of a model whose blocks differ."""
+    kinds = block_variants(run.model)
+    if len(kinds) == 1:
+        return [mean]
+    whole = {"num_layers": run.model.num_layers}
+    return [times_of(replace(run, model=one.model_copy(update=whole)), plans) for one, _ in kinds]
 
 
 def _beside(
