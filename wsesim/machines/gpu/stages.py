@@ -178,6 +178,18 @@ def kinds_of_chunks(run: GPURun, plan: Plans) -> list[list[int]]:
     return found
 
 
+def kinds_of_stages(run: GPURun, plans: Plans) -> Array:
+    """The same of each stage of many plans; shape ``(num_plans, num_stages, num_kinds)``. [-]"""
+    keys = np.stack([plans.pipeline, plans.chunks, plans.ends], axis=1)
+    _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    table = np.zeros((len(first), int(np.max(plans.pipeline, initial=1)), max(block_kinds(run.model)) + 1))
+    for row, index in enumerate(first):
+        stages = int(plans.pipeline[index])
+        for chunk, numbers in enumerate(kinds_of_chunks(run, plans.only(slice(index, index + 1)))):
+            table[row, chunk % stages] += numbers
+    return table[np.ravel(place)]
+
+
 def blocks_again(plans: Plans, blocks: Array) -> Array:
     """Of so many blocks of a stage, those that the backward pass computes again as a whole. [-]"""
     is_fsdp = (plans.recompute == SELECTIVE) & (plans.zero_stage == 3)

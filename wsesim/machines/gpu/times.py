@@ -276,7 +276,7 @@ def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
 def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
     """A number of a block, or a tuple of them, over all blocks of a model; what is worked out takes them to be alike.
 
-    By it plans are ranked. What is simulated takes the time of each stage's own blocks (`times_of_kinds`).
+    Memory and what a GPU does on average rest on it; a stage takes the time of its own blocks (`times_of_kinds`).
     """
     kinds = [(of_one(replace(run, model=one)), number) for one, number in block_variants(run.model)]
     first = kinds[0][0]
