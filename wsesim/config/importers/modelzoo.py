@@ -149,7 +149,7 @@ HARMLESS: Reasons = (
     _why(
         "rounding and constants of functions",
         ".*_epsilon|.*_eps|.*softcap.*|.*_scale|.*_alpha|.*_scaling|scale_.*|.*_softmax_fp32|.*_fp32|.*_scaling_factor|mup_.*",
-        "attention_type|attention_kernel|nonlinearity|.*_nonlinearity|.*_logit_.*|use_ffn_bias_in_attention|attention_logits_.*",
+        "attention_kernel|nonlinearity|.*_nonlinearity|.*_logit_.*|use_ffn_bias_in_attention|attention_logits_.*",
     ),
     _why("dropout outside attention, not counted", ".*dropout.*|.*drop_rate|.*_pdrop|stochastic_depth.*"),
     _why(
