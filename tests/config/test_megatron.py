@@ -125,6 +125,24 @@ def test_narrow_products_are_those_of_gpus(flags: str, precision: str, tmp_path:
     assert any("is one of GPUs" in note for note in wafers.notes) == (precision != "bfloat16")
 
 
+@pytest.mark.parametrize(
+    ("flags", "finding"),
+    [
+        ("--linear-attention-type gated", "has linear attention"),
+        ("--is-hybrid-model", "has layers of a state space"),
+        ("--experimental-attention-variant dsa", "has attention that chooses its keys"),
+        ("--multi-latent-attention", "kv_lora_rank is missing"),
+    ],
+)
+def test_other_kinds_of_blocks_are_refused_by_name(flags: str, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=finding):
+        read(tmp_path, FLAGS + flags)
+
+
+def test_one_module_more_is_said_to_be_left_out(tmp_path: Path) -> None:
+    assert "several tokens are left out" in read(tmp_path, FLAGS + "--mtp-num-layers 1").notes[0]
+
+
 def test_experts_are_split_as_the_flags_say(tmp_path: Path) -> None:
     experts = (
         "--num-experts 8 --expert-model-parallel-size 8 --tensor-model-parallel-size 4 --expert-tensor-parallel-size 1"

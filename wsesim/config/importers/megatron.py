@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsesim.config.catalogue import read_text, shown
-from wsesim.config.importers.section import Fields, Imported, Section, model_name, raise_problems
+from wsesim.config.importers.section import REQUIRED, Fields, Imported, Section, model_name, raise_problems
 from wsesim.errors import ConfigError
 
 SUFFIXES: Final = (".txt", ".log", ".sh", ".args", ".out", ".slurm", ".sbatch", ".bash", ".cmd", "")
@@ -209,9 +209,9 @@ def _groups(args: Section) -> int | None:
     return args.count("num_query_groups", default=1) if args.flag("group_query_attention", default=False) else None
 
 
-def _latent(*names: str) -> Entry:
+def _latent(*names: str, default: Any = None) -> Entry:
     def read(args: Section) -> int | None:
-        return args.count(*names, default=None) if args.flag("multi_latent_attention", default=False) else None
+        return args.count(*names, default=default) if args.flag("multi_latent_attention", default=False) else None
 
     return read
 
@@ -277,10 +277,10 @@ MODEL: dict[str, Entry | bool] = {
     "attention_dropout": lambda args: args.share("attention_dropout", default=0.1),
     "sliding_window": _window,
     "q_lora_rank": _latent("q_lora_rank"),
-    "kv_lora_rank": _latent("kv_lora_rank"),
-    "qk_nope_head_dim": _latent("qk_head_dim"),
-    "qk_rope_head_dim": _latent("qk_pos_emb_head_dim"),
-    "v_head_dim": _latent("v_head_dim"),
+    "kv_lora_rank": _latent("kv_lora_rank", default=REQUIRED),
+    "qk_nope_head_dim": _latent("qk_head_dim", default=128),
+    "qk_rope_head_dim": _latent("qk_pos_emb_head_dim", default=64),
+    "v_head_dim": _latent("v_head_dim", default=128),
     "num_experts": _of_experts("num_experts", "num_moe_experts"),
     "experts_per_token": _of_experts("moe_router_topk", default=2),
     "moe_intermediate_size": _of_experts("moe_ffn_hidden_size"),
@@ -445,6 +445,7 @@ MATTER: dict[str, str] = {
     "cuda_graph_impl": "CUDA graphs are not simulated",
     "enable_cuda_graph": "CUDA graphs are not simulated",
     "hierarchical_context_parallel_sizes": "one ring of context parallelism is simulated",
+    "spec": "layers are those of the other arguments, whatever the spec says",
     "delay_wgrad_compute": "delayed weight gradients are not simulated",
     "overlap_moe_expert_parallel_comm": "overlap of expert-parallel communication is not simulated",
 }
@@ -453,6 +454,12 @@ MATTER: dict[str, str] = {
 REFUSED: dict[str, str] = {
     "hybrid_attention_ratio": "has layers of a state space",
     "hybrid_override_pattern": "has layers of a state space",
+    "is_hybrid_model": "has layers of a state space",
+    "mamba_num_heads": "has layers of a state space",
+    "experimental_attention_variant": "has attention that chooses its keys, or none to all of them",
+    "linear_attention_type": "has linear attention",
+    "linear_attention_freq": "has linear attention",
+    "heterogeneous_layers_config_path": "has blocks of unequal width",
     "retro_add_retriever": "reads what it retrieves (RETRO)",
     "vision_pretraining": "reads pictures",
     "decoder_num_layers": "has an encoder and a decoder",
@@ -477,7 +484,8 @@ def _notes(place: str, args: Section) -> Iterator[str]:
     """Arguments that matter and are not read, and those of which nothing is known."""
     for name, why in MATTER.items():
         value = args.values.get(name)
-        if value is True or value not in (None, 0, 1, "none", "uniform"):
+        is_usual = value in (None, 0, "none", "uniform") or (value == 1 and name.startswith("num_"))
+        if value is True or not is_usual:
             yield f"{place}: {name} is {value}, and {why}"
         args.get(name)
     if args.values.get("fp8_recipe") == "blockwise":
