@@ -63,14 +63,15 @@ def numbers_of(shape: PipelineShape, **seconds: float) -> Numbers:
     chunks=st.integers(1, 2),
     micro_batches=st.integers(3, 6),
     pieces=st.integers(1, 3),
-    switches=st.lists(st.booleans(), min_size=7, max_size=7),
+    switches=st.lists(st.booleans(), min_size=8, max_size=8),
 )
 def test_jobs_are_counted_without_writing_them(
     stages: int, chunks: int, micro_batches: int, pieces: int, switches: list[bool]
 ) -> None:
     names = ("overlaps_reduction", "gathers_parameters", "reduces", "has_norm", "ties_embedding", "updated_gather")
-    given = dict(zip((*names, "blocking_sends"), switches, strict=True))
+    given = dict(zip((*names, "blocking_sends", "shares_gradients"), switches, strict=True))
     given["gathers_parameters"] &= given["reduces"]
+    given["shares_gradients"] &= given["reduces"] and not given["gathers_parameters"]
     shape = shape_of(stages, micro_batches, num_chunks=chunks, num_pieces=pieces, **given)
     assert num_jobs(shape) == len(write_program(shape).jobs)
 

@@ -127,6 +127,9 @@ def num_jobs(shape: PipelineShape) -> int:
     found += cut * pieces * (0 if shape.gathers_parameters else 1)
     if shape.reduces:
         found += (cut or 1) * pieces * (1 if shape.overlaps_reduction or not reduced else 2)
+    if shape.shares_gradients:
+        ended = passes - 1 if shape.num_chunks == 1 else (passes - 1) // shape.group
+        found += ended * chunks * (2 if shape.overlaps_reduction else 3)
     found += int(shape.ties_embedding and shape.num_stages > 1)
     met = 1 + int(shape.reduces or (shape.ties_embedding and shape.num_stages > 1))
     return found + (2 * met if shape.has_norm else 0) + shape.num_stages * (3 if shape.updated_gather else 1) + 1
