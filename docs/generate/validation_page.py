@@ -77,7 +77,9 @@ NOT_EXPLAINED = """\
 
 - **BERT-base from 2,048 sequences up** gets slower for each sample as the batch grows, from 16,190 to 12,135 sequences a
   second, where the mechanism
-  says about 18,500. Input supply is suspected, but no single limit in tokens, sequences or bytes a second fits.
+  says about 18,500. Input supply is suspected, but no single limit in tokens, sequences or bytes a second fits. A run that takes
+  more than the 12,000 sequences a second that were seen at least has a note, and a range that reaches down to them; as that
+  number is of these rows, it proves nothing that they lie inside.
 - **GPT-J on two systems at 32 sequences each** (release 2.3) is 16 % slower than predicted. Its configuration was changed
   locally.
 - **GPT 20B at batch 1,024** runs at half the rate of smaller batches.

@@ -77,7 +77,8 @@ def test_nine_left_out_rows_in_ten_lie_inside_the_range_that_the_other_models_gi
 def test_rows_of_no_fit_are_counted_apart(predictions: list[Prediction]) -> None:
     found = {use: [inside for _, inside in rows] for use, rows in inside_in_no_fit(predictions).items()}
     assert found["small-step"] == [True, True]
-    assert found["unexplained"] == [False] * 6
+    # four beyond the input supply that was seen, of which the range says so; GPT-J on two systems and the slow 20B lie outside
+    assert found["unexplained"].count(True) == 4
 
 
 def test_left_out_errors_of_the_catalogue_are_those_of_the_fits() -> None:

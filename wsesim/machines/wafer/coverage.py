@@ -118,6 +118,7 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
         elif is_another or not (models or own):
             reasons.append(told.assumed["release_without_row"])
     reasons.append(told.assumed["small_steps"].scaled(share_of_waiting(plan, step_time_s)))
+    reasons += _beyond_supply(run, step_time_s)
     if run.num_devices > 1:
         reasons.append(scaling_out(run.num_devices))
     doublings = math.log2(run.training.sequence_length / MEASURED_LENGTH)
@@ -126,6 +127,23 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
     if run.training.weight_sparsity > 0 or run.training.precision == "float32" or run.model.num_experts > 1:
         reasons.append(told.assumed["unmeasured"])
     return together(*reasons)
+
+
+def supply_seen(run: Run) -> tuple[float, float] | None:
+    """Least and most sequences a second that input workers of a system were seen to supply; None where a bound is set. [1/s]"""
+    spec, origin = run.cluster.input, run.origins.get("cluster.input.supply_samples_per_s")
+    limit = spec.supply_samples_per_s
+    if limit is None or spec.supply_is_bound or spec.worker_samples_per_s is not None:
+        return None
+    return (limit, limit) if origin is None or origin.low is None else (origin.low, origin.high or limit)
+
+
+def _beyond_supply(run: Run, step_time_s: float) -> list[Bounds]:
+    """How much slower a run is where input workers supply no more than the least that was seen."""
+    supply = supply_seen(run)
+    beyond = 0.0 if supply is None else run.training.global_batch_size / step_time_s / run.num_devices / supply[0]
+    words = "more sequences a second than input workers were seen to supply, of which no single limit is known"
+    return [Bounds(0.0, math.log(beyond), (words,))] if beyond > 1.0 else []
 
 
 def scaling_out(num_systems: int) -> Bounds:

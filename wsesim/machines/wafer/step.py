@@ -14,7 +14,7 @@ from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.intervals import Bounds
 from wsesim.machines.wafer import throughput
 from wsesim.machines.wafer.breakdown import breakdown_s
-from wsesim.machines.wafer.coverage import outside_of_measurements, wafer_bounds
+from wsesim.machines.wafer.coverage import outside_of_measurements, supply_seen, wafer_bounds
 from wsesim.machines.wafer.levers import Lever, bottleneck, levers
 from wsesim.machines.wafer.memory import memory
 from wsesim.machines.wafer.plan import is_training
@@ -288,14 +288,11 @@ def _micro_batch_note(simulation: Simulation) -> list[str]:
 
 def _supply_note(step: WaferStep) -> list[str]:
     """A run that takes more sequences than input workers were seen to supply."""
-    spec, origin = step.run.cluster.input, step.run.origins.get("cluster.input.supply_samples_per_s")
-    limit = spec.supply_samples_per_s
-    if limit is None or spec.supply_is_bound or spec.worker_samples_per_s is not None:
-        return []
-    low, high = (limit, limit) if origin is None or origin.low is None else (origin.low, origin.high or limit)
+    supply = supply_seen(step.run)
     taken = step.run.training.global_batch_size / step.time_s / step.run.num_devices
-    if taken <= low:
+    if supply is None or taken <= supply[0]:
         return []
+    low, high = supply
     seen = f"{low:,.0f} to {high:,.0f}" if low < high else f"{low:,.0f}"
     found = (
         f"each system takes {taken:,.0f} sequences/s, and input workers were seen to supply {seen}: it may be slower"
