@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsesim.commands.common import AsJson, Limit, Settings, limited, print_json
+from wsesim.commands.common import AsJson, Limit, PayingOption, Settings, limited, paying_settings, print_json
 
 
 class FormatName(StrEnum):
@@ -27,6 +27,7 @@ def report(
         typer.Argument(metavar="RUN", help="Run files or names of catalogue runs; several stand side by side."),
     ] = None,
     settings: Settings = None,
+    paying: PayingOption = None,
     gpu_cluster: Annotated[
         str, typer.Option(metavar="NAME", help="GPU cluster beside the scaling of wafer-scale runs, or none.")
     ] = "",
@@ -64,7 +65,7 @@ def report(
         kind=kind and kind.value,
         picture=picture,
         runs=tuple(runs or ()),
-        settings=tuple(settings or ()),
+        settings=(*(settings or ()), *paying_settings(paying)),
         gpu_cluster=gpu_cluster,
         ledger=ledger,
         sweep=sweep,

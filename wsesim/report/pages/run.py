@@ -18,6 +18,7 @@ from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
 from wsesim.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
+from wsesim.version import __version__
 from wsesim.view import (
     Answer,
     Bar,
@@ -141,8 +142,14 @@ def _time_to_train(result: Result) -> Fact:
 
 def answer(result: Result) -> Answer:
     """The large figures of a page, the bottleneck in a sentence, what it ran on."""
-    told = tuple(fact for fact in headline(result) if fact.name not in SHOWN_LARGE)
+    told = (*(fact for fact in headline(result) if fact.name not in SHOWN_LARGE), Fact("answered by", by(result)))
     return Answer(result.name, tuple(tiles(result)), sentence(bottleneck(result)), told, tuple(result.notes))
+
+
+def by(result: Result) -> str:
+    """What answered: other versions, and other fitted numbers, answer otherwise."""
+    fitted = f", calibration {result.calibration_id}" if result.calibration_id else ""
+    return f"wsesim {__version__}{fitted}"
 
 
 def sentence(text: str) -> str:
@@ -484,7 +491,11 @@ def links(rows: Iterable[Mapping[str, Any]]) -> Section:
 def made(result: Result) -> Section:
     """How the answer was found."""
     return Section(
-        "made", parts=(Note(""), Note(f"{words_of(result).made_by(result)}, in {show(result.wall_s, 's')}", "aside"))
+        "made",
+        parts=(
+            Note(""),
+            Note(f"{by(result)}: {words_of(result).made_by(result)}, in {show(result.wall_s, 's')}", "aside"),
+        ),
     )
 
 
