@@ -154,6 +154,19 @@ def differences(errors: Errors) -> dict[str, list[float]]:
     }
 
 
+def about_means(errors: Errors) -> dict[str, list[float]]:
+    """Errors that are left of each group where rows of one's own have fixed its mean."""
+    means = {name: add_up(group) / len(group) for name, group in errors.items()}
+    return {name: [error - means[name] for error in group] for name, group in errors.items()}
+
+
+def moved(bounds: Bounds, error: float) -> Bounds:
+    """The same range about an answer that is known to be off: its middle moves, the answer stays in it."""
+    return bounds._replace(
+        faster=max(REPEATABILITY, bounds.faster - error), slower=max(REPEATABILITY, bounds.slower + error)
+    )
+
+
 def from_range(origin: Origin) -> Bounds:
     """Bounds of a factor on the time that is assumed, with the range in which it lies for nine cases in ten."""
     if origin.low is None or origin.high is None:

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import laid_over
+from tests.front_door import call
+from tests.gpu_builders import gpu_run
 from wsesim.config import catalogue
 from wsesim.config.entries import load_model
 from wsesim.config.loader import any_from_table
 from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
+from wsesim.machines.gpu.doubts import gpu_bounds
 from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_table, run_table
 from wsesim.workload.transformer import parameter_count
 
@@ -307,3 +311,21 @@ def test_wrong_tables_are_refused_with_place_and_remedy(tmp_path: Path, text: st
         read_table(path)
     assert finding in str(caught.value)
     assert remedy in str(caught.value)
+
+
+OWN_STEPS = """model,cluster,num_gpus,global_batch_size,tensor_parallel_size,zero_stage,activation_recompute,micro_batch_size,value
+gpt3-13b,dgx_a100_80gb,64,512,1,3,full,4,{value}
+"""
+
+
+@pytest.mark.parametrize(("value", "is_later"), [("8.6", False), ("10.0", True)])
+def test_one_own_step_narrows_the_range_of_runs_like_it(tmp_path: Path, value: str, is_later: bool) -> None:
+    """About what was measured: the range of a run of that kind, of no other; the answer stays in it."""
+    (tmp_path / "own.csv").write_text(OWN_STEPS.format(value=value))
+    assert call("calibrate", tmp_path / "own.csv", "--out", tmp_path / "own.toml").code == 0
+    own = {"cluster": {"gpu": {"calibration": str(tmp_path / "own.toml")}}}
+    many = {"cluster": {"num_gpus": 16}}
+    before, after = (gpu_bounds(gpu_run(**laid_over(many, one))) for one in ({}, own))
+    assert after.faster + after.slower < before.faster + before.slower
+    assert (after.slower > after.faster) or not is_later
+    assert gpu_bounds(gpu_run(**own)) == gpu_bounds(gpu_run())

@@ -16,7 +16,7 @@ def calibrate(
         Path | None,
         typer.Argument(
             metavar="MEASUREMENTS",
-            help="CSV table, of wafer-scale systems or of kernels of GPUs as its columns say, or a log of the vendor's "
+            help="CSV table of wafer-scale systems, of steps or of kernels of GPUs, as its columns say, or a log of the vendor's "
             "software with --run. Default: the shipped table.",
         ),
     ] = None,
@@ -56,7 +56,7 @@ def calibrate(
     json: AsJson = False,
 ) -> None:
     """Fit what is not public to measurements: at most three numbers of a wafer, and a factor per software release."""
-    from wsesim.report.pages import calibration, gpu_calibration
+    from wsesim.report.pages import calibration, gpu_calibration, gpu_validation
 
     is_table = measurements is not None and measurements.suffix.lower() == ".csv"
     if gpu or (is_table and measurements is not None and gpu_calibration.kind_of(measurements)):
@@ -65,6 +65,9 @@ def calibrate(
                 f"--run {run}: belongs to a log of a wafer-scale system; leave it out with kernels of GPUs"
             )
         _calibrate_kernels(measurements, system, source, out, json=json)
+        return
+    if is_table and measurements is not None and not loss and gpu_validation.is_table(measurements):
+        _calibrate_steps(measurements, source, out, json=json)
         return
     if out is not None:
         calibration.check_out(out)
@@ -106,6 +109,24 @@ def _calibrate_kernels(measurements: Path | None, system: str, source: str, out:
         print_sections(gpu_calibration.sections(fits, texts, out))
         if out is None and len(texts) == 1:
             typer.echo(next(iter(texts.values())))
+
+
+def _calibrate_steps(measurements: Path, source: str, out: Path | None, *, json: bool) -> None:
+    from wsesim.report.pages import calibration, gpu_calibration
+
+    if out is not None and not out.is_dir():
+        calibration.check_out(out)
+    found, texts = gpu_calibration.own_steps(measurements, source)
+    if out is not None and not out.is_dir() and len(texts) > 1:
+        raise InputError(f"--out {out}: one file holds one GPU, and these are {', '.join(texts)}; name a folder")
+    if out is not None:
+        gpu_calibration.write(texts, out)
+    if json:
+        print_json({"rows": len(found), "out": None if out is None else str(out), "toml": texts})
+        return
+    print_sections(gpu_calibration.step_sections(found, out))
+    for text in texts.values() if out is None else ():
+        typer.echo(f"\n{text}")
 
 
 def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, nested: bool, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -9,7 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsesim.config.entries import load_gpu_cluster
-from wsesim.intervals import FEWEST_GROUPS, NOTHING_KNOWN, Bounds, Errors, from_errors, knowledge, one_by_one, together
+from wsesim.intervals import (
+    FEWEST_GROUPS,
+    NOTHING_KNOWN,
+    Bounds,
+    Errors,
+    about_means,
+    from_errors,
+    knowledge,
+    moved,
+    one_by_one,
+    together,
+)
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.rows import published
 from wsesim.machines.gpu.spec import GPURun, GPUSpec
@@ -120,6 +132,18 @@ def bounds_of_kind(kind: Kind, known: Known) -> Bounds:
     )
 
 
+@cache
+def _about_own(kind: Kind) -> Bounds:
+    """Bounds where steps of one's own have fixed the mean error: what is left about the means of published tables."""
+    known = knowledge("gpus").errors
+    for length in range(len(kind), -1, -1):
+        tables = {name: errors for name, errors in _like(known, kind[:length]).items() if len(errors) > 1}
+        rows = one_by_one(about_means(tables))
+        if len(rows) >= FEWEST_ROWS:
+            break
+    return from_errors(rows, "steps of one's own like it: errors of published steps about the mean of a table")
+
+
 def without(known: Known, kind: Kind, table: str, error: float) -> Known:
     """What is known but for one row, as its range may not come from its own error."""
     errors = list(known.get(kind.key, {}).get(table, ()))
@@ -138,6 +162,9 @@ def gpu_bounds(run: GPURun, told: Known | None = None) -> Bounds:
         Errors of published rows in place of all that ship with wsesim.
     """
     known, kind = knowledge("gpus").assumed, kind_of(run)
+    own = run.cluster.gpu.calibration.measured.get(kind.key)
+    if own is not None and told is None:
+        return moved(_about_own(kind), math.log(own))
     reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
     if not is_measured(run.cluster.gpu):
         reasons.append(known["unmeasured_gpu"])

@@ -201,6 +201,9 @@ class GPUCalibrationSpec(Spec):
         Share of the time of a collective by which computation beside it takes longer. [-]
     network_efficiency
         Share of the network rate that collectives reach on long messages. [-]
+    measured
+        Measured over predicted time of one's own steps, by kind of run (software, GPU, one or many nodes, dense or with
+        experts): runs like them have a narrower range. `wsesim calibrate` writes it. [-]
     """
 
     products_16bit: ProductSpec
@@ -219,6 +222,10 @@ class GPUCalibrationSpec(Spec):
     optimizer_bytes_per_parameter: NotNegative
     overlap_slowdown: NotNegative
     network_efficiency: Share
+    measured: Annotated[dict[str, Positive], Field(default_factory=dict)]
+
+    def __hash__(self) -> int:
+        return hash((self.products_16bit, self.attention, self.nvlink, *sorted(self.measured.items())))
 
 
 class GPUSpec(Spec):

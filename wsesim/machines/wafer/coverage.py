@@ -9,7 +9,7 @@ from wsesim.config.entries import load_model
 from wsesim.config.model import ModelSpec
 from wsesim.config.release import release_key
 from wsesim.config.run import Run
-from wsesim.intervals import Bounds, Errors, differences, from_errors, knowledge, together
+from wsesim.intervals import Bounds, Errors, about_means, differences, from_errors, knowledge, together
 from wsesim.machines.wafer.plan import Plan
 from wsesim.machines.wafer.rows import Measurement, published
 from wsesim.units import add_up
@@ -109,7 +109,7 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
     is_another = release_key(wanted) != release_key(plan.software_release)
     if run.model.name in own and not is_another:
         reasons = [
-            from_errors(_about_means(errors), "a row of one's own of this model: errors about the mean of a model")
+            from_errors(about_means(errors), "a row of one's own of this model: errors about the mean of a model")
         ]
     else:
         reasons = [_of_release(errors, models, _shape(run.model))]
@@ -149,15 +149,6 @@ def _beyond_supply(run: Run, step_time_s: float) -> list[Bounds]:
 def scaling_out(num_systems: int) -> Bounds:
     """By how much many systems may be slower than one with its share: rows tell of one or two."""
     return knowledge("wafers").assumed["scaling_out"].scaled(math.log2(num_systems))
-
-
-def _about_means(errors: Errors) -> dict[str, list[float]]:
-    """Errors that are left where a model's own rows have fixed its mean."""
-    found = {}
-    for name, group in errors.items():
-        mean = add_up(group) / len(group)
-        found[name] = [error - mean for error in group]
-    return found
 
 
 def _of_release(errors: Errors, models: frozenset[Shape], model: Shape) -> Bounds:

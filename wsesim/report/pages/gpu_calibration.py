@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsesim.config import catalogue
+from wsesim.config.layering import layered
 from wsesim.errors import InputError, MeasurementError
 from wsesim.machines.csv_table import LARGEST_TABLE_BYTES
+from wsesim.machines.gpu.rows import read_table
 from wsesim.report.progress import bar
+from wsesim.units import add_up
 from wsesim.validate.gpu_calibrate import (
     PartFit,
     as_toml,
@@ -19,7 +24,8 @@ from wsesim.validate.gpu_calibrate import (
     rewritten,
 )
 from wsesim.validate.gpu_kernels import NUMBERS, KernelTable, published_tables, read_tables
-from wsesim.view import Note, Section, Table
+from wsesim.validate.gpu_predict import Prediction, simulate_rows
+from wsesim.view import Note, Section, Table, plural
 
 ALL_SYSTEMS = "cs2"
 """What ``--system`` says where nobody names one."""
@@ -82,6 +88,59 @@ def write(texts: dict[str, str], out: Path) -> None:
 
     for name, text in texts.items():
         files.write(out / f"{name}.toml" if out.is_dir() else out, text)
+
+
+def own_steps(path: Path, source: str) -> tuple[tuple[Prediction, ...], dict[str, str]]:
+    """Measured steps of one's own beside predictions, and calibration files that hold how far off those were, by name.
+
+    Rows with the use "calibration" count, or all where none says so.
+
+    Raises
+    ------
+    MeasurementError
+        No row can be simulated.
+    """
+    rows = [row for row in read_table(path) if row.use != "shown"]
+    found = simulate_rows([row for row in rows if row.use == "calibration"] or rows)
+    errors: dict[str, dict[str, list[float]]] = {}
+    for one in found:
+        if one.kind is not None:
+            kinds = errors.setdefault(_calibration_name(one.measurement.cluster), {})
+            kinds.setdefault(one.kind.key, []).append(one.log_error)
+    if not errors:
+        raise MeasurementError(f"{path}: no row can be simulated; {found[0].message if found else 'add rows of steps'}")
+    return found, {name: _steps_toml(name, kinds, source or path.name) for name, kinds in errors.items()}
+
+
+def _calibration_name(cluster: str) -> str:
+    """Of the GPUs of a catalogue cluster."""
+    gpu = layered("clusters", catalogue.find("clusters", cluster)).plain["gpu"]
+    return calibration_of(str(gpu["name"] if isinstance(gpu, dict) else gpu))
+
+
+def _steps_toml(name: str, kinds: dict[str, list[float]], source: str) -> str:
+    """The shipped calibration of a GPU with steps of one's own."""
+    lines = [f'extends = "{name}"', "", "[measured]  # measured over predicted time, geometric mean"]
+    for key, errors in kinds.items():
+        ratio, words = math.exp(add_up(errors) / len(errors)), plural(len(errors), "row")
+        lines.append(
+            f'"{key}" = {{ value = {ratio:.4g}, source = {json.dumps(source)}, status = "calibrated", note = "{words}" }}'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def step_sections(found: Sequence[Prediction], out: Path | None) -> list[Section]:
+    """Each step, and how to use the file."""
+    rows = []
+    for one in found:
+        given, error = one.measurement, f"{math.expm1(one.log_error):+.1%}" if one.predicted_s else one.message
+        predicted = f"{one.predicted_s:.4g}" if one.predicted_s else "-"
+        rows.append((given.id, one.kind.key if one.kind else "-", f"{given.iteration_s:.4g}", predicted, error))
+    table = Table("Own steps", ("row", "~kind", "|measured s", "|predicted s", "|over"), tuple(rows))
+    words = "a file holds the steps of one GPU; runs of these kinds have a narrower range with --set cluster.gpu.calibration"
+    if out is not None:
+        words = f'written to {out}; runs of these kinds have a narrower range with --set cluster.gpu.calibration="FILE"'
+    return [Section("own steps", parts=(table, Note(""), Note(words)))]
 
 
 def fit_table(fits: Sequence[PartFit]) -> Table:
