@@ -330,7 +330,7 @@ def test_many_gpus_have_a_batch_that_divides() -> None:
     assert result.is_met
     (one,) = result.front
     assert one.run.training.global_batch_size == 1024
-    assert "batch 1,024 x 2,048 tokens, software ordinary, data" in one.run_as
+    assert "batch 1,024 x 2,048 tokens, software profile ordinary, data" in one.run_as
     assert simulate(one.run).step_time_s == one.step_time_s
 
 

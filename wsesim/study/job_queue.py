@@ -34,6 +34,8 @@ class Steps(NamedTuple):
     ----------
     software
         Release, or profile, with which they were simulated.
+    job
+        What is trained, as `wsesim run` says it.
     step_time_s, time_s
         Of one of them, and of all. [s]
     energy_j, cost_usd
@@ -41,7 +43,7 @@ class Steps(NamedTuple):
     """
 
     software: str
-    global_batch_size: int
+    job: Mapping[str, Any]
     step_time_s: float
     time_s: float
     energy_j: float

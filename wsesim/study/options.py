@@ -10,7 +10,7 @@ from typing import Any
 from wsesim.config.goal import GoalSpec
 from wsesim.config.run import Run
 from wsesim.intervals import of_job
-from wsesim.job import Price, Range, job, power_w, prices_of_devices, wanted_tokens
+from wsesim.job import Price, Range, job, job_definition, power_w, prices_of_devices, wanted_tokens
 from wsesim.loss import Quality, quality_dict
 from wsesim.machines.machine import machine_of
 from wsesim.study.scaling_laws import Recipe
@@ -81,7 +81,7 @@ class Option:
         """Batch, sequence length, software and plan, in words."""
         training, words = self.run.training, machine_of(self.run).words
         batch = f"batch {training.global_batch_size:,} x {training.sequence_length:,} tokens"
-        parts = (batch, self.software and f"software {self.software}", words.planned(self.run, self.plan))
+        parts = (batch, self.software and f"{words.software} {self.software}", words.planned(self.run, self.plan))
         return ", ".join(part for part in parts if part)
 
     def is_no_use_beside(self, smaller: Option) -> bool:
@@ -113,6 +113,7 @@ class Option:
             "num_devices": self.num_devices,
             "model": self.run.model.name,
             "devices": self.where,
+            "job": job_definition(self.run).to_dict(),
             "global_batch_size": self.run.training.global_batch_size,
             "sequence_length": self.run.training.sequence_length,
             "software": self.software,

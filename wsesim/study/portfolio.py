@@ -188,9 +188,10 @@ def _simulated(job: PortfolioJobSpec, run: Run, place: str, most: int) -> dict[i
 
 def _steps(result: Result) -> Steps:
     job, cost = result.job, result.job.cost_usd
-    batch = result.run.training.global_batch_size
     price = None if cost is None else cost.value
-    return Steps(result.step.software, batch, result.step_time_s, job.time_s, job.energy_j.value, price)
+    return Steps(
+        result.step.software, result.definition.to_dict(), result.step_time_s, job.time_s, job.energy_j.value, price
+    )
 
 
 def _duration_s(result: Result, *, with_life: bool) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wsesim.config.goal import GoalSpec
-from wsesim.job import Range, wanted_tokens
+from wsesim.job import Range, show_count, wanted_tokens
 from wsesim.loss import AVERAGE
 from wsesim.report.charts import planning
 from wsesim.report.pages.run import price_words
@@ -177,19 +177,7 @@ def trained_text(result: Answer) -> str:
         asked = " and ".join(f"{task} {value:g}" for task, value in goal.target_accuracy.items())
         wanted = f"loss {wanted_loss(goal):.4g} by the {goal.law} law ({law_text(goal.law)})"
         return (f"zero-shot accuracy of {asked}: {wanted}" if asked else wanted) + (learned_text(one) if one else "")
-    return f"{one.run.model.name} on {_count(wanted_tokens(one.run))} tokens{learned_text(one)}" if one else ""
-
-
-def _count(number: float) -> str:
-    """A number of tokens as people write it.
-
-    Examples
-    --------
-    >>> _count(2.571e11), _count(1.5e12)
-    ('257 B', '1.5 T')
-    """
-    size, name = next((one for one in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if number >= one[0]), (1.0, ""))
-    return f"{number / size:.3g} {name}".rstrip()
+    return f"{one.run.model.name} on {show_count(wanted_tokens(one.run))} tokens{learned_text(one)}" if one else ""
 
 
 def learned_text(option: Option) -> str:
