@@ -127,6 +127,22 @@ def test_no_plan_of_a_finer_space_is_much_faster(
             assert candidate.at_least_s() > 0.95 * best_s or candidate.step_time_s() > 0.95 * best_s
 
 
+def test_random_plans_execute_at_least_what_the_model_asks_for() -> None:
+    """HFU is no less than MFU with attention counted causal, whatever is split, recomputed or uneven."""
+    run, dice, tried = auto("gpt3-13b", "dgx_a100_80gb", 64, 1024, 2048), random.Random(5), 0
+    while tried < 12:
+        other = some_plan(run, dice)
+        if other is None:
+            continue
+        try:
+            found = simulate(other)
+        except WsesimError:
+            continue
+        tried += 1
+        assert found.hfu >= found.mfu_causal * (1.0 - 1e-9)
+        assert found.hfu >= found.mfu or any("HFU" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(("model", "num_gpus", "batch"), [("llama-3-405b", 16_384, 2048), ("llama-3-70b", 512, 512)])
 def test_the_plan_is_within_5_percent_of_the_best_that_can_be_simulated(model: str, num_gpus: int, batch: int) -> None:
     """Of all plans whose estimates are within a fifth of the best, the fastest in the simulation that are no odd ones."""
