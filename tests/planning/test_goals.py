@@ -382,7 +382,8 @@ def test_no_row_is_slower_and_not_cheaper_than_a_smaller_one() -> None:
             if other.cluster == one.cluster and other.num_devices < one.num_devices
         )
         assert one.meets or (one.cluster, one.num_devices) in tried
-    assert any("slower and not cheaper than" in one.reason for one in result.tried)
+    quick, slow, cheap = option(1, 9, 9), option(2, 9, 9), option(2, 8, 9)
+    assert [one.is_no_use_beside(quick) for one in (slow, cheap, quick)] == [True, False, False]
     assert (
         "Tried and refused"
         in call("plan", "--model", "cerebras-gpt-1.3b", "--cluster", "aws_p4d:8,24", "--deadline", "1 day", "-v").out
