@@ -169,3 +169,23 @@ def test_every_text_says_the_job_in_the_same_words(table: Table) -> None:
 def test_the_first_view_of_the_page_is_the_run_of_the_catalogue() -> None:
     job, answer = in_json(work.run_json(RunState()))
     assert (job, answer) == in_json(wsesim.simulate(wsesim.load("andromeda_13b")).to_dict())
+
+
+@settings(deadline=None, max_examples=4)
+@given(st.sampled_from(MODELS), st.sampled_from(["andromeda", "cs3"]), st.integers(1, 12), st.sampled_from([3e9, 1e11]))
+def test_a_plan_with_one_candidate_answers_as_the_run(model: str, cluster: str, systems: int, tokens: float) -> None:
+    (option,) = wsesim.plan(model=model, tokens=tokens, deadline="9000 d", clusters=[f"{cluster}:{systems}"]).smallest
+    told = option.to_dict()
+    job = told["job"]
+    training = {
+        "sequence_length": job["sequence_length"],
+        "global_batch_size": job["global_batch_size"],
+        "tokens": tokens,
+    }
+    table = {"model": {"name": model}, "training": training, "cluster": {"name": cluster, "num_systems": systems}}
+    run, answer = in_json(wsesim.simulate(any_from_table(table | {"name": "drawn"})).to_dict())
+    asked = ("batch_asked", "batch_policy")  # the plan asks for the nearest of a usual batch
+    assert {key: value for key, value in run.items() if key not in asked} == {
+        key: value for key, value in job.items() if key not in asked
+    }
+    assert Answer(*(told[key] for key in Answer._fields)) == answer
