@@ -21,6 +21,7 @@ from wsesim.config.loader import any_from_table
 from wsesim.job import job_words
 from wsesim.page import work
 from wsesim.page.state import NO_GPUS, OF_ALL, PER_SYSTEM, RunState
+from wsesim.study.portfolio import from_table
 
 MODELS = ("cerebras-gpt-111m", "cerebras-gpt-256m", "cerebras-gpt-1.3b")
 
@@ -189,3 +190,14 @@ def test_a_plan_with_one_candidate_answers_as_the_run(model: str, cluster: str, 
         key: value for key, value in job.items() if key not in asked
     }
     assert Answer(*(told[key] for key in Answer._fields)) == answer
+
+
+@settings(deadline=None, max_examples=4)
+@given(wafer_tables())
+def test_a_portfolio_of_one_job_answers_as_the_run(table: Table) -> None:
+    cluster, count = dict(table["cluster"]), table["cluster"]["num_systems"]
+    job = {"name": "only", "systems": [count], "model": table["model"], "training": table["training"]}
+    (task,) = from_table({"name": "one", "cluster": cluster, "jobs": [job], "lifetime": False}).tasks
+    found = task.steps[count]
+    run = in_json(wsesim.simulate(any_from_table(table)).to_dict())
+    assert (found.job, Answer(*(getattr(found, key) for key in Answer._fields))) == run
