@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import wsesim
+from tests.config import test_reading
 from tests.config.test_reading import HOSTILE, YAML, at_once
 from tests.properties.test_random_input import GOOD, HF, LOG, ROWS, ZOO
 from tests.test_cli import call
@@ -65,6 +66,8 @@ MOST_JOBS = 3000
 """Jobs of a step up to which what was read is simulated, too. [-]"""
 BY_COMMAND = 0.1
 """Share of the files that go through the command; the others are read in this process, which is ten times as fast. [-]"""
+PATIENCE_S = 1800.0
+"""On the clock, for one try: a campaign runs for long, beside other work; time of the processor is what is limited. [s]"""
 DATA = Path(__file__).resolve().parent / "config" / "data"
 
 
@@ -334,6 +337,7 @@ def main() -> int:
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     home = Path(__file__).resolve().parent.parent
     os.environ["PYTHONPATH"] = os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])
+    test_reading.NEVER_S = PATIENCE_S
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = f"{folder}/state"
         os.chdir(folder)
