@@ -21,7 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 import wsesim
-from wsesim.cli import app
+from wsesim.commands.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
@@ -36,16 +36,16 @@ energy in joules; the end of a name says its unit, and the keys of `to_dict()` a
 """
 
 MODULES = (
-    "step.Step",
+    "results.step.Step",
     "machines.machine.Machine",
     "study.goals.Answer",
-    "study.options.Option",
+    "study.goals.Option",
     "study.scaling.scaling",
     "study.scaling.Scaling",
     "study.scaling.Curve",
     "study.scaling.Point",
-    "timeline.timeline_of",
-    "timeline.Timeline",
+    "study.timeline.timeline_of",
+    "machines.timeline.Timeline",
     "validate.near.near",
     "validate.near.Comparison",
 )

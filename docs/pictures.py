@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from wsesim.config.entries import load_any_cluster
+from wsesim.config.loader import load_any_cluster
 from wsesim.report.charts import machine, validation
 from wsesim.report.charts.render import Picture, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import wsesim
 from wsesim import Run, load
 from wsesim.config import catalogue
-from wsesim.config.entries import load_any_cluster
+from wsesim.config.loader import load_any_cluster
 
 Table = dict[str, Any]
 

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 import wsesim
-from wsesim import cli
+from wsesim.commands import cli
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 
 import wsesim
 from tests.front_door import Outcome, answer, call, process
-from wsesim import cli
+from wsesim.commands import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("systems", "gpus", "clusters", "models", "runs", "calibrations", "laws", "software")

@@ -10,7 +10,8 @@ import pytest
 from tests.builders import wafer_clusters, wafer_runs
 from wsesim import load
 from wsesim.config import catalogue
-from wsesim.config.entries import (
+from wsesim.config.cluster import release_key
+from wsesim.config.loader import (
     load_any_cluster,
     load_cluster,
     load_gpu,
@@ -21,11 +22,10 @@ from wsesim.config.entries import (
     load_system,
     origins_of,
 )
-from wsesim.config.provenance import STATUSES, Origin
-from wsesim.config.release import release_key
+from wsesim.config.spec import STATUSES, Origin
 from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.report.pages.catalogue import gather
-from wsesim.result import status_of
+from wsesim.results.result import status_of
 from wsesim.units import parse_quantity, unit_of_field
 
 EVERY = [(kind, name) for kind in catalogue.KINDS for name in catalogue.names(kind)]

@@ -13,9 +13,9 @@ from rich.console import Console
 import wsesim
 from tests.front_door import answer, call
 from wsesim import Comparison
-from wsesim.job import power_w
 from wsesim.report.pages.compare import FIGURES, sections
 from wsesim.report.terminal import fits, print_sections
+from wsesim.results.job import power_w
 from wsesim.study.comparison import COMPARED, Entry, entry
 from wsesim.study.side_by_side import Search, same_job
 

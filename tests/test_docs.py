@@ -18,18 +18,17 @@ import pytest
 from generate import configuration_page, model_files_page
 
 import wsesim
-from wsesim.cli import app
-from wsesim.commands.examples import EXAMPLES
+from wsesim.commands.cli import app
+from wsesim.commands.common import EXAMPLES
 from wsesim.config.cluster import AnySpread, PaidCluster
-from wsesim.config.provenance import STATUSES
-from wsesim.config.spec import Spec
+from wsesim.config.spec import STATUSES, Spec
 from wsesim.machines.gpu.words import CATEGORIES as GPU_CATEGORIES
-from wsesim.machines.wafer.breakdown import CATEGORIES
+from wsesim.machines.simulation import best_plans
+from wsesim.machines.wafer.metrics import CATEGORIES
 from wsesim.machines.wafer.rows import COLUMNS
 from wsesim.report.json import result_dict
 from wsesim.report.pages import validation
-from wsesim.simulation import best_plans
-from wsesim.validate.predict import summarize
+from wsesim.validate.near import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [path.relative_to(ROOT).as_posix() for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))]
@@ -131,7 +130,7 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 COMMANDS_IN_ONE_PROCESS = """
 import contextlib, io, json, sys
-from wsesim.cli import main
+from wsesim.commands.cli import main
 
 def ran(words):
     if ">" in words:  # as a shell would

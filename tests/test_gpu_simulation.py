@@ -14,8 +14,8 @@ from tests.builders import between
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
 from wsesim import GPURun, simulate
 from wsesim.errors import DoesNotFit
-from wsesim.machines.gpu.closed_form import step_time_s
-from wsesim.machines.gpu.program import shape_of
+from wsesim.machines.gpu.pipeline import shape_of
+from wsesim.machines.gpu.search import closed_form_s
 from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu, simulate_plan
 from wsesim.machines.gpu.times import Pass, Times, times_of
 from wsesim.validate.gpu_predict import run_of
@@ -43,7 +43,7 @@ def with_times(times: Times, **factors: float) -> Times:
 def whole(run: GPURun, times: Times, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every micro-batch simulated."""
     with monkeypatch.context() as patch:
-        patch.setattr("wsesim.machines.gpu.step_time.ROUNDS", 10**6)
+        patch.setattr("wsesim.machines.gpu.search.ROUNDS", 10**6)
         step, number = simulate_plan(run, plan_of(run), times)
     assert number == int(plan_of(run).num_micro_batches[0])
     return step
@@ -227,7 +227,7 @@ def test_the_closed_form_is_near_on_published_configurations(name: str) -> None:
         if row.set != name or row.use == "shown":
             continue
         run, found = simulated(row.id)
-        off = one(step_time_s(run, found.plan, found.times)) / found.step_time_s - 1.0
+        off = one(closed_form_s(run, found.plan, found.times)) / found.step_time_s - 1.0
         if abs(off) > FAR.get(name, 0.03):
             far[row.id] = off
     assert not far

@@ -25,9 +25,9 @@ def test_importing_wsesim_loads_nothing_but_wsesim_itself() -> None:
 
 
 def test_help_needs_the_command_line_library_only() -> None:
-    loaded = loaded_by("import wsesim.cli")
+    loaded = loaded_by("import wsesim.commands.cli")
     own = {name for name in loaded if name.startswith("wsesim.") and not name.startswith("wsesim.commands")}
-    assert own == {"wsesim.cli", "wsesim.errors", "wsesim.version"}
+    assert own == {"wsesim.errors", "wsesim.version"}
     assert not loaded & {"simpy", "numpy", "networkx", "pydantic", "scipy", "yaml"}
 
 
@@ -41,9 +41,9 @@ OF_TYPER = {"annotated_doc", "markdown_it", "pygments", "shellingham", "typer"}
 
 
 def test_a_run_by_command_loads_four_packages_and_few_of_our_rooms() -> None:
-    call = "from wsesim.cli import main\ntry:\n    main()\nexcept SystemExit:\n    print()"
+    call = "from wsesim.commands.cli import main\ntry:\n    main()\nexcept SystemExit:\n    print()"
     loaded = loaded_by(f"import sys\nsys.argv = ['wsesim', 'run', 'andromeda_13b']\n{call}")
     print(sorted(loaded))
     assert {name for name in loaded if "." not in name} <= {"wsesim", "rich", "simpy", *OF_PYDANTIC, *OF_TYPER}
     rooms = {".".join(name.split(".")[:2]) for name in loaded}
-    assert not rooms & {"wsesim.study", "wsesim.page", "wsesim.timeline"}
+    assert not rooms & {"wsesim.study", "wsesim.page"}

@@ -22,7 +22,7 @@ from tests.test_cli import TABLE
 from tests.test_wrong_input import RUN
 from wsesim import __version__, errors, sweep
 from wsesim.page import workers
-from wsesim.page.app import application
+from wsesim.page.server import application
 from wsesim.page.service import Service
 from wsesim.study import workers as sweep_workers
 
@@ -56,7 +56,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "ledger export": ("ledger", "export", "moonbase.ledger", "--out", "out.csv"),
     "ledger clean": ("ledger", "clean", "moonbase.ledger", "--failures"),
 }
-NO_FILE_OF_THE_USER = ("wsesim.cli", "wsesim.errors", "wsesim.commands.examples")
+NO_FILE_OF_THE_USER = ("wsesim.commands.cli", "wsesim.errors", "wsesim.commands.common")
 
 
 class Injected(Exception):
@@ -221,10 +221,10 @@ def test_an_error_in_a_worker_of_the_page(state: Path) -> None:
 
 def test_an_error_for_which_no_request_waits(page: TestClient, state: Path) -> None:
     """Nobody looks at the outcome of what starts beside the server."""
-    from wsesim.page import app
+    from wsesim.page import server
 
     with redirect_stderr(io.StringIO()) as told:
-        app._unheard(mock.Mock(), {"exception": Injected(f"{SECRET} in the text of an error")})
+        server._unheard(mock.Mock(), {"exception": Injected(f"{SECRET} in the text of an error")})
     assert_told(told.getvalue(), "wsesim serve", state)
 
 

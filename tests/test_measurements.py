@@ -23,7 +23,7 @@ from wsesim.machines.wafer.rows import (
     read_log,
     read_table,
 )
-from wsesim.validate.predict import run_of
+from wsesim.validate.near import run_of
 
 HEADER = (
     "use,id,source_title,url,kind,model,params,d_model,layers,seq_len,global_batch_sequences,n_systems,system,"

@@ -14,7 +14,7 @@ from wsesim import GPURun, Result
 from wsesim.machines.gpu.machine import gpu_counts
 from wsesim.machines.gpu.search import estimate_s, rank
 from wsesim.machines.machine import counts
-from wsesim.result import scaling_efficiency
+from wsesim.results.result import scaling_efficiency
 from wsesim.study.scaling import Curve, Scaling, job_of, scaling
 
 

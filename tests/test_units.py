@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import between
 from wsesim.config.training import TrainingSpec
-from wsesim.machines.wafer.spec import ClusterSpec, MemoryXSpec, SwarmXSpec
-from wsesim.machines.wafer.system import SystemSpec, WaferSpec
+from wsesim.machines.wafer.spec import ClusterSpec, MemoryXSpec, SwarmXSpec, SystemSpec, WaferSpec
 from wsesim.units import (
     PLAIN,
     UNITS,

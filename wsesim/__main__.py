@@ -1,5 +1,5 @@
 """``python -m wsesim``."""
 
-from wsesim.cli import main
+from wsesim.commands.cli import main
 
 main()

@@ -88,7 +88,7 @@ def is_debugging() -> bool:
     return os.environ.get("WSESIM_DEBUG", "") not in ("", "0")
 
 
-def fault(command: str, error: BaseException) -> Fault:
+def fault(command: str, error: BaseException, version: str) -> Fault:
     """What to say of an unforeseen error, whose traceback is written into a file.
 
     Parameters
@@ -97,13 +97,13 @@ def fault(command: str, error: BaseException) -> Fault:
         In which it happened, such as ``wsesim run``; without the words behind it, which are the user's.
     error
         Only its kind is told, for its text may quote files.
+    version
+        Of wsesim.
     """
-    from wsesim.version import __version__
-
-    kept = _keep_traceback(command, error)
+    kept = _keep_traceback(command, error, version)
     where = f"the full traceback is in {kept}" if kept else "its traceback could be written nowhere"
     return Fault(
-        f"{command}: {type(error).__name__}, which is {SIGN_OF_A_FAULT} (version {__version__}); {where}: please report it, "
+        f"{command}: {type(error).__name__}, which is {SIGN_OF_A_FAULT} (version {version}); {where}: please report it, "
         "or repeat the command with WSESIM_DEBUG=1 to see it here"
     )
 
@@ -126,7 +126,7 @@ def state_folder() -> Path:
     return Path.home() / ".local" / "state" / "wsesim"
 
 
-def _keep_traceback(command: str, error: BaseException) -> Path | None:
+def _keep_traceback(command: str, error: BaseException, version: str) -> Path | None:
     """Write a traceback into the user's state folder, else into one for temporary files; None where neither can be written.
 
     A fault that happens again replaces its file.
@@ -138,22 +138,20 @@ def _keep_traceback(command: str, error: BaseException) -> Path | None:
     told = "".join(traceback.format_exception(error))
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     name = hashlib.sha256("\n".join([command, type(error).__name__, *places]).encode("utf-8", "replace")).hexdigest()
-    text = f"{_circumstances(command)}\n{told}"
+    text = f"{_circumstances(command, version)}\n{told}"
     for find in (state_folder, lambda: Path(tempfile.mkdtemp(prefix="wsesim-"))):
         with suppress(OSError, RuntimeError):
             return _written(find() / "faults", f"{name[:16]}.txt", text)
     return None
 
 
-def _circumstances(command: str) -> str:
+def _circumstances(command: str, version: str) -> str:
     import datetime
     import platform
 
-    from wsesim.version import __version__
-
     lines = (
         f"{command}: {sys.argv}",
-        f"wsesim {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        f"wsesim {version}, Python {platform.python_version()}, {platform.platform()}",
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     return "\n".join(lines) + "\n"

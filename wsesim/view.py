@@ -1,8 +1,4 @@
-"""What is shown of an answer, as plain records and words: the same for a terminal, a page, a report and a notebook.
-
-An answer is a few `Section`; each says its parts in order. Media differ in how they draw a part, and in what they have no room
-for: a terminal leaves out leads, captions, pictures and what `is_repeated` marks.
-"""
+"""What is shown of an answer, as plain records and words: the same for a terminal, a page, a report and a notebook."""
 
 from __future__ import annotations
 
@@ -11,7 +7,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol
 
+from wsesim.plugins import imported
 from wsesim.units import add_up, show
+
+# What is shown of an answer, as plain records and words: the same for a terminal, a page, a report and a notebook.
+#
+# An answer is a few `Section`; each says its parts in order. Media differ in how they draw a part, and in what they
+# have no room for: a terminal leaves out leads, captions, pictures and what `is_repeated` marks.
+
 
 MFU_DIFFERENCE = 0.02
 """MFU is printed for both ways of counting attention where they differ by more, relative. [-]"""
@@ -405,3 +408,17 @@ def show_mfu(mfu: float, mfu_causal: float, precision: str) -> str:
 def share_of(name: str, part: float, whole: float, unit: str, meaning: str = "") -> Bar:
     """An amount with its unit over another one."""
     return Bar(name, show(part, unit), part / whole, meaning)
+
+
+# Answers show themselves in notebooks.
+
+
+HTML = "wsesim.report.html:html"
+"""Makes HTML of an answer: a notebook asks the answer itself, which knows no reports."""
+
+
+class ShowsItself:
+    """An answer that a notebook shows as its report would."""
+
+    def _repr_html_(self) -> str:
+        return str(imported(HTML)(self))

@@ -27,10 +27,9 @@ from wsesim.config.run import Run
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.machines.gpu import pipeline
 from wsesim.machines.gpu.plans import candidates
-from wsesim.machines.gpu.search import rank
+from wsesim.machines.gpu.search import outline_of, rank
 from wsesim.machines.gpu.simulation import simulate_gpu, simulate_plan
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.step_time import outline_of
 from wsesim.machines.gpu.times import times_of
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.machines.wafer.simulation import run_many, run_schedule, step_time_s

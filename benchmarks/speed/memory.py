@@ -28,9 +28,9 @@ def answer(name: str, settings: tuple[str, ...] = ()) -> None:
     from rich.console import Console
 
     from wsesim.config.loader import load_any
+    from wsesim.machines.simulation import simulate
     from wsesim.report.pages.run import sections
     from wsesim.report.terminal import print_sections
-    from wsesim.simulation import simulate
 
     print_sections(Console(file=io.StringIO(), markup=False), sections(simulate(load_any(name, settings))))
 

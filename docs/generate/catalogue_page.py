@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from wsesim.config import catalogue
 from wsesim.report.markdown import markdown_table
 from wsesim.report.pages import catalogue as entries
-from wsesim.result import status_of
+from wsesim.results.result import status_of
 
 INTRODUCTION = """\
 # Catalogue

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wsesim.config.cluster import JobPriceSpec
-from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
-from wsesim.config.job import GPUReliabilitySpec, JobSpec, ReliabilitySpec
-from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
+from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec, PortfolioJobSpec, PortfolioSpec
+from wsesim.config.json_schema import meanings, specs_of
 from wsesim.config.layering import NAMED
-from wsesim.config.meanings import meanings, specs_of
-from wsesim.config.model import ModelSpec
-from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
-from wsesim.config.provenance import STATUSES
-from wsesim.config.spec import Spec
-from wsesim.config.training import TrainingSpec
+from wsesim.config.model import ComputeLawSpec, LawSpec, LossLawSpec, ModelSpec, TaskSpec
+from wsesim.config.spec import STATUSES, Spec
+from wsesim.config.training import GPUReliabilitySpec, JobSpec, ReliabilitySpec, TrainingSpec
 from wsesim.machines.gpu.parallelism import ParallelismSpec, RecomputeSpec
 from wsesim.machines.gpu.spec import (
     AttentionKernelSpec,
@@ -30,14 +26,16 @@ from wsesim.machines.gpu.spec import (
     ProductSpec,
 )
 from wsesim.machines.wafer.spec import (
+    CalibrationSpec,
     ClusterSpec,
     ExceptionSpec,
     InputSpec,
     MemoryXSpec,
     SimulationSpec,
     SwarmXSpec,
+    SystemSpec,
+    WaferSpec,
 )
-from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.report.markdown import markdown_table
 from wsesim.units import example_of
 

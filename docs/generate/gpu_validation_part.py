@@ -21,9 +21,16 @@ from wsesim.report.pages.gpu_validation import (
     signed,
 )
 from wsesim.units import show, unit_of_field
-from wsesim.validate.gpu_kernels import all_errors
-from wsesim.validate.gpu_predict import Prediction, SetStatistics, per_set, run_of
-from wsesim.validate.gpu_sensitivity import Sensitivities, plan_of, sensitivities
+from wsesim.validate.gpu_calibrate import all_errors
+from wsesim.validate.gpu_predict import (
+    Prediction,
+    Sensitivities,
+    SetStatistics,
+    per_set,
+    plan_of,
+    run_of,
+    sensitivities,
+)
 
 LOWEST_RANK, FEWEST_FOR_RANK = 0.95, 10
 """Rank correlation that is asked of a set of so many rows. [-]"""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wsesim.config.importers import foreign, huggingface, megatron, modelzoo
+from wsesim.config.importers import huggingface, megatron, modelzoo, section
 from wsesim.config.importers.families import ALIASES, FAMILIES, WRAPPERS
 from wsesim.report.markdown import markdown_table
 
@@ -116,7 +116,7 @@ def page() -> str:
     wrappers = ", ".join(f"`{name}`" for name in WRAPPERS)
     others = [
         [", ".join(f"`{key}`" for key in sorted(keys)), what]
-        for keys, what in (*foreign.JSON_FILES, *foreign.YAML_FILES)
+        for keys, what in (*section.JSON_FILES, *section.YAML_FILES)
     ]
     reasons: dict[str, None] = dict.fromkeys(reason for _, reason in huggingface.HARMLESS)
     parts = [
@@ -127,7 +127,7 @@ def page() -> str:
         "Keys that change nothing fall under one of these reasons: " + "; ".join(reasons) + ".",
         "",
         REFUSED.format(what="has what is named beside it"),
-        markdown_table(["it", "families"], _grouped(foreign.MODEL_TYPES)),
+        markdown_table(["it", "families"], _grouped(section.MODEL_TYPES)),
         "",
         ZOO,
         markdown_table(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from generate import gpu_validation_part
 from wsesim.config import catalogue
-from wsesim.config.entries import load_system
+from wsesim.config.loader import load_system
 from wsesim.machines.wafer.rows import Measurement, published
-from wsesim.machines.wafer.system import CalibrationSpec
+from wsesim.machines.wafer.spec import CalibrationSpec
 from wsesim.report.charts import validation as validation_chart
 from wsesim.report.markdown import markdown_table
 from wsesim.report.pages import gpu_validation, loss_laws
@@ -28,8 +28,7 @@ from wsesim.validate.calibrate import FEWEST_ROWS, FORM_KEYS, LAYOUT_KEYS, RATE_
 from wsesim.validate.gpu_predict import Prediction as GPUPrediction
 from wsesim.validate.left_out import LeftOut, architecture, published_left_out
 from wsesim.validate.losses import COMPUTE_TOLERANCE, LOSS_TOLERANCE, predict_losses
-from wsesim.validate.near import WAFER_ROWS
-from wsesim.validate.predict import TOLERANCES, Prediction, predict_all, summarize
+from wsesim.validate.near import TOLERANCES, WAFER_ROWS, Prediction, predict_all, summarize
 
 INTRODUCTION = """\
 # Validation

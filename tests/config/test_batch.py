@@ -12,7 +12,7 @@ from wsesim.config.run import Run
 from wsesim.config.training import BATCH_KEYS, TrainingSpec, wanted_batch
 from wsesim.config.variations import Variations
 from wsesim.errors import ConfigError
-from wsesim.result import Result
+from wsesim.results.result import Result
 
 
 def run(*settings: str, name: str = "andromeda_13b") -> Run:

@@ -12,7 +12,12 @@ import wsesim
 from tests import builders
 from tests.builders import laid_over
 from wsesim.config import catalogue
-from wsesim.config.entries import (
+from wsesim.config.layering import Table
+from wsesim.config.loader import (
+    any_from_table,
+    from_table,
+    load,
+    load_any,
     load_any_cluster,
     load_cluster,
     load_gpu,
@@ -21,13 +26,11 @@ from wsesim.config.entries import (
     load_software,
     origins_of,
 )
-from wsesim.config.layering import Table
-from wsesim.config.loader import any_from_table, from_table, load, load_any
 from wsesim.errors import ConfigError, InputError, UnknownNameError
 from wsesim.machines.gpu.parallelism import SWITCHES, ParallelismSpec
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import parse_quantity, unit_of_field
-from wsesim.validate.gpu_kernels import published_tables
+from wsesim.validate.gpu_calibrate import published_tables
 
 DATA = Path(__file__).parent / "data"
 TINY: Table = builders.TINY | {"cluster": {"name": "dgx_a100_80gb"}}

@@ -14,8 +14,7 @@ from jsonschema import Draft7Validator
 
 from wsesim.config import catalogue
 from wsesim.config.cluster import AnySpread, PaidCluster
-from wsesim.config.json_schema import kinds, schema
-from wsesim.config.meanings import meanings, specs_of
+from wsesim.config.json_schema import kinds, meanings, schema, specs_of
 from wsesim.config.spec import Spec, numeric_fields
 from wsesim.errors import UnknownNameError
 from wsesim.units import unit_of_field

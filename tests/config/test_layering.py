@@ -8,7 +8,7 @@ import pytest
 
 from tests.builders import TINY
 from wsesim import from_table, load
-from wsesim.config.entries import load_model
+from wsesim.config.loader import load_model
 
 HUGGING_FACE = Path(__file__).parent / "data" / "gpt2.json"
 

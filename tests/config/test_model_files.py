@@ -11,10 +11,9 @@ import yaml
 
 import wsesim
 from wsesim.config.importers.families import CLASSES, FAMILIES
-from wsesim.config.importers.foreign import MODEL_TYPES
 from wsesim.config.importers.huggingface import read_huggingface
 from wsesim.config.importers.modelzoo import read_modelzoo
-from wsesim.config.importers.section import Imported
+from wsesim.config.importers.section import MODEL_TYPES, Imported
 from wsesim.config.model import ModelSpec
 from wsesim.errors import ConfigError
 from wsesim.workload.transformer import active_parameter_count, parameter_count

@@ -18,7 +18,7 @@ import pytest
 import wsesim
 from tests.test_cli import Outcome, call
 from tests.test_wrong_input import RUN
-from wsesim.config import reading
+from wsesim.config import catalogue
 from wsesim.errors import ConfigError
 
 AT_ONCE_S, NEVER_S = 20.0, 120.0
@@ -216,7 +216,7 @@ def test_hostile_yaml_is_refused_at_once(name: str) -> None:
 
 def test_numbers_in_base_60_are_texts() -> None:
     Path("a.yaml").write_text("a: 1:30\nb: 1:30.5\nc: 90\nd: 2001-01-01\n1:30: 2\n", encoding="utf-8")
-    found = reading.yaml_value(Path("a.yaml"), "a.yaml")
+    found = catalogue.yaml_value(Path("a.yaml"), "a.yaml")
     assert {key: found[key] for key in "abc"} == {"a": "1:30", "b": "1:30.5", "c": 90}
     assert found["1:30"] == 2
 
@@ -231,22 +231,22 @@ def test_depth_and_number_are_counted() -> None:
     def nested(depth: int) -> object:
         return [nested(depth - 1)] if depth else 1
 
-    reading.check_value(nested(reading.DEEPEST), "a file")
+    catalogue.check_value(nested(catalogue.DEEPEST), "a file")
     with pytest.raises(ConfigError, match="more than 50 levels"):
-        reading.check_value(nested(reading.DEEPEST + 1), "a file")
+        catalogue.check_value(nested(catalogue.DEEPEST + 1), "a file")
     with pytest.raises(ConfigError, match="more than 500,000 values"):
-        reading.check_value([[0] * 1000] * 500, "a file")
-    reading.check_value(json.loads("[" * 40 + "]" * 40), "a file")
+        catalogue.check_value([[0] * 1000] * 500, "a file")
+    catalogue.check_value(json.loads("[" * 40 + "]" * 40), "a file")
 
 
 @pytest.mark.parametrize("largest", [0, 9, 10])
 def test_no_more_is_read_than_the_limit(largest: int) -> None:
     Path("ten").write_bytes(b"0123456789")
     if largest == 10:
-        assert reading.content(Path("ten"), "ten", largest) == b"0123456789"
+        assert catalogue.content(Path("ten"), "ten", largest) == b"0123456789"
     else:
         with pytest.raises(ConfigError, match="ten: is larger than"):
-            reading.content(Path("ten"), "ten", largest)
+            catalogue.content(Path("ten"), "ten", largest)
 
 
 def test_a_file_that_is_swapped_for_a_pipe_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,13 +257,13 @@ def test_a_file_that_is_swapped_for_a_pipe_is_not_waited_for(monkeypatch: pytest
     monkeypatch.setattr(Path, "stat", lambda _: regular)
     start_s = time.monotonic()
     with at_once(), pytest.raises(ConfigError, match="is a pipe"):
-        reading.content(Path("pipe"), "pipe")
+        catalogue.content(Path("pipe"), "pipe")
     assert time.monotonic() - start_s < 5.0
 
 
 READERS = {
-    "wsesim/config/reading.py": "the one place",
-    "wsesim/page/app.py": "the page's own style and script",
+    "wsesim/config/catalogue.py": "the one place",
+    "wsesim/page/server.py": "the page's own style and script",
     "wsesim/report/charts/render.py": "the report's own script",
     "wsesim/report/html.py": "the report's own templates",
     "wsesim/validate/gpu_predict.py": "its own table of the catalogue, which it writes anew",

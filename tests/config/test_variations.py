@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.builders import between
 from wsesim import Run, load
-from wsesim.config.settings import parse_setting
+from wsesim.config.run import parse_setting
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import ConfigError, InputError
 

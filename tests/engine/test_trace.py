@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsesim.engine.trace import Span, Window, ended_within_s, overlap_s, within
+from wsesim.engine.program import Span, Window, ended_within_s, overlap_s, within
 
 TIMES = st.floats(0.0, 100.0)
 few = settings(deadline=None, max_examples=100)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import between
-from wsesim.config.entries import load_gpu_cluster
+from wsesim.config.loader import load_gpu_cluster
 from wsesim.machines.gpu.collectives import (
     all_gather_time_s,
     all_reduce_time_s,

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsesim.config.entries import load_gpu
+from wsesim.config.loader import load_gpu
 from wsesim.errors import InputError
-from wsesim.machines.gpu.gpu import (
+from wsesim.machines.gpu.kernels import (
+    FusedAttention,
     attention_kernel,
     batched_gemm_time_s,
     elementwise_time_s,
@@ -21,7 +22,6 @@ from wsesim.machines.gpu.gpu import (
     kernel_name,
     rate_flop_per_s,
 )
-from wsesim.machines.gpu.kernels import FusedAttention
 from wsesim.machines.gpu.spec import GPUSpec
 
 ROUND = {

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import between, tiny_run
 from wsesim import Run
-from wsesim.config.entries import load_model, load_system
+from wsesim.config.loader import load_model, load_system
 from wsesim.errors import DoesNotFit
 from wsesim.machines.wafer.plan import lanes_of, micro_batch
-from wsesim.machines.wafer.system import SystemSpec
+from wsesim.machines.wafer.spec import SystemSpec
 from wsesim.machines.wafer.wafer import (
     Lanes,
     attention_rate_flop_per_s,

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.builders import laid_over, tiny_run
-from wsesim.machines.wafer.breakdown import CATEGORIES, breakdown_s
+from wsesim.machines.wafer.metrics import CATEGORIES, breakdown_s, layer_times_s
 from wsesim.machines.wafer.simulation import run_schedule
-from wsesim.machines.wafer.utilization import layer_times_s
 
 FAST: dict[str, Any] = {
     "system": {"calibration": {"pass_latency_s": 0.0}, "wafer": {"io_bytes_per_s": "100 TB/s"}},

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import between, tiny_run
-from wsesim.config.entries import load_law, load_model
-from wsesim.config.law import LossLawSpec
+from wsesim.config.loader import load_law, load_model
+from wsesim.config.model import LossLawSpec
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.loss import (
+from wsesim.results.loss import (
     AVERAGE,
     CHINCHILLA,
     COMPUTE,

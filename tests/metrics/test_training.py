@@ -7,7 +7,7 @@ import pytest
 import wsesim
 from tests.builders import tiny_run
 from wsesim.errors import ConfigError
-from wsesim.job import Job, Range, job, ranged
+from wsesim.results.job import Job, Range, job, ranged
 
 # Steps as published with each Cerebras-GPT model, and the batch they were taken with.
 PUBLISHED_STEPS = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from wsesim.page.app import application
+from wsesim.page.server import application
 from wsesim.page.service import Service
 
 

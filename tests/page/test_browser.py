@@ -12,9 +12,8 @@ import uvicorn
 
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
 from wsesim import load, simulate
-from wsesim.page.app import application
 from wsesim.page.run_file import run_of
-from wsesim.page.server import bound
+from wsesim.page.server import application, bound
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
 from wsesim.report.pages.run import tiles

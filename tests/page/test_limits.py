@@ -18,11 +18,10 @@ from wsesim.errors import DoesNotFit, Fault, InputError
 from wsesim.machines.gpu.machine import MOST_SEARCHED
 from wsesim.machines.wafer.checks import check
 from wsesim.page import limits, work
-from wsesim.page.app import application
-from wsesim.page.cache import Answers
+from wsesim.page.limits import check_work
 from wsesim.page.run_file import gpu_run_of, run_of
-from wsesim.page.service import Service, status_of
-from wsesim.page.size import check_work
+from wsesim.page.server import application
+from wsesim.page.service import Answers, Service, status_of
 from wsesim.page.state import RunState
 from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, WorkerKilled, Workers
 

@@ -14,14 +14,14 @@ from starlette.testclient import TestClient
 
 from wsesim import load, simulate
 from wsesim.page import limits
-from wsesim.page.app import STATIC
 from wsesim.page.run_file import gpu_run_of, run_of
+from wsesim.page.server import STATIC
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
 from wsesim.report.json import result_dict
 from wsesim.report.pages.run import tiles
 from wsesim.study import goals
-from wsesim.study.goal_files import goal_from_table
+from wsesim.study.plan import goal_from_table
 
 SMALL = "model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120"
 PART = {"hx-request": "true"}

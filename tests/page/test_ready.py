@@ -8,9 +8,9 @@ import pytest
 
 from wsesim import load
 from wsesim.config import catalogue
-from wsesim.page.ready import ready_runs, ready_state
+from wsesim.page.form import ready_runs, ready_state
+from wsesim.page.limits import check_work
 from wsesim.page.run_file import gpu_run_of, run_of
-from wsesim.page.size import check_work
 
 
 def test_all_runs_of_the_catalogue_are_offered() -> None:

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from wsesim import load
 from wsesim.errors import WsesimError
-from wsesim.page.goal import goal_of
-from wsesim.page.problems import beside
-from wsesim.page.run_file import FIELDS, gpu_run_of, gpu_table, run_of, wafer_table
+from wsesim.page.form import beside
+from wsesim.page.run_file import FIELDS, goal_of, gpu_run_of, gpu_table, run_of, wafer_table
 from wsesim.page.state import GoalState, RunState
 from wsesim.page.work import main
 

@@ -14,17 +14,14 @@ from hypothesis import strategies as st
 import wsesim
 from tests.front_door import call
 from wsesim import Run, load, simulate
-from wsesim.config.entries import load_law
-from wsesim.config.loader import load_any
+from wsesim.config.loader import load_any, load_law
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.job import Range, job
-from wsesim.loss import Quality, loss, loss_by_compute
-from wsesim.study.goals import front
-from wsesim.study.options import Option
+from wsesim.results.job import Range, job
+from wsesim.results.loss import Quality, loss, loss_by_compute
+from wsesim.study.goals import Option, front
 from wsesim.study.scaling_laws import recipes
 from wsesim.units import show
-from wsesim.workload.shapes import shape_of
-from wsesim.workload.transformer import parameter_count
+from wsesim.workload.transformer import parameter_count, shape_of
 
 SMALL: dict[str, Any] = {
     "model": {"name": "cerebras-gpt-1.3b"},

@@ -25,7 +25,9 @@ KILLS_AT_ROWS, KILLS_AT_START = 4, 2
 
 def start(folder: Path, out: str, *more: str) -> subprocess.Popen[str]:
     """A sweep that hears interrupts also where these tests run in the background, which leaves them ignored."""
-    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from wsesim.cli import main; main()"
+    program = (
+        "import signal as s; s.signal(s.SIGINT, s.default_int_handler); from wsesim.commands.cli import main; main()"
+    )
     command = [sys.executable, "-c", program, *ARGUMENTS, "--out", out, *more]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

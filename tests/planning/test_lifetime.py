@@ -16,15 +16,15 @@ import wsesim
 from tests.builders import tiny_run
 from wsesim import Lifetime, lifetime
 from wsesim.errors import AnswerIsNo, ConfigError
-from wsesim.study.checkpoint_intervals import (
+from wsesim.study.life import CAUSES, JobTimeline, replicate, simulate_life
+from wsesim.study.lifetime import (
     daly_interval_s,
     simulated_optimum,
     steps_between,
+    timeline_of,
     with_interval,
     young_interval_s,
 )
-from wsesim.study.life import CAUSES, JobTimeline, replicate, simulate_life
-from wsesim.study.lifetime import timeline_of
 
 PLAIN = JobTimeline(
     steps=100,

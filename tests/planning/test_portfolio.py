@@ -17,9 +17,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.front_door import answer, call
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
-from wsesim.study.job_queue import Policy, Schedule, Task, fewest_systems, schedule
-from wsesim.study.moments import seconds_after
-from wsesim.study.portfolio import from_table
+from wsesim.study.portfolio import Policy, Schedule, Task, fewest_systems, from_table, schedule, seconds_after
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "portfolio.toml"
 POLICIES: tuple[Policy, ...] = ("first-come", "priority", "deadline")
@@ -246,9 +244,9 @@ def test_gpus_are_called_gpus_and_come_in_nodes() -> None:
     job = {"name": "small", "run": "cerebras_gpt_111m_gpu", "systems": [4, 12], "tokens": 1e9}
     found = shared({"cluster": {"name": "dgx_h100", "num_gpus": 16}, "jobs": [job], "lifetime": False}, by="9 days")
     assert found.schedule.num_systems == 8
-    from wsesim.report.pages.portfolio import sections
+    from wsesim.report.pages.goal import portfolio_sections
 
-    said = str(sections(found))
+    said = str(portfolio_sections(found))
     assert "8 H100 SXM 80 GB GPUs (1 node of DGX H100) are enough" in said
     assert "one node fewer" in said
     assert "system" not in said

@@ -9,7 +9,7 @@ import pytest
 from tests.front_door import call
 from tests.test_cli import names
 from wsesim.config.loader import load_any
-from wsesim.result import UNCERTAIN, status_of
+from wsesim.results.result import UNCERTAIN, status_of
 from wsesim.study.sensitivity import _is_of_step, with_number
 
 RUNS = ["cerebras_gpt_111m", "cerebras_gpt_111m_gpu"]

@@ -22,9 +22,8 @@ from wsesim.config.variations import Variations
 from wsesim.errors import InputError
 from wsesim.report.pages import sweep as report
 from wsesim.study import sweep as module
-from wsesim.study.executors import Here
 from wsesim.study.ledger import Ledger
-from wsesim.study.workers import answers_of, evaluate
+from wsesim.study.workers import Here, answers_of, evaluate
 
 TWO = {"cluster.num_systems": "1..4", "training.weight_sparsity": [0.0, 0.5]}
 
@@ -238,7 +237,7 @@ def test_a_missing_extra_is_one_message(tmp_path: Path, monkeypatch: pytest.Monk
 
 LIMITED = """
 import resource, sys
-from wsesim.cli import main
+from wsesim.commands.cli import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
 main()
 """

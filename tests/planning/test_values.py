@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wsesim.errors import InputError
-from wsesim.study.values import parse_values, parse_vary, values_of
+from wsesim.study.table import parse_values, parse_vary, values_of
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 import wsesim
 from tests.builders import Table, small_tables, wafer_runs
-from wsesim.machines.wafer.breakdown import breakdown_s
+from wsesim.machines.wafer.metrics import breakdown_s, utilization
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_time_s, step_times_s
-from wsesim.machines.wafer.utilization import utilization
 
 REORDERED = 1e-12
 """Relative; sums of at most 1e4 terms of one sign, each rounded to 1e-16."""

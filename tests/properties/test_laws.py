@@ -19,16 +19,14 @@ from hypothesis import strategies as st
 import wsesim
 from tests.builders import TINY, Table, laid_over, small_tables, tiny_run
 from wsesim.config import catalogue
+from wsesim.engine.program import Span
 from wsesim.engine.simulate import Clock, DiscreteEvents
-from wsesim.engine.trace import Span
-from wsesim.machines.wafer.breakdown import CATEGORIES, breakdown_s
-from wsesim.machines.wafer.links import link_traffic
 from wsesim.machines.wafer.memoryx import update_time_s
+from wsesim.machines.wafer.metrics import CATEGORIES, breakdown_s, bytes_per_step, link_traffic, utilization
 from wsesim.machines.wafer.plan import Sweep, make_plan
 from wsesim.machines.wafer.simulation import Simulation, run_schedule
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import depth, num_hops
-from wsesim.machines.wafer.utilization import bytes_per_step, utilization
 
 # Times are sums of at most 1e5 durations, each with a relative rounding of 1e-16, and the detection of
 # the steady state compares steps to 1e-10.

@@ -18,9 +18,9 @@ import wsesim
 from tests.builders import Table
 from tests.front_door import call
 from wsesim.config.loader import any_from_table
-from wsesim.job import job_words
 from wsesim.page import work
 from wsesim.page.state import NO_GPUS, OF_ALL, PER_SYSTEM, RunState
+from wsesim.results.job import job_words
 from wsesim.study.portfolio import from_table
 
 MODELS = ("cerebras-gpt-111m", "cerebras-gpt-256m", "cerebras-gpt-1.3b")

@@ -22,7 +22,7 @@ from tests.builders import TINY, Table, between, laid_over
 from tests.front_door import call
 from wsesim import Run, from_table, load, simulate
 from wsesim.config.model import ModelSpec
-from wsesim.config.settings import parse_setting
+from wsesim.config.run import parse_setting
 from wsesim.config.spec import options_of
 from wsesim.config.training import TrainingSpec
 from wsesim.engine.repeat import MOST_MICRO_BATCHES

@@ -7,23 +7,24 @@ from functools import cache
 
 import pytest
 
-from wsesim.config.entries import load_system
+from wsesim.config.loader import load_system
 from wsesim.machines.wafer.rows import Measurement, published
-from wsesim.machines.wafer.system import CalibrationSpec
+from wsesim.machines.wafer.spec import CalibrationSpec
 from wsesim.validate.calibrate import (
     FEWEST_ROWS,
     FORM_KEYS,
     LAYOUT_KEYS,
     OUTLIER_SCALE,
     RATE_KEYS,
+    Form,
+    Logs,
     as_toml,
     fit,
     fit_values_per_core,
     rates_of,
 )
-from wsesim.validate.closed_form import Form, Logs
 from wsesim.validate.left_out import GRID, architecture, left_out, published_left_out, summary
-from wsesim.validate.predict import predict_all
+from wsesim.validate.near import predict_all
 
 SHIPPED = load_system("cs2")[0].calibration
 

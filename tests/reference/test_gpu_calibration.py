@@ -10,17 +10,21 @@ import pytest
 
 from tests.front_door import call
 from wsesim.config import catalogue
-from wsesim.config.entries import load_gpu, load_gpu_calibration, origins_of
+from wsesim.config.loader import load_gpu, load_gpu_calibration, origins_of
 from wsesim.machines.gpu.rows import published, published_layers
 from wsesim.validate.gpu_calibrate import (
+    NOISIER,
+    TOLERANCES,
     PartFit,
-    as_toml,
+    all_errors,
     calibration_of,
     fit_all,
+    kernels_as_toml,
+    predicted_s,
+    published_tables,
     rewritten,
     sections,
 )
-from wsesim.validate.gpu_kernels import NOISIER, TOLERANCES, all_errors, predicted_s, published_tables
 from wsesim.validate.gpu_predict import run_of
 
 FEW = ("a100_80gb", "h100_80gb")
@@ -107,7 +111,7 @@ def test_a_file_of_several_gpus_needs_a_folder(tmp_path: Path) -> None:
 
 def test_a_fit_is_read_as_it_was_written(fits: list[PartFit], tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(as_toml([fit for fit in fits if fit.gpu == "h100_80gb"], "h100", "mine"), encoding="utf-8")
+    path.write_text(kernels_as_toml([fit for fit in fits if fit.gpu == "h100_80gb"], "h100", "mine"), encoding="utf-8")
     read, shipped = load_gpu_calibration(str(path)), load_gpu_calibration("h100")
     assert read.products_16bit.rate_share == pytest.approx(shipped.products_16bit.rate_share, rel=0.02)
 

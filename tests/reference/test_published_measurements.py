@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from wsesim.config import catalogue
-from wsesim.config.entries import load_law
+from wsesim.config.loader import load_law
 from wsesim.errors import PastTolerance
-from wsesim.loss import AVERAGE, PILE
 from wsesim.machines.wafer.rows import published
 from wsesim.report.pages import validation
+from wsesim.results.loss import AVERAGE, PILE
 from wsesim.validate.left_out import errors_toml, inside_in_no_fit, num_inside, published_left_out
 from wsesim.validate.losses import (
     COMPUTE_TOLERANCE,
@@ -26,7 +26,7 @@ from wsesim.validate.losses import (
     smallest_of_families,
 )
 from wsesim.validate.losses import published as published_losses
-from wsesim.validate.predict import Prediction, predict_all, summarize
+from wsesim.validate.near import Prediction, predict_all, summarize
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.front_door import call
 from tests.timeline.checker import nanoseconds
 from wsesim import simulate
 from wsesim.report import chrome_trace
-from wsesim.timeline import Timeline, timeline_of
+from wsesim.study.timeline import Timeline, timeline_of
 
 RUN = "cerebras_gpt_111m"
 
@@ -113,7 +113,7 @@ def test_bad_input_is_refused_before_anything_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
-    with mock.patch("wsesim.simulation.simulate", side_effect=AssertionError("run")):
+    with mock.patch("wsesim.machines.simulation.simulate", side_effect=AssertionError("run")):
         outcome = call("trace", RUN, *words)
     assert outcome.code == 2
     assert expected in outcome.err

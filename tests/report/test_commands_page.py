@@ -8,7 +8,7 @@ import pytest
 import typer
 from generate.commands_page import commands, page, section
 
-from wsesim.cli import app
+from wsesim.commands.cli import app
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
 

@@ -10,11 +10,11 @@ from rich.console import Console
 import wsesim
 from tests.front_door import answer, call
 from tests.test_cli import CONTRACT, check_contract
-from wsesim.machines.gpu.ranking import differences_s
+from wsesim.machines.gpu.search import differences_s
+from wsesim.machines.simulation import best_plans
 from wsesim.report.pages.run import More, plan_words, sections, why_it_loses
 from wsesim.report.terminal import print_sections
-from wsesim.result import Result
-from wsesim.simulation import best_plans
+from wsesim.results.result import Result
 
 NEOX, AUTO = "gpt_neox_20b_96xa100", "cerebras_gpt_111m_gpu"
 GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utilization"} | {

@@ -17,7 +17,7 @@ from tests.browser import errors, overflow_px, show_at, wait_for_pictures
 from tests.front_door import Outcome, answer, call
 from tests.report.pages import Page
 from wsesim import load
-from wsesim.report.charts import bundle
+from wsesim.report.charts import render
 from wsesim.report.pages.report import PICTURES, Study, picture_of
 from wsesim.report.pages.run import source_cell
 from wsesim.units import show
@@ -358,18 +358,18 @@ def test_every_picture_is_what_the_schema_of_vega_lite_allows(name: str) -> None
 def test_the_script_of_the_pictures_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda snippet: made.append(snippet) or "script")
-    bundle.bundle.cache_clear()
+    render.bundle.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert bundle.bundle("one") == "script"
-    bundle.bundle.cache_clear()
-    assert bundle.bundle("one") == "script"
+    assert render.bundle("one") == "script"
+    render.bundle.cache_clear()
+    assert render.bundle("one") == "script"
     assert made == ["one"]
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert bundle.bundle("other") == "script"
+    assert render.bundle("other") == "script"
     assert made == ["one", "other"]
     assert [path.suffix for path in (tmp_path / "wsesim").iterdir()] == [".js"]
-    bundle.bundle.cache_clear()
+    render.bundle.cache_clear()
 
 
 def test_pictures_are_drawn_in_a_browser_without_a_network(

@@ -10,8 +10,8 @@ import pytest
 
 import wsesim
 from tests.front_door import answer, call
-from wsesim.shown import ShowsItself
 from wsesim.study.scaling import scaling
+from wsesim.view import ShowsItself
 
 PORTFOLIO = Path(__file__).resolve().parents[2] / "docs/examples/portfolio.toml"
 WAFER, GPU = "cerebras_gpt_111m", "cerebras_gpt_111m_gpu"

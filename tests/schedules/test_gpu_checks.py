@@ -14,7 +14,7 @@ from tests.builders import laid_over
 from tests.gpu_builders import SMALL, gpu_run
 from wsesim import from_table
 from wsesim.errors import ConfigError, DoesNotFit, WsesimError
-from wsesim.machines.gpu.checks import check, nearest_divisors
+from wsesim.machines.gpu.plans import check, nearest_divisors
 from wsesim.machines.gpu.simulation import simulate_gpu
 
 Table = dict[str, Any]

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from tests.gpu_builders import ROWS, gpu_run, one
 from wsesim import GPURun, from_table
 from wsesim.errors import DoesNotFit
-from wsesim.machines.gpu.checks import check
 from wsesim.machines.gpu.parallelism import ParallelismSpec
-from wsesim.machines.gpu.plans import candidates
+from wsesim.machines.gpu.plans import candidates, check
 from wsesim.machines.gpu.search import rank
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, Plans, dealt_layers, recompute_said

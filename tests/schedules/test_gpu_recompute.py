@@ -15,7 +15,7 @@ from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import BLOCKS
 from wsesim.machines.gpu.times import times_of
-from wsesim.simulation import simulate
+from wsesim.machines.simulation import simulate
 
 S, H, F = 1024, 1024, 4096
 

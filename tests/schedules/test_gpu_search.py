@@ -10,22 +10,19 @@ import numpy as np
 import pytest
 
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
-from wsesim.config.entries import load_gpu
-from wsesim.config.loader import any_from_table
+from wsesim.config.loader import any_from_table, load_gpu
 from wsesim.errors import WsesimError
-from wsesim.machines.gpu.checks import check
-from wsesim.machines.gpu.closed_form import step_time_s as estimated_s
 from wsesim.machines.gpu.doubts import bounds_of, doubts, lateness
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.parallelism import ParallelismSpec
-from wsesim.machines.gpu.plans import candidates, memory_to_fill_bytes
-from wsesim.machines.gpu.search import CLOSE, rank
+from wsesim.machines.gpu.plans import candidates, check, memory_to_fill_bytes
+from wsesim.machines.gpu.search import CLOSE, Candidate, rank
+from wsesim.machines.gpu.search import closed_form_s as estimated_s
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.step_time import Candidate
 from wsesim.machines.gpu.times import times_of
 from wsesim.machines.gpu.words import why_above_one
-from wsesim.simulation import simulate
+from wsesim.machines.simulation import simulate
 from wsesim.validate.gpu_predict import run_of
 from wsesim.workload.transformer import model_flop_per_sequence
 

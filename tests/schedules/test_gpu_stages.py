@@ -13,8 +13,8 @@ import wsesim
 from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim import GPURun
 from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.pipeline import durations_s, shape_of
 from wsesim.machines.gpu.plans import candidates
-from wsesim.machines.gpu.program import durations_s, shape_of
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.stages import (
     blocks_of_chunks,
@@ -24,7 +24,7 @@ from wsesim.machines.gpu.stages import (
     layers_of_stages,
 )
 from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of, times_of_kinds
-from wsesim.simulation import simulate
+from wsesim.machines.simulation import simulate
 from wsesim.workload.transformer import routed_parameters
 
 

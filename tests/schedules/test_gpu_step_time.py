@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.builders import between
 from tests.gpu_builders import gpu_run, plan_of
 from wsesim.machines.gpu import search as gpu_search
-from wsesim.machines.gpu.search import choose, rank
+from wsesim.machines.gpu.search import Candidate, choose, rank, step_time_s
 from wsesim.machines.gpu.simulation import simulate_best, simulate_plan
-from wsesim.machines.gpu.step_time import Candidate, step_time_s
 from wsesim.machines.gpu.times import times_of
 
 few = settings(deadline=None, max_examples=15)

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import laid_over, tiny_run
+from wsesim.engine.program import Span
 from wsesim.engine.simulate import Clock, DiscreteEvents
-from wsesim.engine.trace import Span
 from wsesim.errors import SimulationStuck
+from wsesim.machines.wafer.metrics import bytes_per_step
 from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of
 from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import system_classes
-from wsesim.machines.wafer.utilization import bytes_per_step
 from wsesim.machines.wafer.wafer import Lanes
 from wsesim.workload.transformer import Layer
 

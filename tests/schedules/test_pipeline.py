@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsesim.engine.evaluate import Many, Plain
-from wsesim.engine.program import Key, Numbers
+from wsesim.engine.program import Key, Numbers, Span
 from wsesim.engine.simulate import Clock, DiscreteEvents
-from wsesim.engine.trace import Span
 from wsesim.machines.gpu.pipeline import (
     PipelineShape,
     capacities_of,

@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Any
 
 from wsesim.report.chrome_trace import pieces
-from wsesim.timeline import Timeline
+from wsesim.study.timeline import Timeline
 
 Entry = dict[str, Any]
 NEEDED = {"ph", "ts", "pid", "tid", "name"}

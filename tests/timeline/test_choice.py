@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsesim.errors import InputError
-from wsesim.timeline.choice import layers_in
+from wsesim.study.timeline import layers_in
 
 
 @pytest.mark.parametrize(

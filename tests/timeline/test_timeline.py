@@ -16,12 +16,10 @@ from tests.timeline.checker import check_format, written
 from wsesim import GPURun, Result, Run, simulate, simulate_many
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.errors import InputError
-from wsesim.machines.wafer.links import link_traffic
+from wsesim.machines.wafer.metrics import bytes_per_step, executed_flop_per_step, layer_times_s, link_traffic
 from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.machines.wafer.streaming import WEIGHT_ROOM, numbers_of, shape_of, write_program
-from wsesim.machines.wafer.throughput import executed_flop_per_step
-from wsesim.machines.wafer.utilization import bytes_per_step, layer_times_s
-from wsesim.timeline import Event, Timeline, timeline_of
+from wsesim.study.timeline import Event, Timeline, timeline_of
 
 NANOSECOND = 1e-9
 
@@ -338,7 +336,7 @@ def test_a_trace_says_which_micro_batches_stand_for_others() -> None:
 
 
 def test_more_than_viewers_take_is_refused() -> None:
-    with mock.patch("wsesim.machines.timeline.limits.MOST_EVENTS", 100):
+    with mock.patch("wsesim.machines.timeline.MOST_EVENTS", 100):
         with pytest.raises(InputError, match="show fewer steps or layers"):
             timeline_of(simulate(GPUS["pipeline"]))
         with pytest.raises(InputError, match="or a run with fewer layers"):

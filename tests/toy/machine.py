@@ -12,12 +12,11 @@ from pydantic import Field
 from wsesim.config.cluster import AnyCluster, Files
 from wsesim.config.run import Run
 from wsesim.config.spec import Positive, Share, Spec
-from wsesim.engine.trace import Span
+from wsesim.engine.program import Span
 from wsesim.errors import DoesNotFit
-from wsesim.machines.machine import Machine
-from wsesim.machines.words import Words
-from wsesim.result import Result
-from wsesim.step import Step
+from wsesim.machines.machine import Machine, Words
+from wsesim.results.result import Result
+from wsesim.results.step import Step
 from wsesim.units import show
 from wsesim.view import Place
 from wsesim.workload.transformer import model_flop_per_sequence, parameter_count

@@ -89,7 +89,7 @@ def test_it_is_drawn() -> None:
 
 
 def test_the_page_takes_it() -> None:
-    from wsesim.page.clusters import clusters
+    from wsesim.page.run_file import clusters
     from wsesim.page.state import RunState
     from wsesim.page.work import main, run_file
 

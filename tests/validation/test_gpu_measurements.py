@@ -12,12 +12,11 @@ from tests.builders import laid_over
 from tests.front_door import call
 from tests.gpu_builders import gpu_run
 from wsesim.config import catalogue
-from wsesim.config.entries import load_model
-from wsesim.config.loader import any_from_table
+from wsesim.config.loader import any_from_table, load_model
 from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
 from wsesim.machines.gpu.doubts import gpu_bounds
-from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_table, run_table
+from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_steps, run_table
 from wsesim.workload.transformer import parameter_count
 
 ROWS = {row.id: row for row in published()}
@@ -213,7 +212,7 @@ def test_mpt_models_have_the_printed_parameters(name: str, printed: float) -> No
 def one(tmp_path: Path, text: str) -> GPUMeasurement:
     path = tmp_path / "mine.csv"
     path.write_text(text, encoding="utf-8")
-    (row,) = read_table(path)
+    (row,) = read_steps(path)
     return row
 
 
@@ -308,7 +307,7 @@ def test_wrong_tables_are_refused_with_place_and_remedy(tmp_path: Path, text: st
     path = tmp_path / "mine.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MeasurementError) as caught:
-        read_table(path)
+        read_steps(path)
     assert finding in str(caught.value)
     assert remedy in str(caught.value)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from wsesim import GPURun
-from wsesim.config.entries import load_gpu_calibration
+from wsesim.config.loader import load_gpu_calibration
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.rows import GPUMeasurement, published
 from wsesim.validate.gpu_predict import (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wsesim
-from wsesim.intervals import (
+from wsesim.results.intervals import (
     REPEATABILITY,
     Bounds,
     around,
@@ -20,7 +20,7 @@ from wsesim.intervals import (
     student_quantile,
     together,
 )
-from wsesim.job import Range
+from wsesim.results.job import Range
 
 ERRORS = st.dictionaries(
     st.text(min_size=1, max_size=4), st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=4), min_size=3, max_size=12

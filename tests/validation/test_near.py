@@ -8,8 +8,7 @@ import wsesim
 from wsesim.machines.gpu.rows import published as published_gpus
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, published
 from wsesim.validate.gpu_predict import run_of as gpu_run_of
-from wsesim.validate.near import near
-from wsesim.validate.predict import predict_all, run_of
+from wsesim.validate.near import near, predict_all, run_of
 
 
 @pytest.mark.parametrize("name", ["andromeda_13b", "gpt_neox_20b_96xa100"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsesim.config.entries import load_model
+from wsesim.config.loader import load_model
 from wsesim.config.model import ModelSpec
 from wsesim.machines.gpu.kernels import (
     Split,

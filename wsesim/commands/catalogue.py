@@ -1,12 +1,15 @@
-"""`wsesim explain` and `wsesim list`: what the catalogue holds."""
+"""`wsesim explain`, `list`, `import` and `schema`: what the catalogue holds, and files of others and of editors."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from wsesim.commands.common import AsJson, print_json, print_sections
+
+# `wsesim explain` and `wsesim list`: what the catalogue holds.
 
 
 def explain(
@@ -49,3 +52,79 @@ def list_(
         print_json(report.titles(kind))
     else:
         print_sections(report.listing(kind))
+
+
+# `wsesim import`: a model file, or the arguments of another tool, as a run file.
+
+
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A config.json or its folder, a Model Zoo params.yaml, or arguments of Megatron-LM (.txt, .log, .sh).",
+        ),
+    ],
+    cluster: Annotated[
+        str, typer.Option(metavar="NAME", help="Cluster of the run; left out, cs2, or one of A100 for a plan of GPUs.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the run file here instead of to standard output.")
+    ] = None,
+) -> None:
+    """A model file, or the arguments of Megatron-LM, as a run file of wsesim, with what was understood in its comments."""
+    import tomli_w
+
+    from wsesim.config.layering import import_model, model_file
+
+    where = str(file)
+    found = import_model(model_file(file, where), where)
+    on_gpus = bool(found.parallelism)
+    tables: dict[str, Any] = {
+        "model": found.model,
+        "training": found.training | ({} if found.training.get("sequence_length") else {"sequence_length": 2048}),
+        "cluster": {"name": cluster or ("dgx_a100_80gb" if on_gpus else "cs2"), **found.cluster},
+    }
+    tables["training"].setdefault("global_batch_size", 256)
+    if on_gpus:
+        tables["parallelism"] = found.parallelism
+    comments = [f"# read from {file.name}: {found.kind}", *(f"# {note}" for note in found.notes)]
+    text = "\n".join(comments) + "\n\n" + tomli_w.dumps(tables)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        from wsesim.report.files import check_out, whole
+
+        check_out(out, (".toml",))
+        with whole(out) as file_out:
+            file_out.write(text.encode())
+
+
+# `wsesim schema`: JSON Schema of configuration files, for editors.
+
+
+def schema(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="Kind of file; without it, all kinds are named.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write to this file; without KIND, all schemas into this folder."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """JSON Schema of configuration files, for editors: keys, units, limits, meanings."""
+    from wsesim.config import json_schema
+    from wsesim.report.pages import catalogue as report
+
+    if kind is None and out is None and json:
+        print_json(report.as_dict())
+    elif kind is None and out is None:
+        print_sections([report.schema_listing()])
+    elif out is None:
+        print_json(json_schema.schema(str(kind)))
+    elif json:
+        print_json({"written": [str(path) for path in report.write(kind, out)]})
+    else:
+        for path in report.write(kind, out):
+            typer.echo(f"written to {path}", err=True)

@@ -1,4 +1,4 @@
-"""`wsesim compare`: runs side by side."""
+"""`wsesim compare` and `wsesim sensitivity`: runs side by side; what each number does to a step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from wsesim.commands.common import (
     Format,
     Limit,
     PayingOption,
+    RunArgument,
+    Settings,
     console,
     limited,
     print_figures,
     print_json,
     print_sections,
+    told_first,
 )
+
+# `wsesim compare`: runs side by side.
 
 
 def compare(
@@ -77,12 +82,39 @@ def compare(
 
 def _two_answers(before: str, after: str, *, as_json: bool) -> None:
     """Two answers that were kept: what moved between them, and why."""
-    from wsesim.study.changes import changes
+    from wsesim.study.comparison import changes
 
     found = changes(before, after)
     if as_json:
         print_json(found.to_dict())
         return
-    from wsesim.report.pages.changes import sections
+    from wsesim.report.pages.compare import changed_sections
 
-    print_sections(sections(found))
+    print_sections(changed_sections(found))
+
+
+# `wsesim sensitivity`: what each number that nobody published, and each constant of the machine, does to the step.
+
+
+def sensitivity(
+    run: RunArgument,
+    settings: Settings = None,
+    limit: Limit = None,
+    json: AsJson = False,
+    every: Annotated[bool, typer.Option("--all", help="Show numbers that change nothing as well.")] = False,
+) -> None:
+    """What each assumed or calibrated number at the ends of its range, and 10 % of each machine constant, does to the step."""
+    from wsesim.config.loader import load_any
+    from wsesim.report.terminal import bar
+    from wsesim.study.sensitivity import sensitivity as find
+
+    limited(limit)
+    read = load_any(run, settings or ())
+    with told_first(read), bar("numbers", None) as advance:
+        found = find(read, advance)
+    if json:
+        print_json(found.to_dict())
+        return
+    from wsesim.report.pages.compare import sensitivity_sections
+
+    print_sections(sensitivity_sections(found, every=every))

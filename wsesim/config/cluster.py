@@ -1,19 +1,43 @@
-"""What clusters of every kind of machine have in common, and what a kind of machine is called in files."""
+"""What clusters of every kind of machine have in common: prices, releases, and what a kind is called in files."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, cast
 
+from wsesim.config import catalogue
 from wsesim.config.catalogue import value_shown
-from wsesim.config.job import JobSpec
 from wsesim.config.layering import Layered, Table
 from wsesim.config.model import ModelSpec
 from wsesim.config.spec import PUE, NotNegative, Positive, Spec
-from wsesim.config.training import TrainingSpec
+from wsesim.config.training import JobSpec, TrainingSpec
+from wsesim.errors import ConfigError
 from wsesim.plugins import MACHINES, imported
+
+# Releases of the wafer-scale software, in order.
+
+
+@lru_cache(maxsize=256)
+def release_key(release: str, where: str = "cluster.software_release") -> tuple[int, ...]:
+    """A software release as numbers that can be compared; "R2.0.3" and "2.0.3" are the same.
+
+    Raises
+    ------
+    ConfigError
+        Not a release.
+    """
+    match = re.fullmatch(r"[rR]?([0-9]{1,9}(?:\.[0-9]{1,9}){0,7})", release.strip())
+    if match is None:
+        raise ConfigError(f'{where} is {catalogue.value_shown(release)}; write a release such as "2.1"')
+    return tuple(int(part) for part in match[1].split("."))
+
+
+# What clusters of every kind of machine have in common, and what a kind of machine is called in files.
+
 
 T = TypeVar("T")
 Paying = Literal["rented", "owned"]

@@ -1,29 +1,81 @@
-"""JSON Schema of every kind of file: editors complete keys and underline what wsesim would refuse.
-
-Draft 7, which editors of TOML know. A schema knows keys, units and limits. What takes two keys or another file to see
-(sizes that divide each other, names of the catalogue) is left to the commands.
-"""
+"""JSON Schema of every kind of file, with the meaning of each key from the docstrings of the specs."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple, get_args
 
 from wsesim.config.cluster import AnyCluster
-from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec
-from wsesim.config.job import JobSpec
-from wsesim.config.law import LawSpec
+from wsesim.config.goal import CandidateSpec, GoalSpec, LimitsSpec, PortfolioJobSpec, PortfolioSpec
 from wsesim.config.layering import NAMED
-from wsesim.config.meanings import Meaning, meanings, specs_of, summary
-from wsesim.config.model import ModelSpec
-from wsesim.config.portfolio import PortfolioJobSpec, PortfolioSpec
-from wsesim.config.provenance import STATUSES
-from wsesim.config.spec import Spec, numeric_fields
-from wsesim.config.training import TrainingSpec
+from wsesim.config.model import LawSpec, ModelSpec
+from wsesim.config.spec import STATUSES, Spec, numeric_fields
+from wsesim.config.training import JobSpec, TrainingSpec
 from wsesim.errors import UnknownNameError, did_you_mean
 from wsesim.plugins import MACHINES
 from wsesim.units import NOUNS, UNITS, unit_of_field
+
+# What configuration keys mean: read from the docstrings of the specs, their one home.
+
+
+_UNIT = re.compile(r"\s*\[([^\[\]]+)\]$")
+_HEADING = "Attributes\n----------\n"
+
+
+class Meaning(NamedTuple):
+    """What one key means, and its unit; empty where it is no number."""
+
+    text: str
+    unit: str
+
+
+@lru_cache(maxsize=64)
+def meanings(spec: type[Spec]) -> dict[str, Meaning]:
+    """Meaning of every key, from the ``Attributes`` sections of the docstrings of a spec and of its bases.
+
+    Examples
+    --------
+    >>> from wsesim.machines.wafer.spec import SwarmXSpec
+    >>> meanings(SwarmXSpec)["hop_latency_s"]
+    Meaning(text='One hop, down or up.', unit='s')
+    """
+    inherited: dict[str, Meaning] = {}
+    for base in spec.__bases__:
+        if issubclass(base, Spec):
+            inherited |= {key: one for key, one in meanings(base).items() if key in spec.model_fields}
+    section = inspect.cleandoc(spec.__doc__ or "").partition(_HEADING)[2]
+    entries = re.split(r"\n(?=\S)", section)
+    own = {name: _meaning(" ".join(text.split())) for name, _, text in (one.partition("\n") for one in entries) if name}
+    return inherited | own
+
+
+def _meaning(text: str) -> Meaning:
+    unit = _UNIT.search(text)
+    return Meaning(_UNIT.sub("", text), unit[1] if unit else "")
+
+
+def summary(spec: type[Spec]) -> str:
+    """First paragraph of a spec's docstring."""
+    return " ".join(inspect.cleandoc(spec.__doc__ or "").split("\n\n")[0].split())
+
+
+def specs_of(annotation: object) -> Iterator[type[Spec]]:
+    """Specs that a field holds, alone or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        yield annotation
+        return
+    for part in get_args(annotation):
+        yield from specs_of(part)
+
+
+# JSON Schema of every kind of file: editors complete keys and underline what wsesim would refuse.
+#
+# Draft 7, which editors of TOML know. A schema knows keys, units and limits. What takes two keys or another file to
+# see (sizes that divide each other, names of the catalogue) is left to the commands.
+
 
 Schema = dict[str, Any]
 _DRAFT = "http://json-schema.org/draft-07/schema#"

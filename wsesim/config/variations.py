@@ -19,14 +19,10 @@ from typing import Any, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from wsesim.config.layering import Layered, Table, layer
+from wsesim.config.layering import Layered, Table, layer, layered_run
 from wsesim.config.loader import Parts, parts_of
-from wsesim.config.problems import of_other_kinds
-from wsesim.config.provenance import Origin, unwrap
-from wsesim.config.run import Run
-from wsesim.config.run_files import layered_run
-from wsesim.config.settings import Setting, parse_setting
-from wsesim.config.spec import Spec, numeric_fields, options_of
+from wsesim.config.run import Run, Setting, parse_setting
+from wsesim.config.spec import Origin, Spec, numeric_fields, of_other_kinds, options_of, unwrap
 from wsesim.errors import ConfigError, InputError, did_you_mean
 from wsesim.plugins import MACHINES
 from wsesim.units import read_quantity

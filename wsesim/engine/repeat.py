@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
-from wsesim.engine.trace import Window
+from wsesim.engine.program import Window
 from wsesim.units import add_up
 
 FEWEST_MICRO_BATCHES = 4

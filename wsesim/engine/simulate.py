@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import simpy
 from simpy.events import Timeout
 
-from wsesim.engine.program import Job, Numbers, Program, Room, Turn, Worker
+from wsesim.engine.program import Job, Numbers, Program, Room, Span, Turn, Worker
 from wsesim.engine.repeat import FEWEST_STEPS, Seen, all_alike, last_two_agree
-from wsesim.engine.trace import Span
 from wsesim.errors import SimulationStuck
 
 Process = Generator[simpy.Event, Any, None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsesim.config import catalogue
-from wsesim.config.reading import csv_lines
+from wsesim.config.catalogue import csv_lines
 from wsesim.errors import MeasurementError, did_you_mean
 
 LARGEST_TABLE_BYTES = 10_000_000

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from wsesim.config.run import Run
+from wsesim.errors import InputError
+from wsesim.machines.machine import machine_of
+
 LONGEST_QUERY = 8000
 """Bytes of an address. [bytes]"""
 MOST_SETTINGS = 50
@@ -28,3 +32,24 @@ GIVE_UP_S = 1.0
 remembers is worth something. [s]"""
 MOST_CONNECTIONS, FEWEST_CONNECTIONS = 500, 8
 """Connections at a time; fewer where the system gives few file descriptors. [-]"""
+
+# Whether a question is small enough for a page, before anything is worked out.
+
+
+def check_settings(lines: list[str]) -> None:
+    """Refuse more text than anybody types."""
+    if len(lines) > MOST_SETTINGS:
+        raise InputError(
+            f"other keys: {len(lines)} lines are more than {MOST_SETTINGS}; write a run file, and use `wsesim run`"
+        )
+    for line in lines:
+        if len(line) > LONGEST_SETTING:
+            raise InputError(
+                f"other keys: {line[:40]}... has {len(line)} characters, more than {LONGEST_SETTING}; write it into a run "
+                "file, and run it with `wsesim run`"
+            )
+
+
+def check_work(run: Run) -> None:
+    """Refuse what would take longer than anybody waits in front of a page; called after the run was read."""
+    machine_of(run).check_page(run)

@@ -1,26 +1,92 @@
-"""State -> the table of a run file, which the page simulates, shows problems of, and lets one take away.
-
-A form must not read files: every name in it has to be one of the catalogue.
-"""
+"""State -> the table of a run file or of a goal file, which the page answers, and lets one take away."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from wsesim import plugins
 from wsesim.config import catalogue
-from wsesim.config.layering import NAMED, Table, leaves, merge
-from wsesim.config.loader import any_from_table
-from wsesim.config.naming import names_model
-from wsesim.config.provenance import unwrap
-from wsesim.config.run import Run
-from wsesim.config.settings import parse_setting, settings_table
+from wsesim.config.goal import GoalSpec
+from wsesim.config.layering import NAMED, Table, leaves, merge, names_model
+from wsesim.config.loader import any_from_table, load_any_cluster
+from wsesim.config.run import Run, parse_setting, settings_table
+from wsesim.config.spec import unwrap
 from wsesim.config.training import BATCH_KEYS
-from wsesim.errors import ConfigError
-from wsesim.machines.machine import MACHINES, machine_of
-from wsesim.page.clusters import count_of
-from wsesim.page.size import check_settings
-from wsesim.page.state import NO_GPUS, OF_ALL, RunState
+from wsesim.errors import ConfigError, InputError
+from wsesim.machines.machine import machine_of
+from wsesim.page.limits import MOST_CANDIDATES, check_settings
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
+from wsesim.plugins import MACHINES
+from wsesim.study.goals import base_of
+from wsesim.study.plan import accuracies, goal_from_table
+
+# Clusters of the catalogue, as the form offers them.
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One cluster.
+
+    Attributes
+    ----------
+    most
+        Devices that it has. [-]
+    is_baseline
+        Whether others are compared with it.
+    all_of_it
+        All of them, in words.
+    devices, count
+        What is counted, and the key of their number.
+    """
+
+    name: str
+    title: str
+    device: str
+    most: int
+    is_baseline: bool
+    all_of_it: str
+    devices: str
+    count: str
+
+    @property
+    def label(self) -> str:
+        """What the form says of it."""
+        return f"{self.title}: {self.all_of_it}"
+
+
+USUAL_COUNT = "num_systems"
+"""Key of the number of devices of a cluster that the catalogue does not know."""
+
+
+def count_of(cluster: str) -> str:
+    """The key of a cluster's number of devices."""
+    known = clusters().get(cluster)
+    return known.count if known else USUAL_COUNT
+
+
+@cache
+def clusters() -> dict[str, Offer]:
+    """All clusters by their name in the catalogue."""
+    plugins.MACHINES.load_others()
+    return {name: _offer(name) for name in catalogue.names("clusters")}
+
+
+def _offer(name: str) -> Offer:
+    spec, _ = load_any_cluster(name)
+    machine = MACHINES[spec.machine]
+    words, most = machine.words, spec.max_devices
+    every = words.count(spec, most)
+    return Offer(name, spec.title, spec.device, most, machine.is_baseline, every, words.devices, spec.count)
+
+
+# State -> the table of a run file, which the page simulates, shows problems of, and lets one take away.
+#
+# A form must not read files: every name in it has to be one of the catalogue.
+
 
 RUN_FILE, GPU_FILE = "run.toml", "gpus.toml"
 """Names of the files that are taken away; messages name them, as `wsesim run` does."""
@@ -197,3 +263,88 @@ def _names(table: Table, parent: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
             yield from _names(value, (*parent, key))
         elif key in ("extends", "path") or key in NAMED or (key == "name" and parent in (("model",), ("cluster",))):
             yield parent, key, value
+
+
+# A goal's state -> the table of a goal file; candidates are clusters of the catalogue, for a form must not read files.
+
+
+GOAL_FILE = "goal.toml"
+"""Name of the file that is taken away; messages name it, as `wsesim plan` does."""
+LIMITS = {"deadline": "deadline_s", "budget": "budget_usd", "power": "power_w"}
+TRAINING = {"tokens": "tokens", "sequence_length": "sequence_length", "batch": "global_batch_size"}
+SAID = {"start": "start", "release": "software_release", "profile": "software_profile", "paying": "paying"}
+GOAL_FIELDS = {
+    "goal.model": "model",
+    "goal.target_loss": "target_loss",
+    "goal.target_accuracy": "target_accuracy",
+    "goal.law": "law",
+    "goal.candidates": "candidates",
+    **{f"goal.{key}": name for name, key in SAID.items()},
+    **{f"goal.limits.{key}": name for name, key in LIMITS.items()},
+    **{f"training.{key}": name for name, key in TRAINING.items()},
+}
+"""Keys of a goal file that have a control of their own, and its name."""
+
+
+def goal_of(state: GoalState) -> GoalSpec:
+    """The goal of a state, whose training is one that its first cluster can be asked for.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        As `wsesim plan` of the file.
+    """
+    goal = goal_from_table(goal_table(state), GOAL_FILE)
+    base_of(goal, goal.candidates[0], goal.model or {"name": GoalState.model}, None, GOAL_FILE, Path())
+    return goal
+
+
+def goal_table(state: GoalState) -> Table:
+    """The goal file of a state; what is empty is left out."""
+    if len(state.candidates) > MOST_CANDIDATES:
+        raise InputError(
+            f"{GOAL_FILE}: goal.candidates has {len(state.candidates)} clusters, and this page tries {MOST_CANDIDATES}; "
+            "drop some, or write a goal file and use `wsesim plan`"
+        )
+    for place, name in enumerate(state.candidates):
+        catalogue.find("clusters", name, f"{GOAL_FILE}: goal.candidates.{place}.cluster")
+    if not state.candidates:
+        raise ConfigError(f"{GOAL_FILE}: goal.candidates is empty; choose one cluster or more that may be used")
+    table: Table = {"name": _name(state)}
+    has_recipe = bool(state.target_loss or state.target_accuracy)
+    if state.target_loss:
+        table |= {"target_loss": _goal_value("target_loss", state.target_loss), "law": state.law}
+    if state.target_accuracy:
+        table |= {"target_accuracy": _accuracies(state.target_accuracy), "law": state.law}
+    if not has_recipe:
+        catalogue.find("models", state.model, f"{GOAL_FILE}: goal.model")
+        table["model"] = {"name": state.model}
+    training = {key: _goal_value(key, getattr(state, name)) for name, key in TRAINING.items() if getattr(state, name)}
+    if has_recipe:
+        training.pop("tokens", None)  # the law gives them
+    limits = {key: _goal_value(key, getattr(state, name)) for name, key in LIMITS.items() if getattr(state, name)}
+    table |= {key: getattr(state, name) for name, key in SAID.items() if getattr(state, name)}
+    return table | {
+        "training": training,
+        "limits": limits,
+        "candidates": [{"cluster": name} for name in state.candidates],
+    }
+
+
+def _name(state: GoalState) -> str:
+    if state.target_accuracy:
+        return f"Train to an accuracy of {state.target_accuracy}"[:100]
+    return f"Train to a loss of {state.target_loss}"[:100] if state.target_loss else f"Train {state.model}"
+
+
+def _accuracies(text: str) -> dict[str, float]:
+    try:
+        return accuracies(text.split(","))
+    except ConfigError as error:
+        finding = str(error).partition(": ")[2]
+        raise ConfigError(f"{GOAL_FILE}: goal.target_accuracy: {finding}") from None
+
+
+def _goal_value(key: str, text: str) -> Any:
+    """What a control holds, read as `--set` reads it."""
+    return parse_setting(f"{key}={text}")[1]

@@ -22,6 +22,7 @@ from typing import Any
 from wsesim.errors import Fault, WsesimError, fault, is_debugging
 from wsesim.machines import machine
 from wsesim.page.limits import GIVE_UP_S, LONGEST_WAIT_S, MOST_MEMORY_BYTES, MOST_WAITING
+from wsesim.version import __version__
 
 GRACE_S = 5.0
 """A process whose parent is gone ends itself so long after its job's time is up. [s]"""
@@ -119,7 +120,7 @@ def _unforeseen(error: Exception) -> Exception:
     """What the server is told: where the traceback is kept, or the traceback itself."""
     if is_debugging():
         return RuntimeError("\n" + "".join(traceback.format_exception(error)))
-    return fault("wsesim serve", error)
+    return fault("wsesim serve", error, __version__)
 
 
 def _memory_words() -> str:

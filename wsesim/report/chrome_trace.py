@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from wsesim.report.files import whole
-from wsesim.report.progress import Advance
-from wsesim.timeline import Counter, Event, Timeline
+from wsesim.report.terminal import Advance
+from wsesim.study.timeline import Counter, Event, Timeline
 from wsesim.version import __version__
 
 ENDINGS = (".json", ".gz")
@@ -46,7 +46,7 @@ def write(timeline: Timeline, path: Path, advance: Advance) -> int:
     Parameters
     ----------
     timeline
-        From `wsesim.timeline.timeline_of`.
+        From `wsesim.study.timeline.timeline_of`.
     path
         Ends in ``.json`` or ``.gz``.
     advance

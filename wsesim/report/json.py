@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from wsesim.machines.machine import machine_of
-from wsesim.result import Result
+from wsesim.results.result import Result
 
 
 def result_dict(
@@ -41,7 +41,7 @@ def result_dict(
 
 def plan_dicts(results: Sequence[Result]) -> list[dict[str, Any]]:
     """The best plans of a run, fastest first, with what the others lose on."""
-    from wsesim.machines.gpu.ranking import differences_s
+    from wsesim.machines.gpu.search import differences_s
 
     return [
         {

@@ -1,11 +1,13 @@
-"""Sections on a terminal: tables without lines for every width, whose words and numbers stay whole, and no line ends in blanks."""
+"""Sections on a terminal: tables for every width, whose words and numbers stay whole; and a bar of progress."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rich.bar import Bar as RichBar
 from rich.cells import cell_len
@@ -15,6 +17,45 @@ from rich.segment import Segment
 from rich.text import Text
 
 from wsesim.view import Alarm, Bars, Cell, Fact, Facts, Figure, Note, Part, Section, Table, plain
+
+# A progress bar on standard error; silent where that is no terminal.
+
+
+class Advance(Protocol):
+    """Advances a bar; `text`, unless empty, replaces the words beside it."""
+
+    def __call__(self, text: str = "", count: int = 1) -> None:
+        """By `count` of its total."""
+
+
+@contextmanager
+def bar(words: str, total: int | None = None) -> Iterator[Advance]:
+    """Show progress while the block runs; the yielded function advances it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    if total is not None:
+        columns.append(TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(words, total=total)
+
+        def advance(text: str = "", count: int = 1) -> None:
+            progress.update(task, advance=count, description=text or words)
+
+        yield advance
+
+
+# Sections on a terminal: tables without lines for every width, whose words and numbers stay whole, and no line ends in
+# blanks.
+
 
 BAR_WIDTH = 14
 TONES = {

@@ -15,7 +15,7 @@ from wsesim.errors import InputError, did_you_mean
 from wsesim.report.charts.render import Picture, drawn
 from wsesim.report.files import check_out, whole, write
 from wsesim.report.html import Made, document
-from wsesim.report.progress import bar
+from wsesim.report.terminal import bar
 from wsesim.view import Figure, Note, Section
 
 HTML, DRAWN = "html", ("svg", "png", "pdf")
@@ -158,11 +158,11 @@ def _of_file(path: Path, tell: Callable[[str], None]) -> list[Section] | None:
         return None
     tables = catalogue.read_toml(path)
     if "jobs" in tables:
-        from wsesim.report.pages import portfolio as jobs
-        from wsesim.study.shared_cluster import portfolio
+        from wsesim.report.pages import goal as jobs
+        from wsesim.study.portfolio import portfolio
 
         tell(path.name)
-        return jobs.sections(portfolio(path))
+        return jobs.portfolio_sections(portfolio(path))
     if "candidates" in tables:
         from wsesim.report.pages import goal
         from wsesim.study.plan import plan
@@ -188,8 +188,8 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
         return page_of(planned, wanted.command).encode()
     if planned is not None:
         return drawn(_picture_in(planned, wanted.picture), wanted.format, "paper")
+    from wsesim.machines.simulation import simulate_fast
     from wsesim.report.pages.report import NO_GPUS, Study, gpu_run, picture_of, run_report, run_texts
-    from wsesim.simulation import simulate_fast
 
     if wanted.gpu_cluster not in ("", NO_GPUS):
         gpu_run(wanted.gpu_cluster)
@@ -205,9 +205,9 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
 
 
 def _of_sweep(wanted: Wanted, path: Path, tell: Callable[[str], None]) -> bytes:
+    from wsesim.report.pages.sweep import SweepStudy
     from wsesim.report.pages.sweep_report import picture, sweep_report
-    from wsesim.report.pages.sweep_study import SweepStudy
-    from wsesim.study.reading import read_points
+    from wsesim.study.sweep import read_points
 
     tell(path.name)
     points = read_points(path, wanted.sweep)

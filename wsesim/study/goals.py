@@ -1,34 +1,317 @@
-"""Which clusters, of which size, meet a goal: all that may be used are tried, and the answer is read off.
-
-Every size is tried the way that its machine is fast in: wafer-scale clusters are simulated for every number of systems at
-once, GPU clusters ranked by the closed form, with a plan searched for every number of GPUs. What the answer names and was
-only estimated is simulated, and the answer is read off again. Where few sizes of a large cluster were tried, those
-below the smallest that meets the goal are tried by halving.
-"""
+"""Which clusters, of which size, meet a goal: candidates are tried, each is an option, and the answer is read off."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from wsesim.config import catalogue
 from wsesim.config.goal import CandidateSpec, GoalSpec
+from wsesim.config.loader import any_from_table, load_model
 from wsesim.config.run import Run
+from wsesim.config.training import BATCH_KEYS
+from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.machine import machine_of
-from wsesim.shown import ShowsItself
-from wsesim.study.candidates import (
-    SEQUENCE_LENGTH,
-    base_of,
-    size_between,
-    sizes,
-    step_times,
-    why_not,
-)
-from wsesim.study.options import UNITS, Option, limits_of, option_of, simulated
-from wsesim.study.scaling_laws import Recipe, law_text, recipes, wanted_loss, with_model
+from wsesim.results.intervals import of_job
+from wsesim.results.job import Price, Range, job, job_definition, power_w, prices_of_devices, wanted_tokens
+from wsesim.results.loss import Quality, quality_dict
+from wsesim.study.scaling_laws import Recipe, batch_tokens, law_text, recipes, wanted_loss, with_model
 from wsesim.units import show
+from wsesim.view import ShowsItself
+from wsesim.workload.transformer import parameter_count
+
+# Runs of a cluster that may be used: which sizes are tried, with which batch, how long a step takes, and how sure that
+# is.
+
+
+SEQUENCE_LENGTH = 2048
+"""Where the goal does not say. [-]"""
+
+
+def base_of(
+    goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str, folder: Path
+) -> Run:
+    """The run of a candidate, of which only the size and the batch vary."""
+    training = {"batch_policy": "nearest"} | _usual_length(model) | goal.training
+    if recipe is not None:
+        training["tokens"] = recipe.tokens
+    leaves_batch_open = not any(key in training for key in BATCH_KEYS)
+    if leaves_batch_open and "path" in model:
+        leaves_batch_open = not _brings_batch({"model": model, "training": training}, candidate, folder, place)
+    training |= {"global_batch_size": 1} if leaves_batch_open else {}
+    paying = {} if goal.paying is None else {"paying": goal.paying}
+    cluster = {"name": candidate.cluster} | paying | candidate.keys
+    table = {"name": goal.name, "model": model, "training": training, "cluster": cluster}
+    run = any_from_table(table, folder, place)
+    said = {key: getattr(goal, key, None) for key in machine_of(run).files.software if key not in candidate.keys}
+    software = {key: value for key, value in said.items() if value is not None}
+    if software:
+        run = any_from_table(table | {"cluster": cluster | software}, folder, place)
+    if not leaves_batch_open:
+        return run
+    size = parameter_count(run.model, run.training.sequence_length)
+    batch = max(1, round(batch_tokens(size) / run.training.sequence_length))
+    return replace(run, training=run.training.with_batch(batch), asked=None)
+
+
+def _usual_length(model: dict[str, Any]) -> dict[str, Any]:
+    """Sequences of 2,048 tokens, or of as many as a model with fewer positions takes; files of other tools say it themselves."""
+    if "path" in model:
+        return {}
+    name, positions = model.get("name"), model.get("max_position_embeddings")
+    if positions is None and name in catalogue.names("models"):
+        positions = load_model(str(name)).max_position_embeddings
+    is_fewer = isinstance(positions, int) and 0 < positions < SEQUENCE_LENGTH
+    return {"sequence_length": positions if is_fewer else SEQUENCE_LENGTH}
+
+
+def _brings_batch(table: dict[str, Any], candidate: CandidateSpec, folder: Path, place: str) -> bool:
+    """Whether a file of another tool says the batch, too."""
+    try:
+        any_from_table(table | {"cluster": {"name": candidate.cluster}}, folder, place)
+    except ConfigError:
+        return False
+    return True
+
+
+def sizes(base: Run, candidate: CandidateSpec) -> list[int]:
+    """Numbers of devices to try, as they are bought and rented: of GPUs whole nodes. [-]"""
+    if candidate.num_devices != "auto":
+        return sorted(set(candidate.num_devices))
+    machine = machine_of(base)
+    unit = machine.comes_in(base)
+    return _thinned([unit * units for units in range(1, base.max_devices // unit + 1)], machine.most_tried)
+
+
+def _thinned(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly in the logarithm, with the doublings of the first one and the last one."""
+    if len(numbers) <= most:
+        return list(numbers)
+    first, last = numbers[0], numbers[-1]
+    wanted = {first * 2**power for power in range(int(math.log2(last / first)) + 1)} | {last}
+    for place in range(1, most - len(wanted) + 1):
+        ideal = first * (last / first) ** (place / (most - len(wanted) + 1))
+        wanted.add(max(1, round(ideal / first)) * first)
+    return sorted(wanted & set(numbers))
+
+
+def size_between(base: Run, below: int, above: int) -> int | None:
+    """A size half-way between two; None where there is none. [-]
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load_any
+    >>> gpus = load_any("gpt3_13b_256xa100")
+    >>> size_between(gpus, 64, 128), size_between(gpus, 64, 72)
+    (96, None)
+    """
+    step = machine_of(base).comes_in(base)
+    between = (below + above) // 2 // step * step
+    between = between if between > below else between + step
+    return between if below < between < above else None
+
+
+def step_times(runs: Sequence[Run]) -> tuple[list[tuple[Run, float]], list[tuple[Run, str]]]:
+    """Step times of the runs that can be, the fast way, and why the others cannot. [s]"""
+    found: list[tuple[Run, float]] = []
+    refused: list[tuple[Run, str]] = []
+    for run, time_s in zip(runs, machine_of(runs[0]).step_times_s(runs), strict=True):
+        if isinstance(time_s, str):
+            refused.append((run, time_s))
+        else:
+            found.append((run, time_s))
+    return found, refused
+
+
+def why_not(run: Run) -> str:
+    """Why a run cannot be, with a remedy."""
+    try:
+        machine_of(run).time_only(run)
+    except (ConfigError, DoesNotFit) as error:
+        return str(error)
+    return ""
+
+
+# One cluster of one size as an answer to a goal: what it takes, and which limits it keeps.
+
+
+UNITS = {"deadline": "s", "budget": "USD", "power": "W"}
+"""Limits, and what they are in."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One cluster of one size.
+
+    Attributes
+    ----------
+    recipe
+        Model size and tokens, where a law gave them.
+    time_s, cost_usd, energy_j
+        Of the whole job, with the range in which nine of ten lie. [s], [USD], [J]
+    power_w
+        Of all devices. [W]
+    fails
+        Limits that it does not keep, by name, and how far beyond them it is, as a share. [-]
+    may_fail
+        Limits that it keeps, but of which the end of its range is beyond.
+    is_estimate
+        Whether the step time is that of the closed form, which only ranks.
+    quality
+        Loss and zero-shot accuracy that it trains to; None for encoders.
+    plan
+        How the model is spread, in the words of ``[parallelism]``; empty where that was not simulated, or there is no choice.
+    """
+
+    run: Run
+    step_time_s: float
+    time_s: Range
+    cost_usd: Range | None
+    energy_j: Range
+    power_w: float
+    fails: dict[str, float]
+    recipe: Recipe | None = None
+    may_fail: tuple[str, ...] = ()
+    is_estimate: bool = False
+    quality: Quality | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_devices(self) -> int:
+        """Systems or GPUs. [-]"""
+        return self.run.num_devices
+
+    @property
+    def cluster(self) -> str:
+        """Name of the cluster."""
+        return str(self.run.cluster.name)
+
+    @property
+    def where(self) -> str:
+        """Its devices in words: "256 GPUs (32 nodes of DGX H100)"."""
+        return str(machine_of(self.run).words.counted_short(self.run.cluster, self.num_devices))
+
+    @property
+    def software(self) -> str:
+        """Release, or profile, that its step was simulated with."""
+        return str(machine_of(self.run).software(self.run))
+
+    @property
+    def run_as(self) -> str:
+        """Batch, sequence length, software and plan, in words."""
+        training, words = self.run.training, machine_of(self.run).words
+        batch = f"batch {training.global_batch_size:,} x {training.sequence_length:,} tokens"
+        parts = (batch, self.software and f"{words.software} {self.software}", words.planned(self.run, self.plan))
+        return ", ".join(part for part in parts if part)
+
+    def is_no_use_beside(self, smaller: Option) -> bool:
+        """Whether it is slower and not cheaper than a smaller one of the same cluster."""
+        if self.cost_usd is None or smaller.cost_usd is None:
+            return self.time_s.value > smaller.time_s.value
+        return self.time_s.value > smaller.time_s.value and self.cost_usd.value >= smaller.cost_usd.value
+
+    @property
+    def meets(self) -> bool:
+        """Whether it keeps every limit."""
+        return not self.fails
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether it is beyond what has been measured."""
+        return machine_of(self.run).is_extrapolated(self.run)
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """What its cost rests on."""
+        return prices_of_devices(self.run)
+
+    def to_dict(self) -> dict[str, Any]:
+        """One cluster of one size, in SI units."""
+        cost = self.cost_usd
+        return {
+            "cluster": self.cluster,
+            "num_devices": self.num_devices,
+            "model": self.run.model.name,
+            "devices": self.where,
+            "job": job_definition(self.run).to_dict(),
+            "global_batch_size": self.run.training.global_batch_size,
+            "sequence_length": self.run.training.sequence_length,
+            "software": self.software,
+            "parallelism": dict(self.plan) or None,
+            "step_time_s": self.step_time_s,
+            "time_s": self.time_s.value,
+            "time_s_range": [self.time_s.low, self.time_s.high],
+            "cost_usd": None if cost is None else cost.value,
+            "cost_usd_range": None if cost is None else [cost.low, cost.high],
+            "energy_j": self.energy_j.value,
+            "energy_j_range": [self.energy_j.low, self.energy_j.high],
+            "power_w": self.power_w,
+            "parameters": None if self.recipe is None else self.recipe.parameters,
+            "tokens": wanted_tokens(self.run),
+            "fails": self.fails,
+            "may_fail": list(self.may_fail),
+            "is_extrapolated": self.is_extrapolated,
+            **quality_dict(self.quality),
+        }
+
+
+def option_of(goal: GoalSpec, run: Run, step_s: float, recipe: Recipe | None = None) -> Option:
+    """A run as an answer to a goal, with its range."""
+    work, power = of_job(job(run, step_s), machine_of(run).bounds(run, step_s)), power_w(run)
+    fails, may_fail = _kept(goal, {"deadline": work.time_range_s, "budget": work.cost_usd, "power": power})
+    return Option(
+        run=run,
+        step_time_s=step_s,
+        time_s=work.time_range_s,
+        cost_usd=work.cost_usd,
+        energy_j=work.energy_j,
+        power_w=power.value,
+        fails=fails,
+        recipe=recipe,
+        may_fail=may_fail,
+        quality=work.quality,
+    )
+
+
+def limits_of(goal: GoalSpec) -> dict[str, float]:
+    """Limits that are set, by name. [s], [USD], [W]"""
+    limits = goal.limits
+    asked = {"deadline": limits.deadline_s, "budget": limits.budget_usd, "power": limits.power_w}
+    return {name: limit for name, limit in asked.items() if limit is not None}
+
+
+def _kept(goal: GoalSpec, found: dict[str, Range | None]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Limits that are not kept, and those that may not be."""
+    fails, may_fail = {}, []
+    for name, limit in limits_of(goal).items():
+        value = found[name]
+        if value is None:
+            fails[name] = math.inf
+        elif value.value > limit:
+            fails[name] = value.value / limit - 1.0
+        elif value.high > limit:
+            may_fail.append(name)
+    return fails, tuple(may_fail)
+
+
+def simulated(goal: GoalSpec, option: Option) -> Option:
+    """An option whose step time is an estimate, simulated in its place."""
+    machine = machine_of(option.run)
+    if not machine.estimates:
+        return option
+    step = machine.time_only(option.run)
+    return replace(option_of(goal, option.run, step.time_s, option.recipe), plan=step.plan)
+
+
+# Which clusters, of which size, meet a goal: all that may be used are tried, and the answer is read off.
+#
+# Every size is tried the way that its machine is fast in: wafer-scale clusters are simulated for every number of
+# systems at once, GPU clusters ranked by the closed form, with a plan searched for every number of GPUs. What the
+# answer names and was only estimated is simulated, and the answer is read off again. Where few sizes of a large
+# cluster were tried, those below the smallest that meets the goal are tried by halving.
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from wsesim.config.reading import check_kind
+from wsesim.config.catalogue import check_kind
 from wsesim.errors import InputError
 from wsesim.study.workers import Outcome
 from wsesim.version import __version__

@@ -1,14 +1,172 @@
-"""`wsesim.plan`: which clusters, and how large, meet a goal."""
+"""`wsesim.plan`: goals as people write them, and which clusters, how large, meet them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from wsesim.study.goal_files import goal_of
+from pydantic import ValidationError
+
+from wsesim.config import catalogue
+from wsesim.config.goal import GoalSpec
+from wsesim.config.layering import layered_run
+from wsesim.config.loader import load_any
+from wsesim.config.spec import describe
+from wsesim.config.training import BATCH_KEYS
+from wsesim.errors import ConfigError
+from wsesim.results.job import wanted_tokens
 from wsesim.study.goals import Answer, answer
+from wsesim.study.portfolio import as_date, seconds_after
+from wsesim.units import parse_quantity
+
+# Goals as people write them: files, and options of `wsesim plan`.
+
+
+def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
+    """A goal, checked.
+
+    Raises
+    ------
+    ConfigError
+        With all that is wrong.
+    """
+    raw = _in_seconds(raw, place)
+    try:
+        return GoalSpec.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(describe(error, GoalSpec, "goal", place, {})) from None
+
+
+def _in_seconds(raw: dict[str, Any], place: str) -> dict[str, Any]:
+    """A goal whose deadline is no date any longer."""
+    start, limits = as_date(raw.get("start")), raw.get("limits")
+    if start is not None:
+        raw = raw | {"start": start.date() if isinstance(start, datetime) else start}
+    if not isinstance(limits, dict) or as_date(limits.get("deadline_s")) is None:
+        return raw
+    where = f"{place}: goal.limits.deadline_s"
+    after_s = seconds_after(limits["deadline_s"], raw.get("start") if start else None, where, "goal")
+    return raw | {"limits": limits | {"deadline_s": after_s}}
+
+
+def trained(word: str) -> dict[str, Any]:
+    """What a word says is trained, as tables of a goal: a model of the catalogue, a file of it, or a run with its training.
+
+    A run brings its model, batch, tokens, optimizer and software; a model file its model, as ``[model] path`` does.
+    """
+    path = Path(word)
+    if word in catalogue.names("models") or (word not in catalogue.names("runs") and not catalogue.exists(path)):
+        is_file = path.suffix in (".json", ".yaml", ".yml", ".txt")
+        return {"model": {"path" if is_file else "name": word}}
+    if path.suffix == ".toml" and not {"model", "extends", "run"} & catalogue.read_toml(path).keys():
+        return {"model": {"name": str(path.absolute())}}
+    if path.suffix not in (".toml", "") or path.is_dir():
+        return {"model": {"path": str(path.absolute())}}
+    run = load_any(word)
+    keys = ("sequence_length", "global_batch_size", "optimizer", "max_gradient_norm", "weight_sparsity", "mode")
+    training = {key: getattr(run.training, key) for key in keys} | {"tokens": wanted_tokens(run)}
+    if not training["weight_sparsity"]:
+        del training["weight_sparsity"]
+    own = layered_run(word)[0].plain.get("cluster", {})
+    said = {key: own[key] for key in ("software_release", "software_profile") if key in own}
+    return {"name": run.name, "model": run.model.model_dump(exclude_defaults=True), "training": training, **said}
+
+
+def goal_of(
+    word: str | None,
+    named: dict[str, Any],
+    limits: dict[str, Any],
+    tokens: str | None,
+    clusters: Iterable[str],
+) -> GoalSpec:
+    """A goal from a file, with what options say laid over it; or from options alone.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        With place, finding and remedy.
+    """
+    raw = {} if word is None else catalogue.read_toml(Path(word))
+    said = {key: value for key, value in named.items() if value is not None}
+    what = trained(said.pop("model")) if "model" in said else {}
+    own = raw.get("training", {})
+    if isinstance(own, dict):
+        own = own | said.pop("training", {})
+    if isinstance(own, dict) and what.get("training"):
+        has_batch = bool(set(own) & set(BATCH_KEYS))
+        below = {key: value for key, value in what["training"].items() if not (has_batch and key in BATCH_KEYS)}
+        own = below | own
+    raw = {**raw, **what, **said} | ({"training": own} if own else {})
+    given = {key: value for key, value in limits.items() if value is not None}
+    raw["limits"] = {**raw.get("limits", {}), **given} if isinstance(raw.get("limits", {}), dict) else raw["limits"]
+    training = raw.get("training", {})
+    if tokens is not None and isinstance(training, dict):
+        raw["training"] = {**training, "tokens": _number_or_word(tokens)}
+    if chosen := [candidate_of(name) for name in clusters]:
+        raw["candidates"] = chosen
+    if "candidates" not in raw:
+        known = ", ".join(catalogue.names("clusters")[:6])
+        raise ConfigError(f"plan: no cluster is named; add --cluster NAME, for example one of {known}, or a goal file")
+    return goal_from_table(raw, "options" if word is None else catalogue.shown(Path(word)))
+
+
+def accuracies(words: Iterable[str]) -> dict[str, float]:
+    """Accuracies as options of `wsesim plan` say them.
+
+    Raises
+    ------
+    ConfigError
+        What is no task with a number.
+
+    Examples
+    --------
+    >>> accuracies(["hellaswag=0.5", "average=52 %"])
+    {'hellaswag': 0.5, 'average': 0.52}
+    """
+    found = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        try:
+            found[name.strip()] = parse_quantity(value, "-")
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise ConfigError(
+                f"--target-accuracy {catalogue.value_shown(word)}: is no task with a share; write for example hellaswag=0.5"
+            )
+    return found
+
+
+def candidate_of(word: str) -> dict[str, Any]:
+    """A cluster of an option, with the numbers of its devices that are tried: andromeda, dgx_h100:64,128.
+
+    Examples
+    --------
+    >>> candidate_of("dgx_h100:64,128"), candidate_of("cs3")
+    ({'cluster': 'dgx_h100', 'num_devices': [64, 128]}, {'cluster': 'cs3'})
+    """
+    name, colon, counts = word.rpartition(":")
+    numbers = [one.strip().replace("_", "") for one in counts.split(",")]
+    if not colon or not all(one.isdecimal() for one in numbers):
+        return {"cluster": _from_here(word)}
+    return {"cluster": _from_here(name), "num_devices": [int(one) for one in numbers]}
+
+
+def _from_here(name: str) -> str:
+    """A cluster of an option: files are meant from the working directory, not from the goal file's folder."""
+    return str(Path(name).absolute()) if name.endswith(".toml") else name
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+# `wsesim.plan`: which clusters, and how large, meet a goal.
 
 
 def plan(

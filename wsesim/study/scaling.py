@@ -14,8 +14,8 @@ from typing import Any
 
 from wsesim.config.run import Run
 from wsesim.machines.machine import LeftOut, machine_of
-from wsesim.result import Result
-from wsesim.shown import ShowsItself
+from wsesim.results.result import Result
+from wsesim.view import ShowsItself
 
 WEAK, STRONG = "weak", "strong"
 """Kinds of curves of a run itself; the same job on another kind of machine has the name of that kind."""

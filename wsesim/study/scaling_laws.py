@@ -6,9 +6,9 @@ parameter, and knows only those. An accuracy is asked of the loss at which model
 
 References
 ----------
-.. [1] Fitted to published models of the Pile: ``pile`` in cluster_configs/laws (`wsesim.loss.loss`).
+.. [1] Fitted to published models of the Pile: ``pile`` in cluster_configs/laws (`wsesim.results.loss.loss`).
 .. [2] Hoffmann et al. 2022, arXiv:2203.15556, equation 10, with the constants of Besiroglu et al. 2024, arXiv:2404.10102.
-.. [3] Dey et al. 2023, arXiv:2304.03208, equation 1 (`wsesim.loss.loss_by_compute`).
+.. [3] Dey et al. 2023, arXiv:2304.03208, equation 1 (`wsesim.results.loss.loss_by_compute`).
 """
 
 from __future__ import annotations
@@ -16,21 +16,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from wsesim.config.entries import load_law
 from wsesim.config.goal import GoalSpec
-from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec
-from wsesim.config.model import ModelSpec
+from wsesim.config.loader import load_law
+from wsesim.config.model import ComputeLawSpec, LawSpec, LossLawSpec, ModelSpec
 from wsesim.errors import DoesNotFit, InputError
-from wsesim.loss import (
-    PILE,
-    counted,
-    loss_for,
-    optimal_parameters,
-    tokens_for,
-    vendor_training_flop,
-)
-from wsesim.workload.shapes import shape_of
-from wsesim.workload.transformer import parameter_count
+from wsesim.results.loss import PILE, counted, loss_for, optimal_parameters, tokens_for, vendor_training_flop
+from wsesim.workload.transformer import parameter_count, shape_of
 
 SMALLEST, LARGEST = 1e6, 1e14
 """Parameters beyond which a law's answer is no model. [-]"""

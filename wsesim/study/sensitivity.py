@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from wsesim.config.loader import as_run
-from wsesim.config.provenance import Origin
 from wsesim.config.run import Run
+from wsesim.config.spec import Origin
 from wsesim.errors import WsesimError
-from wsesim.result import Result, status_of
-from wsesim.simulation import simulate, step_time
+from wsesim.machines.simulation import simulate, step_time
+from wsesim.results.result import Result, status_of
 from wsesim.units import parse_quantity, unit_of_field
 from wsesim.version import __version__
 

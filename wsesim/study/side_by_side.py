@@ -13,12 +13,12 @@ from wsesim.config.cluster import Paying
 from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.run import Run
 from wsesim.errors import ConfigError, DoesNotFit, InputError, need
-from wsesim.job import Job, Range, job, wanted_tokens
 from wsesim.machines.machine import machine_of
-from wsesim.result import Result
-from wsesim.shown import ShowsItself
-from wsesim.simulation import simulate, step_time
+from wsesim.machines.simulation import simulate, step_time
+from wsesim.results.job import Job, Range, job, wanted_tokens
+from wsesim.results.result import Result
 from wsesim.study.comparison import Entry, as_dict, entry
+from wsesim.view import ShowsItself
 
 if TYPE_CHECKING:
     import pandas

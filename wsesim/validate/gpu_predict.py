@@ -1,4 +1,4 @@
-"""Predicted steps of GPU clusters against measured ones, per row and per set."""
+"""Predicted steps of GPU clusters against measured ones, and how far errors hang on constants that nobody measured."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
-from wsesim.config.loader import any_from_table
+import numpy as np
+
+from wsesim.config.loader import any_from_table, origins_of
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
-from wsesim.intervals import Bounds, knowledge
 from wsesim.machines.gpu.doubts import Kind, gpu_bounds, kind_of, without
+from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import GPUMeasurement, published, run_table
+from wsesim.machines.gpu.search import closed_form_s, rank
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
+from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.times import times_of
+from wsesim.results.intervals import Bounds, knowledge
 from wsesim.units import add_up
 from wsesim.validate.statistics import (
     ErrorStatistics,
@@ -28,6 +35,9 @@ from wsesim.validate.statistics import (
     rank_correlation,
 )
 from wsesim.workload.transformer import layers, model_flop_per_sequence
+
+# Predicted steps of GPU clusters against measured ones, per row and per set.
+
 
 Simulate = Callable[[GPURun], float]
 """Time of one step. [s]"""
@@ -379,3 +389,98 @@ if __name__ == "__main__":
     file = Path(sys.argv[1])
     kept = file.read_text(encoding="utf-8").split("# Written by", maxsplit=1)[0]
     file.write_text(kept.rstrip() + "\n\n" + errors_toml(simulate_rows(published(), processes=1)), encoding="utf-8")
+
+# How far errors on GPU clusters hang on the constants that nobody measured.
+#
+# Each assumed constant goes to the ends of the range that its file states, the others stay. By the
+# closed form, which is near the simulation, and for all variants of a row at once.
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One constant at both ends of its range.
+
+    Attributes
+    ----------
+    low, high
+        Ends, in the unit of the key.
+    mape
+        By set, mean absolute error with the constant at `low` and at `high`. [-]
+    """
+
+    key: str
+    low: float
+    high: float
+    mape: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """All constants.
+
+    Attributes
+    ----------
+    shipped
+        By set, mean absolute error with the shipped constants. [-]
+    estimates_s
+        By row, the closed form with the shipped constants. [s]
+    """
+
+    shipped: dict[str, float]
+    constants: tuple[Sensitivity, ...]
+    estimates_s: dict[str, float]
+
+
+@cache
+def ranges() -> dict[str, tuple[float, float]]:
+    """Constants of kernels and collectives that were assumed, with the ends of their ranges."""
+    return {
+        key: (origin.low, origin.high)
+        for key, origin in origins_of("calibrations", "gpu_kernels").items()
+        if "." not in key and origin.status == "assumed" and origin.low is not None and origin.high is not None
+    }
+
+
+def variants_s(run: GPURun, plans: Plans) -> Any:
+    """Estimates of one plan as shipped, and with each constant at both ends. Shape ``(1 + 2 num_ranges,)``. [s]"""
+    ends = ranges()
+    number = 1 + 2 * len(ends)
+    constants: dict[str, Any] = {}
+    for place, (key, pair) in enumerate(ends.items()):
+        values = np.full(number, float(getattr(run.cluster.gpu.calibration, key)))
+        values[1 + 2 * place : 3 + 2 * place] = pair
+        constants[key] = values
+    varied = replace(run, cluster=with_constants(run.cluster, **constants))
+    return np.ravel(closed_form_s(varied, plans, times_of(varied, plans)))
+
+
+def plan_of(run: GPURun) -> Plans:
+    """The plan of a run, by the estimate where it leaves a choice."""
+    plans = candidates(run)
+    return plans if len(plans.tensor) == 1 else rank(run).plans.only(slice(0, 1))
+
+
+def sensitivities(rows: Sequence[GPUMeasurement]) -> Sensitivities:
+    """Mean absolute error of each set for each constant at the ends of its range."""
+    errors: dict[str, list[Any]] = {}
+    estimates_s = {}
+    for row in rows:
+        run = run_of(row)
+        times_s = variants_s(run, plan_of(run))
+        estimates_s[row.id] = float(times_s[0])
+        errors.setdefault(row.set, []).append(np.abs(times_s / row.iteration_s - 1.0))
+    means = {name: np.mean(some, axis=0) for name, some in errors.items()}
+    ends = [(key, *pair) for key, pair in ranges().items()]
+    return Sensitivities(
+        {name: float(some[0]) for name, some in means.items()},
+        tuple(
+            Sensitivity(
+                key,
+                low,
+                high,
+                {name: (float(some[1 + 2 * i]), float(some[2 + 2 * i])) for name, some in means.items()},
+            )
+            for i, (key, low, high) in enumerate(ends)
+        ),
+        estimates_s,
+    )

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsesim.config.catalogue import read_text
 from wsesim.config.loader import from_table
 from wsesim.config.model import ModelSpec
-from wsesim.machines.wafer.coverage import SMALL_STEP, share_of_waiting, wafer_bounds
+from wsesim.machines.wafer.checks import SMALL_STEP, share_of_waiting, wafer_bounds
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.machines.wafer.rows import Measurement
-from wsesim.machines.wafer.system import CalibrationSpec
+from wsesim.machines.wafer.spec import CalibrationSpec
 from wsesim.units import add_up
-from wsesim.validate.calibrate import Rates, rates_of, solve
-from wsesim.validate.closed_form import Form
-from wsesim.validate.predict import Prediction, run_of
+from wsesim.validate.calibrate import Form, Rates, rates_of, solve
+from wsesim.validate.near import Prediction, run_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,7 +265,7 @@ def errors_toml(found: LeftOut) -> str:
 @cache
 def published_left_out() -> LeftOut:
     """Of the rates that ship with wsesim, by the shipped calibration's form."""
-    from wsesim.config.entries import load_calibration
+    from wsesim.config.loader import load_calibration
     from wsesim.machines.wafer.rows import published
 
     rows = [row for row in published() if row.use == "leave-one-out" and row.is_rate]

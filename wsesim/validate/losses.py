@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from wsesim import loss as laws
 from wsesim.config import catalogue
-from wsesim.config.entries import load_law, load_model
-from wsesim.config.law import ComputeLawSpec, LawSpec, LossLawSpec, TaskSpec
-from wsesim.config.model import ModelSpec
+from wsesim.config.loader import load_law, load_model
+from wsesim.config.model import ComputeLawSpec, LawSpec, LossLawSpec, ModelSpec, TaskSpec
 from wsesim.errors import MeasurementError, UnknownNameError
-from wsesim.loss import (
+from wsesim.machines.csv_table import Row, read_rows
+from wsesim.results import loss as laws
+from wsesim.results.loss import (
     AVERAGE,
     COMPUTE,
     PILE,
@@ -29,7 +29,6 @@ from wsesim.loss import (
     counted,
     vendor_training_flop,
 )
-from wsesim.machines.csv_table import Row, read_rows
 from wsesim.units import add_up
 from wsesim.validate.statistics import least_squares
 from wsesim.workload.transformer import parameter_count
@@ -200,7 +199,7 @@ def _model(label: str, row: Row) -> ModelSpec:
             f"{row.place}: model {catalogue.value_shown(label)} is not in the catalogue; add its `parameters`, or see "
             "`wsesim list models`"
         )
-    from wsesim.workload.shapes import shape_of
+    from wsesim.workload.transformer import shape_of
 
     return ModelSpec.model_validate(shape_of(row.real("parameters")))
 

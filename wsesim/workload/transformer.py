@@ -1,20 +1,9 @@
-"""Parameters, FLOP and bytes of a transformer, layer by layer. No hardware, no time.
-
-Conventions: one multiply-add is 2 FLOP; the backward pass costs twice the forward pass;
-normalisation, softmax and activation functions are not counted, as in [1]_ and [2]_.
-Attention is counted over the full ``sequence_length x sequence_length`` square, or the band of
-it that a window leaves, unless a name says ``causal`` (the part below the diagonal).
-
-The blocks of a model may differ: in what they attend to, and in whether they have experts.
-`block_variants` gives for each kind a model whose blocks are all of that kind; functions named
-``block_...`` and everything in `wsesim.machines.gpu.kernels` take such a model.
-
-.. [1] Narayanan et al., Efficient Large-Scale Language Model Training on GPU Clusters, 2021, arXiv:2104.04473, eq. 3.
-.. [2] Korthikanti et al., Reducing Activation Recomputation in Large Transformer Models, 2022, arXiv:2205.05198.
-"""
+"""Parameters, FLOP and bytes of a transformer, layer by layer, and shapes of models of any size. No hardware, no time."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -23,6 +12,21 @@ from typing import Any, Literal, NamedTuple
 
 from wsesim.config.model import AttentionKind, ModelSpec
 from wsesim.units import add_up
+
+# Parameters, FLOP and bytes of a transformer, layer by layer. No hardware, no time.
+#
+# Conventions: one multiply-add is 2 FLOP; the backward pass costs twice the forward pass;
+# normalisation, softmax and activation functions are not counted, as in [1]_ and [2]_.
+# Attention is counted over the full ``sequence_length x sequence_length`` square, or the band of
+# it that a window leaves, unless a name says ``causal`` (the part below the diagonal).
+#
+# The blocks of a model may differ: in what they attend to, and in whether they have experts.
+# `block_variants` gives for each kind a model whose blocks are all of that kind; functions named
+# ``block_...`` and everything in `wsesim.machines.gpu.kernels` take such a model.
+#
+# .. [1] Narayanan et al., Efficient Large-Scale Language Model Training on GPU Clusters, 2021, arXiv:2104.04473, eq.
+# 3. .. [2] Korthikanti et al., Reducing Activation Recomputation in Large Transformer Models, 2022, arXiv:2205.05198.
+
 
 BYTES_PER_ACTIVATION = 2
 """Activations are 16-bit, as in Korthikanti et al. 2022, section 4.1. [bytes]"""
@@ -310,7 +314,7 @@ def active_parameter_count(model: ModelSpec, sequence_length: int | None = None)
 
     Examples
     --------
-    >>> from wsesim.config.entries import load_model
+    >>> from wsesim.config.loader import load_model
     >>> active_parameter_count(load_model("mixtral-8x7b"))
     12879925248
     """
@@ -531,3 +535,50 @@ def layer_counts(model: ModelSpec, sequence_length: int) -> tuple[tuple[Layer, i
     chain, kinds = layers(model, sequence_length), block_kinds(model)
     blocks = [(chain[1 + kinds.index(kind)], kinds.count(kind)) for kind in range(len(block_variants(model)))]
     return (chain[0], 1), *blocks, (chain[-1], 1)
+
+
+# Shapes of models of any size: a GPT of so many parameters.
+
+
+VOCAB_SIZE = 50257
+"""That of GPT-2, which most models of the laws are near to. [-]"""
+SHAPES = ((125e6, 12), (355e6, 24), (1.3e9, 24), (2.7e9, 32), (6.7e9, 32), (13e9, 40), (175e9, 96), (530e9, 105))
+"""Parameters and layers of the GPT-3 family and MT-NLG (Brown et al. 2020, table 2.1; Smith et al. 2022). [-]"""
+WIDTH_STEP = 128
+"""Widths are multiples of this, which is also the width of a head. [-]"""
+
+
+def shape_of(parameters: float) -> dict[str, Any]:
+    """A GPT of about so many parameters, as a ``[model]`` table; its depth lies between those of the GPT-3 family.
+
+    Examples
+    --------
+    >>> shape_of(13e9)["num_layers"], shape_of(13e9)["hidden_size"]
+    (40, 5120)
+    """
+    layers = _depth(parameters)
+    width = _width(parameters, layers)
+    return {
+        "name": f"GPT of {parameters:.3g} parameters",
+        "num_layers": layers,
+        "hidden_size": width,
+        "num_attention_heads": max(1, width // WIDTH_STEP),
+        "vocab_size": VOCAB_SIZE,
+    }
+
+
+def _depth(parameters: float) -> int:
+    known = SHAPES
+    if parameters <= known[0][0]:
+        return known[0][1]
+    for (small, few), (large, many) in itertools.pairwise(known):
+        if parameters <= large:
+            share = math.log(parameters / small) / math.log(large / small)
+            return round(float(few * (many / few) ** share))
+    return known[-1][1]
+
+
+def _width(parameters: float, layers: int) -> int:
+    """The multiple of `WIDTH_STEP` whose ``12 L h^2 + V h`` is nearest."""
+    exact = (math.sqrt(VOCAB_SIZE**2 + 48.0 * layers * parameters) - VOCAB_SIZE) / (24.0 * layers)
+    return max(1, round(exact / WIDTH_STEP)) * WIDTH_STEP

@@ -12,11 +12,11 @@ from tests.report.charts.drawn import result, titles
 from wsesim import Result
 from wsesim.errors import InputError
 from wsesim.machines.machine import machine_of
-from wsesim.report.charts import breakdown, loss, memory, scaling, sweep, timeline, totals, utilization, validation
-from wsesim.report.charts.axes import LOGARITHMIC_FROM, scale_of
+from wsesim.report.charts import breakdown, scaling, sweep, timeline, totals, validation
 from wsesim.report.charts.render import Picture, spec
+from wsesim.report.charts.theme import LOGARITHMIC_FROM, scale_of
 from wsesim.study.scaling import scaling as scaling_of
-from wsesim.timeline import timeline_of
+from wsesim.study.timeline import timeline_of
 from wsesim.validate.near import Comparison
 
 WITH_UNIT = re.compile(r" \[[^\]]+\]$")
@@ -39,10 +39,10 @@ def pictures(results: list[Result]) -> dict[str, Picture]:
     return {
         "breakdown": breakdown.chart(results),
         "shares": breakdown.chart(results, as_share=True),
-        "utilization": utilization.chart(results),
-        "memory": memory.chart(results),
+        "utilization": breakdown.utilization_chart(results),
+        "memory": breakdown.memory_chart(results),
         "totals": totals.chart(results),
-        "loss": loss.chart(results),
+        "loss": totals.loss_chart(results),
         "scaling": scaling.chart(curves),
         "efficiency": scaling.efficiency(curves),
         "validation": validation.chart(points),
@@ -81,7 +81,7 @@ def test_parts_of_the_breakdown_follow_one_another_and_add_up(results: list[Resu
 
 
 def test_bars_are_the_numbers_of_the_results(results: list[Result]) -> None:
-    busy = {row["part"]: row["busy"] / 100 for row in utilization.rows(results[:1])}
+    busy = {row["part"]: row["busy"] / 100 for row in breakdown.utilization_rows(results[:1])}
     assert busy == pytest.approx(results[0].utilization)
     for one in results:
         for place in machine_of(one.run).words.places(one):
@@ -100,12 +100,12 @@ def test_totals_have_the_ranges_of_the_job(results: list[Result]) -> None:
 
 def test_the_loss_curve_ends_at_the_loss_of_the_run(results: list[Result]) -> None:
     for one in results:
-        quality, points = one.job.quality, loss.rows([one])
+        quality, points = one.job.quality, totals.loss_rows([one])
         assert quality is not None
         assert (points[-1]["tokens"], points[-1]["loss"]) == pytest.approx((one.job.tokens, quality.loss))
         assert all(point["low"] < point["loss"] < point["high"] for point in points)
     with pytest.raises(InputError, match="decoders"):
-        loss.chart([result("bert_large")])
+        totals.loss_chart([result("bert_large")])
 
 
 def test_the_own_run_is_marked_in_its_curves() -> None:

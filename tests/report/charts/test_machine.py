@@ -9,7 +9,7 @@ import pytest
 
 import wsesim
 from wsesim.config import catalogue
-from wsesim.config.entries import load_any_cluster
+from wsesim.config.loader import load_any_cluster
 from wsesim.machines.machine import MACHINES
 from wsesim.report.charts import machine
 from wsesim.report.charts.render import drawn

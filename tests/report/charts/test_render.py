@@ -12,7 +12,7 @@ import pytest
 
 from tests.report.charts.drawn import result
 from wsesim.errors import InputError
-from wsesim.report.charts import breakdown, memory, render, totals, utilization
+from wsesim.report.charts import breakdown, render, totals
 from wsesim.report.charts.render import Picture, element, save, spec
 from wsesim.report.charts.theme import THEMES, config
 
@@ -69,7 +69,7 @@ def test_templates_are_shared_and_never_changed() -> None:
 
 def test_a_picture_with_a_known_template_takes_no_time() -> None:
     results = [result("cerebras_gpt_111m"), result("cerebras_gpt_111m_gpu")]
-    for chart in (breakdown.chart, utilization.chart, memory.chart, totals.chart):
+    for chart in (breakdown.chart, breakdown.utilization_chart, breakdown.memory_chart, totals.chart):
         spec(chart(results))
         tries = []
         for _ in range(5):

@@ -9,8 +9,8 @@ from itertools import combinations
 import pytest
 
 from wsesim.machines.gpu.words import CATEGORIES as GPU_CATEGORIES
-from wsesim.machines.wafer.breakdown import CATEGORIES as WAFER_CATEGORIES
-from wsesim.report.charts.memory import COLOURS
+from wsesim.machines.wafer.metrics import CATEGORIES as WAFER_CATEGORIES
+from wsesim.report.charts.breakdown import COLOURS
 from wsesim.report.charts.theme import CATEGORY_COLOURS, THEMES, contrast, ink_on
 
 READABLE = 4.5

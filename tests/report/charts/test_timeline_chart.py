@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.report.charts.drawn import result
 from wsesim.report.charts.timeline import MOST_TRACKS, Box, boxes_of, chart, merged, shown_tracks
-from wsesim.timeline import Event, Track, timeline_of
+from wsesim.study.timeline import Event, Track, timeline_of
 
 STEPS = st.tuples(
     st.sampled_from("ab"), st.sampled_from(("gemm", "weights")), st.floats(1e-6, 1.0), st.floats(0.0, 1.0)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wsesim.config.catalogue import read_text, shown
+from wsesim.config.catalogue import json_value, read_text, shown
 from wsesim.config.importers.families import (
     ALIASES,
     CLASSES,
@@ -24,8 +24,8 @@ from wsesim.config.importers.families import (
     Entries,
     architectures,
 )
-from wsesim.config.importers.foreign import MODEL_TYPES, name_family, name_json, name_parts
 from wsesim.config.importers.section import (
+    MODEL_TYPES,
     Fields,
     Imported,
     Reasons,
@@ -33,11 +33,13 @@ from wsesim.config.importers.section import (
     Understood,
     defaults_said,
     model_name,
+    name_family,
+    name_json,
+    name_parts,
     pass_over,
     raise_problems,
     value_shown,
 )
-from wsesim.config.reading import json_value
 from wsesim.errors import ConfigError
 
 __all__ = ["FAMILIES", "MASKED_SHARE", "read_huggingface"]

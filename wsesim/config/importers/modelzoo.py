@@ -29,9 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wsesim.config.catalogue import shown
+from wsesim.config.catalogue import shown, yaml_value
 from wsesim.config.importers.families import MASKED_SHARE
-from wsesim.config.importers.foreign import name_yaml
 from wsesim.config.importers.section import (
     REQUIRED,
     Fields,
@@ -40,11 +39,11 @@ from wsesim.config.importers.section import (
     Section,
     defaults_said,
     model_name,
+    name_yaml,
     pass_over,
     raise_problems,
     value_shown,
 )
-from wsesim.config.reading import yaml_value
 from wsesim.errors import ConfigError, did_you_mean
 
 Family = Literal["gpt", "gptj", "bert", "classifier", "tokens", "esm"]

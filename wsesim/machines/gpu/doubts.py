@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.config.entries import load_gpu_cluster
-from wsesim.intervals import (
+from wsesim.config.loader import load_gpu_cluster
+from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.rows import published
+from wsesim.machines.gpu.spec import GPURun, GPUSpec
+from wsesim.machines.gpu.stages import Plans
+from wsesim.results.intervals import (
     FEWEST_GROUPS,
     NOTHING_KNOWN,
     Bounds,
@@ -22,10 +26,6 @@ from wsesim.intervals import (
     one_by_one,
     together,
 )
-from wsesim.machines.gpu.memory import memory_of
-from wsesim.machines.gpu.rows import published
-from wsesim.machines.gpu.spec import GPURun, GPUSpec
-from wsesim.machines.gpu.stages import Plans
 from wsesim.units import add_up
 
 Array = Any
@@ -47,7 +47,7 @@ def is_measured(gpu: GPUSpec) -> bool:
 
     Examples
     --------
-    >>> from wsesim.config.entries import load_gpu
+    >>> from wsesim.config.loader import load_gpu
     >>> is_measured(load_gpu("a100_40gb")[0]), is_measured(load_gpu("mi300x")[0])
     (True, False)
     """

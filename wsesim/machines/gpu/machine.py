@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from wsesim.config.cluster import Files
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.intervals import Bounds
 from wsesim.machines.gpu.words import GPUWords
 from wsesim.machines.machine import PLANS, Failures, LeftOut, Machine, Work, nearest
-from wsesim.machines.timeline.records import Timeline
-from wsesim.result import Result
+from wsesim.machines.timeline import Timeline
+from wsesim.results.intervals import Bounds
+from wsesim.results.result import Result
 
 if TYPE_CHECKING:
     from wsesim.machines.gpu.spec import GPURun
@@ -56,14 +56,14 @@ class GPU(Machine):
 
     def check(self, run: GPURun) -> None:
         """Refuse a run that cannot be."""
-        from wsesim.machines.gpu.checks import check
+        from wsesim.machines.gpu.plans import check
 
         check(run)
 
     def work(self, run: GPURun) -> Work:
         """Of the plan that the file gives, or of the search; the step of what a search finds is checked when it is found."""
         from wsesim.machines.gpu.plans import candidates, work_of_search
-        from wsesim.machines.gpu.step_time import work
+        from wsesim.machines.gpu.search import work
 
         plans = candidates(run)
         return work(run, plans) if len(plans.tensor) == 1 else work_of_search(len(plans.tensor))
@@ -193,8 +193,7 @@ def gpu_counts(limit: int, node: int, own: int = 1) -> list[int]:
 @lru_cache(maxsize=ESTIMATES_KEPT)
 def _estimate(run: GPURun) -> float | str:
     """Step time of the best plan, or why there is none. [s]"""
-    from wsesim.machines.gpu.checks import check
-    from wsesim.machines.gpu.plans import candidates
+    from wsesim.machines.gpu.plans import candidates, check
     from wsesim.machines.gpu.search import estimate_s
 
     try:

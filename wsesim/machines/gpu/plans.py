@@ -1,4 +1,4 @@
-"""Which ways there are to spread a run over its GPUs, and which of them fit."""
+"""Which ways there are to spread a run over its GPUs, which fit, and what has to hold before one is simulated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.gpu.memory import fewest_blocks_again, memory_of
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import (
@@ -26,8 +27,312 @@ from wsesim.machines.gpu.stages import (
     group_size,
 )
 from wsesim.machines.machine import Work
+from wsesim.machines.wafer.checks import nearest_multiples, positions, refuse
 from wsesim.machines.wafer.plan import divisors
 from wsesim.units import add_up
+
+# What has to hold before a GPU run can be simulated, each with its remedy.
+
+
+def nearest_divisors(value: int, wanted: int) -> str:
+    """The divisors of `value` on both sides of `wanted`, in words.
+
+    Examples
+    --------
+    >>> nearest_divisors(96, 7)
+    '6 or 8'
+    >>> nearest_divisors(96, 100)
+    '96'
+    """
+    known = divisors(value, value)
+    below = max((one for one in known if one <= wanted), default=None)
+    above = min((one for one in known if one >= wanted), default=None)
+    return " or ".join(str(one) for one in dict.fromkeys((below, above)) if one is not None)
+
+
+def _divides(place: str, key: str, value: int, what: str, whole: int) -> None:
+    if whole % value:
+        raise ConfigError(
+            f"{place}: parallelism.{key} is {value}, which does not divide {what} = {whole}; "
+            f"use {nearest_divisors(whole, value)}"
+        )
+
+
+def _number(value: int | str) -> int:
+    return value if isinstance(value, int) else 1
+
+
+def _gpus(run: GPURun) -> None:
+    cluster = run.cluster
+    if cluster.num_gpus > cluster.max_gpus:
+        raise DoesNotFit(
+            f"{cluster.num_gpus:,} GPUs are more than {cluster.name} has, {cluster.max_gpus:,}; set "
+            f"cluster.num_gpus to at most {cluster.max_gpus:,}, or cluster.name to a larger one (`wsesim list clusters`)"
+        )
+
+
+def _sizes(run: GPURun) -> None:
+    """The sizes multiply to the number of GPUs."""
+    spec, num_gpus = run.parallelism, run.cluster.num_gpus
+    sizes = {
+        "tensor_parallel_size": spec.tensor_parallel_size,
+        "pipeline_parallel_size": spec.pipeline_parallel_size,
+        "context_parallel_size": spec.context_parallel_size,
+    }
+    model_size = 1
+    for value in sizes.values():
+        model_size *= _number(value)
+    said = " x ".join(f"{key} {value}" for key, value in sizes.items() if value not in (1, "auto"))
+    if num_gpus % model_size:
+        raise ConfigError(
+            f"{run.place}: parallelism has {said} = {model_size}, which does not divide cluster.num_gpus = {num_gpus}; "
+            f"use {nearest_multiples(num_gpus, model_size)} GPUs, or sizes that multiply to "
+            f"{nearest_divisors(num_gpus, model_size)}"
+        )
+    data, given = spec.data_parallel_size, "auto" not in sizes.values()
+    if isinstance(data, int) and given and data * model_size != num_gpus:
+        raise ConfigError(
+            f"{run.place}: parallelism has {said + ' x ' if said else ''}data_parallel_size {data} = {data * model_size} GPUs, "
+            f"but cluster.num_gpus is {num_gpus}; set data_parallel_size to {num_gpus // model_size}, or leave it out"
+        )
+    if isinstance(data, int) and not given:
+        _divides(run.place, "data_parallel_size", data, "cluster.num_gpus", num_gpus)
+
+
+def _chunks(run: GPURun) -> None:
+    """Several chunks of a stage need stages, and a schedule that interleaves."""
+    spec, chunks = run.parallelism, _number(run.parallelism.virtual_pipeline_size)
+    if chunks > 1 and spec.pipeline_schedule == "gpipe":
+        raise ConfigError(
+            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, but gpipe has one chunk to a stage; "
+            'use 1, or pipeline_schedule = "1f1b"'
+        )
+    if chunks > 1 and spec.pipeline_parallel_size == 1:
+        raise ConfigError(
+            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, but there is one stage; use 1, or more stages"
+        )
+
+
+def _layers(run: GPURun) -> None:
+    """Every chunk of every stage gets a layer."""
+    spec = run.parallelism
+    if spec.layers_per_stage != "even":
+        _listed_layers(run, spec.layers_per_stage)
+    elif not spec.deals_as_it_likes:
+        _given_ends(run)
+    else:
+        _even_layers(run)
+
+
+def _even_layers(run: GPURun) -> None:
+    stages, chunks = _number(run.parallelism.pipeline_parallel_size), _number(run.parallelism.virtual_pipeline_size)
+    dealt, name = int(max(dealt_layers(run, ends) for ends in ends_to_try(run))), run.model.name
+    if stages > dealt:
+        raise ConfigError(
+            f"{run.place}: parallelism.pipeline_parallel_size is {stages}, but {name} has {dealt} layers to deal; "
+            f"use at most {dealt}"
+        )
+    if stages * chunks > dealt:
+        raise ConfigError(
+            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, but {name} has {dealt} layers for {stages} stages of "
+            f"as many chunks; use at most {dealt // stages}"
+        )
+
+
+def _listed_layers(run: GPURun, layers: tuple[int, ...]) -> None:
+    """A list names every block once, and has an entry for each stage, or for each chunk."""
+    spec, place = run.parallelism, f"{run.place}: parallelism.layers_per_stage"
+    if sum(layers) != run.model.num_layers:
+        raise ConfigError(
+            f"{place} adds up to {sum(layers)} layers, but {run.model.name} has {run.model.num_layers}; change its entries"
+        )
+    if 0 in layers[1:-1]:
+        raise ConfigError(
+            f"{place} has a stage without layers between others; only the first and the last may have none"
+        )
+    stages, chunks = spec.pipeline_parallel_size, spec.virtual_pipeline_size
+    wanted = {stages} if isinstance(stages, int) else set()
+    if isinstance(stages, int) and isinstance(chunks, int):
+        wanted |= {stages * chunks}
+    if wanted and len(layers) not in wanted and chunks != "auto":
+        said = " or ".join(map(str, sorted(one for one in wanted)))
+        raise ConfigError(
+            f"{place} has {len(layers)} entries; write {said}, one for each stage"
+            f"{' or chunk' if len(wanted) > 1 else ''}, or set pipeline_parallel_size = {len(layers)}"
+        )
+    if isinstance(chunks, int) and len(layers) == stages and min(layers) < chunks:
+        raise ConfigError(
+            f"{place} has a stage of {min(layers)} layers, which is less than virtual_pipeline_size = {chunks}; "
+            f"use at most {max(1, min(layers))} chunks, or write an entry for each chunk"
+        )
+
+
+def _given_ends(run: GPURun) -> None:
+    """What the first and the last stage hold leaves a layer for each other stage."""
+    spec = run.parallelism
+    given = {
+        key: value
+        for key in ("num_layers_in_first_pipeline_stage", "num_layers_in_last_pipeline_stage")
+        if (value := getattr(spec, key)) is not None
+    }
+    said = " and ".join(f"{key} = {value}" for key, value in given.items())
+    stages, chunks, left = spec.pipeline_parallel_size, _number(spec.virtual_pipeline_size), run.model.num_layers
+    left -= sum(given.values())
+    if isinstance(stages, int) and stages == 1:
+        raise ConfigError(f"{run.place}: parallelism.{said}, but there is one stage; leave it out, or use more stages")
+    others = stages - len(given) if isinstance(stages, int) else 1
+    if left < others * chunks or (others == 0 and left != 0):
+        raise ConfigError(
+            f"{run.place}: parallelism.{said} of the {run.model.num_layers} layers of {run.model.name} leaves {left} for "
+            f"{others} other stages{f' of {chunks} chunks' if chunks > 1 else ''}; change it, or pipeline_parallel_size"
+        )
+    if min(given.values()) < chunks:
+        raise ConfigError(
+            f"{run.place}: parallelism.{said} is less than virtual_pipeline_size = {chunks}; use at least a layer to a chunk"
+        )
+
+
+def _heads(run: GPURun) -> None:
+    size = _number(run.parallelism.tensor_parallel_size)
+    _divides(run.place, "tensor_parallel_size", size, "model.num_attention_heads", run.model.num_attention_heads)
+
+
+def _context(run: GPURun) -> None:
+    size = _number(run.parallelism.context_parallel_size)
+    _divides(run.place, "context_parallel_size", size, "training.sequence_length", run.training.sequence_length)
+
+
+def _experts(run: GPURun) -> None:
+    """Groups that share experts are dealt over all GPUs of a stage."""
+    spec, size = run.parallelism, _number(run.parallelism.expert_parallel_size)
+    _divides(run.place, "expert_parallel_size", size, "model.num_experts", run.model.num_experts)
+    own, stages = _number(spec.expert_tensor_parallel_size), spec.pipeline_parallel_size
+    if isinstance(spec.tensor_parallel_size, int):
+        _divides(run.place, "expert_tensor_parallel_size", own, "tensor_parallel_size", spec.tensor_parallel_size)
+    ranks = run.cluster.num_gpus // stages if isinstance(stages, int) else run.cluster.num_gpus
+    if size * own > 1 and ranks % (size * own):
+        words = f" x expert_tensor_parallel_size {own} = {size * own}" if own > 1 else ""
+        raise ConfigError(
+            f"{run.place}: parallelism.expert_parallel_size is {size}{words}, which does not divide the {ranks} GPUs of a stage, "
+            f"over whose tensor-, context- and data-parallel ranks groups of experts are dealt; use "
+            f"{nearest_divisors(ranks // math.gcd(ranks, own), size)}"
+        )
+
+
+def _batch(run: GPURun) -> None:
+    spec, batch, micro = run.parallelism, run.training.global_batch_size, run.training.micro_batch_size
+    data = spec.data_parallel_size
+    sizes = (spec.tensor_parallel_size, spec.pipeline_parallel_size, spec.context_parallel_size)
+    if data == "auto" and "auto" not in sizes:
+        data = run.cluster.num_gpus
+        for size in sizes:
+            data //= _number(size)
+    if not isinstance(data, int) or data < 1:
+        return
+    if batch < data:
+        raise ConfigError(
+            f"{run.place}: training.global_batch_size is {batch}, fewer than the {data} copies of the model "
+            f"(data_parallel_size); use at least {data}, or fewer copies"
+        )
+    per_copy = -(-batch // data)
+    if isinstance(micro, int) and micro > per_copy:
+        raise ConfigError(
+            f"{run.place}: training.micro_batch_size is {micro}, but each copy of the model has {per_copy} sequences of "
+            f'training.global_batch_size = {batch}; use at most {per_copy}, or "auto"'
+        )
+    _groups(run, -(-per_copy // micro) if isinstance(micro, int) else per_copy)
+
+
+def _groups(run: GPURun, passes: int) -> None:
+    """Interleaved stages take micro-batches in groups, of which none is smaller than there are stages."""
+    spec, stages = run.parallelism, run.parallelism.pipeline_parallel_size
+    chunks, group = _number(spec.virtual_pipeline_size), spec.micro_batch_group_size
+    if chunks == 1 or not isinstance(stages, int):
+        return
+    if passes < stages:
+        raise ConfigError(
+            f"{run.place}: parallelism.virtual_pipeline_size is {chunks}, which needs at least as many micro-batches as "
+            f"there are stages, {stages}, but there are {passes}; use a larger training.global_batch_size, or "
+            "virtual_pipeline_size 1"
+        )
+    if not isinstance(group, int) or not isinstance(run.training.micro_batch_size, int):
+        return
+    rest = passes % group
+    if not stages <= group <= passes or 0 < rest < stages:
+        found = (
+            "leaves a last group of " + str(rest) if stages <= group <= passes else f"is not in {stages} to {passes}"
+        )
+        best = int(group_size(np.asarray(stages), np.asarray(chunks), np.asarray(passes)))
+        raise ConfigError(
+            f"{run.place}: parallelism.micro_batch_group_size is {group}, which of {passes} micro-batches {found}; no group "
+            f'may be smaller than the number of stages, {stages}; use {best}, or "auto"'
+        )
+
+
+def _sharding(run: GPURun) -> None:
+    spec = run.parallelism
+    if (
+        isinstance(spec.shard_group_size, int)
+        and spec.shard_group_size > 1
+        and run.cluster.num_gpus % spec.shard_group_size
+    ):
+        raise ConfigError(
+            f"{run.place}: parallelism.shard_group_size is {spec.shard_group_size}, which does not divide "
+            f"cluster.num_gpus = {run.cluster.num_gpus}; use {nearest_divisors(run.cluster.num_gpus, spec.shard_group_size)}"
+        )
+    sizes = (spec.data_parallel_size, spec.context_parallel_size)
+    if isinstance(spec.shard_group_size, int) and isinstance(sizes[0], int) and isinstance(sizes[1], int):
+        _divides(
+            run.place,
+            "shard_group_size",
+            spec.shard_group_size,
+            "data_parallel_size x context_parallel_size",
+            sizes[0] * sizes[1],
+        )
+    if spec.sequence_parallel is True and spec.tensor_parallel_size == 1:
+        raise ConfigError(
+            f"{run.place}: parallelism.sequence_parallel is true, but tensor_parallel_size is 1 and there is nothing to "
+            'share; set it to false, or to "auto"'
+        )
+
+
+def _mode(run: GPURun) -> None:
+    if run.training.mode != "train":
+        raise ConfigError(
+            f'{run.place}: training.mode is "{run.training.mode}", and only steps of training are simulated on GPUs; leave it out, '
+            "or name a wafer-scale cluster"
+        )
+
+
+CHECKS = (_mode, _gpus, _sizes, _chunks, _layers, _heads, _context, _experts, _batch, _sharding, positions)
+
+
+def check(run: GPURun) -> None:
+    """Refuse what contradicts itself, with all that is wrong in one message.
+
+    Raises
+    ------
+    ConfigError
+        Sizes that do not divide, with the nearest that do.
+    DoesNotFit
+        More GPUs than the cluster has.
+    """
+    refuse(run, CHECKS)
+
+
+def explain_no_plan(run: GPURun) -> ConfigError:
+    """Why nothing divides evenly, though no single setting is wrong."""
+    batch, num_gpus = run.training.global_batch_size, run.cluster.num_gpus
+    return ConfigError(
+        f"{run.place}: no way to spread {run.model.name} over cluster.num_gpus = {num_gpus} divides its "
+        f"{run.model.num_attention_heads} heads and training.global_batch_size = {batch} "
+        f"evenly; use a batch of {nearest_multiples(batch, num_gpus)}, or batch_policy = nearest, another number of GPUs, or fewer "
+        "settings in [parallelism]"
+    )
+
+
+# Which ways there are to spread a run over its GPUs, and which of them fit.
+
 
 Array = Any
 MOST_UNEVEN = 0.1

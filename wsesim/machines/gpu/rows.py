@@ -237,7 +237,7 @@ def _measurement(row: Row, metrics: tuple[str, ...]) -> GPUMeasurement:
     )
 
 
-def read_table(path: Path, metrics: tuple[str, ...] = METRICS) -> tuple[GPUMeasurement, ...]:
+def read_steps(path: Path, metrics: tuple[str, ...] = METRICS) -> tuple[GPUMeasurement, ...]:
     """Measurements of a CSV file.
 
     Raises
@@ -260,9 +260,9 @@ def read_table(path: Path, metrics: tuple[str, ...] = METRICS) -> tuple[GPUMeasu
 
 def published() -> tuple[GPUMeasurement, ...]:
     """The measurements of GPU clusters that ship with wsesim."""
-    return read_table(catalogue.published() / "gpus.csv")
+    return read_steps(catalogue.published() / "gpus.csv")
 
 
 def published_layers() -> tuple[GPUMeasurement, ...]:
     """Measured times of single blocks that ship with wsesim."""
-    return read_table(catalogue.published() / "gpu_layers.csv", LAYER_METRICS)
+    return read_steps(catalogue.published() / "gpu_layers.csv", LAYER_METRICS)

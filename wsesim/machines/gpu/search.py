@@ -1,26 +1,299 @@
-"""Finds the plan of a GPU run: the one that its file gives, or the fastest that fits."""
+"""Finds the plan of a GPU run: the one that its file gives, or the fastest by a closed form and by programs without a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from wsesim.engine import repeat
+from wsesim.engine.evaluate import ends_from_rest, from_rest
+from wsesim.engine.program import Key, Program
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.machines.gpu.checks import check, explain_no_plan
-from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.doubts import lateness
 from wsesim.machines.gpu.memory import memory_of
-from wsesim.machines.gpu.plans import candidates, memory_to_fill_bytes
+from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, durations_s, num_jobs, shape_of, write_program
+from wsesim.machines.gpu.plans import candidates, check, explain_no_plan, memory_to_fill_bytes
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import Plans, recompute_said
-from wsesim.machines.gpu.step_time import Candidate
-from wsesim.machines.gpu.times import times_of
-from wsesim.units import show
+from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages, kinds_of_stages, recompute_said
+from wsesim.machines.gpu.times import (
+    Times,
+    hides_sends,
+    largest,
+    passes_to_reduction,
+    shares_gradients,
+    times_of,
+    times_of_kinds,
+)
+from wsesim.machines.machine import Work
+from wsesim.results.result import Result
+from wsesim.units import add_up, show
+
+# An estimate of a GPU step for many plans at once, by which `auto` chooses what to simulate.
+#
+# It assumes what the simulation finds out: that the slowest stage decides, that a pipeline fills and
+# drains once, and that reductions hide behind the backward pass as far as they fit.
+
 
 Array = Any
+
+
+def closed_form_s(run: GPURun, plans: Plans, times: Times) -> Array:
+    """Estimated time of one step, for each plan. [s]"""
+    stages = plans.pipeline
+    backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
+    block_s = _block_s(run, plans, times)
+    slowest_s = _slowest_s(run, plans, times, block_s)
+    slowest_s = slowest_s + _exposed_sends_s(run, plans, times)
+    chunk_s = run.model.num_layers / (stages * plans.chunks) * block_s
+    fill_s = (stages - 1) * (chunk_s + 2.0 * times.send_s)
+    return plans.full_passes * slowest_s + fill_s + _after_s(run, plans, times, backward_s)
+
+
+def _block_s(run: GPURun, plans: Plans, times: Times) -> Array:
+    """A block forward and backward, with what is gathered and reduced beside it. [s]"""
+    forward_s = np.maximum(times.forward.total_s, times.gather_s)
+    backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
+    late = run.cluster.software.fsdp_prefetch == "late"
+    moved_s = times.gather_s + times.reduce_s
+    sharded_s = np.maximum(backward_s + (times.gather_s if late else 0.0), moved_s)
+    block_s = forward_s + np.where(plans.zero_stage == 3, sharded_s, backward_s)
+    overlaps = run.parallelism.overlap_gradient_reduction  # a chunk's gradient needs the room of the one before
+    reduce_s = times.reduce_s / passes_to_reduction(plans)
+    each_s = np.maximum(block_s, reduce_s) if overlaps else block_s + reduce_s
+    return np.where(shares_gradients(plans), each_s, block_s)
+
+
+def _slowest_s(run: GPURun, plans: Plans, times: Times, block_s: Array) -> Array:
+    """A micro-batch forward and backward on the stage that takes longest, of whose own blocks it is. [s]"""
+    kinds = times_of_kinds(run, plans, times)
+    if len(kinds) == 1:
+        return largest(
+            blocks_of_stage(run, plans, stage) * block_s + _ends_s(plans, times, stage)
+            for stage in deciding_stages(run, plans)
+        )
+    each_s, own = [_block_s(run, plans, one) for one in kinds], kinds_of_stages(run, plans)
+    last, places = plans.pipeline - 1, np.arange(len(plans.pipeline))
+    return largest(
+        add_up(own[places, np.minimum(stage, last), kind] * one_s for kind, one_s in enumerate(each_s))
+        + _ends_s(plans, times, np.minimum(stage, last))
+        for stage in range(own.shape[1])
+    )
+
+
+def _ends_s(plans: Plans, times: Times, stage: Array) -> Array:
+    """What a stage does beside its blocks. [s]"""
+    head_s = times.head_forward_s + times.head_backward_s
+    return (stage == 0) * 2.0 * times.embedding_s + (stage == plans.pipeline - 1) * head_s
+
+
+def _exposed_sends_s(run: GPURun, plans: Plans, times: Times) -> Array:
+    """Of one micro-batch on one stage, where the GPU waits for its sends. [s]"""
+    return np.where(hides_sends(run.parallelism, plans.chunks), 0.0, 2.0 * plans.chunks * times.send_s)
+
+
+def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Array:
+    """After the last backward pass: reductions that did not fit beside it, optimizer, parameters. [s]"""
+    blocks = run.model.num_layers / plans.pipeline
+    reductions_s = blocks * times.reduce_s
+    if run.parallelism.overlap_gradient_reduction:
+        exposed_s = np.maximum(times.reduce_s, reductions_s - (blocks - 1.0) * backward_s)
+    else:
+        exposed_s = reductions_s
+    exposed_s = np.where(plans.zero_stage == 3, times.reduce_s, exposed_s)
+    return exposed_s + times.embedding_reduce_s + times.update_s + times.host_s + times.parameter_gather_s
+
+
+# The step time that a simulation of a GPU plan comes to, without its trace, and a time that it cannot fall below.
+#
+# By these the search finds which of many plans is the fastest. The jobs are those of the simulation.
+
+
+ROUNDS = 5
+"""Rounds that are simulated at first: two to fill, two to compare, one to drain. [-]"""
+JOB_S, JOB_BYTES = 35e-6, 2000.0
+"""To write a job of a pipeline down, to simulate and to record it, on an ordinary machine. [s], [bytes]"""
+KINDS = ("forward", "backward", "send", "gather")
+"""Jobs that come in every round."""
+
+
+def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
+    """Micro-batches to simulate: more each time that no two rounds were alike, at last all. [-]
+
+    In a round every stage passes a group of micro-batches, as many as there are stages unless interleaved stages have larger
+    ones. A full pipeline comes to repeat itself, round by round; then one round stands for those that are missing.
+
+    Raises
+    ------
+    ConfigError
+        More jobs than the limit, before they are written.
+    """
+    for number in _lengths(run, plan):
+        work(run, plan, number).check(
+            run.place,
+            "lower training.global_batch_size, raise training.micro_batch_size, or use fewer stages and chunks",
+        )
+        yield number
+
+
+def _lengths(run: GPURun, plan: Plans) -> Iterator[int]:
+    wanted = int(plan.num_micro_batches[0])
+    first = wanted if run.parallelism.pipeline_schedule == "gpipe" else ROUNDS
+    return repeat.lengths(first, wanted, each=int(plan.group[0]))
+
+
+def work(run: GPURun, plan: Plans, num_micro_batches: int | None = None) -> Work:
+    """What a step of a plan takes, counted without writing its program; with so many micro-batches, or those tried first."""
+    passes = next(_lengths(run, plan)) if num_micro_batches is None else num_micro_batches
+    number = num_jobs(shape_of(run, plan, passes))
+    return Work(number, number * JOB_S, number * JOB_BYTES)
+
+
+def pieces_of(kind: str, chunk: int, shape: PipelineShape) -> int:
+    """Jobs of one kind that a micro-batch has in one chunk. [-]"""
+    return 1 if kind == "send" or not shape.gathers_parameters else shape.pieces[chunk]
+
+
+def compared_round(phase: str, pieces: int, shape: PipelineShape) -> range:
+    """Which of a stage's jobs of one kind, in order, make the round whose length is taken; the next one is compared with it.
+
+    The last round drains, and makes gradients complete; forward passes, with their sends and gathers, are ahead of
+    backward passes by up to two rounds.
+    """
+    size, last = shape.group * pieces, shape.num_micro_batches // shape.group - 1
+    behind = 2 if phase == "forward" else 3
+    return range((last - behind) * size, (last - behind + 1) * size)
+
+
+class Outline(NamedTuple):
+    """What of a program decides its step time.
+
+    Attributes
+    ----------
+    edges
+        For each job, those that it follows, counted back. [-]
+    durations
+        Name of the time of each job; None takes none.
+    rounds
+        Names of durations, and pairs of jobs of two rounds that do the same.
+    """
+
+    edges: list[tuple[int, ...]]
+    durations: list[Key | None]
+    rounds: list[tuple[Key, list[tuple[int, int]]]]
+
+
+class Candidate:
+    """One plan of a run, and how long each of its jobs takes alone.
+
+    Attributes
+    ----------
+    durations
+        [s]
+    """
+
+    def __init__(self, run: GPURun, plan: Plans, times: Times) -> None:
+        self.run, self.plan = run, plan
+        self.num_micro_batches, self.num_stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
+        self.group = int(plan.group[0])
+        self.shape = shape_of(run, plan, self.num_micro_batches)
+        self.durations = durations_s(run, plan, times, self.shape)
+
+    def step_time_s(self) -> float:
+        """Time of one step, as `wsesim.machines.gpu.simulation` finds it up to rounding. [s]"""
+        wanted, durations = self.num_micro_batches, self.durations
+        for number in lengths(self.run, self.plan):
+            outline = outline_of(shape_of(self.run, self.plan, number))
+            times_s = [0.0 if name is None else durations[name] for name in outline.durations]
+            ends = ends_from_rest(outline.edges, times_s)
+            if number == wanted:
+                break
+            lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
+            length_s = repeat.round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
+            if length_s is not None:
+                return ends[-1] + (wanted - number) // self.group * length_s
+        return ends[-1]
+
+    def at_least_s(self) -> float:
+        """A time that no step of the plan falls below: that of its busiest stage, from its first input on. [s]
+
+        Before it works, a micro-batch comes down to it through the stages before, and behind its last pass the gradients
+        go back up through them. Then the first stage updates its parameters.
+        """
+        number, stages, shape = self.num_micro_batches, self.num_stages, self.shape
+        last = "last_" if shape.short_last else ""
+        send_s = min(self.durations[f"{which}send_s", 0] for which in ("", last)) if stages > 1 else 0.0
+        blocked_s = send_s if shape.blocking_sends else 0.0
+        way_s, longest_s = 0.0, 0.0
+        for stage in range(stages):
+            chunks = range(stage, len(shape.pieces), stages)
+            passes_s = (number - 1) * self._passes_s(chunks, "") + self._passes_s(chunks, last)
+            num_sends = number * (2 * len(chunks) - (stage == 0) - (stage == stages - 1)) - (stage > 0)
+            longest_s = max(longest_s, way_s + passes_s + num_sends * blocked_s)
+            way_s += self._passes_s([stage], last) + 2.0 * send_s
+        gather_s = self.durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
+        return longest_s + self.durations["update_s", 0] + gather_s
+
+    def _passes_s(self, chunks: Iterable[int], which: str) -> float:
+        """A micro-batch forward and backward through some chunks; the last one where `which` says so. [s]"""
+        both = ("forward_s", "backward_s")
+        return add_up(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in both)
+
+
+def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
+    """Time of one step of one plan, as `wsesim.machines.gpu.simulation` finds it up to rounding. [s]"""
+    return Candidate(run, plan, times).step_time_s()
+
+
+@lru_cache(maxsize=16)
+def outline_of(shape: PipelineShape) -> Outline:
+    """Looked up once for all plans with the same jobs."""
+    program = write_program(shape)
+    durations = [job.duration for job in program.jobs]
+    return Outline(from_rest(program, capacities_of(shape)), durations, _rounds(program, shape))
+
+
+def _rounds(program: Program, shape: PipelineShape) -> list[tuple[Key, list[tuple[int, int]]]]:
+    """Jobs of the round that is compared, each with the one that does the same in the next, kind by kind."""
+    jobs: dict[tuple[str, str, str, int], list[int]] = {}
+    for job in program.jobs:
+        if job.kind in KINDS and job.phase:
+            jobs.setdefault((job.worker.name, job.kind, job.phase, job.layer), []).append(job.place)
+    found = []
+    for (_, kind, phase, chunk), indices in jobs.items():
+        places = compared_round(phase, pieces_of(kind, chunk, shape), shape)
+        name = program.jobs[indices[0]].duration
+        if name is not None and places.start >= 0 and places.stop + len(places) <= len(indices):
+            found.append((name, [(indices[place], indices[place + len(places)]) for place in places]))
+    return found
+
+
+# Plans of a GPU run side by side, and why all but the first lose.
+
+
+def differences_s(winner: Result, other: Result) -> dict[str, float]:
+    """By how much longer the other plan takes with each part of its step; they add up. [s]
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load_any
+    >>> from wsesim.machines.simulation import best_plans
+    >>> first, second = best_plans(load_any("cerebras_gpt_111m_gpu"), 2)
+    >>> lost_s = sum(differences_s(first, second).values())
+    >>> abs(lost_s - (second.step_time_s - first.step_time_s)) < 1e-9
+    True
+    """
+    names = dict.fromkeys((*winner.breakdown_s, *other.breakdown_s))
+    found = {name: other.breakdown_s.get(name, 0.0) - winner.breakdown_s.get(name, 0.0) for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
+# Finds the plan of a GPU run: the one that its file gives, or the fastest that fits.
+
+
 COMPARED = 24
 """Plans that are compared job by job at most before one is chosen; the closed form ranks them. [-]"""
 CLOSE = 0.1
@@ -116,7 +389,7 @@ def _ranked(run: GPURun, plans: Plans, needed: Array) -> Ranked:
         limit_bytes = run.cluster.gpu.memory_bytes  # what is tight is better than nothing
     places = np.flatnonzero(needed <= limit_bytes)
     fitting = plans.only(places)
-    times_s = _by_block(lambda part: step_time_s(run, part, times_of(run, part)), fitting)
+    times_s = _by_block(lambda part: closed_form_s(run, part, times_of(run, part)), fitting)
     late_s = times_s * lateness(run, fitting, needed[places])
     order = np.argsort(late_s, kind="stable")
     return Ranked(fitting.only(order), times_s[order], late_s[order], needed[places[order]], len(plans.tensor))

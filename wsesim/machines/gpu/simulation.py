@@ -1,7 +1,7 @@
 """Simulates one step of a GPU run: the same engine, the same trace, other workers.
 
 The plan is checked, or searched; the pipeline, reductions and gathers run as processes that wait for
-one another. A long step is simulated with few of its micro-batches (`wsesim.machines.gpu.step_time.lengths`).
+one another. A long step is simulated with few of its micro-batches (`wsesim.machines.gpu.search.lengths`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wsesim.engine.program import Span
 from wsesim.engine.repeat import collector_paused, round_s
 from wsesim.engine.simulate import Clock, DiscreteEvents
-from wsesim.engine.trace import Span
 from wsesim.machines.gpu.doubts import lateness
 from wsesim.machines.gpu.memory import Memory, memory_of
-from wsesim.machines.gpu.pipeline import PipelineShape, write_program
-from wsesim.machines.gpu.program import numbers_of, shape_of
-from wsesim.machines.gpu.search import choose
+from wsesim.machines.gpu.pipeline import PipelineShape, numbers_of, shape_of, write_program
+from wsesim.machines.gpu.search import KINDS, choose, compared_round, lengths, pieces_of, step_time_s
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans
-from wsesim.machines.gpu.step_time import KINDS, compared_round, lengths, pieces_of, step_time_s
 from wsesim.machines.gpu.times import Pass, Times, times_of
 from wsesim.units import add_up
 

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from wsesim.config import catalogue
 from wsesim.config.cluster import PaidCluster
-from wsesim.config.job import GPUReliabilitySpec, JobSpec
 from wsesim.config.layering import Layered, layered, put, resolve, sub
 from wsesim.config.run import Run
 from wsesim.config.spec import NotNegative, Positive, Share, Spec
+from wsesim.config.training import GPUReliabilitySpec, JobSpec
 from wsesim.errors import ConfigError
 from wsesim.machines.gpu.parallelism import Attention, FusedKernel, ParallelismSpec, PipelineOverlap, ReductionPrecision
 

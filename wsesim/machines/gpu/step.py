@@ -8,22 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from wsesim.config.entries import load_software
-from wsesim.engine.trace import Span
+from wsesim.config.loader import load_software
+from wsesim.engine.program import Span
 from wsesim.errors import ConfigError
-from wsesim.intervals import Bounds
-from wsesim.machines.gpu.closed_form import step_time_s
 from wsesim.machines.gpu.doubts import bounds_of, is_measured
-from wsesim.machines.gpu.gpu import kernel_name
+from wsesim.machines.gpu.kernels import kernel_name
 from wsesim.machines.gpu.parallelism import SWITCHES
-from wsesim.machines.gpu.search import describe
+from wsesim.machines.gpu.search import closed_form_s, describe
+from wsesim.machines.gpu.search import step_time_s as simulated_s
 from wsesim.machines.gpu.simulation import GPUSimulation
 from wsesim.machines.gpu.spec import ORDINARY, GPURun
 from wsesim.machines.gpu.stages import NONE, group_size, layers_of_stages, recompute_said
-from wsesim.machines.gpu.step_time import step_time_s as simulated_s
 from wsesim.machines.gpu.times import product_precision, times_of
 from wsesim.machines.gpu.words import CATEGORIES
-from wsesim.step import Step
+from wsesim.results.intervals import Bounds
+from wsesim.results.step import Step
 from wsesim.units import add_up
 from wsesim.workload.transformer import model_flop_per_sequence
 
@@ -168,13 +167,13 @@ class GPUStep(Step):
             found[words] = now_s / self._estimate_s(changed) - 1.0
         if int(plan.num_micro_batches[0]) > 1 or int(plan.pipeline[0]) > 1:
             twice = plan._replace(num_micro_batches=2 * plan.num_micro_batches)
-            longer_s = float(np.ravel(step_time_s(self.run, twice, times_of(self.run, twice)))[0])
+            longer_s = float(np.ravel(closed_form_s(self.run, twice, times_of(self.run, twice)))[0])
             found["twice the global batch"] = 2.0 * now_s / longer_s - 1.0
         return found
 
     def _estimate_s(self, run: GPURun) -> float:
         plan = self.simulation.plan
-        return float(np.ravel(step_time_s(run, plan, times_of(run, plan)))[0])
+        return float(np.ravel(closed_form_s(run, plan, times_of(run, plan)))[0])
 
     @cached_property
     def utilization(self) -> dict[str, float]:
@@ -219,7 +218,7 @@ class GPUStep(Step):
         try:
             return simulated_s(smaller, alone, times)
         except ConfigError:  # more jobs than the limit
-            return float(np.ravel(step_time_s(smaller, alone, times))[0])
+            return float(np.ravel(closed_form_s(smaller, alone, times))[0])
 
     def uses(self, key: str) -> bool:
         """Whether a number had a part in it."""

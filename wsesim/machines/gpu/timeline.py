@@ -1,7 +1,7 @@
 """The timeline of a GPU run: a GPU of each stage, and its streams of communication.
 
 One GPU stands for all of its stage. What a pass is spent on is known, but not in which order, so a pass is one
-event that says how its time divides, and what it waits for is shown at its end (see `wsesim.machines.timeline.streams`).
+event that says how its time divides, and what it waits for is shown at its end (see `wsesim.machines.timeline`).
 """
 
 from __future__ import annotations
@@ -14,18 +14,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.engine.trace import Span
+from wsesim.engine.program import Span
 from wsesim.machines.gpu.memory import kept_bytes_per_block
-from wsesim.machines.gpu.pipeline import PIECES_AHEAD
-from wsesim.machines.gpu.program import shape_of
+from wsesim.machines.gpu.pipeline import PIECES_AHEAD, shape_of
 from wsesim.machines.gpu.simulation import Rounds, pass_shares
 from wsesim.machines.gpu.stages import blocks_of_chunks
 from wsesim.machines.gpu.times import messages_of, pass_flop
-from wsesim.machines.timeline.counters import Moved, fill, rate
-from wsesim.machines.timeline.limits import check_size
-from wsesim.machines.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
-from wsesim.machines.timeline.streams import IN_PASS, parts_in_pass, streams_of
-from wsesim.result import Result
+from wsesim.machines.timeline import (
+    IN_PASS,
+    NO_LAYER,
+    Arrow,
+    Counter,
+    Event,
+    Moved,
+    Stretch,
+    Timeline,
+    Track,
+    check_size,
+    fill,
+    parts_in_pass,
+    rate,
+    streams_of,
+)
+from wsesim.results.result import Result
 
 STREAMS = {
     "gather": "data-parallel collectives",
@@ -104,7 +115,7 @@ class Chunk(NamedTuple):
 
 
 def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Timeline:
-    """Steps of a run; see `wsesim.timeline.timeline_of`."""
+    """Steps of a run; see `wsesim.study.timeline.timeline_of`."""
     return _Drawing(result, num_steps, layers).timeline()
 
 

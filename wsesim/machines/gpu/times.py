@@ -15,8 +15,8 @@ import numpy as np
 
 from wsesim.config.model import ModelSpec
 from wsesim.config.training import ON_GPUS_ONLY
-from wsesim.machines.gpu import gpu as device
 from wsesim.machines.gpu import kernels
+from wsesim.machines.gpu import kernels as device
 from wsesim.machines.gpu.collectives import (
     all_gather_time_s,
     all_reduce_time_s,

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from wsesim.config.cluster import AnyCluster
 from wsesim.config.run import Run
-from wsesim.machines.words import Words
-from wsesim.result import Result
+from wsesim.machines.machine import Words
+from wsesim.results.result import Result
 from wsesim.units import show
 from wsesim.view import Bar, Fact, Level, Place, plural, share_of
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from wsesim.config.training import LARGEST_BATCH
 from wsesim.errors import DoesNotFit
-from wsesim.intervals import Bounds
 from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, Work, check_all, page_limit
-from wsesim.machines.timeline.records import Timeline
+from wsesim.machines.timeline import Timeline
 from wsesim.machines.wafer.spec import FILES, WaferRun
 from wsesim.machines.wafer.words import WaferWords
-from wsesim.result import Result
+from wsesim.results.intervals import Bounds
+from wsesim.results.result import Result
 from wsesim.units import add_up
 
 if TYPE_CHECKING:
@@ -136,14 +136,14 @@ class Wafer(Machine):
 
     def bounds(self, run: WaferRun, step_s: float) -> Bounds:
         """From what is known of its release, size and sequences."""
-        from wsesim.machines.wafer.coverage import wafer_bounds
+        from wsesim.machines.wafer.checks import wafer_bounds
         from wsesim.machines.wafer.plan import make_plan
 
         return wafer_bounds(run, make_plan(run), step_s)
 
     def is_extrapolated(self, run: WaferRun) -> bool:
         """Whether it is beyond what has been measured."""
-        from wsesim.machines.wafer.coverage import outside_of_measurements
+        from wsesim.machines.wafer.checks import outside_of_measurements
 
         return bool(outside_of_measurements(run))
 
@@ -159,8 +159,8 @@ class Wafer(Machine):
 
     def layer_rows(self, result: Result) -> list[dict[str, Any]]:
         """Seconds of the step by layer and phase, on the wafer that decides it; simulates once more, with a trace."""
+        from wsesim.machines.wafer.metrics import layer_times_s
         from wsesim.machines.wafer.simulation import run_schedule
-        from wsesim.machines.wafer.utilization import layer_times_s
 
         chain = result.simulation.plan.layers
         return [
@@ -170,7 +170,7 @@ class Wafer(Machine):
 
     def link_rows(self, result: Result) -> list[dict[str, Any]]:
         """Traffic of every link of the fabric."""
-        from wsesim.machines.wafer.links import link_traffic
+        from wsesim.machines.wafer.metrics import link_traffic
 
         return [asdict(row) for row in link_traffic(result.simulation)]
 

@@ -60,7 +60,7 @@ def update_time_s(spec: MemoryXSpec, num_parameters: float, optimizer: str, *, i
 
     Examples
     --------
-    >>> from wsesim.config.entries import load_cluster
+    >>> from wsesim.config.loader import load_cluster
     >>> spec = load_cluster("cs2")[0].memoryx
     >>> round(update_time_s(spec, 1e9, "adamw"), 6)  # 30 GB at 4 TB/s
     0.0075

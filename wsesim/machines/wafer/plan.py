@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from wsesim.config.cluster import release_key
 from wsesim.config.model import ModelSpec
-from wsesim.config.release import release_key
 from wsesim.config.run import Run
 from wsesim.config.training import TrainingSpec
 from wsesim.machines.wafer import memoryx, wafer
-from wsesim.machines.wafer.spec import ClusterSpec, MemoryXSpec
+from wsesim.machines.wafer.spec import CalibrationSpec, ClusterSpec, MemoryXSpec
 from wsesim.machines.wafer.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
-from wsesim.machines.wafer.system import CalibrationSpec
 from wsesim.machines.wafer.wafer import Lanes
 from wsesim.units import add_up
 from wsesim.workload.transformer import Layer, block_kinds, layer_counts, layers, parameter_count

@@ -182,7 +182,7 @@ def _named_model(label: str, hidden_size: int | None) -> str | None:
 
 def _known_model(label: str, hidden_size: int | None, num_layers: int | None) -> str | None:
     """Catalogue name of a model as papers write it, if its shape is the stated one; None where the shape has to do."""
-    from wsesim.config.entries import load_model
+    from wsesim.config.loader import load_model
 
     def fits(name: str) -> bool:
         model = load_model(name)
@@ -199,7 +199,7 @@ def _known_model(label: str, hidden_size: int | None, num_layers: int | None) ->
 
 
 def _other_shape(name: str, hidden_size: int | None, num_layers: int | None, place: str) -> MeasurementError:
-    from wsesim.config.entries import load_model
+    from wsesim.config.loader import load_model
 
     model = load_model(name)
     return MeasurementError(
@@ -248,7 +248,7 @@ def model_table(
 
 def _with_positions(table: dict[str, Any], sequence_length: int) -> dict[str, Any]:
     """A model with more learned positions than it was published with, where a measurement had longer sequences."""
-    from wsesim.config.entries import load_model
+    from wsesim.config.loader import load_model
 
     if len(table) > 1:
         return table
@@ -260,7 +260,7 @@ def _with_positions(table: dict[str, Any], sequence_length: int) -> dict[str, An
 
 
 def _release(row: Row) -> str | None:
-    from wsesim.config.release import release_key
+    from wsesim.config.cluster import release_key
 
     stated = row.text("software_release")
     if stated:

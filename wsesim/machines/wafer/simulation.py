@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wsesim.config.run import Run
 from wsesim.engine import repeat
 from wsesim.engine.evaluate import Many, Plain
-from wsesim.engine.trace import Span, Window
+from wsesim.engine.program import Span, Window
 from wsesim.machines.wafer.checks import check
 from wsesim.machines.wafer.plan import Plan, make_plan
 from wsesim.machines.wafer.streaming import num_jobs, numbers_of, shape_of, stacked, write_program

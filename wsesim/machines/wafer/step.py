@@ -8,20 +8,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from wsesim.config.release import release_key
-from wsesim.engine.trace import Span
+from wsesim.config.cluster import release_key
+from wsesim.engine.program import Span
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.intervals import Bounds
-from wsesim.machines.wafer import throughput
-from wsesim.machines.wafer.breakdown import breakdown_s
-from wsesim.machines.wafer.coverage import outside_of_measurements, supply_seen, wafer_bounds
-from wsesim.machines.wafer.levers import Lever, bottleneck, levers
-from wsesim.machines.wafer.memory import memory
+from wsesim.machines.wafer import metrics
+from wsesim.machines.wafer.checks import outside_of_measurements, supply_seen, wafer_bounds
+from wsesim.machines.wafer.metrics import Lever, bottleneck, breakdown_s, bytes_per_step, levers, memory, utilization
 from wsesim.machines.wafer.plan import is_training
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_times_s, usual_engine
 from wsesim.machines.wafer.spec import WaferRun
-from wsesim.machines.wafer.utilization import bytes_per_step, utilization
-from wsesim.step import Step
+from wsesim.results.intervals import Bounds
+from wsesim.results.step import Step
 
 MOST_ROOM, MORE_ROOM = 4096, 4
 """Of buffers, over what they are, where a change is tried; and by how much they grow at a time. [-]"""
@@ -81,12 +78,12 @@ class WaferStep(Step):
     @property
     def flop(self) -> float:
         """What the wafers execute. [FLOP]"""
-        return throughput.executed_flop_per_step(self.simulation)
+        return metrics.executed_flop_per_step(self.simulation)
 
     @property
     def peak_flop_per_s(self) -> float:
         """Dense peak of all systems. [FLOP/s]"""
-        return throughput.peak_of_cluster_flop_per_s(self.simulation)
+        return metrics.peak_of_cluster_flop_per_s(self.simulation)
 
     @cached_property
     def utilization(self) -> dict[str, float]:

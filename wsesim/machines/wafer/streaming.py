@@ -19,8 +19,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
-from wsesim.machines.wafer.cs_system import LAYERS_IN_FLIGHT
 from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Transport, Visit
+from wsesim.machines.wafer.spec import LAYERS_IN_FLIGHT
 from wsesim.machines.wafer.swarmx import SystemClass
 
 Row = TypeVar("Row", Sweep, SystemClass, Transport)

@@ -12,14 +12,25 @@ from collections.abc import Collection, Iterator, Sequence
 from math import isinf
 from typing import NamedTuple
 
-from wsesim.engine.trace import Span
-from wsesim.machines.timeline.counters import Moved, fill, rate
-from wsesim.machines.timeline.limits import check_simulated, check_size
-from wsesim.machines.timeline.records import NO_LAYER, Arrow, Counter, Event, Stretch, Timeline, Track
+from wsesim.engine.program import Span
+from wsesim.machines.timeline import (
+    NO_LAYER,
+    Arrow,
+    Counter,
+    Event,
+    Moved,
+    Stretch,
+    Timeline,
+    Track,
+    check_simulated,
+    check_size,
+    fill,
+    rate,
+)
 from wsesim.machines.wafer.simulation import Recording, Simulation, record
 from wsesim.machines.wafer.streaming import GRADIENT_ROOM, WEIGHT_ROOM, numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import SystemClass, nodes_per_level
-from wsesim.result import Result
+from wsesim.results.result import Result
 
 DOWN, UP = "MemoryX to the wafers", "the wafers to MemoryX"
 PARTS = {
@@ -45,7 +56,7 @@ class Kind(NamedTuple):
 
 
 def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Timeline:
-    """Steps of a run, from the one on which its numbers rest; see `wsesim.timeline.timeline_of`."""
+    """Steps of a run, from the one on which its numbers rest; see `wsesim.study.timeline.timeline_of`."""
     simulation = result.simulation
     num_jobs = len(write_program(shape_of(simulation.plan)).jobs) * simulation.num_simulated_micro_batches
     check_simulated(num_jobs * (simulation.num_steps + num_steps - 1))

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wsesim.errors import DoesNotFit
-from wsesim.machines.wafer.system import CalibrationSpec, SystemSpec, WaferSpec
+from wsesim.machines.wafer.spec import CalibrationSpec, SystemSpec, WaferSpec
 from wsesim.units import add_up, show
 from wsesim.workload.transformer import Layer
 
@@ -122,7 +122,7 @@ def working_set_over_gpt(layer: Layer, hidden_size: int) -> float:
 
     Examples
     --------
-    >>> from wsesim.config.entries import load_model
+    >>> from wsesim.config.loader import load_model
     >>> from wsesim.workload.transformer import layers
     >>> round(working_set_over_gpt(layers(load_model("llama-7b"), 2048)[1], 4096), 2)
     1.17

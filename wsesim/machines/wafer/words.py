@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from wsesim.machines.wafer.breakdown import CATEGORIES
-from wsesim.machines.wafer.levers import listed, slowest_parts
+from wsesim.machines.machine import Words
+from wsesim.machines.wafer.metrics import CATEGORIES, listed, slowest_parts
 from wsesim.machines.wafer.spec import ExceptionSpec
 from wsesim.machines.wafer.swarmx import nodes_per_level
-from wsesim.machines.words import Words
-from wsesim.result import Result
+from wsesim.results.result import Result
 from wsesim.units import add_up, show
 from wsesim.view import Bar, Fact, Level, Place, plural, share_of
 
@@ -130,7 +129,7 @@ class WaferWords(Words):
 
     def scaling(self, result: Result, weak: float, strong: float) -> list[Fact]:
         """Efficiency against one system, how far the first may be off, and what the second is lost to."""
-        from wsesim.machines.wafer.coverage import scaling_out
+        from wsesim.machines.wafer.checks import scaling_out
 
         first, second = super().scaling(result, weak, strong)
         if result.num_devices == 1:

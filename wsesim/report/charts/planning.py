@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wsesim.report.charts.axes import PLAIN, Scale, is_far_apart, log_ticks, scale_of
-from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, entry_px, template
-from wsesim.report.charts.theme import SERIES_COLOURS
-from wsesim.study.moments import moment_shown
+from wsesim.report.charts.theme import (
+    PLAIN,
+    SERIES_COLOURS,
+    STEP_PX,
+    Scale,
+    band,
+    heads,
+    is_far_apart,
+    log_ticks,
+    scale_of,
+)
+from wsesim.study.portfolio import moment_shown
 from wsesim.units import show
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from wsesim.study.job_queue import Schedule
+    from wsesim.study.goals import Option
     from wsesim.study.lifetime import Lifetime
-    from wsesim.study.options import Option
-    from wsesim.study.portfolio import Portfolio
+    from wsesim.study.portfolio import Portfolio, Schedule
 
 HEIGHT_PX = 280
 BINS = 24

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wsesim.report.charts.axes import WITH_PREFIX, log_ticks
 from wsesim.report.charts.render import Picture, Row, template
-from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.report.charts.theme import SERIES_COLOURS, WITH_PREFIX, log_ticks
 from wsesim.study.scaling import Curve, Point, Scaling
 from wsesim.units import show_duration
 

@@ -11,11 +11,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsesim.errors import InputError
-from wsesim.report.charts.axes import PLAIN, WITH_PREFIX, Scale, is_far_apart, log_ticks, scale_of
-from wsesim.report.charts.heads import STEP_PX, band, heads
 from wsesim.report.charts.render import Picture, Row, entry_px, template
-from wsesim.report.charts.theme import SERIES_COLOURS, ink_on
-from wsesim.report.pages.sweep_study import metric_of, shown
+from wsesim.report.charts.theme import (
+    PLAIN,
+    SERIES_COLOURS,
+    STEP_PX,
+    WITH_PREFIX,
+    Scale,
+    band,
+    heads,
+    ink_on,
+    is_far_apart,
+    log_ticks,
+    scale_of,
+)
+from wsesim.report.pages.sweep import metric_of, shown
 from wsesim.study.table import Row as SweptRow
 from wsesim.units import parse_quantity, unit_of_field
 

@@ -12,11 +12,9 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from wsesim.report.charts.axes import Scale, scale_of
-from wsesim.report.charts.heads import band, heads
 from wsesim.report.charts.render import Picture, Row, template
-from wsesim.report.charts.theme import CATEGORY_COLOURS
-from wsesim.timeline import Event, Timeline, Track
+from wsesim.report.charts.theme import CATEGORY_COLOURS, Scale, band, heads, scale_of
+from wsesim.study.timeline import Event, Timeline, Track
 from wsesim.units import add_up, show
 
 if TYPE_CHECKING:

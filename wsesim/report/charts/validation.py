@@ -7,7 +7,7 @@ from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING
 
-from wsesim.machines.words import devices
+from wsesim.machines.machine import devices
 from wsesim.report.charts.render import Picture, Row, entry_px, template
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.units import add_up

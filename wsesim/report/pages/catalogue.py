@@ -1,28 +1,31 @@
-"""The catalogue: what it holds, and every number of an entry or a model file with its origin."""
+"""The catalogue: what it holds, every number of an entry or a model file with its origin, and schemas of its files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsesim.config import catalogue
-from wsesim.config.entries import origins_of
-from wsesim.config.layering import Layered
-from wsesim.config.loader import build
+from wsesim.config.json_schema import kinds, schema
+from wsesim.config.layering import Layered, import_model, model_file
+from wsesim.config.loader import build, origins_of
 from wsesim.config.model import ModelSpec
-from wsesim.config.naming import import_model, model_file
-from wsesim.config.provenance import Origin
-from wsesim.errors import UnknownNameError, did_you_mean
+from wsesim.config.spec import Origin
+from wsesim.errors import InputError, UnknownNameError, did_you_mean
 from wsesim.plugins import MACHINES
-from wsesim.result import status_of
+from wsesim.report import files
+from wsesim.results.result import status_of
 from wsesim.units import parse_quantity, show, unit_of_field
 from wsesim.view import Note, Section, Table, notes
 from wsesim.workload.transformer import active_parameter_count, parameter_count
 
 if TYPE_CHECKING:
     from wsesim.config.importers.section import Imported
+
+# The catalogue: what it holds, and every number of an entry or a model file with its origin.
 
 
 @dataclass(frozen=True)
@@ -201,3 +204,40 @@ def listing(kind: str | None) -> list[Section]:
     ]
     words = "`wsesim explain NAME` shows every number of an entry with its source"
     return [*found, Section("more", parts=(Note(words, "aside"),))]
+
+
+# `wsesim schema`: which kinds of files have a schema, and where schemas are written.
+
+
+def schema_listing() -> Section:
+    """Every kind of file, and what it describes."""
+    table = Table("kinds of files", ("", "~"), tuple(as_dict().items()))
+    words = "`wsesim schema KIND` prints a schema, `wsesim schema --out FOLDER` writes all"
+    return Section("kinds", parts=(Note("kinds of files", "key"), table, Note(""), Note(words, "aside")))
+
+
+def as_dict() -> dict[str, str]:
+    """Every kind of file, and what it describes."""
+    return {kind: text for kind, (text, _) in kinds().items()}
+
+
+def write(kind: str | None, out: Path) -> Iterator[Path]:
+    """Write one schema to a file, or all into a folder, which is made; where they were written."""
+    if kind is not None:
+        files.write(out, _text(kind))
+        yield out
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: is no folder, and none can be made ({error.strerror}); choose another one"
+        ) from None
+    for name in kinds():
+        path = out / f"{name}.schema.json"
+        files.write(path, _text(name))
+        yield path
+
+
+def _text(kind: str) -> str:
+    return json.dumps(schema(kind), indent=1) + "\n"

@@ -1,21 +1,26 @@
-"""Runs side by side, and how many GPUs would take as long."""
+"""Runs side by side, how many devices would take as long, and what moved between two answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
-from wsesim.job import Range, job_words, prices_of_devices
 from wsesim.machines.machine import machine_of
 from wsesim.report.charts.render import unique
 from wsesim.report.pages.run import price_words
-from wsesim.result import Result
-from wsesim.study.comparison import Entry, Figure, entry, memory_is_uncertain, notes, ratios
+from wsesim.results.job import Range, job_words, prices_of_devices
+from wsesim.results.result import Result
+from wsesim.study.comparison import Change, Changes, Entry, Figure, entry, job_notes, memory_is_uncertain, ratios
+from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
 from wsesim.study.side_by_side import Comparison, Same, amount
 from wsesim.study.side_by_side import Figure as SameFigure
-from wsesim.units import show
-from wsesim.view import Note, Section, Table
+from wsesim.units import show, unit_of_field
+from wsesim.view import Fact, Facts, Note, Section, Table, notes, plural
 from wsesim.view import notes as as_notes
+
+# Runs side by side, and how many GPUs would take as long.
+
 
 Fits = Callable[[Table], bool]
 """Whether there is room for a table."""
@@ -203,7 +208,7 @@ def sections(compared: Comparison, fits: Fits = lambda _: True) -> list[Section]
     told = [*legend(entries), *(text for one in entries if (text := _prices(one)))]
     return [
         *found,
-        Section("notes", parts=(Note(""), *as_notes(told, "aside"), *as_notes(notes(entries), "note"))),
+        Section("notes", parts=(Note(""), *as_notes(told, "aside"), *as_notes(job_notes(entries), "note"))),
     ]
 
 
@@ -222,7 +227,7 @@ def _prices(one: Entry) -> str:
 def section(results: Sequence[Result]) -> Section:
     """The figures of each run, and their ratios to the first, as a part of a report."""
     entries = [entry(one) for one in results]
-    told = (*as_notes(notes(entries), "note"), *as_notes(legend(entries), "note"))
+    told = (*as_notes(job_notes(entries), "note"), *as_notes(legend(entries), "note"))
     return Section("comparison", "Side by side", (of_each(entries), against_first(entries), *told))
 
 
@@ -291,3 +296,108 @@ def legend(entries: Sequence[Entry]) -> list[str]:
         UNKNOWN: any(cell(one, key) == UNKNOWN for one in entries for key in FIGURES),
     }
     return [f"{mark} {LEGEND[mark]}" for mark, is_used in marks.items() if is_used]
+
+
+# What moved between two answers, and why.
+
+
+FIRST = ("step_time_s", "samples_per_s", "training.time_s", "training.energy_j", "training.cost_usd", "mfu")
+"""Keys that a reader looks for; the rest is in JSON."""
+
+
+def changed_sections(found: Changes) -> Iterator[Section]:
+    """Figures that moved first, then what was different."""
+    yield Section("answers", parts=(Note(f"{found.before} -> {found.after}", "key"),))
+    if not found.moved and not found.causes:
+        yield Section("nothing", parts=(Note("nothing differs"),))
+        return
+    known = {one.key: one for one in found.moved}
+    first = [known[key] for key in FIRST if key in known]
+    if first:
+        yield Section("moved", "What moved", (_table("What moved", first),))
+    if more := len(found.moved) - len(first):
+        yield Section("more", parts=(Note(f"{more} more values differ: --json has all", "aside"),))
+    unknown = Note("neither release, calibration, version nor question differ")
+    yield Section("why", "Why", (_table("Why", found.causes) if found.causes else unknown,))
+
+
+def _table(caption: str, changes: Sequence[Change]) -> Table:
+    rows = tuple(
+        (
+            one.key,
+            _shown_value(one.key, one.before),
+            _shown_value(one.key, one.after),
+            "" if one.share is None else f"{one.share:+.2%}",
+        )
+        for one in changes
+    )
+    return Table(caption, ("value", "~before", "~after", "|change"), rows)
+
+
+def _shown_value(key: str, value: Any) -> str:
+    """A value with the unit of its key."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    unit = unit_of_field(key)
+    return f"{value:,.6g}" if unit == "-" else show(float(value), unit)
+
+
+# What is uncertain of a step, and what a better machine would bring, as two tables.
+
+
+def sensitivity_sections(found: Sensitivity, *, every: bool = False) -> Iterator[Section]:
+    """The step, then both tables."""
+    result = found.result
+    facts = (
+        Fact("on", machine_of(result.run).words.on(result)),
+        Fact("job", job_words(result.run)),
+        Fact("step time", show(result.step_time_s, "s"), is_key=True),
+    )
+    yield Section("step", parts=(Note(f"What moves the step of {result.name}", "key"), Facts(facts)))
+    yield _uncertain(found, every=every)
+    yield _constants(found)
+
+
+def _uncertain(found: Sensitivity, *, every: bool) -> Section:
+    """Numbers that nobody published, at the ends of their ranges."""
+    step_s, title = found.result.step_time_s, "Uncertain numbers at the ends of their ranges"
+    told = [one for one in found.uncertain if every or one.largest(step_s) > LEAST]
+    rows = tuple(
+        _row(one, step_s, f"{_shown_effect(one, one.values[0])} to {_shown_effect(one, one.values[-1])}")
+        for one in told
+    )
+    tables = [Table(title, ("number", "|value", "range", "|at low", "|at high", "status"), rows)] if rows else []
+    hidden = len(found.uncertain) - len(rows)
+    cut = [f"{plural(hidden, 'other number')} change the step by less than {LEAST:.2%}"] if hidden else []
+    unknown = ", ".join(map(_short, found.without_range))
+    doubts = [f"no range is known of {unknown}"] if unknown else []
+    return Section("uncertain", title, (*tables, *notes(cut, "aside"), *notes(doubts, "warning")))
+
+
+def _constants(found: Sensitivity) -> Section:
+    """Numbers of the machine, each a tenth better."""
+    title = f"The machine, each number {BETTER:.0%} better"
+    rows = tuple(_row(one, found.result.step_time_s, _shown_effect(one, one.values[0])) for one in found.constants)
+    tables = [Table(title, ("number", "|value", "made", "|step", "status"), rows)] if rows else []
+    names = ", ".join(map(_short, found.without_effect))
+    cut = [f"no step shorter by more than {LEAST:.2%}: {names}"] if names else []
+    return Section("constants", title, (*tables, *notes(cut, "aside")))
+
+
+def _row(one: Effect, step_s: float, made: str) -> tuple[str, ...]:
+    changes = ["refused" if change is None else f"{change:+.2%}" for change in one.changes(step_s)]
+    return (_short(one.key), _shown_effect(one, one.value), made, *changes, one.status)
+
+
+def _shown_effect(one: Effect, value: float) -> str:
+    unit = unit_of_field(one.key)
+    return show(value, unit) if unit != "-" else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
+
+
+def _short(key: str) -> str:
+    """A key without what all of them begin with."""
+    for prefix in ("cluster.", "system.", "gpu.", "calibration."):
+        key = key.removeprefix(prefix)
+    return key

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from wsesim.config import catalogue
-from wsesim.config.entries import load_gpu_calibration
+from wsesim.config.loader import load_gpu_calibration
 from wsesim.machines.csv_table import LARGEST_TABLE_BYTES
-from wsesim.machines.gpu.rows import GPUMeasurement, published, read_table
-from wsesim.report.progress import bar
-from wsesim.validate.gpu_kernels import KernelErrors, all_errors
+from wsesim.machines.gpu.rows import GPUMeasurement, published, read_steps
+from wsesim.report.terminal import bar
+from wsesim.validate.gpu_calibrate import KernelErrors, all_errors
 from wsesim.validate.gpu_predict import APART, Prediction, SetStatistics, per_set, simulate_rows
 from wsesim.view import Note, Section, Table, notes
 
@@ -37,7 +37,7 @@ def is_table(path: Path) -> bool:
 def rows_of(what: str | None) -> tuple[GPUMeasurement, ...]:
     """Rows of a set, of a CSV file, or all; none where the words mean something else."""
     if what is not None and what.lower().endswith(".csv"):
-        return read_table(Path(what))
+        return read_steps(Path(what))
     rows = published()
     return rows if what in (None, ALL) else tuple(row for row in rows if row.set == what)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-from wsesim.job import prices, show_energy, show_range
 from wsesim.machines.machine import machine_of
 from wsesim.report.charts.planning import BINS, PERCENTILES, lives
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.report.pages.run import numbers_table, price_words
-from wsesim.study.checkpoint_intervals import waits_s
+from wsesim.results.job import prices, show_energy, show_range
 from wsesim.study.life import CAUSES
-from wsesim.study.lifetime import Lifetime
+from wsesim.study.lifetime import Lifetime, waits_s
 from wsesim.units import show
 from wsesim.view import Bar, Bars, Fact, Facts, Figure, Note, Section, Table, plural
 

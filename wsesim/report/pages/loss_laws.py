@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wsesim.config.entries import load_law
-from wsesim.loss import AVERAGE, PILE, accuracies
+from wsesim.config.loader import load_law
+from wsesim.results.loss import AVERAGE, PILE, accuracies
 from wsesim.validate import losses as laws
 from wsesim.validate.losses import Evaluated, Fit, LeftOut, LossReport
 from wsesim.view import Note, Section, Table

@@ -8,29 +8,28 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wsesim.config import catalogue
+from wsesim.config.layering import run_files
 from wsesim.config.loader import any_from_table
 from wsesim.config.run import Run
-from wsesim.config.run_files import run_files
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
-from wsesim.machines.machine import machine_of
-from wsesim.machines.words import Words
+from wsesim.machines.machine import Words, machine_of
 from wsesim.report.charts import breakdown as breakdown_chart
-from wsesim.report.charts import loss as loss_chart
+from wsesim.report.charts import breakdown as memory_chart
+from wsesim.report.charts import breakdown as utilization_chart
 from wsesim.report.charts import machine as machine_chart
-from wsesim.report.charts import memory as memory_chart
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
+from wsesim.report.charts import totals as loss_chart
 from wsesim.report.charts import totals as totals_chart
-from wsesim.report.charts import utilization as utilization_chart
 from wsesim.report.charts import validation as validation_chart
 from wsesim.report.charts.render import Picture
 from wsesim.report.html import Made, TextFile, document
 from wsesim.report.pages import compare, run
 from wsesim.report.pages import lifetime as lifetime_page
-from wsesim.result import Assumption, Result, assumptions_of
+from wsesim.results.result import Assumption, Result, assumptions_of
 from wsesim.study.lifetime import lifetime
 from wsesim.study.scaling import Scaling, scaling
-from wsesim.timeline import Timeline, timeline_of
+from wsesim.study.timeline import Timeline, timeline_of
 from wsesim.units import show
 from wsesim.validate.near import Comparison, near
 from wsesim.view import Facts, Figure, Section, Table, notes, of_each
@@ -236,7 +235,7 @@ def learned(results: Sequence[Result]) -> Section:
     if not section.parts:
         return section
     return replace(
-        _above(section, Figure("loss", "Predicted loss over the run", loss_chart.chart(results))), lead=LEARNED
+        _above(section, Figure("loss", "Predicted loss over the run", loss_chart.loss_chart(results))), lead=LEARNED
     )
 
 
@@ -293,10 +292,10 @@ PICTURES: dict[str, Callable[[Study], Picture]] = {
     "scaling": lambda study: scaling_chart.chart(_only(study).scalings[0]),
     "efficiency": lambda study: scaling_chart.efficiency(_only(study).scalings[0]),
     "timeline": lambda study: timeline_chart.chart(_only(study).timelines[0]),
-    "memory": lambda study: memory_chart.chart(study.results),
-    "utilization": lambda study: utilization_chart.chart(study.results),
+    "memory": lambda study: memory_chart.memory_chart(study.results),
+    "utilization": lambda study: utilization_chart.utilization_chart(study.results),
     "totals": lambda study: totals_chart.chart(study.results),
-    "loss": lambda study: loss_chart.chart(study.results),
+    "loss": lambda study: loss_chart.loss_chart(study.results),
     "validation": lambda study: validation_chart.chart(study.near),
 }
 """By name; the first is the default."""

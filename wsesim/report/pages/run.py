@@ -9,14 +9,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from wsesim.config.catalogue import Source, sources
-from wsesim.config.provenance import STATUSES
-from wsesim.job import Price, Range, job_words, show_energy, show_range
-from wsesim.loss import AVERAGE, Quality
-from wsesim.machines.machine import machine_of
-from wsesim.machines.words import Words, devices, samples_words
+from wsesim.config.spec import STATUSES
+from wsesim.machines.machine import Words, devices, machine_of, samples_words
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
-from wsesim.result import Assumption, Result, bottleneck, scaling_efficiency
+from wsesim.results.job import Price, Range, job_words, show_energy, show_range
+from wsesim.results.loss import AVERAGE, Quality
+from wsesim.results.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
 from wsesim.version import __version__
 from wsesim.view import (
@@ -540,7 +539,7 @@ def plan_words(result: Result) -> str:
 
 def why_it_loses(winner: Result, other: Result) -> str:
     """What takes longer than in the winner's step, and what does not."""
-    from wsesim.machines.gpu.ranking import differences_s
+    from wsesim.machines.gpu.search import differences_s
 
     parts_s = differences_s(winner, other)
     longest = max(map(abs, parts_s.values()), default=0.0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from wsesim.report.charts import sweep
 from wsesim.report.charts.render import Picture
 from wsesim.report.html import Made, document
-from wsesim.report.pages.sweep_study import (
+from wsesim.report.pages.sweep import (
     METRICS,
     Metric,
     SweepStudy,

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wsesim import plugins
-from wsesim.config.entries import load_calibration
+from wsesim.config.loader import load_calibration
 from wsesim.errors import PastTolerance, UnknownNameError, did_you_mean
 from wsesim.machines.machine import MACHINES
 from wsesim.machines.wafer.rows import Measurement, published, read_table
 from wsesim.report.pages import gpu_validation, loss_laws
-from wsesim.validate.closed_form import Form
-from wsesim.validate.gpu_kernels import KernelErrors
+from wsesim.validate.calibrate import Form
+from wsesim.validate.gpu_calibrate import KernelErrors
 from wsesim.validate.gpu_predict import Prediction as GPUPrediction
 from wsesim.validate.left_out import (
     CHOSEN_BY,
@@ -30,7 +30,7 @@ from wsesim.validate.left_out import (
     summary,
 )
 from wsesim.validate.losses import NO_LOSSES, LossReport, is_table, missed, predict_losses, predict_table
-from wsesim.validate.predict import Prediction, SetSummary, other_generation, predict_all, summarize
+from wsesim.validate.near import Prediction, SetSummary, other_generation, predict_all, summarize
 from wsesim.view import Note, Section, Table, notes
 
 LOSS_SET = "pile-loss"

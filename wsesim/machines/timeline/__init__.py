@@ -1,1 +1,0 @@
-"""When each part of a machine did what: records, and what all machines draw alike."""

@@ -1,0 +1,1 @@
+"""Values: one step, the answer of a run, its range, the whole job, and what a model has learned."""
