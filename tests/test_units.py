@@ -82,7 +82,7 @@ def test_every_unit_is_read_in_its_own_kind_and_in_no_other(name: str) -> None:
 @given(name=st.sampled_from(sorted(UNITS)), value=between(1e-6, 1e6))
 def test_a_unit_scales_linearly(name: str, value: float) -> None:
     kind, size = UNITS[name]
-    assert parse_quantity(f"{value!r} {name}", kind) == pytest.approx(value * size, rel=1e-15)
+    assert parse_quantity(f"{value!r} {name}", kind) == pytest.approx(value * size, rel=4e-15)
 
 
 def test_sizes_of_units() -> None:
@@ -242,7 +242,7 @@ def test_sums_are_the_same_on_every_python() -> None:
 
 
 WHOLE_NUMBERS = {
-    *("report/terminal.py", "page/service.py", "study/executors.py", "config/reading.py", "machines/gpu/checks.py"),
+    *("report/terminal.py", "page/service.py", "study/workers.py", "config/catalogue.py", "machines/gpu/plans.py"),
     *(
         "study/life.py",
         "machines/wafer/streaming.py",

@@ -463,7 +463,7 @@ print(repr(result))
 found = {
     name: getattr(result, name)
     for name in sorted(set(dir(result)) & set(result.to_dict()))
-    if not callable(getattr(result, name)) and name not in ("wall_s", "assumptions")
+    if not callable(getattr(result, name)) and name not in ("wall_s", "assumptions", "job")
 }
 """,
     "simulate_on_gpus": """\

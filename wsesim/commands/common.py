@@ -43,7 +43,7 @@ EXAMPLES = {
     "import": ("wsesim import args.txt --cluster selene --out imported.toml",),
     "schema": ("wsesim schema --out schemas",),
     "plan": (
-        'wsesim plan --model cerebras-gpt-13b --deadline "7 weeks" --cluster andromeda',
+        'wsesim plan --model cerebras-gpt-6.7b --deadline "7 weeks" --cluster cs2',
         "wsesim plan loss_goal.toml",
     ),
     "lifetime": ("wsesim lifetime andromeda_13b --replications 50",),

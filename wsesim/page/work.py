@@ -58,7 +58,7 @@ class Comparison:
 
     table: Table
     legend: tuple[str, ...]
-    job_notes: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def compared(entries: Sequence[Entry]) -> Comparison:

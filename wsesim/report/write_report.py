@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from wsesim.config import catalogue
 from wsesim.config.loader import load_any
@@ -177,9 +178,7 @@ def _picture_in(sections: Sequence[Section], name: str) -> Picture:
         raise InputError(
             f"--picture {name}: belongs to runs; of a goal or a portfolio there is one picture, leave it out"
         )
-    picture = found[0].picture
-    assert isinstance(picture, Picture)
-    return picture
+    return cast("Picture", found[0].picture)
 
 
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import simpy
 from pydantic import ValidationError
@@ -825,5 +825,4 @@ def portfolio(
     if by_s <= 0.0:
         raise InputError(f"--by {by}: that is when the portfolio starts; give it time")
     looked = found.search(by_s, policy, backfill=backfill)
-    assert looked.best is not None  # else `search` said why
-    return SharedCluster(found, looked.best, looked)
+    return SharedCluster(found, cast("Schedule", looked.best), looked)  # without one, `search` said why

@@ -291,7 +291,8 @@ class _Sweeps:
         self.fewest_chunks = cluster.simulation.chunks_per_layer
         self.room_bytes = system.wafer.weight_buffer_bytes
         self.delivery_s = max([kind.latency_s for kind in classes]) + transport.tensor_latency_s
-        self.slowest, self.are_alike = min([kind.speed for kind in classes]), len(classes) == 1
+        self.slowest = min([kind.speed for kind in classes])
+        self.are_alike = len({kind._replace(members=()) for kind in classes}) == 1  # folded or one by one
         tokens = sequences * training.sequence_length * activation_bytes_factor(training)
         self.moved_tokens = tokens if training.activations == "offload" and is_training(training) else 0.0
 
