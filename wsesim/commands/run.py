@@ -204,9 +204,13 @@ def report(
         str,
         typer.Option(
             metavar="NAME",
-            help="breakdown, scaling, efficiency, timeline, memory, utilization, totals, loss or validation.",
+            help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, validation, "
+            "sensitivity or constants.",
         ),
     ] = "",
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Add what single numbers do to the step; takes some seconds more.")
+    ] = False,
     ledger: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Instead of runs: the ledger of a sweep, or the table that it wrote."),
@@ -237,6 +241,7 @@ def report(
         sweep=sweep,
         axes=tuple(x or ()),
         metric=y,
+        sensitivity=sensitivity,
     )
     size_bytes = write_report.of(wanted)
     if json:

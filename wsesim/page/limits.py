@@ -17,6 +17,8 @@ MOST_CANDIDATES = 12
 
 RUN_S, GPU_S, PLAN_S, FILE_S = 10.0, 20.0, 90.0, 90.0
 """Time after which an answer, a GPU comparison, a plan, and a file to download are cut off. [s]"""
+SENSITIVITY_S = 90.0
+"""The same for what single numbers do to a step, which is some hundred answers. [s]"""
 MOST_MEMORY_BYTES = 3 * 2**30
 """Memory of one worker process, where the system can limit it. [bytes]"""
 MOST_WAITING = 48

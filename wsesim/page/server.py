@@ -182,6 +182,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         Route("/runs/{name}", page.ready_run),
         *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
         *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
+        *(Route("/sensitivity", page.sensitivity), Route("/api/sensitivity", page.api_sensitivity)),
         *(Route("/scaling.svg", page.scaling), Route("/health", page.health)),
         *(Route("/api/run", page.api_run), Route("/api/gpus", page.api_gpus), Route("/api/plan", page.api_plan)),
         *(Route("/style.css", _style), Route("/pictures.js", page.pictures)),
@@ -236,6 +237,18 @@ class _Page:
         state = _asked(request, RunState)
         found = await _while_somebody_waits(request, self.service.compared(state, is_patient=True))
         return HTMLResponse(render("compared.html", compared=found, state=state, query=state.query(), is_late=True))
+
+    async def sensitivity(self, request: Request) -> Response:
+        """What single numbers do to the step: a page of its own, or what a fold of the answer is opened for."""
+        state, is_part = _asked(request, RunState), "hx-request" in request.headers
+        values = {"state": state, "query": state.query(), "is_part": is_part, "digests": _digests()}
+        found, message, status = "", "", 200
+        try:
+            found = await _while_somebody_waits(request, self.service.sensitivity(state))
+        except WsesimError as error:
+            message, status = str(error), status_of(error)
+        headers = {"vary": "hx-request", **({"retry-after": str(limits.RETRY_S)} if status == 503 else {})}
+        return HTMLResponse(render("sensitivity.html", found=found, message=message, **values), status, headers)
 
     async def plan(self, request: Request) -> Response:
         """The form of a goal, and its answer once the form was sent."""
@@ -306,6 +319,10 @@ class _Page:
     async def api_gpus(self, request: Request) -> Response:
         """JSON of the same job on GPUs."""
         return JSONResponse(await self._made(request, work.gpu_json, RunState))
+
+    async def api_sensitivity(self, request: Request) -> Response:
+        """JSON of what single numbers do to the step."""
+        return JSONResponse(await self._made(request, work.sensitivity_json, RunState))
 
     async def api_plan(self, request: Request) -> Response:
         """JSON of the plan."""

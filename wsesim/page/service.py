@@ -100,7 +100,7 @@ LINGER_S = 0.5
 
 
 AT_ONCE = (work.run_file, work.gpu_file, work.goal_file, work.run_json)
-LONG = (work.report, work.plan_json)
+LONG = (work.report, work.plan_json, work.sensitivity_json)
 """Jobs that are done as soon as runs, and those that could take every worker for minutes."""
 
 
@@ -131,6 +131,12 @@ class Compared:
     is_coming: bool = False
     message: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
+
+
+def _alone(state: RunState) -> RunState:
+    """The same whatever GPUs it is compared with."""
+    usual = RunState()
+    return state if state.gpus == NO_GPUS else changed(state, {"gpus": usual.gpus, "num_gpus": usual.num_gpus})
 
 
 class Service:
@@ -164,8 +170,7 @@ class Service:
 
     async def main(self, state: RunState) -> Main:
         """The answer of the wafer-scale run, for which the GPUs make no difference."""
-        usual = RunState()
-        own = state if state.gpus == NO_GPUS else changed(state, {"gpus": usual.gpus, "num_gpus": usual.num_gpus})
+        own = _alone(state)
         found: Main = await self.answers.get(("run", own), lambda: self.quick.run(limits.RUN_S, work.main, own))
         return found
 
@@ -209,6 +214,14 @@ class Service:
     async def plan(self, state: GoalState) -> str:
         """What meets a goal."""
         found: str = await self.answers.get(("plan", state), lambda: self.long.run(limits.PLAN_S, work.plan, state))
+        return found
+
+    async def sensitivity(self, state: RunState) -> str:
+        """What single numbers do to the step of the wafer-scale run, beside the plans, so that no answer waits for it."""
+        own = _alone(state)
+        found: str = await self.answers.get(
+            ("sensitivity", own), lambda: self.long.run(limits.SENSITIVITY_S, work.sensitivity, own)
+        )
         return found
 
     async def pictures(self) -> str:

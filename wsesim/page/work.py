@@ -34,13 +34,15 @@ from wsesim.report.html import TextFile, environment
 from wsesim.report.json import result_dict
 from wsesim.report.pages import goal
 from wsesim.report.pages import run as run_page
-from wsesim.report.pages.compare import against_first, legend, of_each
+from wsesim.report.pages.compare import against_first, legend, of_each, tornados
 from wsesim.report.pages.report import Study, learned, life, run_report
 from wsesim.results.result import Result
 from wsesim.study import goals
 from wsesim.study.comparison import Entry, entry, job_notes
 from wsesim.study.goals import Answer, Option
 from wsesim.study.scaling import Scaling, scaling
+from wsesim.study.sensitivity import Sensitivity
+from wsesim.study.sensitivity import sensitivity as sensitivity_of
 from wsesim.view import Cell, Figure, Link, Section, Table, notes
 
 # Comparisons and plans as tables that templates show; the words are those of the terminal.
@@ -292,6 +294,23 @@ def comparison(wafers: Entry, others: Entry) -> str:
 def plan(state: GoalState) -> str:
     """What meets a goal."""
     return render("planned.html", planned=planned(goals.answer(goal_of(state), GOAL_FILE), state))
+
+
+def sensitivity(state: RunState) -> str:
+    """What single numbers do to the step."""
+    macros: Any = environment(TEMPLATES).get_template("macros.html").module
+    return str(macros.section(tornados([_sensitivity(state)])))
+
+
+def sensitivity_json(state: RunState) -> dict[str, Any]:
+    """The JSON of ``wsesim sensitivity --json``."""
+    return _sensitivity(state).to_dict()
+
+
+def _sensitivity(state: RunState) -> Sensitivity:
+    run = run_of(state)
+    check_work(run)
+    return sensitivity_of(run)
 
 
 def pictures() -> str:

@@ -36,6 +36,8 @@ class Wanted:
         Of a sweep, or the table that it wrote.
     axes, metric
         Keys of the sweep, and the column that is drawn over them.
+    sensitivity
+        Whether a report of runs has what single numbers do to the step.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class Wanted:
     sweep: str | None = None
     axes: tuple[str, ...] = ()
     metric: str = ""
+    sensitivity: bool = False
 
     @property
     def format(self) -> str:
@@ -68,6 +71,7 @@ class Wanted:
         }
         words += [word for key, value in options.items() if value for word in (key, str(value))]
         words += [word for one in self.axes for word in ("--x", one)]
+        words += ["--sensitivity"] if self.sensitivity else []
         return shlex.join([*words, "--out", self.out.name])
 
 
@@ -104,7 +108,12 @@ def check(wanted: Wanted) -> None:
     of_other = (
         {"--sweep": wanted.sweep, "--x": wanted.axes, "--y": wanted.metric}
         if wanted.runs
-        else {"--set": wanted.settings, "--gpu-cluster": wanted.gpu_cluster, "--picture": wanted.picture}
+        else {
+            "--set": wanted.settings,
+            "--gpu-cluster": wanted.gpu_cluster,
+            "--picture": wanted.picture,
+            "--sensitivity": wanted.sensitivity,
+        }
     )
     given = " and ".join(key for key, value in of_other.items() if value)
     if given:
@@ -125,6 +134,11 @@ def _check_picture(wanted: Wanted) -> None:
     if wanted.picture and wanted.format == HTML:
         raise InputError(
             f"--picture {wanted.picture}: a report has all pictures; for one of them, name a file that ends in .svg, .png or .pdf"
+        )
+    if wanted.sensitivity and wanted.format != HTML:
+        raise InputError(
+            "--sensitivity: adds a part to a report, and --out is one picture; ask for it by --picture sensitivity or "
+            "--picture constants"
         )
     if wanted.picture and wanted.picture not in PICTURES:
         hint = did_you_mean(wanted.picture, PICTURES)
@@ -183,6 +197,8 @@ def _picture_in(sections: Sequence[Section], name: str) -> Picture:
 
 def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
     planned = _of_file(Path(wanted.runs[0]), tell) if len(wanted.runs) == 1 and not wanted.settings else None
+    if planned is not None and wanted.sensitivity:
+        raise InputError(f"--sensitivity: belongs to runs, and {wanted.runs[0]} is a goal or a portfolio; leave it out")
     if planned is not None and wanted.format == HTML:
         return page_of(planned, wanted.command).encode()
     if planned is not None:
@@ -197,7 +213,7 @@ def _of_runs(wanted: Wanted, tell: Callable[[str], None]) -> bytes:
     for run in loaded:
         tell(run.name)
         found.append(simulate_fast(run))
-    study = Study(tuple(found), wanted.gpu_cluster)
+    study = Study(tuple(found), wanted.gpu_cluster, wanted.sensitivity, tell)
     if wanted.format == HTML:
         return run_report(study, wanted.command, run_texts(wanted.runs), tell).encode()
     return drawn(picture_of(study, wanted.picture), wanted.format, "paper")

@@ -18,7 +18,7 @@ from wsesim.config.spec import Origin
 from wsesim.errors import WsesimError
 from wsesim.machines.simulation import simulate, step_time
 from wsesim.results.result import Result, status_of
-from wsesim.units import parse_quantity, unit_of_field
+from wsesim.units import parse_quantity, show, unit_of_field
 from wsesim.version import __version__
 
 BETTER = 0.1
@@ -58,6 +58,19 @@ def no_progress(_what: str, _number: int) -> None:
     """Say nothing."""
 
 
+def short(key: str) -> str:
+    """A key without what all of them begin with.
+
+    Examples
+    --------
+    >>> short("cluster.system.calibration.gemm_efficiency")
+    'gemm_efficiency'
+    """
+    for prefix in ("cluster.", "system.", "gpu.", "calibration."):
+        key = key.removeprefix(prefix)
+    return key
+
+
 @dataclass(frozen=True)
 class Effect:
     """What one number does to the step.
@@ -82,6 +95,16 @@ class Effect:
     source: str
     values: tuple[float, ...]
     step_times_s: tuple[float | str, ...]
+
+    @property
+    def name(self) -> str:
+        """The key without what all of them begin with."""
+        return short(self.key)
+
+    def shown(self, value: float) -> str:
+        """A value of it with its unit."""
+        unit = unit_of_field(self.key)
+        return show(value, unit) if unit != "-" else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
 
     def changes(self, step_time_s: float) -> list[float | None]:
         """Share by which the step becomes longer; None where the run cannot be. [-]"""

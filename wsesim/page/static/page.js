@@ -109,8 +109,8 @@ document.addEventListener("DOMContentLoaded", () => {
   document.body.addEventListener("htmx:beforeRequest", begin);
   document.body.addEventListener("htmx:afterRequest", () => clearInterval(ticking));
   document.body.addEventListener("htmx:beforeSwap", (event) => {
-    const late = field("comparison");
-    if (event.detail.target.id === "answer" && late) htmx.trigger(late, "htmx:abort");
+    if (event.detail.target.id !== "answer") return;
+    for (const late of [field("comparison"), field("sensitivity-later")]) if (late) htmx.trigger(late, "htmx:abort");
   });
   document.body.addEventListener("htmx:afterSettle", () => {
     openAgain();

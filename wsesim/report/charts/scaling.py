@@ -1,14 +1,15 @@
-"""Throughput over the number of devices, weak and strong, with the ideal line and the same job on GPUs."""
+"""Throughput over the number of devices, weak and strong, beside the same job on GPUs; what single numbers do to a step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wsesim.report.charts.render import Picture, Row, template
-from wsesim.report.charts.theme import SERIES_COLOURS, WITH_PREFIX, log_ticks
+from wsesim.report.charts.render import Picture, Row, entry_px, template
+from wsesim.report.charts.theme import PLAIN, SERIES_COLOURS, STEP_PX, WITH_PREFIX, band, heads, log_ticks
 from wsesim.study.scaling import Curve, Point, Scaling
-from wsesim.units import show_duration
+from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
+from wsesim.units import show, show_duration
 
 if TYPE_CHECKING:
     import altair as alt
@@ -151,3 +152,79 @@ def _beside_the_curve(*, rises: bool) -> dict[str, Any]:
         "baseline": {"expr": f"{is_above} ? 'bottom' : 'top'"},
         "dy": {"expr": f"{is_above} ? -8 : 8"},
     }
+
+
+# What single numbers do to a step: a tornado, what moves it most on top.
+
+
+ENDS = ("low end of its range", "high end of its range")
+"""Of an uncertain number, which is put to both."""
+MOST_BARS = 12
+"""Numbers of a tornado; tables have all. [-]"""
+TORNADOS = {"uncertain": ENDS, "constants": (f"{BETTER:.0%} better",)}
+"""By the part of a sensitivity that is drawn: what its numbers were changed to."""
+
+
+def drawn_effects(found: Sensitivity, part: str) -> list[Effect]:
+    """Numbers of a tornado, in order; none where nothing moves the step."""
+    effects = found.uncertain if part == "uncertain" else found.constants
+    return [one for one in effects if one.largest(found.result.step_time_s) > LEAST][:MOST_BARS]
+
+
+def tornado(found: Sensitivity, part: str) -> Picture:
+    """Draw by how much the step becomes longer or shorter with each number changed."""
+    effects, series, step_s = drawn_effects(found, part), TORNADOS[part], found.result.step_time_s
+    bars: list[Row] = []
+    above: list[Row] = []
+    for row, one in enumerate(effects):
+        ends = [_end(one, place, end, step_s) for place, end in enumerate(series)]
+        above.append({"row": row, "head": f"{one.name}: {' to '.join(str(end['change']) for end in ends)}"})
+        possible = [{"row": row, "number": one.name, "status": one.status, **end} for end in ends if "end" in end]
+        bars += sorted(possible, key=lambda end: -abs(float(str(end["end"]))))  # the shorter one lies on the longer
+    all_of_them = found.uncertain if part == "uncertain" else found.constants
+    moving = sum(one.largest(step_s) > LEAST for one in all_of_them)
+    cut = (f"the {len(effects)} numbers that move the step most, of {moving}",) if moving > len(effects) else ()
+    return Picture(_tornado(len(effects), series), {"bars": bars, "heads": above}, _told(found, part, above), cut)
+
+
+def _end(one: Effect, place: int, series: str, step_s: float) -> Row:
+    """One value of a number and what it does; without an end of a bar where the run is refused."""
+    value, time_s, change = one.values[place], one.step_times_s[place], one.changes(step_s)[place]
+    if change is None or isinstance(time_s, str):
+        return {"change": "refused"}
+    about = {"value": one.shown(value), "now": one.shown(one.value), "step": show(time_s, "s")}
+    return {"series": series, "start": 0.0, "end": 100.0 * change, "change": f"{change:+.2%}", **about}
+
+
+def _told(found: Sensitivity, part: str, above: Sequence[Row]) -> str:
+    result = found.result
+    what = "at the low to the high end of their ranges" if part == "uncertain" else f"each {BETTER:.0%} better"
+    told = "; ".join(str(one["head"]) for one in above) or "none changes it"
+    return f"Change of the step of {result.name}, {show(result.step_time_s, 's')}, with single numbers {what}. {told}"
+
+
+@template
+def _tornado(num_rows: int, series: tuple[str, ...]) -> alt.TopLevelMixin:
+    import altair as alt
+
+    colour = alt.Color(
+        "series:N",
+        title=None,
+        sort=list(series),
+        scale=alt.Scale(domain=list(series), range=list(SERIES_COLOURS[: len(series)])),
+    )
+    words = {
+        "number": "number",
+        "series": "at",
+        "value": "value",
+        "now": "as it is",
+        "step": "step",
+        "change": "change",
+    }
+    about = [alt.Tooltip(f"{key}:N", title=title) for key, title in (words | {"status": "status"}).items()]
+    x = alt.X("start:Q", title="change of the step time [%]", axis=alt.Axis(labelExpr=PLAIN))
+    bars = alt.Chart(alt.NamedData("bars")).mark_bar().encode(x=x, x2="end:Q", y=band(), color=colour, tooltip=about)
+    top, bottom = alt.Y("row:O", axis=None, bandPosition=0), alt.Y2("row", bandPosition=1)
+    zero = alt.Chart(alt.NamedData("heads")).mark_rule(style="range").encode(x=alt.datum(0), y=top, y2=bottom)
+    height = max(num_rows, 1) * STEP_PX
+    return alt.layer(bars, zero, heads()).properties(height=height, usermeta={"entry_px": entry_px(series)})

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from wsesim.machines.machine import machine_of
+from wsesim.report.charts import scaling as tornado_chart
 from wsesim.report.charts.render import unique
 from wsesim.report.pages.run import price_words
 from wsesim.results.job import Range, job_words, prices_of_devices
 from wsesim.results.result import Result
 from wsesim.study.comparison import Change, Changes, Entry, Figure, entry, job_notes, memory_is_uncertain, ratios
-from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
+from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity, short
 from wsesim.study.side_by_side import Comparison, Same, amount
 from wsesim.study.side_by_side import Figure as SameFigure
 from wsesim.units import show, unit_of_field
-from wsesim.view import Fact, Facts, Note, Section, Table, notes, plural
+from wsesim.view import Fact, Facts, Note, Part, Section, Table, notes, plural
+from wsesim.view import Figure as Drawn
 from wsesim.view import notes as as_notes
 
 # Runs side by side, and how many GPUs would take as long.
@@ -347,6 +349,12 @@ def _shown_value(key: str, value: Any) -> str:
 # What is uncertain of a step, and what a better machine would bring, as two tables.
 
 
+SENSITIVITY = (
+    "First each number that is assumed or calibrated, at both ends of the range that its file states; then each number of the "
+    f"machine {BETTER:.0%} better. All others stay as they are, and so does the plan; to the left the step becomes shorter."
+)
+
+
 def sensitivity_sections(found: Sensitivity, *, every: bool = False) -> Iterator[Section]:
     """The step, then both tables."""
     result = found.result
@@ -360,18 +368,28 @@ def sensitivity_sections(found: Sensitivity, *, every: bool = False) -> Iterator
     yield _constants(found)
 
 
+def tornados(found: Sequence[Sensitivity]) -> Section:
+    """Both tables of each run as pictures, on a page and in a report."""
+    parts: list[Part] = []
+    for place, one in enumerate(found, start=1):
+        for part, section in {"uncertain": _uncertain(one, every=False), "constants": _constants(one)}.items():
+            title = f"{section.title}: {one.result.name}" if len(found) > 1 else section.title
+            tables = tuple(table for table in section.parts if isinstance(table, Table))
+            drawn = tornado_chart.tornado(one, part)
+            parts += [Drawn(f"sensitivity-{part}-{place}", title, drawn, tables)] if tables else []
+            parts += [note for note in section.parts if isinstance(note, Note)]
+    return Section("sensitivity", "What single numbers do to the step", tuple(parts), SENSITIVITY)
+
+
 def _uncertain(found: Sensitivity, *, every: bool) -> Section:
     """Numbers that nobody published, at the ends of their ranges."""
     step_s, title = found.result.step_time_s, "Uncertain numbers at the ends of their ranges"
     told = [one for one in found.uncertain if every or one.largest(step_s) > LEAST]
-    rows = tuple(
-        _row(one, step_s, f"{_shown_effect(one, one.values[0])} to {_shown_effect(one, one.values[-1])}")
-        for one in told
-    )
+    rows = tuple(_row(one, step_s, f"{one.shown(one.values[0])} to {one.shown(one.values[-1])}") for one in told)
     tables = [Table(title, ("number", "|value", "range", "|at low", "|at high", "status"), rows)] if rows else []
     hidden = len(found.uncertain) - len(rows)
     cut = [f"{plural(hidden, 'other number')} change the step by less than {LEAST:.2%}"] if hidden else []
-    unknown = ", ".join(map(_short, found.without_range))
+    unknown = _names(found.without_range)
     doubts = [f"no range is known of {unknown}"] if unknown else []
     return Section("uncertain", title, (*tables, *notes(cut, "aside"), *notes(doubts, "warning")))
 
@@ -379,25 +397,17 @@ def _uncertain(found: Sensitivity, *, every: bool) -> Section:
 def _constants(found: Sensitivity) -> Section:
     """Numbers of the machine, each a tenth better."""
     title = f"The machine, each number {BETTER:.0%} better"
-    rows = tuple(_row(one, found.result.step_time_s, _shown_effect(one, one.values[0])) for one in found.constants)
+    rows = tuple(_row(one, found.result.step_time_s, one.shown(one.values[0])) for one in found.constants)
     tables = [Table(title, ("number", "|value", "made", "|step", "status"), rows)] if rows else []
-    names = ", ".join(map(_short, found.without_effect))
+    names = _names(found.without_effect)
     cut = [f"no step shorter by more than {LEAST:.2%}: {names}"] if names else []
     return Section("constants", title, (*tables, *notes(cut, "aside")))
 
 
 def _row(one: Effect, step_s: float, made: str) -> tuple[str, ...]:
     changes = ["refused" if change is None else f"{change:+.2%}" for change in one.changes(step_s)]
-    return (_short(one.key), _shown_effect(one, one.value), made, *changes, one.status)
+    return (one.name, one.shown(one.value), made, *changes, one.status)
 
 
-def _shown_effect(one: Effect, value: float) -> str:
-    unit = unit_of_field(one.key)
-    return show(value, unit) if unit != "-" else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
-
-
-def _short(key: str) -> str:
-    """A key without what all of them begin with."""
-    for prefix in ("cluster.", "system.", "gpu.", "calibration."):
-        key = key.removeprefix(prefix)
-    return key
+def _names(keys: Iterable[str]) -> str:
+    return ", ".join(map(short, keys))

@@ -29,6 +29,7 @@ from wsesim.report.pages import lifetime as lifetime_page
 from wsesim.results.result import Assumption, Result, assumptions_of
 from wsesim.study.lifetime import lifetime
 from wsesim.study.scaling import Scaling, scaling
+from wsesim.study.sensitivity import Sensitivity, sensitivity
 from wsesim.study.timeline import Timeline, timeline_of
 from wsesim.units import show
 from wsesim.validate.near import Comparison, near
@@ -36,6 +37,12 @@ from wsesim.view import Facts, Figure, Section, Table, notes, of_each
 
 Tell = Callable[[str], None]
 """Told what is being worked on."""
+
+
+def no_words(_what: str) -> None:
+    """Say nothing."""
+
+
 MOST_IN_TITLE = 2
 """Names that the title holds; more are counted. [-]"""
 SCALING = (
@@ -81,10 +88,21 @@ class Study:
         The first is what others are compared with.
     gpu_cluster
         Beside whose GPUs wafer-scale runs are shown: a catalogue name, "none", or "" for one of the same years.
+    with_sensitivity
+        Whether a report has the part that takes longest.
+    tell
+        Called before each part of long work.
     """
 
     results: tuple[Result, ...]
     gpu_cluster: str = ""
+    with_sensitivity: bool = False
+    tell: Tell = no_words
+
+    @cached_property
+    def sensitivities(self) -> tuple[Sensitivity, ...]:
+        """What single numbers do to the step of each; some hundred simulations of a run."""
+        return tuple(sensitivity(one.run, lambda key, _: self.tell(key)) for one in self.results)
 
     @cached_property
     def timelines(self) -> tuple[Timeline, ...]:
@@ -270,6 +288,11 @@ def machines(study: Study) -> Section:
     return replace(drawn[0], title="The machine" if len(drawn) == 1 else "The machines", parts=tuple(figures))
 
 
+def sensitive(study: Study) -> Section:
+    """What single numbers do to the step, where that was asked for."""
+    return compare.tornados(study.sensitivities) if study.with_sensitivity else Section("sensitivity")
+
+
 PARTS: dict[str, Callable[[Study], Section]] = {
     "machine": machines,
     "timeline": timeline,
@@ -283,6 +306,7 @@ PARTS: dict[str, Callable[[Study], Section]] = {
     "learned": lambda study: learned(study.results),
     "validation": measured,
     "assumptions": lambda study: run.assumptions(study.results, study.beside),
+    "sensitivity": sensitive,
     "notes": noted,
 }
 """After the answer, in this order."""
@@ -297,6 +321,8 @@ PICTURES: dict[str, Callable[[Study], Picture]] = {
     "totals": lambda study: totals_chart.chart(study.results),
     "loss": lambda study: loss_chart.loss_chart(study.results),
     "validation": lambda study: validation_chart.chart(study.near),
+    "sensitivity": lambda study: scaling_chart.tornado(_only(study).sensitivities[0], "uncertain"),
+    "constants": lambda study: scaling_chart.tornado(_only(study).sensitivities[0], "constants"),
 }
 """By name; the first is the default."""
 
@@ -319,7 +345,7 @@ def run_texts(words: Iterable[str]) -> tuple[TextFile, ...]:
     return tuple(TextFile(catalogue.shown(path), catalogue.read_text(path)) for path in paths)
 
 
-def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tell: Tell = lambda _: None) -> str:
+def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tell: Tell = no_words) -> str:
     """The report of one run, or of several side by side, as one file that works offline.
 
     Parameters
