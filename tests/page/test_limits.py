@@ -96,7 +96,7 @@ def test_a_job_for_which_nobody_waits_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
 ADDRESSES = [
     *("/?systems=3", "/comparison", "/plan?answer=yes", "/run.toml", "/gpus.toml", "/goal.toml", "/report.html"),
-    *("/scaling.svg", "/api/run", "/api/gpus", "/api/plan", "/pictures.js"),
+    *("/scaling.svg", "/api/run", "/api/gpus", "/api/plan", "/pictures.js", "/sensitivity", "/api/sensitivity"),
 ]
 
 

@@ -101,7 +101,7 @@ def test_the_form_gets_the_answer_alone_and_its_address(client: TestClient) -> N
     ],
 )
 def test_no_key_of_the_address_is_passed_over(client: TestClient, query: str, said: str) -> None:
-    for path in ("/", "/comparison", "/run.toml", "/api/run", "/scaling.svg", "/runs/andromeda_13b"):
+    for path in ("/", "/comparison", "/sensitivity", "/run.toml", "/api/run", "/scaling.svg", "/runs/andromeda_13b"):
         answer = client.get(f"{path}?{query}", follow_redirects=False)
         assert answer.status_code == 400
         assert said.replace("&#39;", "'") in answer.text.replace("&#39;", "'")
@@ -116,6 +116,26 @@ def test_a_ready_run_leads_to_its_state(client: TestClient) -> None:
     missing = client.get("/runs/andromeda_13")
     assert missing.status_code == 404
     assert "did you mean andromeda_13b?" in missing.text
+
+
+def test_what_single_numbers_do_is_asked_for_when_its_fold_is_opened(client: TestClient) -> None:
+    query = f"{SMALL}&gpus=none"
+    fold = re.search(
+        r'<details [^>]*hx-get="(/sensitivity[^"]+)"[^>]*hx-trigger="toggle once"', client.get(f"/?{query}").text
+    )
+    assert fold is not None
+    part = client.get(fold[1].replace("&amp;", "&"), headers=PART)
+    assert part.status_code == 200
+    assert "<html" not in part.text
+    found = client.get(f"/api/sensitivity?{query}").json()
+    assert found["uncertain"][0]["key"].endswith(re.findall(r'"head":"([^:]+):', part.text)[0])
+    assert 'aria-label="Change of the step of' in part.text
+    whole = client.get(f"/sensitivity?{query}").text
+    assert "<html" in whole
+    assert part.text.strip().splitlines()[0] in whole
+    refused = client.get(f"/sensitivity?{SMALL}&systems=9999".replace("systems=2&", ""), headers=PART)
+    assert refused.status_code == 422
+    assert "9,999 systems" in refused.text
 
 
 def test_what_a_name_holds_is_text(client: TestClient) -> None:

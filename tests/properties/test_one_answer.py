@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,23 @@ def by_page(table: Table) -> tuple[dict[str, Any], Answer]:
     return in_json(work.run_json(RunState.of(vars(state).items())))
 
 
+def by_comparison_of_the_page(table: Table) -> tuple[dict[str, Any], Answer]:
+    """What the page answers of GPUs when its controls say the same."""
+    training, cluster = table["training"], table["cluster"]
+    state = RunState(
+        model=table["model"]["name"],
+        batch=str(training["global_batch_size"]),
+        batch_of=OF_ALL,
+        sequence_length=str(training["sequence_length"]),
+        tokens=str(training["tokens"]),
+        gpus=cluster["name"],
+        num_gpus=str(cluster["num_gpus"]),
+        paying=cluster.get("paying", ""),
+        settings=f"training.batch_policy={training['batch_policy']}",
+    )
+    return in_json(work.gpu_json(RunState.of(vars(state).items())))
+
+
 def by_command(path: Path) -> tuple[dict[str, Any], Answer]:
     outcome = call("run", path, "--json")
     assert outcome.code == 0, outcome.err
@@ -152,7 +170,7 @@ def test_every_way_of_asking_for_a_wafer_scale_job_gives_one_answer(table: Table
 @settings(deadline=None, max_examples=3)
 @given(gpu_tables())
 def test_every_way_of_asking_for_a_job_on_gpus_gives_one_answer(table: Table) -> None:
-    agree(ask_everybody(table, "cluster.num_gpus"))
+    agree([*ask_everybody(table, "cluster.num_gpus"), ("page", by_comparison_of_the_page(table))])
 
 
 @settings(deadline=None, max_examples=3)
@@ -172,10 +190,19 @@ def test_the_first_view_of_the_page_is_the_run_of_the_catalogue() -> None:
     assert (job, answer) == in_json(wsesim.simulate(wsesim.load("andromeda_13b")).to_dict())
 
 
+PLACES = {
+    "num_systems": (["andromeda", "cs3"], st.integers(1, 12)),
+    "num_gpus": (["dgx_a100_80gb", "dgx_h100"], st.sampled_from([8, 16, 64])),
+}
+
+
+@pytest.mark.parametrize("key", PLACES)
 @settings(deadline=None, max_examples=4)
-@given(st.sampled_from(MODELS), st.sampled_from(["andromeda", "cs3"]), st.integers(1, 12), st.sampled_from([3e9, 1e11]))
-def test_a_plan_with_one_candidate_answers_as_the_run(model: str, cluster: str, systems: int, tokens: float) -> None:
-    (option,) = wsesim.plan(model=model, tokens=tokens, deadline="9000 d", clusters=[f"{cluster}:{systems}"]).smallest
+@given(st.sampled_from(MODELS), st.sampled_from([3e9, 1e11]), st.data())
+def test_a_plan_with_one_candidate_answers_as_the_run(key: str, model: str, tokens: float, data: st.DataObject) -> None:
+    names, counts = PLACES[key]
+    cluster, count = data.draw(st.sampled_from(names)), data.draw(counts)
+    (option,) = wsesim.plan(model=model, tokens=tokens, deadline="90000 d", clusters=[f"{cluster}:{count}"]).smallest
     told = option.to_dict()
     job = told["job"]
     training = {
@@ -183,7 +210,7 @@ def test_a_plan_with_one_candidate_answers_as_the_run(model: str, cluster: str, 
         "global_batch_size": job["global_batch_size"],
         "tokens": tokens,
     }
-    table = {"model": {"name": model}, "training": training, "cluster": {"name": cluster, "num_systems": systems}}
+    table = {"model": {"name": model}, "training": training, "cluster": {"name": cluster, key: count}}
     run, answer = in_json(wsesim.simulate(any_from_table(table | {"name": "drawn"})).to_dict())
     asked = ("batch_asked", "batch_policy")  # the plan asks for the nearest of a usual batch
     assert {key: value for key, value in run.items() if key not in asked} == {
@@ -192,10 +219,13 @@ def test_a_plan_with_one_candidate_answers_as_the_run(model: str, cluster: str, 
     assert Answer(*(told[key] for key in Answer._fields)) == answer
 
 
+@pytest.mark.parametrize("tables", [wafer_tables(), gpu_tables()], ids=["wafers", "GPUs"])
 @settings(deadline=None, max_examples=4)
-@given(wafer_tables())
-def test_a_portfolio_of_one_job_answers_as_the_run(table: Table) -> None:
-    cluster, count = dict(table["cluster"]), table["cluster"]["num_systems"]
+@given(st.data())
+def test_a_portfolio_of_one_job_answers_as_the_run(tables: st.SearchStrategy[Table], data: st.DataObject) -> None:
+    table = data.draw(tables)
+    cluster = dict(table["cluster"])
+    count = cluster.get("num_systems") or cluster["num_gpus"]
     job = {"name": "only", "systems": [count], "model": table["model"], "training": table["training"]}
     (task,) = from_table({"name": "one", "cluster": cluster, "jobs": [job], "lifetime": False}).tasks
     found = task.steps[count]

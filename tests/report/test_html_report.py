@@ -196,6 +196,16 @@ def test_names_from_files_are_text_and_nothing_else(tmp_path: Path, texts: dict[
     assert run.read_text(encoding="utf-8") in page.by_id("made").text
 
 
+def test_sensitivity_is_added_on_demand(tmp_path: Path, pages: dict[str, Page]) -> None:
+    """Two tornados of each run, with the numbers of `wsesim sensitivity` below them."""
+    text = made(tmp_path, WAFERS, GPUS, "--sensitivity")
+    found = call("sensitivity", WAFERS, "--json").json
+    assert f"{found['constants'][0]['changed'][0]['change']:+.2%}" in text
+    assert all(f'id="figure-sensitivity-{part}-{n}"' in text for part in ("uncertain", "constants") for n in (1, 2))
+    assert f"wsesim report {WAFERS} {GPUS} --sensitivity --out report.html" in text
+    assert not any("sensitivity" in page.ids() for page in pages.values())
+
+
 def test_the_command_that_it_names_makes_it_again(tmp_path: Path) -> None:
     settings = ("--set", "cluster.num_systems=2", "--set", "training.global_batch_size=264")
     page = Page(made(tmp_path, WAFERS, *settings, "--gpu-cluster", "none"))
@@ -220,6 +230,7 @@ def test_the_command_that_it_names_makes_it_again(tmp_path: Path) -> None:
         (["report", WAFERS, "--out", "x.svg", "--picture", "breakdwn"], "did you mean breakdown"),
         (["report", WAFERS, "--out", "x.svg", "--picture", "zzz"], "timeline"),
         (["report", WAFERS, "--out", "x.html", "--picture", "memory"], "--picture memory"),
+        (["report", WAFERS, "--out", "x.svg", "--sensitivity"], "--picture sensitivity"),
         (["report", "andromda_13b", "--out", "x.html"], "did you mean andromeda_13b"),
         (["report", WAFERS, "--out", "x.html", "--gpu-cluster", "andromeda"], "wafer-scale"),
         (["report", WAFERS, "--out", "x.html", "--gpu-cluster", "zzz"], "--gpu-cluster"),

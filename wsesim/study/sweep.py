@@ -24,7 +24,7 @@ from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError, WsesimError, is_debugging, need
 from wsesim.machines.machine import MACHINES
 from wsesim.study import table
-from wsesim.study.ledger import Ledger
+from wsesim.study.ledger import Entry, Ledger
 from wsesim.study.table import SUFFIXES, Row, values_of
 from wsesim.study.workers import (
     Here,
@@ -93,7 +93,10 @@ class SweepResult(ShowsItself):
     damaged
         A message for each row of the ledger that was not as it had been written, and therefore did not count.
     first
-        The run of the first point, whose job is told; None where files contradict each other, or the points were read.
+        The run of the first point, whose job is told; None where files contradict each other, or where points were read and their
+        files are gone or say something else by now.
+    version
+        Of the wsesim that answered; empty where a table does not tell.
     """
 
     keys: tuple[str, ...]
@@ -101,6 +104,7 @@ class SweepResult(ShowsItself):
     num_evaluated: int = 0
     damaged: tuple[str, ...] = ()
     first: Run | None = field(default=None, repr=False)
+    version: str = __version__
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -529,21 +533,36 @@ def read_points(path: Path, sweep: str | None = None) -> SweepResult:
         No such file, damaged, something else, or without any finished point.
     """
     if path.suffix.lower() not in SUFFIXES:
-        keys, rows, damaged = _of_ledger(path, sweep)
+        found = _of_ledger(path, sweep)
     elif sweep is not None:
         raise InputError(f"--sweep {sweep}: a table holds one sweep, and {path} is one; leave --sweep out")
     else:
         keys, rows = _of_table(path)
-        damaged = []
-    if not rows:
+        found = SweepResult(tuple(keys), rows, version="")
+    if not found.rows:
         raise InputError(f"{path}: holds no finished point; let the sweep run, or name another one")
-    return SweepResult(tuple(keys), rows, damaged=tuple(damaged))
+    return found
 
 
-def _of_ledger(path: Path, sweep: str | None) -> tuple[Sequence[str], list[Row], list[str]]:
+def _of_ledger(path: Path, sweep: str | None) -> SweepResult:
     with Ledger(path, read_only=True) as ledger:
         entry = ledger.entry(sweep)
-        return entry.keys, rows_of(ledger, entry.keys, ledger.points(entry.sweep)), ledger.damaged
+        points = ledger.points(entry.sweep)
+        rows = rows_of(ledger, entry.keys, points)
+        return SweepResult(
+            entry.keys, rows, damaged=tuple(ledger.damaged), first=_as_it_was(entry, points), version=entry.version
+        )
+
+
+def _as_it_was(entry: Entry, points: Sequence[tuple[str, Sequence[Any]]]) -> Run | None:
+    """The run of the first point, where its files still say what was simulated: the ledger has the digest of all keys."""
+    for key, values in points[:1]:
+        try:
+            variations = Variations.of(entry.run, entry.settings, entry.keys)
+            return variations.run(values) if key == f"{entry.version}-{variations.key(values)}" else None
+        except WsesimError:
+            return None
+    return None
 
 
 def _of_table(path: Path) -> tuple[Sequence[str], list[Row]]:

@@ -16,6 +16,7 @@ from wsesim.report.charts import breakdown, scaling, sweep, timeline, totals, va
 from wsesim.report.charts.render import Picture, spec
 from wsesim.report.charts.theme import LOGARITHMIC_FROM, scale_of
 from wsesim.study.scaling import scaling as scaling_of
+from wsesim.study.sensitivity import Effect, Sensitivity, sensitivity
 from wsesim.study.timeline import timeline_of
 from wsesim.validate.near import Comparison
 
@@ -48,6 +49,8 @@ def pictures(results: list[Result]) -> dict[str, Picture]:
         "validation": validation.chart(points),
         "timeline": timeline.chart(timeline_of(results[0])),
         "sweep": sweep.chart(swept.rows, swept.keys, "tokens_per_s"),
+        "sensitivity": scaling.tornado(sensitivity(results[0].run), "uncertain"),
+        "constants": scaling.tornado(sensitivity(results[2].run), "constants"),
     }
 
 
@@ -169,3 +172,25 @@ def test_a_row_that_was_fitted_is_hollow_and_solid_where_it_was_left_out(picture
         (validation.LEFT_OUT, 0.1),
         (validation.LEFT_OUT, 0.2),
     ]
+
+
+def test_a_tornado_is_sorted_and_says_what_is_refused(results: list[Result]) -> None:
+    """Both ends on one side of the step lie on one another, the longer one below; what cannot be has no bar."""
+    step_s = results[0].step_time_s
+
+    def effect(key: str, *shares: float | None) -> Effect:
+        times = tuple("it does not fit" if share is None else step_s * (1.0 + share) for share in shares)
+        return Effect(f"cluster.{key}", 1.0, "assumed", "none", (0.5, 2.0), times)
+
+    effects = (effect("a_s", 0.1, 0.3), effect("b_s", -0.2, None), effect("c_s", 0.0, 0.00001))
+    found = Sensitivity(results[0], effects, (), (), ())
+    picture = scaling.tornado(found, "uncertain")
+    bars = [(bar["row"], bar["end"], bar["series"].split()[0]) for bar in picture.datasets["bars"]]
+    assert bars == [(0, pytest.approx(30.0), "high"), (0, pytest.approx(10.0), "low"), (1, pytest.approx(-20.0), "low")]
+    heads = [head["head"] for head in picture.datasets["heads"]]
+    assert heads == ["a_s: +10.00% to +30.00%", "b_s: -20.00% to refused"]
+    assert all(head in picture.description for head in heads)
+    assert "none changes it" in scaling.tornado(found, "constants").description
+    many = Sensitivity(results[0], effects[:1] * (scaling.MOST_BARS + 3), (), (), ())
+    assert picture.notes == ()
+    assert f"of {scaling.MOST_BARS + 3}" in scaling.tornado(many, "uncertain").notes[0]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
+from wsesim.errors import WsesimError
+from wsesim.machines.simulation import simulate_fast
 from wsesim.report.charts import sweep
 from wsesim.report.charts.render import Picture
 from wsesim.report.html import Made, document
@@ -11,12 +14,14 @@ from wsesim.report.pages.sweep import (
     METRICS,
     Metric,
     SweepStudy,
+    job_of_first,
     metric_of,
     settings_words,
     short_names,
     shown,
     value_words,
 )
+from wsesim.study.sweep import SweepResult
 from wsesim.view import Answer, Fact, Figure, Section, Table, Tile
 
 MOST_ROWS = 1000
@@ -54,7 +59,22 @@ def _answer(study: SweepStudy) -> Answer:
     points = f"{len(study.points):,} points, {len(study.answered):,} with an answer"
     names = short_names(study.varied)
     facts = [Fact("points", points), *(Fact(name, _values(study, key)) for key, name in names.items())]
+    facts += [
+        *(Fact("job of the first point", text) for text in job_of_first(study.points)),
+        *_answered_by(study.points),
+    ]
     return Answer("", tuple(tiles), words, tuple(facts), study.notes)
+
+
+def _answered_by(points: SweepResult) -> list[Fact]:
+    """Version, and the calibration of the first point where it is known; a table tells neither."""
+    if not points.version:
+        return []
+    told = f"wsesim {points.version}"
+    with suppress(WsesimError):
+        fitted = simulate_fast(points.first).calibration_id if points.first is not None else ""
+        told += f", calibration of the first point {fitted}" if fitted else ""
+    return [Fact("answered by", told)]
 
 
 def _values(study: SweepStudy, key: str) -> str:
