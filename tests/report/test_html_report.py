@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 import pytest
+import tomli_w
 
 import wsesim
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
@@ -289,6 +290,33 @@ def test_keys_of_a_sweep_become_axes(tmp_path: Path, swept: Path) -> None:
     chosen = sweep_page(tmp_path, swept, "--x", "training.optimizer", "--y", "mfu")
     assert len(chosen.specs()) == 1
     assert "training.optimizer" in chosen.specs()[0]["description"]
+
+
+def test_the_report_of_a_ledger_says_what_answered_and_which_job(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "own.toml"
+    given = tomli_w.dumps(
+        {
+            "name": "own",
+            "model": {"name": "cerebras-gpt-111m"},
+            "training": {"sequence_length": 2048, "global_batch_size": 120},
+            "cluster": {"name": "cs2", "num_systems": 1},
+        }
+    )
+    run.write_text(given, encoding="utf-8")
+    call("sweep", run, "--vary", "cluster.num_systems=1,2", "--out", tmp_path / "own.csv", "--workers", 1)
+    known = json.loads(answer("run", run, "--json").out)["simulator"]
+    version, whole = f"wsesim {known['version']}", "120 x 2,048 tokens per step"
+    text = sweep_page(tmp_path, tmp_path / "own.csv.ledger").all("dl", "ws-facts")[0].text
+    assert f"{version}, calibration of the first point {known['calibration']}" in text
+    assert whole in text
+    run.write_text(given.replace("120", "240"), encoding="utf-8")
+    text = sweep_page(tmp_path, tmp_path / "own.csv.ledger").all("dl", "ws-facts")[0].text
+    assert version in text
+    assert known["calibration"] not in text
+    assert "tokens per step" not in text
+    assert "answered by" not in sweep_page(tmp_path, tmp_path / "own.csv").all("dl", "ws-facts")[0].text
 
 
 def test_a_table_and_its_ledger_say_the_same(tmp_path: Path, swept: Path) -> None:
