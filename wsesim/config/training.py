@@ -57,7 +57,7 @@ class TrainingSpec(Spec):
     steps
         Optimizer steps, instead of `tokens`. [-]
     mode
-        "train", or "evaluation": forward passes only, on wafer-scale systems.
+        "train", or "evaluation": forward passes only, nothing is updated.
     activations
         What happens to activations that the backward pass needs: they stay on the wafer
         ("resident"), leave over the port and come back ("offload"), or are computed again
@@ -111,6 +111,11 @@ def batch_problem(training: Mapping[str, Any]) -> tuple[str, str] | None:
     if len(given) > 1:
         return given[-1], f"stands beside {given[0]}, and says the same thing twice; keep one"
     return None
+
+
+def is_training(training: TrainingSpec) -> bool:
+    """Whether gradients are computed; an evaluation has forward passes only."""
+    return training.mode == "train"
 
 
 def wanted_batch(training: TrainingSpec, copies: int | None) -> int | None:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from wsesim.config.cluster import release_key
 from wsesim.config.run import Run
 from wsesim.config.spec import Origin
+from wsesim.config.training import is_training
 from wsesim.errors import DoesNotFit, MeasurementError
 from wsesim.machines.wafer import wafer
 from wsesim.machines.wafer.checks import check
-from wsesim.machines.wafer.plan import Plan, is_training, lanes_of, make_plan, pick_release
+from wsesim.machines.wafer.plan import Plan, lanes_of, make_plan, pick_release
 from wsesim.machines.wafer.rows import Measurement
 from wsesim.machines.wafer.spec import CalibrationSpec
 from wsesim.results.intervals import ONE_SIDED, knowledge, spread

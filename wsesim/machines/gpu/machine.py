@@ -49,6 +49,7 @@ class GPU(Machine):
     words = GPUWords()
     offers = frozenset({PLANS})
     estimates = True
+    evaluates = True
     at_once = (1, 2)
     most_tried = 24
     is_baseline = True

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsesim.machines.gpu.pipeline import CHUNKS_KEPT, layer_equivalents
+from wsesim.config.training import is_training
+from wsesim.machines.gpu.pipeline import CHUNKS_KEPT, RUNS_AHEAD, layer_equivalents
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import (
     OPERATORS,
@@ -81,7 +82,9 @@ def _buffer_bytes(run: GPURun, plans: Plans) -> Array:
     wide = run.training.precision == "float32"
     weight_bytes = BYTES_32BIT if wide else BYTES_16BIT
     gradient_bytes = BYTES_32BIT if wide else reduction_bytes(run)
-    whole = GATHERED_BLOCKS * weight_bytes + weight_bytes + gradient_bytes  # the gradient, and as it is reduced
+    whole = GATHERED_BLOCKS * weight_bytes
+    if is_training(run.training):
+        whole += weight_bytes + gradient_bytes  # the gradient, and as it is reduced
     of_chunk = np.ceil(run.model.num_layers / (plans.pipeline * plans.chunks)) * gradient_bytes * CHUNKS_KEPT
     kept = np.where((plans.zero_stage == 2) & (plans.chunks > 1), of_chunk, 0.0)
     return run.cluster.reserved_memory_bytes + np.where(plans.zero_stage == 3, whole, kept) * (shared + experts)
@@ -97,6 +100,9 @@ def state_bytes(run: GPURun, plans: Plans, shard: Array | None = None) -> tuple[
     zero, wide = plans.zero_stage, run.training.precision == "float32"
     own = OPTIMIZER_BYTES[run.training.optimizer]
     shard = plans.shard if shard is None else shard
+    if not is_training(run.training):
+        nothing = np.zeros(np.shape(plans.tensor))
+        return (BYTES_32BIT if wide else BYTES_16BIT) / np.where(zero == 3, shard, 1), nothing, nothing
     if wide:
         weights, gradients, states = BYTES_32BIT, BYTES_32BIT, own - BYTES_32BIT
         copied: Array = 0.0
@@ -128,17 +134,29 @@ def _fullest(run: GPURun, plans: Plans, each: Array, of_experts: Array) -> tuple
 
 
 def kept_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]:
-    """Bytes between the forward and the backward pass, of all micro-batches in flight, of a stage with so many blocks. [bytes]"""
+    """Bytes between the forward and the backward pass, of all micro-batches in flight, of a stage with so many blocks. [bytes]
+
+    In an evaluation those of the block that is computed, and what waits to be.
+    """
     last = plans.pipeline - 1
     inputs, whole, plain = _input_bytes(run, plans), block_activation_bytes(run, plans), _kept_plainly(run, plans)
     logits = LOGIT_COPIES_BYTES * split_of(run, plans).tokens * run.model.vocab_size / plans.tensor
+
+    def of_evaluation(stage: Array, blocks: Array) -> Array:  # noqa: ARG001
+        return whole + waiting(plans) * inputs + np.where(stage == last, logits, 0.0)
 
     def kept(stage: Array, blocks: Array) -> Array:
         again = blocks_again(plans, blocks)
         held = in_flight(run, plans, stage) * (again * inputs + (blocks - again) * plain)
         return held + np.where(again > 0, whole, 0.0) + np.where(stage == last, logits, 0.0)
 
-    return kept
+    return kept if is_training(run.training) else of_evaluation
+
+
+def waiting(plans: Plans) -> Array:
+    """Micro-batches of an evaluation whose activations wait for a stage; of interleaved ones, the rest of a group, too. [-]"""
+    behind = np.where(plans.chunks > 1, np.maximum(0, plans.group - plans.pipeline), 0)
+    return np.where(plans.pipeline > 1, RUNS_AHEAD - 1 + behind, 0)
 
 
 def kept_bytes_per_block(run: GPURun, plans: Plans) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from wsesim.config.training import is_training
 from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
 from wsesim.errors import SimulationStuck
 from wsesim.machines.gpu.spec import GPURun
@@ -37,6 +38,9 @@ from wsesim.units import add_up
 # stages that share a tied embedding add up its gradient, all agree on the norm, and each updates its
 # parameters and gathers what others updated (ZeRO-1 and 2). A step begins when all of it is done.
 #
+# An evaluation has the forward passes alone, in the same order; no stage runs ahead of the one behind by more than a few of them,
+# so that few activations wait. Then the host does what it does in each step.
+#
 # Everything of one step is one micro-batch of the engine.
 #
 # Not modelled: reductions and sends that share a link; parameters that stay gathered from a
@@ -58,6 +62,10 @@ PIPELINE, DATA_PARALLEL = "pipeline", "data_parallel"
 
 PIECES_AHEAD = 2
 """Pieces whose parameters are gathered at a time: the one in use, and the next (FSDP's rate limiter). [-]"""
+
+
+RUNS_AHEAD = 3
+"""Passes of an evaluation that a stage begins at most before the next stage has ended the first: it works, sends, computes. [-]"""
 
 
 CHUNKS_KEPT = 2
@@ -97,6 +105,8 @@ class PipelineShape(NamedTuple):
     shares_gradients
         A GPU keeps its share of the gradients alone, and that of each micro-batch, or of each group of an interleaved
         stage, is reduced (ZeRO-2).
+    forward_only
+        An evaluation: no backward passes, gradients or updates; the host's work of a step remains.
     """
 
     num_stages: int
@@ -115,6 +125,7 @@ class PipelineShape(NamedTuple):
     short_last: bool = False
     late_gathers: bool = False
     shares_gradients: bool = False
+    forward_only: bool = False
 
     @property
     def group(self) -> int:
@@ -125,7 +136,10 @@ class PipelineShape(NamedTuple):
 def num_jobs(shape: PipelineShape) -> int:
     """Jobs of the program of a step, counted without writing it. [-]"""
     passes, pieces, chunks = shape.num_micro_batches, add_up(shape.pieces), len(shape.pieces)
-    found = 2 * passes * (chunks - 1) if shape.num_stages > 1 else 0  # sends
+    sends = passes * (chunks - 1) if shape.num_stages > 1 else 0
+    if shape.forward_only:
+        return sends + passes * (2 * pieces if shape.gathers_parameters else chunks) + shape.num_stages + 1
+    found = 2 * sends
     reduced = shape.reduces and (shape.gathers_parameters or shape.overlaps_reduction)
     cut = passes if shape.gathers_parameters else int(reduced)
     found += 2 * passes * pieces * 2 if shape.gathers_parameters else passes * chunks + (passes - cut) * chunks
@@ -192,6 +206,8 @@ def tasks_of(shape: PipelineShape, stage: int) -> list[Task]:
         forward.append(Task("forward", lap * num_stages + stage, micro_batch))
         returning = micro_batch if schedule == "1f1b" else num_micro_batches - 1 - micro_batch
         backward.append(Task("backward", (num_chunks - 1 - lap) * num_stages + stage, returning))
+    if shape.forward_only:
+        return forward
     turns = [task for pair in zip(forward[ahead:], backward, strict=False) for task in pair]
     return [*forward[:ahead], *turns, *backward[len(forward) - ahead :]]
 
@@ -211,6 +227,8 @@ class Pipeline:
     ----------
     delivered
         For each task whose input has been sent, the job that delivers it; None where it is on the GPU.
+    passed
+        For each stage, the jobs that ended its passes, in order.
     last_backward, last_reduction
         For each stage, the job that ended its backward passes, and its reductions.
     rooms_again
@@ -234,6 +252,7 @@ class Pipeline:
         self.rooms = [Room(buffer, DATA_PARALLEL) for buffer in map(_gathered, stages)]
         self.first_jobs: dict[str, int] = {}
         self.delivered: dict[Task, int | None] = {}
+        self.passed: list[list[int]] = [[] for _ in stages]
         self.last_backward: dict[int, int] = {}
         self.last_reduction: dict[int, int] = {}
         self.rooms_again: dict[int, list[int]] = {stage: [] for stage in stages}
@@ -282,8 +301,19 @@ class Pipeline:
                 raise SimulationStuck(f"stages wait for one another: {self.shape}")
 
     def can_follow(self, task: Task) -> bool:
-        """Whether the job that delivers a task's input is written."""
-        return task in self.delivered or task.chunk == self.source(task.direction)
+        """Whether the job that delivers a task's input is written, and the one that makes room for what comes out."""
+        if task not in self.delivered and task.chunk != self.source(task.direction):
+            return False
+        ahead = self.runs_ahead(task.chunk % self.shape.num_stages)
+        return ahead is None or ahead < len(self.passed[task.chunk % self.shape.num_stages + 1])
+
+    def runs_ahead(self, stage: int) -> int | None:
+        """In an evaluation, the place of the next stage's pass that has to end before the next one of this stage may begin."""
+        place = (
+            len(self.passed[stage]) - RUNS_AHEAD + self.shape.blocking_sends
+        )  # who waits for its send sends nothing meanwhile
+        limited = self.shape.forward_only and stage < self.shape.num_stages - 1 and place >= 0
+        return place if limited else None
 
     def source(self, direction: Way) -> int:
         """The chunk at which a pass begins."""
@@ -300,6 +330,8 @@ class Pipeline:
         needs = [] if source is None else [Need(source, PIPELINE)]
         if task.direction == "backward" and shape.shares_gradients:
             needs += self.room_for(stage, task)
+        if (ahead := self.runs_ahead(stage)) is not None:
+            needs.append(Need(self.passed[stage + 1][ahead], PIPELINE))
         job = -1
         for _ in range(shape.pieces[task.chunk] if is_cut else 1):
             if shape.gathers_parameters:
@@ -316,6 +348,7 @@ class Pipeline:
             self.last_backward[stage] = job
             if shape.shares_gradients and self.ends_group(task.micro_batch) and not reduces:
                 self.reduce_group(stage, task, job)
+        self.passed[stage].append(job)
         self.send(stage, task, job)
 
     def of_last(self, name: str, micro_batch: int) -> str:
@@ -432,8 +465,9 @@ class Pipeline:
         return self.do(STEP, "met")
 
     def update(self, stage: int, needs: Sequence[Need]) -> int:
-        """A stage updates its parameters, and gathers those that its copies have updated."""
-        job = self.do(self.stages[stage], "update", duration=("update_s", stage), needs=needs)
+        """A stage updates its parameters, and gathers those that its copies have updated; in an evaluation the host works alone."""
+        kind = "host" if self.shape.forward_only else "update"
+        job = self.do(self.stages[stage], kind, duration=("update_s", stage), needs=needs)
         if not self.shape.updated_gather:
             return job
         updated, duration = [Need(job, DATA_PARALLEL)], ("parameter_gather_s", stage)
@@ -486,24 +520,31 @@ def _gathered(stage: int) -> str:
 def shape_of(run: GPURun, plan: Plans, num_micro_batches: int) -> PipelineShape:
     """Which jobs a plan has."""
     zero, ranks, spec = int(plan.zero_stage[0]), int(plan.data[0] * plan.context[0]), run.parallelism
+    trains = is_training(run.training)
     return PipelineShape(
         num_stages=int(plan.pipeline[0]),
         num_chunks=int(plan.chunks[0]),
         num_micro_batches=num_micro_batches,
-        schedule=spec.pipeline_schedule,
+        schedule=schedule_of(run),
         pieces=tuple(max(1, blocks) for blocks in blocks_of_chunks(run, plan)),
-        overlaps_reduction=spec.overlap_gradient_reduction,
+        overlaps_reduction=trains and spec.overlap_gradient_reduction,
         gathers_parameters=zero == 3 and ranks > 1,
-        reduces=ranks > 1,
-        has_norm=run.training.max_gradient_norm > 0,
-        ties_embedding=run.model.tie_embeddings and int(plan.pipeline[0]) > 1,
-        updated_gather=zero in (1, 2) and ranks > 1,
+        reduces=trains and ranks > 1,
+        has_norm=trains and run.training.max_gradient_norm > 0,
+        ties_embedding=trains and run.model.tie_embeddings and int(plan.pipeline[0]) > 1,
+        updated_gather=trains and zero in (1, 2) and ranks > 1,
         blocking_sends=not bool(hides_sends(spec, int(plan.chunks[0]))),
         late_gathers=run.cluster.software.fsdp_prefetch == "late",
         group_size=int(plan.group[0]),
-        shares_gradients=zero == 2 and ranks > 1,
+        shares_gradients=trains and zero == 2 and ranks > 1,
+        forward_only=not trains,
         short_last=bool(plan.last_micro_batch_size[0] < plan.micro_batch_size[0]),
     )
+
+
+def schedule_of(run: GPURun) -> Schedule:
+    """In which order a stage takes micro-batches; forward passes alone have one."""
+    return run.parallelism.pipeline_schedule if is_training(run.training) else "1f1b"
 
 
 def durations_s(run: GPURun, plan: Plans, times: Times, shape: PipelineShape) -> dict[Key, float]:

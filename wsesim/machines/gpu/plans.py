@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wsesim.config.training import is_training
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.gpu.memory import fewest_blocks_again, memory_of
 from wsesim.machines.gpu.spec import GPURun
@@ -296,15 +297,7 @@ def _sharding(run: GPURun) -> None:
         )
 
 
-def _mode(run: GPURun) -> None:
-    if run.training.mode != "train":
-        raise ConfigError(
-            f'{run.place}: training.mode is "{run.training.mode}", and only steps of training are simulated on GPUs; leave it out, '
-            "or name a wafer-scale cluster"
-        )
-
-
-CHECKS = (_mode, _gpus, _sizes, _chunks, _layers, _heads, _context, _experts, _batch, _sharding, positions)
+CHECKS = (_gpus, _sizes, _chunks, _layers, _heads, _context, _experts, _batch, _sharding, positions)
 
 
 def check(run: GPURun) -> None:
@@ -371,13 +364,21 @@ def _counts(run: GPURun, given: bool | str | None) -> tuple[bool, ...]:
 
 
 def kinds_of_recompute(run: GPURun) -> tuple[int, ...]:
-    """Places in `RECOMPUTE` of what the run file allows; the search tries as few blocks as fit, too."""
+    """Places in `RECOMPUTE` of what the run file allows; the search tries as few blocks as fit, too. Evaluations repeat none."""
     given = run.parallelism.activation_recompute
+    if not is_training(run.training):
+        return (NONE,)
     if given == "auto":
         return (NONE, SELECTIVE, FULL, BLOCKS)
     if isinstance(given, str):
         return (RECOMPUTE.index(given),)
     return (EVERY if given.every else BLOCKS if given.blocks else OPERATORS,)
+
+
+def zero_stages(run: GPURun) -> tuple[int, ...]:
+    """What may be shared; an evaluation has parameters alone to share."""
+    found = _choices(run.parallelism.zero_stage, (0, 1, 2, 3))
+    return found if is_training(run.training) else tuple(dict.fromkeys(3 * (one == 3) for one in found))
 
 
 def _again_of(run: GPURun) -> int:
@@ -393,7 +394,7 @@ def memory_to_fill_bytes(run: GPURun) -> float:
 
 def _with_fewest_blocks_again(run: GPURun, plans: Plans) -> Plans:
     """Plans that compute some blocks again, where that is searched: as few as fit, and only where none and all would not do."""
-    if run.parallelism.activation_recompute != "auto" or not len(plans.tensor):
+    if BLOCKS not in plans.recompute or run.parallelism.activation_recompute != "auto":
         return plans
     some = np.flatnonzero(plans.recompute == BLOCKS)
     few = plans.only(some)
@@ -450,7 +451,7 @@ def candidates(run: GPURun) -> Plans:
         _choices(spec.virtual_pipeline_size, _chunks_offered(run)),
         ends_to_try(run),
         (),
-        _choices(spec.zero_stage, (0, 1, 2, 3)),
+        zero_stages(run),
         kinds_of_recompute(run),
         _choices(spec.sequence_parallel, (0, 1)),
     )

@@ -9,13 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wsesim.config.training import is_training
 from wsesim.engine import repeat
 from wsesim.engine.evaluate import ends_from_rest, from_rest
 from wsesim.engine.program import Key, Program
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.gpu.doubts import lateness
 from wsesim.machines.gpu.memory import memory_of
-from wsesim.machines.gpu.pipeline import PipelineShape, capacities_of, durations_s, num_jobs, shape_of, write_program
+from wsesim.machines.gpu.pipeline import (
+    PipelineShape,
+    capacities_of,
+    durations_s,
+    num_jobs,
+    schedule_of,
+    shape_of,
+    write_program,
+)
 from wsesim.machines.gpu.plans import candidates, check, explain_no_plan, memory_to_fill_bytes
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages, kinds_of_stages, recompute_said
@@ -23,6 +32,7 @@ from wsesim.machines.gpu.times import (
     Times,
     hides_sends,
     largest,
+    num_ways,
     passes_to_reduction,
     shares_gradients,
     times_of,
@@ -47,15 +57,16 @@ def closed_form_s(run: GPURun, plans: Plans, times: Times) -> Array:
     backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
     block_s = _block_s(run, plans, times)
     slowest_s = _slowest_s(run, plans, times, block_s)
-    slowest_s = slowest_s + _exposed_sends_s(run, plans, times)
     chunk_s = run.model.num_layers / (stages * plans.chunks) * block_s
-    fill_s = (stages - 1) * (chunk_s + 2.0 * times.send_s)
+    fill_s = (stages - 1) * (chunk_s + num_ways(run) * times.send_s)
     return plans.full_passes * slowest_s + fill_s + _after_s(run, plans, times, backward_s)
 
 
 def _block_s(run: GPURun, plans: Plans, times: Times) -> Array:
     """A block forward and backward, with what is gathered and reduced beside it. [s]"""
     forward_s = np.maximum(times.forward.total_s, times.gather_s)
+    if not is_training(run.training):
+        return forward_s
     backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
     late = run.cluster.software.fsdp_prefetch == "late"
     moved_s = times.gather_s + times.reduce_s
@@ -72,27 +83,32 @@ def _slowest_s(run: GPURun, plans: Plans, times: Times, block_s: Array) -> Array
     kinds = times_of_kinds(run, plans, times)
     if len(kinds) == 1:
         return largest(
-            blocks_of_stage(run, plans, stage) * block_s + _ends_s(plans, times, stage)
+            blocks_of_stage(run, plans, stage) * block_s + _ends_s(run, plans, times, stage)
             for stage in deciding_stages(run, plans)
         )
     each_s, own = [_block_s(run, plans, one) for one in kinds], kinds_of_stages(run, plans)
     last, places = plans.pipeline - 1, np.arange(len(plans.pipeline))
     return largest(
         add_up(own[places, np.minimum(stage, last), kind] * one_s for kind, one_s in enumerate(each_s))
-        + _ends_s(plans, times, np.minimum(stage, last))
+        + _ends_s(run, plans, times, np.minimum(stage, last))
         for stage in range(own.shape[1])
     )
 
 
-def _ends_s(plans: Plans, times: Times, stage: Array) -> Array:
-    """What a stage does beside its blocks. [s]"""
-    head_s = times.head_forward_s + times.head_backward_s
-    return (stage == 0) * 2.0 * times.embedding_s + (stage == plans.pipeline - 1) * head_s
+def _ends_s(run: GPURun, plans: Plans, times: Times, stage: Array) -> Array:
+    """What a stage does beside its blocks, and how long it waits for its sends. [s]"""
+    head_s, is_last = times.head_forward_s + times.head_backward_s, stage == plans.pipeline - 1
+    own_s = (stage == 0) * num_ways(run) * times.embedding_s + is_last * head_s
+    return own_s + _exposed_sends_s(run, plans, times, is_last)
 
 
-def _exposed_sends_s(run: GPURun, plans: Plans, times: Times) -> Array:
-    """Of one micro-batch on one stage, where the GPU waits for its sends. [s]"""
-    return np.where(hides_sends(run.parallelism, plans.chunks), 0.0, 2.0 * plans.chunks * times.send_s)
+def _exposed_sends_s(run: GPURun, plans: Plans, times: Times, is_last: Array) -> Array:
+    """Of one micro-batch on one stage, where the GPU waits for its sends; the last stage has none behind it. [s]
+
+    In training stages wait for one another both ways, and the last one for the sends of all.
+    """
+    number = 2.0 * plans.chunks if is_training(run.training) else plans.chunks - is_last
+    return np.where(hides_sends(run.parallelism, plans.chunks), 0.0, number * times.send_s)
 
 
 def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Array:
@@ -141,7 +157,7 @@ def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
 
 def _lengths(run: GPURun, plan: Plans) -> Iterator[int]:
     wanted = int(plan.num_micro_batches[0])
-    first = wanted if run.parallelism.pipeline_schedule == "gpipe" else ROUNDS
+    first = wanted if schedule_of(run) == "gpipe" else ROUNDS
     return repeat.lengths(first, wanted, each=int(plan.group[0]))
 
 
@@ -227,20 +243,21 @@ class Candidate:
         last = "last_" if shape.short_last else ""
         send_s = min(self.durations[f"{which}send_s", 0] for which in ("", last)) if stages > 1 else 0.0
         blocked_s = send_s if shape.blocking_sends else 0.0
-        way_s, longest_s = 0.0, 0.0
+        way_s, longest_s, ways = 0.0, 0.0, 1 if shape.forward_only else 2
         for stage in range(stages):
             chunks = range(stage, len(shape.pieces), stages)
             passes_s = (number - 1) * self._passes_s(chunks, "") + self._passes_s(chunks, last)
-            num_sends = number * (2 * len(chunks) - (stage == 0) - (stage == stages - 1)) - (stage > 0)
+            ends = (stage == stages - 1) + (ways - 1) * (stage == 0)
+            num_sends = number * (ways * len(chunks) - ends) - (ways - 1) * (stage > 0)
             longest_s = max(longest_s, way_s + passes_s + num_sends * blocked_s)
-            way_s += self._passes_s([stage], last) + 2.0 * send_s
+            way_s += self._passes_s([stage], last) + ways * send_s
         gather_s = self.durations["parameter_gather_s", 0] if shape.updated_gather else 0.0
         return longest_s + self.durations["update_s", 0] + gather_s
 
     def _passes_s(self, chunks: Iterable[int], which: str) -> float:
-        """A micro-batch forward and backward through some chunks; the last one where `which` says so. [s]"""
-        both = ("forward_s", "backward_s")
-        return add_up(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in both)
+        """A micro-batch through some chunks, both ways in training; the last one where `which` says so. [s]"""
+        names = ("forward_s",) if self.shape.forward_only else ("forward_s", "backward_s")
+        return add_up(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in names)
 
 
 def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:

@@ -154,6 +154,7 @@ def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: f
             found[part] += busy.get(kind, 0.0) * share
     found["pipeline"] = busy.get("send", 0.0)
     found["optimizer"] = busy.get("update", 0.0)
+    found["host"] = busy.get("host", 0.0)
     found["data"] = busy.get("wait_data_parallel", 0.0)
     mean = {part: value / shape.num_stages for part, value in found.items()}
     mean["bubble"] = max(0.0, step_s - add_up(mean.values()))
@@ -180,7 +181,7 @@ def _backward_shares(times: Times) -> dict[str, float]:
     parts["kernels"] += float(np.ravel(times.accumulate_s)[0])
     parts["recompute"] = again
     whole = add_up(parts.values())
-    return {name: value / whole for name, value in parts.items()}
+    return {name: value / whole for name, value in parts.items()} if whole > 0.0 else {}  # an evaluation has none
 
 
 def _ends_s(trace: tuple[Span, ...]) -> dict[tuple[str, str, str, int], list[float]]:
@@ -200,7 +201,7 @@ def _round(trace: tuple[Span, ...], shape: PipelineShape, missing: int) -> tuple
         pieces = pieces_of(kind, chunk, shape)
         places = compared_round(phase, pieces, shape)
         later_s += [ends[place + len(places)] - ends[place] for place in places]
-        if kind == "backward":
+        if kind == ("forward" if shape.forward_only else "backward"):
             begins_s[part] = max(ends[places[-1]], begins_s.get(part, 0.0))
     length_s = round_s(later_s)
     if length_s is None:

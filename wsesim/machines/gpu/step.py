@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wsesim.config.loader import load_software
+from wsesim.config.training import is_training
 from wsesim.engine.program import Span
 from wsesim.errors import ConfigError
 from wsesim.machines.gpu.doubts import bounds_of, is_measured
@@ -22,12 +23,15 @@ from wsesim.machines.gpu.stages import NONE, group_size, layers_of_stages, recom
 from wsesim.machines.gpu.times import product_precision, times_of
 from wsesim.machines.gpu.words import CATEGORIES
 from wsesim.results.intervals import Bounds
+from wsesim.results.result import FORWARD_SHARE
 from wsesim.results.step import Step
 from wsesim.units import add_up
 from wsesim.workload.transformer import model_flop_per_sequence
 
 NOT_SETTINGS = ("expert_tensor_parallel_size", "layers_per_stage", "micro_batch_group_size")
 """Parts of a plan that follow from others unless stages differ."""
+OF_TRAINING = ("activation_recompute", "pipeline_schedule")
+"""Parts of ``[parallelism]`` without effect in an evaluation."""
 OVERRIDDEN = ("launch_latency_s", "loss_bytes_per_logit", "optimizer_bytes_per_parameter")
 """Numbers of a calibration that software may state otherwise."""
 
@@ -63,7 +67,8 @@ class GPUStep(Step):
     def model_flop(self) -> float:
         """Of one step, attention over the full square. [FLOP]"""
         training = self.run.training
-        return model_flop_per_sequence(self.run.model, training.sequence_length) * training.global_batch_size
+        share = 1.0 if is_training(training) else FORWARD_SHARE
+        return share * model_flop_per_sequence(self.run.model, training.sequence_length) * training.global_batch_size
 
     @property
     def flop(self) -> float:
@@ -182,7 +187,7 @@ class GPUStep(Step):
         groups = {
             "gpu": ("kernels", "recompute", "optimizer"),
             "communication": ("tensor", "context", "expert", "pipeline", "data"),
-            "idle": ("bubble", "launch"),
+            "idle": ("bubble", "launch", "host"),
         }
         return {name: add_up(spent.get(part, 0.0) for part in parts) / self.time_s for name, parts in groups.items()}
 
@@ -268,6 +273,23 @@ class GPUStep(Step):
             f"{batch:,} sequences do not divide by {copies:,} copies of the model: {dealt}; the fullest decides the time"
         ]
 
+    def _evaluation_notes(self) -> list[str]:
+        """That nothing is trained, which keys have no effect then, and that no such step was measured."""
+        run = self.run
+        if is_training(run.training):
+            return []
+        given = [
+            f"training.{key}" for key in ("optimizer", "max_gradient_norm") if key in run.training.model_fields_set
+        ]
+        spread = run.parallelism.model_fields_set
+        given += [f"parallelism.{key}" for key in OF_TRAINING if key in spread]
+        given += ["parallelism.zero_stage"] if run.parallelism.zero_stage in (1, 2) else []
+        without = f"; {', '.join(given)} {'have' if len(given) > 1 else 'has'} no effect" if given else ""
+        return [
+            f"an evaluation: forward passes only, and nothing is updated{without}",
+            "no evaluation on GPUs was compared with measurements: the range is that of steps of training",
+        ]
+
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers."""
@@ -278,6 +300,7 @@ class GPUStep(Step):
                 f"the plan is the best of {self.simulation.num_plans:,} by the slow end of its range, with "
                 f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: {best}"
             )
+        found += self._evaluation_notes()
         found += self._uneven_note()
         if self.last_micro_batch_size < self.micro_batch_size:
             found.append(

@@ -58,11 +58,12 @@ CATEGORY = {
     "gather": "data",
     "reduce": "data",
     "update": "optimizer",
+    "host": "host",
     "wait_data_parallel": "data",
 }
 """Of the breakdown, by what a span is; every other wait is a bubble."""
 
-WORK = ("kernels", "optimizer")
+WORK = ("kernels", "optimizer", "host")
 """Categories in which the GPU works, and no link."""
 
 WORDS = {
@@ -72,6 +73,7 @@ WORDS = {
     "gather": "gather parameters",
     "reduce": "reduce gradients",
     "update": "update",
+    "host": "work of the host",
     "wait_data_parallel": "waits for the data-parallel group",
     "wait_pipeline": "waits for another stage",
     "wait_step": "waits for the end of the step",
@@ -390,11 +392,17 @@ class _Drawing:
         return points
 
     def _kept(self, stage: int) -> Iterator[tuple[float, float]]:
-        """Activations are kept from the start of a forward to the end of the backward pass. [s], [bytes]"""
+        """Activations are kept from the start of a forward to the end of the backward pass. [s], [bytes]
+
+        In an evaluation those of one block at a time, to the end of the forward pass.
+        """
         each = _number(kept_bytes_per_block(self.result.run, self.simulation.plan))
         for index in self.by_track[f"stage.{stage}"]:
             span, place = self.spans[index], self.places[index]
-            if span.kind in ("forward", "backward"):
+            if span.kind == "forward" and self.shape.forward_only:
+                size = each * self._share(place)
+                yield from ((span.start_s, size), (span.end_s, -size))
+            elif span.kind in ("forward", "backward"):
                 size = each * self._num_blocks(place) * self._share(place)
                 yield (span.start_s, size) if span.kind == "forward" else (span.end_s, -size)
 

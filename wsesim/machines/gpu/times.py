@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsesim.config.model import ModelSpec
-from wsesim.config.training import ON_GPUS_ONLY
+from wsesim.config.training import ON_GPUS_ONLY, is_training
 from wsesim.machines.gpu import kernels
 from wsesim.machines.gpu import kernels as device
 from wsesim.machines.gpu.collectives import (
@@ -120,6 +120,13 @@ class Times(NamedTuple):
             Pass(*(_at(one, place) for one in part)) if isinstance(part, Pass) else _at(part, place) for part in self
         ]
         return Times(*parts)
+
+    def forward_alone(self) -> Times:
+        """Those of an evaluation: what training alone does takes no time."""
+        nothing = Pass(*(0.0 * part for part in self.backward))
+        gone = ("head_backward_s", "accumulate_s", "reduce_s", "embedding_reduce_s", "update_s", "parameter_gather_s")
+        found = self._replace(**{name: 0.0 * getattr(self, name) for name in gone})
+        return found._replace(backward=nothing, recompute=nothing)
 
 
 def _at(values: Array, place: int) -> Array:
@@ -559,7 +566,7 @@ def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
     sent_s = send_time_s(run.cluster, width / plans.tensor, distance)
     whole_s = all_gather_time_s(run.cluster, group_of(run.cluster, plans.tensor, 1), width)
     sent_s = sent_s + np.where(plans.sequence_parallel, 0.0, whole_s)
-    if software.sends_whole_gradients:  # the mean of both directions
+    if software.sends_whole_gradients and is_training(run.training):  # the mean of both directions
         sent_s = 0.5 * (sent_s + send_time_s(run.cluster, width, distance))
     waits_s = run.cluster.gpu.calibration.synchronization_s if software.synchronizes_sends else 0.0
     return np.where(plans.pipeline > 1, (2.0 if software.separate_transfers else 1.0) * (sent_s + waits_s), 0.0)
@@ -582,7 +589,7 @@ def times_of(run: GPURun, plans: Plans) -> Times:
     beside_s = _beside(run, plans, forward, backward, recompute, gather_s, reduce_s)
     forward = forward._replace(kernels_s=forward.kernels_s + beside_s[0])
     backward = backward._replace(kernels_s=backward.kernels_s + beside_s[1])
-    return Times(
+    found = Times(
         forward=forward,
         backward=backward,
         recompute=recompute,
@@ -599,6 +606,12 @@ def times_of(run: GPURun, plans: Plans) -> Times:
         parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * gather_bytes(run)), 0.0),
         flop=_flop(run, plans),
     )
+    return found if is_training(run.training) else found.forward_alone()
+
+
+def num_ways(run: GPURun) -> float:
+    """How often a micro-batch passes the stages: forward, and in training backward. [-]"""
+    return 2.0 if is_training(run.training) else 1.0
 
 
 def times_of_kinds(run: GPURun, plans: Plans, mean: Times) -> list[Times]:
@@ -664,7 +677,8 @@ def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
     share, some = share_again(run, plans), (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
     again = np.where(some & (share == 0.0), core, share * forward)
     head = [one(run.model, split, logit_bytes).flop for one in (kernels.head_forward, kernels.head_backward)]
-    return PassFlop(forward, backward + again, *head)
+    back = num_ways(run) - 1.0
+    return PassFlop(forward, back * (backward + again), head[0], back * head[1])
 
 
 def _block_flop(run: GPURun, split: Split) -> tuple[Array, Array, Array]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from wsesim.config.cluster import AnyCluster
 from wsesim.config.run import Run
+from wsesim.config.training import is_training
 from wsesim.machines.machine import Words
 from wsesim.results.result import Result
 from wsesim.units import show
@@ -23,6 +24,7 @@ CATEGORIES = {
     "pipeline": "sends between stages that hold up the GPU",
     "data": "gradients and parameters of the data-parallel group, as far as nothing hides them",
     "optimizer": "the parameters' update, and work of the host in each step",
+    "host": "work of the host in each step of an evaluation",
     "bubble": "a stage waits for other stages",
 }
 """What a GPU spends a step on."""
@@ -206,7 +208,7 @@ class GPUWords(Words):
 
 def _pipeline(result: Result) -> str:
     plan, schedule = result.plan, result.run.parallelism.pipeline_schedule
-    name = {"1f1b": "1F1B", "gpipe": "GPipe"}[schedule]
+    name = {"1f1b": "1F1B", "gpipe": "GPipe"}[schedule] if is_training(result.run.training) else "forward passes"
     chunks = plan["virtual_pipeline_size"]
     how = f"interleaved {name}, {chunks} chunks of layers each" if chunks > 1 else name
     if chunks > 1 and plan["micro_batch_group_size"] != plan["pipeline_parallel_size"]:

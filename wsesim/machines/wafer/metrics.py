@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from wsesim.config.run import Run
+from wsesim.config.training import is_training
 from wsesim.engine.program import within
 from wsesim.machines.wafer import memoryx
-from wsesim.machines.wafer.plan import activation_bytes_factor, is_training, kept_per_working_set
+from wsesim.machines.wafer.plan import activation_bytes_factor, kept_per_working_set
 from wsesim.machines.wafer.simulation import Simulation
 from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.streaming import numbers_of

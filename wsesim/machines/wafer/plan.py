@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from wsesim.config.cluster import release_key
 from wsesim.config.model import ModelSpec
 from wsesim.config.run import Run
-from wsesim.config.training import TrainingSpec
+from wsesim.config.training import TrainingSpec, is_training
 from wsesim.machines.wafer import memoryx, wafer
 from wsesim.machines.wafer.spec import CalibrationSpec, ClusterSpec, MemoryXSpec
 from wsesim.machines.wafer.swarmx import SystemClass, fabric_rate_bytes_per_s, system_classes
@@ -193,11 +193,6 @@ def _pick(releases: tuple[str, ...], wanted: str | None) -> str:
         return known[-1]
     older = [release for release in known if release_key(release) <= release_key(wanted)]
     return older[-1] if older else known[0]
-
-
-def is_training(training: TrainingSpec) -> bool:
-    """Whether gradients are computed; an evaluation has forward passes only."""
-    return training.mode == "train"
 
 
 def kept_per_working_set(training: TrainingSpec, chain: tuple[Layer, ...]) -> float:

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from wsesim.config.cluster import release_key
+from wsesim.config.training import is_training
 from wsesim.engine.program import Span
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.wafer import metrics
 from wsesim.machines.wafer.checks import outside_of_measurements, supply_seen, wafer_bounds
 from wsesim.machines.wafer.metrics import Lever, bottleneck, breakdown_s, bytes_per_step, levers, memory, utilization
-from wsesim.machines.wafer.plan import is_training
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_times_s, usual_engine
 from wsesim.machines.wafer.spec import WaferRun
 from wsesim.results.intervals import Bounds
