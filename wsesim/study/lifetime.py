@@ -327,12 +327,17 @@ def _evaluation_s(run: Run, step_time_s: float) -> float:
 
 
 def _forward_s(run: Run, step_time_s: float) -> float:
-    """Forward passes of one batch: simulated, or a third of a step where the machine simulates no evaluation. [s]"""
+    """Forward passes of one batch: simulated, or a third of a step where the machine simulates no evaluation. [s]
+
+    The job evaluates as its model is spread for training.
+    """
     if not machine_of(run).evaluates:
         return step_time_s / 3.0
-    from wsesim.machines.simulation import simulate
+    from wsesim.machines.simulation import simulate, step_time
+    from wsesim.study.sensitivity import settled
 
-    return simulate(replace(run, training=run.training.model_copy(update={"mode": "evaluation"}))).step_time_s
+    spread = run if run.parallelism is None else settled(step_time(run))
+    return simulate(replace(spread, training=spread.training.model_copy(update={"mode": "evaluation"}))).step_time_s
 
 
 def timeline_of(run: Run, step_time_s: float) -> JobTimeline:

@@ -193,7 +193,7 @@ def sensitivity(run: Run | str | Path | dict[str, Any], progress: Progress = no_
     """
     run = as_run(run, "sensitivity")
     result = simulate(run)
-    settled = _settled(result)
+    settled = settled(result)
     uncertain = {one.key: _ends(run.origins[one.key]) for one in result.assumptions if _is_of_step(one.key)}
     changed = {key: _a_tenth(value) for key, value in _constants(run).items() if result.step.uses(key)}
     ranged = {key: ends for key, ends in uncertain.items() if ends}
@@ -218,7 +218,7 @@ def _better(effects: Iterable[Effect], step_time_s: float) -> Iterator[Effect]:
             yield replace(one, values=(one.values[best],), step_times_s=(times[best],))
 
 
-def _settled(result: Result) -> Run:
+def settled(result: Result) -> Run:
     """The run with the plan that was found for it, so that no search answers in place of the number."""
     run = result.run
     if not result.plan:

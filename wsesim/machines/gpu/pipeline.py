@@ -138,7 +138,8 @@ def num_jobs(shape: PipelineShape) -> int:
     passes, pieces, chunks = shape.num_micro_batches, add_up(shape.pieces), len(shape.pieces)
     sends = passes * (chunks - 1) if shape.num_stages > 1 else 0
     if shape.forward_only:
-        return sends + passes * (2 * pieces if shape.gathers_parameters else chunks) + shape.num_stages + 1
+        behind = passes * shape.num_chunks * (shape.num_stages - 1)
+        return sends + behind + passes * (2 * pieces if shape.gathers_parameters else chunks) + shape.num_stages + 1
     found = 2 * sends
     reduced = shape.reduces and (shape.gathers_parameters or shape.overlaps_reduction)
     cut = passes if shape.gathers_parameters else int(reduced)
@@ -348,7 +349,11 @@ class Pipeline:
             self.last_backward[stage] = job
             if shape.shares_gradients and self.ends_group(task.micro_batch) and not reduces:
                 self.reduce_group(stage, task, job)
-        self.passed[stage].append(job)
+        if shape.forward_only and stage > 0:
+            # needs nothing, so that waits that led here are not told to the stage before, and back, and so on
+            self.passed[stage].append(self.do(self.stages[stage], "met"))
+        else:
+            self.passed[stage].append(job)
         self.send(stage, task, job)
 
     def of_last(self, name: str, micro_batch: int) -> str:
