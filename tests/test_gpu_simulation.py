@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from tests.builders import between
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of
 from wsesim import GPURun, simulate
+from wsesim.config.loader import load_any
 from wsesim.errors import DoesNotFit
-from wsesim.machines.gpu.pipeline import shape_of
+from wsesim.machines.gpu.pipeline import num_jobs, shape_of, write_program
 from wsesim.machines.gpu.search import closed_form_s
 from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu, simulate_plan
 from wsesim.machines.gpu.times import Pass, Times, times_of
@@ -32,6 +34,11 @@ def pipeline_run(num_stages: int, num_micro_batches: int, num_chunks: int = 1, *
         cluster={"name": "selene", "num_gpus": num_stages * int(others.get("data_parallel_size", 1))},
         parallelism=parallelism,
     )
+
+
+def evaluation_of(run: GPURun) -> GPURun:
+    """Forward passes alone of the same run."""
+    return replace(run, training=run.training.model_copy(update={"mode": "evaluation"}))
 
 
 def with_times(times: Times, **factors: float) -> Times:
@@ -316,3 +323,90 @@ def test_interleaved_stages_reduce_once_for_a_group() -> None:
     assert one(found[1].memory.buffers - found[0].memory.buffers) == pytest.approx(
         2 * one(found[1].memory.weights) / 2, rel=0.4
     )
+
+
+# Evaluations
+
+
+@pytest.mark.parametrize(
+    ("num_stages", "num_micro_batches", "num_chunks"), [(1, 7, 1), (4, 9, 1), (4, 400, 1), (4, 8, 3)]
+)
+def test_an_evaluation_passes_the_stages_once(num_stages: int, num_micro_batches: int, num_chunks: int) -> None:
+    """Equal stages: as many forward passes of a chunk as each stage has, and the way down to the last one."""
+    run = evaluation_of(pipeline_run(num_stages, num_micro_batches, num_chunks))
+    times = with_times(times_of(run, plan_of(run)), embedding_s=0.0, head_forward_s=0.0, send_s=0.0)
+    step, _ = simulate_plan(run, plan_of(run), times)
+    forward_s = 2.0 * one(times.forward.total_s)
+    assert step.time_s == pytest.approx((num_micro_batches * num_chunks + num_stages - 1) * forward_s)
+    assert {span.kind for span in step.trace} <= {"forward", "wait_pipeline"}
+    assert float(closed_form_s(run, plan_of(run), times)[0]) == pytest.approx(step.time_s)
+
+
+def test_the_slowest_stage_of_an_evaluation_decides_and_no_stage_runs_away() -> None:
+    run = evaluation_of(pipeline_run(3, 40))
+    times = with_times(times_of(run, plan_of(run)), embedding_s=0.0, head_forward_s=2.0, send_s=0.0)
+    step, _ = simulate_plan(run, plan_of(run), times)
+    block_s = one(times.forward.total_s)
+    assert step.time_s == pytest.approx((2 + 2 + 40 * 4) * block_s)
+    ends_s = [span.end_s for span in step.trace if span.part == "stage.0.0" and span.kind == "forward"]
+    assert ends_s[-1] > 0.8 * step.simulated_step_s
+
+
+@few
+@given(
+    num_stages=st.integers(2, 5),
+    num_chunks=st.integers(1, 3),
+    rounds=st.integers(6, 12),
+    overlaps=st.booleans(),
+    factors=st.fixed_dictionaries(
+        {"send_s": between(1e-3, 2.0), "head_forward_s": between(1e-2, 3.0), "embedding_s": between(1e-3, 1.0)}
+    ),
+)
+def test_skipped_micro_batches_of_an_evaluation_change_nothing(
+    num_stages: int, num_chunks: int, rounds: int, overlaps: bool, factors: dict[str, float]
+) -> None:
+    spread = {"data_parallel_size": 2, "zero_stage": 3, "overlap_pipeline_communication": overlaps}
+    run = evaluation_of(pipeline_run(num_stages, rounds * num_stages, num_chunks, **spread))
+    times = with_times(times_of(run, plan_of(run)), **factors)
+    skipping, _ = simulate_plan(run, plan_of(run), times)
+    with pytest.MonkeyPatch.context() as patch:
+        every = whole(run, times, patch)
+    assert skipping.time_s == pytest.approx(every.time_s, rel=1e-9)
+    for name in {**skipping.spent_s, **every.spent_s}:
+        assert skipping.spent_s.get(name, 0.0) == pytest.approx(every.spent_s.get(name, 0.0), abs=1e-6 * every.time_s)
+    assert not {"recompute", "optimizer"} & set(every.spent_s)
+
+
+def test_an_evaluation_on_one_gpu_is_about_a_third_of_a_step() -> None:
+    train = gpu_run(cluster={"num_gpus": 1}, training={"global_batch_size": 8, "micro_batch_size": 8})
+    trained, evaluated = simulate(train), simulate(evaluation_of(train))
+    assert evaluated.step_time_s / trained.step_time_s == pytest.approx(1 / 3, abs=0.05)
+    assert evaluated.mfu == pytest.approx(trained.mfu * trained.step_time_s / evaluated.step_time_s / 3)
+    assert evaluated.hfu == pytest.approx(evaluated.mfu)
+    held = evaluated.memory
+    assert held["gradients_bytes"] == held["optimizer_bytes"] == 0.0
+    assert 0.0 < held["activations_bytes"] < trained.memory["activations_bytes"]
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt_neox_20b_96xa100", "gpt3_175b_1024xa100", "llama_3.1_70b_64xh100", "llama_65b_2048xa100"]
+)
+def test_evaluations_of_published_configurations(name: str) -> None:
+    train, run = load_any(name), load_any(name, ["training.mode=evaluation"])
+    trained, found = simulate(train), simulate(run)
+    estimate_s = float(np.ravel(closed_form_s(run, found.simulation.plan, found.simulation.times))[0])
+    assert estimate_s == pytest.approx(found.step_time_s, rel=0.05)
+    assert 0.2 < found.step_time_s / trained.step_time_s < 0.4
+    assert found.memory["gpu_bytes"] < trained.memory["gpu_bytes"]
+    assert sum(found.breakdown_s.values()) == pytest.approx(found.step_time_s)
+    assert "predicted_loss" not in found.to_dict() or found.to_dict()["predicted_loss"] is None
+    assert any("no evaluation on GPUs was compared" in note for note in found.notes)
+    shape = shape_of(run, found.simulation.plan, found.simulation.num_simulated)
+    assert num_jobs(shape) == len(write_program(shape).jobs)
+
+
+def test_keys_without_effect_in_an_evaluation_are_named() -> None:
+    run = load_any("gpt_neox_20b_96xa100", ["training.mode=evaluation", "training.optimizer=lion"])
+    (note,) = [note for note in simulate(run).notes if note.startswith("an evaluation")]
+    assert "training.optimizer" in note
+    assert "parallelism.activation_recompute" in note

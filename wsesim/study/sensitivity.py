@@ -193,11 +193,11 @@ def sensitivity(run: Run | str | Path | dict[str, Any], progress: Progress = no_
     """
     run = as_run(run, "sensitivity")
     result = simulate(run)
-    settled = settled(result)
+    own = settled(result)
     uncertain = {one.key: _ends(run.origins[one.key]) for one in result.assumptions if _is_of_step(one.key)}
     changed = {key: _a_tenth(value) for key, value in _constants(run).items() if result.step.uses(key)}
     ranged = {key: ends for key, ends in uncertain.items() if ends}
-    times = _times(settled, [*ranged.items(), *changed.items()], progress)
+    times = _times(own, [*ranged.items(), *changed.items()], progress)
     effects = _better(_sorted(result, changed, times[len(ranged) :]), result.step_time_s)
     constants = tuple(sorted(effects, key=lambda one: -one.largest(result.step_time_s)))
     return Sensitivity(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsesim.config.loader import load_gpu_cluster
+from wsesim.config.training import is_training
 from wsesim.machines.gpu.memory import memory_of
 from wsesim.machines.gpu.rows import published
 from wsesim.machines.gpu.spec import GPURun, GPUSpec
@@ -52,6 +53,11 @@ def is_measured(gpu: GPUSpec) -> bool:
     (True, False)
     """
     return tuple(getattr(gpu, key) for key in COMPUTES) in _measured()
+
+
+def is_beyond(run: GPURun) -> bool:
+    """Whether nothing was measured on such a GPU, of such a model, or of forward passes alone."""
+    return not is_measured(run.cluster.gpu) or run.model.num_experts > 1 or not is_training(run.training)
 
 
 FEWEST_ROWS = 8

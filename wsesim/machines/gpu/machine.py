@@ -158,10 +158,10 @@ class GPU(Machine):
         return gpu_bounds(run)
 
     def is_extrapolated(self, run: GPURun) -> bool:
-        """Whether nothing was measured on such a GPU, or of such a model."""
-        from wsesim.machines.gpu.doubts import is_measured
+        """Whether nothing was measured on such a GPU, or of such a step."""
+        from wsesim.machines.gpu.doubts import is_beyond
 
-        return not is_measured(run.cluster.gpu) or run.model.num_experts > 1
+        return is_beyond(run)
 
     def timeline(self, result: Result, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
         """A GPU of each stage, and its streams of communication."""

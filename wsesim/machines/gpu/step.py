@@ -12,7 +12,7 @@ from wsesim.config.loader import load_software
 from wsesim.config.training import is_training
 from wsesim.engine.program import Span
 from wsesim.errors import ConfigError
-from wsesim.machines.gpu.doubts import bounds_of, is_measured
+from wsesim.machines.gpu.doubts import bounds_of, is_beyond, is_measured
 from wsesim.machines.gpu.kernels import kernel_name
 from wsesim.machines.gpu.parallelism import SWITCHES
 from wsesim.machines.gpu.search import closed_form_s, describe
@@ -259,8 +259,8 @@ class GPUStep(Step):
 
     @property
     def is_extrapolated(self) -> bool:
-        """Whether nothing was measured on such a GPU, or of such a model."""
-        return not is_measured(self.run.cluster.gpu) or self.run.model.num_experts > 1
+        """Whether nothing was measured on such a GPU, or of such a step."""
+        return is_beyond(self.run)
 
     def _uneven_note(self) -> list[str]:
         """How a batch was dealt out that does not divide by the copies of the model."""
