@@ -38,6 +38,7 @@ CATEGORY_COLOURS = {
     "expert": "#E067EE",
     "pipeline": "#992649",
     "data": "#C24A0A",
+    "host": "#3F7F4F",
     "bubble": "#DAB9CC",
 }
 """What a step is spent on, by the machines that come with wsesim."""
