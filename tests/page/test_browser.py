@@ -101,7 +101,7 @@ def test_back_undoes_a_change(browser: Chrome, address: str) -> None:
         ]
         assert values == [str(systems), str(systems), precision]
         assert ("precision=float16" in browser.current_url) == (precision == "float16")
-        assert f"on {systems} × cs2" in browser.title
+        assert f"on {systems} CS-2 system" in browser.title
 
     browser.get(f"{address}/?{QUERY}&gpus=none")
     browser.find_element(By.ID, "slider").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)

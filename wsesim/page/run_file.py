@@ -17,7 +17,7 @@ from wsesim.config.run import Run, parse_setting, settings_table
 from wsesim.config.spec import unwrap
 from wsesim.config.training import BATCH_KEYS
 from wsesim.errors import ConfigError, InputError
-from wsesim.machines.machine import machine_of
+from wsesim.machines.machine import devices, machine_of
 from wsesim.page.limits import MOST_CANDIDATES, check_settings
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
 from wsesim.plugins import MACHINES
@@ -39,8 +39,8 @@ class Offer:
         Whether others are compared with it.
     all_of_it
         All of them, in words.
-    devices, count
-        What is counted, and the key of their number.
+    devices, word, count
+        What is counted, in full and for one, and the key of their number.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Offer:
     is_baseline: bool
     all_of_it: str
     devices: str
+    word: str
     count: str
 
     @property
@@ -68,6 +69,14 @@ def count_of(cluster: str) -> str:
     return known.count if known else USUAL_COUNT
 
 
+def devices_of(state: RunState) -> str:
+    """Devices and their cluster, "12 CS-2 systems (Andromeda)"; as typed where that is no number or no cluster."""
+    known = clusters().get(state.cluster)
+    if known is None or not state.systems.isdecimal():
+        return f"{state.systems} of {state.cluster}"
+    return f"{devices(int(state.systems), known.device, known.word)} ({known.title})"
+
+
 @cache
 def clusters() -> dict[str, Offer]:
     """All clusters by their name in the catalogue."""
@@ -80,7 +89,9 @@ def _offer(name: str) -> Offer:
     machine = MACHINES[spec.machine]
     words, most = machine.words, spec.max_devices
     every = words.count(spec, most)
-    return Offer(name, spec.title, spec.device, most, machine.is_baseline, every, words.devices, spec.count)
+    return Offer(
+        name, spec.title, spec.device, most, machine.is_baseline, every, words.devices, words.short, spec.count
+    )
 
 
 # State -> the table of a run file, which the page simulates, shows problems of, and lets one take away.

@@ -19,6 +19,7 @@ from wsesim.page.run_file import (
     GPU_FILE,
     RUN_FILE,
     clusters,
+    devices_of,
     goal_of,
     goal_table,
     gpu_run_of,
@@ -192,7 +193,7 @@ LEADS = {
 
 def render(template: str, **values: Any) -> str:
     """A template of the page, with the macros of reports."""
-    return environment(TEMPLATES).get_template(template).render(values)
+    return environment(TEMPLATES).get_template(template).render(values | {"devices_of": devices_of})
 
 
 @dataclass(frozen=True)
