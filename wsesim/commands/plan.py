@@ -85,51 +85,41 @@ def plan(
     from wsesim.study.plan import plan as search
 
     limited(limit)
+    asked: dict[str, Any] = {
+        "model": model,
+        "target_loss": target_loss,
+        "law": law,
+        "tokens": tokens,
+        "sequence_length": sequence_length,
+        "deadline": deadline,
+        "budget": budget,
+        "power": power,
+        "start": start,
+        "software_release": release,
+        "software_profile": profile,
+        "paying": paying,
+    }
+    wanted = accuracies(target_accuracy) if target_accuracy else None
     with bar("planning") as advance:
-        found = search(
-            goal,
-            model=model,
-            target_loss=target_loss,
-            target_accuracy=accuracies(target_accuracy) if target_accuracy else None,
-            law=law,
-            tokens=tokens,
-            sequence_length=sequence_length,
-            deadline=deadline,
-            budget=budget,
-            power=power,
-            start=start,
-            software_release=release,
-            software_profile=profile,
-            paying=paying,
-            clusters=cluster or (),
-            progress=advance,
-        )
+        found = search(goal, target_accuracy=wanted, clusters=cluster or (), progress=advance, **asked)
     if json or form is Form.json:
         print_json(found.to_dict())
     elif form is Form.csv:
         print_figures(_options(found.to_dict()))
     else:
         print_sections(sections(found, is_verbose=verbose), form)
-    words = {
-        "--model": model,
-        "--target-loss": target_loss,
-        "--law": law,
-        "--tokens": tokens,
-        "--deadline": deadline,
-        "--budget": budget,
-        "--power": power,
-        "--start": start,
-        "--sequence-length": sequence_length,
-        "--software-release": release,
-        "--software-profile": profile,
-        "--paying": paying,
-    }
-    said = [word for key, value in words.items() if value is not None for word in (key, value)]
-    said += [word for one in target_accuracy or () for word in ("--target-accuracy", one)]
-    said += [word for one in cluster or () for word in ("--cluster", one)]
-    write_page(out, sections(found, is_verbose=verbose), "plan", *([goal] if goal else []), *said)
+    many = {"target_accuracy": target_accuracy or (), "cluster": cluster or ()}
+    write_page(out, sections(found, is_verbose=verbose), "plan", *([goal] if goal else []), *_as_words(asked | many))
     if not found.is_met:
         raise typer.Exit(1)
+
+
+def _as_words(asked: dict[str, Any]) -> list[str]:
+    """Options as they stand on a command line; those that were left out are none."""
+    values = {
+        key: value if isinstance(value, list | tuple) else (value,) for key, value in asked.items() if value is not None
+    }
+    return [word for key, each in values.items() for one in each for word in (f"--{key.replace('_', '-')}", str(one))]
 
 
 def _options(answer: dict[str, Any]) -> list[dict[str, Any]]:
