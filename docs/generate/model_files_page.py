@@ -67,9 +67,12 @@ rank are refused by name, and so are files of these kinds:
 MEGATRON = """\
 ## Megatron-LM
 
-`[run] path = "args.txt"`: the block of arguments that a run prints, or its launch script, whose variables are followed but which is
-not executed. Model, batch, precision and plan of a GPU run come from it, on wafers the model and the batch; what the run file
-states itself comes first. Flags of which nothing is known are named in a note, and so are these, which change the time of a step:
+`[run] path = "args.txt"`: the block of arguments that a run prints, or its launch script, whose variables are followed but
+which is not executed. Model, batch, precision and plan of a GPU run come from it, on wafers the model and the batch; what the
+run file states itself comes first. Branches of a script are followed where its own variables decide between them, and asked
+about where only its start does. Every argument of releases 0.15 and 0.19 is read, harmless with a reason (`wsesim explain
+args.txt`), named, or refused; one of which nothing is known is named in a note, and so are these, which change the time of a
+step:
 """
 
 OTHERS = """\

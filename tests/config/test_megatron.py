@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import wsesim
-from wsesim.config.importers.megatron import read_megatron
+from wsesim.config.importers.megatron import REFUSED, read_megatron
 from wsesim.config.importers.section import Imported
 from wsesim.config.model import ModelSpec
 from wsesim.errors import ConfigError
@@ -140,7 +140,7 @@ def test_other_kinds_of_blocks_are_refused_by_name(flags: str, finding: str, tmp
 
 
 def test_one_module_more_is_said_to_be_left_out(tmp_path: Path) -> None:
-    assert "several tokens are left out" in read(tmp_path, FLAGS + "--mtp-num-layers 1").notes[0]
+    assert "several tokens are left out" in read(tmp_path, FLAGS + "--mtp-num-layers 1").notes[-1]
 
 
 def test_experts_are_split_as_the_flags_say(tmp_path: Path) -> None:
@@ -149,3 +149,118 @@ def test_experts_are_split_as_the_flags_say(tmp_path: Path) -> None:
     )
     found = read(tmp_path, FLAGS + experts)
     assert (found.parallelism["expert_parallel_size"], found.parallelism["expert_tensor_parallel_size"]) == (8, 1)
+
+
+def test_every_argument_of_megatron_has_a_class(tmp_path: Path) -> None:
+    """Read, harmless with a reason, named as mattering, or refused; never "nothing is known"."""
+    names = [word for line in (DATA / "megatron_flags.txt").read_text().splitlines()[1:] for word in line.split()]
+    assert len(names) > 900
+    flags = {name: "17" for name in names if name not in REFUSED}
+    unknown = [name for name in flags if not _has_a_class(tmp_path, name)]
+    assert unknown == []
+
+
+def _has_a_class(folder: Path, name: str) -> bool:
+    try:
+        found = read(folder, f"{FLAGS} --{name.replace('_', '-')} 17")
+    except ConfigError:
+        return True
+    return not any("nothing is known" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["num_frobs", "use_frobs", "moe_frob_size", "attention_frob"])
+def test_an_argument_that_only_looks_known_is_named(name: str, tmp_path: Path) -> None:
+    assert f"nothing is known of {name};" in read(tmp_path, f"{FLAGS} --{name} 3").notes[-1]
+    assert not any("nothing is known" in note for note in read(tmp_path, FLAGS).notes)
+
+
+def test_printed_arguments_are_found_behind_whatever_a_log_writes_before_them(tmp_path: Path) -> None:
+    lines = [
+        "num_layers .................... 12",
+        "hidden_size ................... 768",
+        "num_attention_heads ........... 12",
+        "padded_vocab_size ............. 50304",
+        "seq_length .................... 1024",
+        "max_position_embeddings ....... 2048",
+        "position_embedding_type ....... PositionEmbeddingType.alibi",
+        "num_experts ................... [16]",
+        "topk .......................... 1",
+        "expert_interval ............... 2",
+        "embed_layernorm ............... True",
+    ]
+    found = read(tmp_path, "\n".join(f"[default0]: 2026-01-02 03:04:05,678 INFO   {line}" for line in lines))
+    model = {key: found.model[key] for key in ("position_embedding", "num_experts", "experts_per_token")}
+    assert model == {"position_embedding": "alibi", "num_experts": 16, "experts_per_token": 1}
+    assert (found.model["interleave_moe_layer_step"], found.model["embedding_norm"]) == (2, True)
+    assert found.training["sequence_length"] == 1024
+
+
+BRANCHES = """DTYPE=bf16
+if [[ "$DTYPE" == "fp8" ]]; then
+    MORE=(--fp8-format hybrid)
+else
+    MORE=(--no-masked-softmax-fusion)
+fi
+"""
+
+
+def test_branches_are_followed_where_the_script_itself_decides(tmp_path: Path) -> None:
+    flags = f"ARGS=( {FLAGS} --bf16 )\nTRAIN=( --sequence-parallel )\nNEXT=(\n--swiglu\n) 2>&1 | tee log\n"
+    found = read(tmp_path, BRANCHES + flags)
+    assert (found.training["precision"], found.model["gated_mlp"]) == ("bfloat16", True)
+    assert found.parallelism["sequence_parallel"] is True
+    assert read(tmp_path, BRANCHES.replace("=bf16", "=fp8") + flags).training["precision"] == "fp8"
+
+
+@pytest.mark.parametrize(
+    ("branches", "finding"),
+    [
+        ("if [ $1 = 7B ]; then\nL=32\nelif [ $1 = 13B ]; then\nL=40\nfi\n", "branches of the script set L to 32, 40"),
+        (BRANCHES.replace("DTYPE=bf16", ""), "branches of the script set MORE to --fp8-format hybrid"),
+        ("if [ $1 = 8 ]; then\nARGS+=(--fp8-format hybrid)\nfi\n", "--fp8-format stands in a branch of the script"),
+    ],
+)
+def test_branches_that_only_the_start_decides_are_asked_about(branches: str, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=finding):
+        read(tmp_path, branches + FLAGS.replace("--num-layers 32", "--num-layers ${L:-32}"))
+    assert (
+        read(tmp_path, f"if [ $1 = a ]; then\nLR=1e-4\nelse\nLR=2e-4\nfi\n{FLAGS} --lr $LR").model["num_layers"] == 32
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("torchrun pretrain_t5.py " + FLAGS, "pretrain_t5.py says that the model has an encoder and a decoder"),
+        ("torchrun pretrain_bert.py " + FLAGS, "is an encoder .BERT."),
+        ("torchrun pretrain_mamba.py " + FLAGS, "has layers of a state space"),
+        (FLAGS + "--tokenizer-type BertWordPieceLowerCase", "is an encoder .BERT."),
+        (FLAGS + "--pipe-parallel-size 2", "holds arguments of GPT-NeoX"),
+        (FLAGS + "--mlp-type residual", "adds a dense MLP"),
+        (FLAGS + "--optimizer muon", "optimizer is 'muon', which is not supported"),
+    ],
+)
+def test_other_programs_are_refused_by_name(text: str, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=finding):
+        read(tmp_path, text)
+
+
+def test_nodes_and_batch_that_a_script_leaves_to_its_launcher(tmp_path: Path) -> None:
+    """48 nodes of 8 GPUs that the scheduler is asked for; one micro-batch of each copy of the model."""
+    flags = FLAGS.replace("--global-batch-size 64", "--micro-batch-size 2 --tensor-model-parallel-size 4")
+    found = read(tmp_path, f"#SBATCH --nodes=48\nGPUS_PER_NODE=8\nNNODES=$SLURM_NNODES\n{flags}")
+    assert (found.cluster["num_gpus"], found.training["global_batch_size"]) == (384, 384 // 4 * 2)
+
+
+def test_norms_of_latent_attention_are_its_own(tmp_path: Path) -> None:
+    found = read(tmp_path, FLAGS + "--multi-latent-attention --kv-lora-rank 512 --qk-layernorm")
+    assert "qk_norm" not in found.model
+
+
+def test_windows_and_sinks_as_gpt_oss_is_trained(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, FLAGS + "--window-size 127,0 --window-attn-skip-freq 2 --softmax-type learnable --quick-geglu"
+    )
+    assert (found.model["sliding_window"], found.model["attention_sinks"]) == (128, True)
+    assert found.model["layer_types"] == ("sliding_attention", "full_attention")
+    assert found.model["gated_mlp"] is True
