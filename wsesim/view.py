@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -339,11 +340,58 @@ Part = Facts | Bars | Table | Figure | Note | Section
 
 @dataclass(frozen=True)
 class Tile:
-    """One large figure of the answer; `detail` is what belongs to it in small letters."""
+    """One large figure of the answer; `detail` is what belongs to it in small letters.
+
+    Attributes
+    ----------
+    amount
+        The figure as a number, for comparisons with another run; None where it cannot be compared.
+    words
+        What it is called when it is more, and when it is less.
+    is_ratio
+        Whether a change of it is told as a share; else as a difference.
+    change
+        What it is against a baseline, in words with a sign; empty without one.
+    """
 
     name: str
     value: str
     detail: str = ""
+    amount: float | None = None
+    words: tuple[str, str] = ("more", "less")
+    is_ratio: bool = True
+    change: str = ""
+
+    def against(self, other: Tile | None) -> Tile:
+        """The same with what it is against that of a baseline.
+
+        Examples
+        --------
+        >>> Tile("cost", "3.00 kUSD", amount=3000.0).against(Tile("cost", "2.50 kUSD", amount=2500.0)).change
+        '+20.0%, more than 2.50 kUSD'
+        >>> Tile("loss", "1.500", amount=1.5, is_ratio=False).against(Tile("loss", "1.520", amount=1.52)).change
+        '-0.020, less than 1.520'
+        """
+        if other is None or self.amount is None or other.amount is None:
+            return replace(self, change="not known of the baseline")
+        return replace(self, change=_change(self, self.amount, other.value, other.amount))
+
+
+UNCHANGED = 5e-5
+"""Numbers that differ by less than this share are the same to what is printed. [-]"""
+FEW_TIMES = 2.0
+"""From this ratio on it is told beside the percentage. [-]"""
+
+
+def _change(tile: Tile, now: float, told: str, then: float) -> str:
+    if now == then or abs(now - then) <= UNCHANGED * max(abs(now), abs(then)):
+        return f"no change from {told}"
+    word = tile.words[now < then]
+    if not tile.is_ratio:
+        return f"{now - then:+.3f}, {word} than {told}"
+    ratio = now / then if then else math.inf
+    times = "" if 1.0 / FEW_TIMES < ratio < FEW_TIMES else f" ({ratio:.3g} times)"
+    return f"{ratio - 1.0:+.1%}{times}, {word} than {told}"
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,31 @@ def test_a_ready_run_is_a_click_away(browser: Chrome, address: str) -> None:
     browser.get(f"{address}/?{QUERY}&gpus=none")
     browser.find_element(By.CSS_SELECTOR, ".ready summary").click()
     browser.find_element(By.PARTIAL_LINK_TEXT, "Cerebras-GPT 111M as trained").click()
-    until(browser, lambda: "software_release" in str(browser.find_element(By.ID, "settings").get_attribute("value")))
+    until(browser, lambda: f"on {load('cerebras_gpt_111m').num_devices} CS-2 system" in browser.title)
     assert tiles(simulate(load("cerebras_gpt_111m")))[0].value in text_of(browser, "#answer")
+
+
+def test_a_baseline_is_pinned_and_removed(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(f"{address}/?{QUERY}&gpus=none")
+    browser.find_element(By.ID, "pin").send_keys(Keys.ENTER)
+    until(browser, lambda: "pinned=" in browser.current_url)
+    assert browser.switch_to.active_element.get_attribute("id") == "pin", "the focus stays"
+    browser.find_element(By.ID, "slider").send_keys(Keys.ARROW_RIGHT)
+    until(browser, lambda: "Number of systems: 4" in text_of(browser, ".pin"))
+    assert "faster than" in text_of(browser, "#answer .ws-tiles")
+    assert "faster than" in text_of(browser, "#said")
+    assert "pinned=" in browser.current_url
+    browser.find_element(By.CSS_SELECTOR, "[data-fold=machine] summary").click()
+    until(browser, lambda: "CS-2 systems" in text_of(browser, "#machine"))
+    browser.find_element(By.ID, "slider").send_keys(Keys.ARROW_RIGHT)
+    until(browser, lambda: "6 CS-2 systems" in text_of(browser, "#machine"))
+    browser.find_element(By.ID, "pin").click()
+    until(browser, lambda: "pinned=" not in browser.current_url)
+    assert text_of(browser, ".ws-change") == ""
+    assert not errors(browser)
 
 
 def test_nonsense_is_answered_and_mended(browser: Chrome, address: str) -> None:

@@ -8,6 +8,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from starlette.testclient import TestClient
@@ -22,6 +23,7 @@ from wsesim.report.json import result_dict
 from wsesim.report.pages.run import tiles
 from wsesim.study import goals
 from wsesim.study.plan import goal_from_table
+from wsesim.units import show
 
 SMALL = "model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120"
 PART = {"hx-request": "true"}
@@ -290,3 +292,93 @@ def test_htmx_is_what_was_published() -> None:
     file = next(STATIC.glob("htmx-2.0.11.min.js"))
     assert hashlib.sha256(file.read_bytes()).hexdigest() == HTMX_SHA256
     assert "Zero-Clause BSD" in (STATIC / "htmx-LICENSE.txt").read_text(encoding="utf-8")
+
+
+PINNED = f"{SMALL.replace('systems=2', 'systems=4')}&gpus=none&pinned={quote(SMALL)}"
+
+
+def test_a_pinned_baseline_is_told_on_every_card_and_curve(client: TestClient) -> None:
+    text = client.get(f"/?{PINNED}").text
+    now, then = (tiles(simulate(run_of(small(systems=systems)))) for systems in ("4", "2"))
+    for tile, other in zip(now, then, strict=True):
+        change = tile.against(other).change
+        assert change[0] in "+-" or change.startswith("no change from")
+        assert change in text
+    assert "faster than" in text
+    assert len(re.findall(r'"series":"baseline[^"]*","devices":2,', text)) == 6, (
+        "a point and a ring of throughput, days and cost"
+    )
+    assert "Number of systems: 2" in text
+    assert re.search(r'<input type="hidden" id="pinned" name="pinned" value="model=cerebras-gpt-111m', text)
+    assert '"series":"baseline' not in client.get(f"/?{SMALL}&gpus=none").text
+    learned = client.get(f"/part/learned?{PINNED}", headers=PART).text
+    assert '"series":"baseline, Cerebras-GPT 111M' in learned
+
+
+def test_the_address_holds_the_baseline(client: TestClient) -> None:
+    answer = client.get(f"/?{PINNED}", headers=PART)
+    pushed = answer.headers["hx-push-url"]
+    assert "pinned=model%3Dcerebras-gpt-111m" in pushed
+    assert client.get(pushed).text.count("no change from") == client.get(f"/?{PINNED}").text.count("no change from")
+    moved = client.get(f"/runs/andromeda_13b?pinned={quote(SMALL)}", follow_redirects=False)
+    assert moved.headers["location"].endswith(f"&{urlencode({'pinned': SMALL})}")
+    wrong = client.get("/?pinned=sistems%3D3")
+    assert wrong.status_code == 400
+    assert "did you mean systems?" in wrong.text
+    assert client.get("/run.toml?pinned=systems%3D3").status_code == 400, "a file knows no baseline"
+
+
+def test_a_baseline_that_cannot_be_simulated_leaves_the_answer(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}&gpus=none&pinned=systems%3D99").text
+    assert tiles(simulate(run_of(small())))[0].value in text
+    assert "The baseline cannot be simulated" in text
+    assert "99 systems are more than" in text
+
+
+def test_days_and_cost_have_the_line_of_the_gpus(client: TestClient) -> None:
+    query = f"{SMALL}&gpus=neox_cluster&num_gpus=16"
+    text = client.get(f"/?{query}").text
+    gpus = simulate(gpu_run_of(small(gpus="neox_cluster", num_gpus="16"))).job
+    for name, value in (
+        ("time", show(gpus.time_s, "s")),
+        ("cost", show(gpus.cost_usd.value if gpus.cost_usd else 0.0, "USD")),
+    ):
+        figure = text.partition(f'id="figure-job-{name}"')[2].partition("</figure>")[0]
+        assert f'"label":"16 A100 SXM 40 GB GPUs: {value}"' in figure
+    late = client.get(f"/comparison?{query}", headers=PART).text
+    assert re.search(r'id="whole-job" hx-swap-oob="innerHTML".*"label":"16 A100', late, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("machine", "The machine: 2 CS-2 systems"), ("timeline", "Timeline of a step"), ("life", "goodput")],
+)
+def test_parts_are_worked_out_when_they_are_opened(client: TestClient, name: str, said: str) -> None:
+    whole = client.get(f"/?{SMALL}&gpus=none").text
+    assert said not in whole
+    asked = re.search(rf'<details [^>]*hx-get="(/part/{name}[^"]*)" hx-trigger="toggle once"', whole)
+    assert asked is not None
+    part = client.get(asked[1].replace("&amp;", "&"), headers=PART)
+    assert part.status_code == 200
+    assert said in part.text
+    assert "<html" not in part.text
+    assert "<html" in client.get(f"/part/{name}?{SMALL}").text, "a page of its own without JavaScript"
+    assert client.get(f"/part/nothing?{SMALL}").status_code == 404
+
+
+def test_the_first_view_is_the_run_of_the_catalogue(client: TestClient) -> None:
+    told = client.get("/api/run").json()
+    own = result_dict(simulate(load("andromeda_13b")))
+    same = (
+        "num_devices",
+        "software",
+        "model",
+        "interval",
+        "step_time_s",
+        "tokens_per_s",
+        "mfu",
+        "memory",
+        "training",
+        "job",
+    )
+    assert {key: told[key] for key in same} == {key: own[key] for key in same}

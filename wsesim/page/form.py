@@ -154,6 +154,25 @@ def _typed_inside(value: Any) -> str:
 # What the controls of the page offer.
 
 
+LABELS = {
+    "model": "Model",
+    "cluster": "Cluster",
+    "systems": "Number of systems",
+    "release": "Software release",
+    "batch": "Batch",
+    "batch_of": "Batch counted",
+    "sequence_length": "Sequence",
+    "tokens": "Training tokens",
+    "precision": "Precision",
+    "weight_sparsity": "Weight sparsity",
+    "gpus": "GPU cluster",
+    "num_gpus": "Number of GPUs",
+    "paying": "Devices are",
+    "settings": "Every other key",
+}
+"""What the controls of a run are called."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """One line of a list."""

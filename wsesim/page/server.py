@@ -34,11 +34,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim.page import limits, work, workers
-from wsesim.page.form import beside, controls, goal_controls, ready_runs, ready_state
+from wsesim.page.form import LABELS, beside, controls, goal_controls, ready_runs, ready_state
 from wsesim.page.limits import LONGEST_QUERY
 from wsesim.page.run_file import GOAL_FIELDS, GOAL_FILE, GPU_FILE, RUN_FILE
 from wsesim.page.service import Compared, Service, problems_of, status_of
-from wsesim.page.state import GoalState, RunState, State, WrongAddress, check_keys
+from wsesim.page.state import (
+    PINNED,
+    GoalState,
+    RunState,
+    State,
+    WrongAddress,
+    address_of,
+    check_keys,
+    differences,
+    pinned_of,
+    pinned_text,
+)
 from wsesim.page.work import render
 from wsesim.report.html import style
 from wsesim.study.workers import num_cores
@@ -182,6 +193,7 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         Route("/runs/{name}", page.ready_run),
         *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
         *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
+        Route("/part/{name}", page.part),
         *(Route("/sensitivity", page.sensitivity), Route("/api/sensitivity", page.api_sensitivity)),
         *(Route("/scaling.svg", page.scaling), Route("/health", page.health)),
         *(Route("/api/run", page.api_run), Route("/api/gpus", page.api_gpus), Route("/api/plan", page.api_plan)),
@@ -205,10 +217,11 @@ class _Page:
         state = RunState.of(pairs)
         is_part = "hx-request" in request.headers
         values: dict[str, Any] = {"main": None, "compared": Compared(), "message": "", "problems": {}}
-        status, most = 200, None
+        status, most, pinned = 200, None, None
         try:
-            check_keys(RunState, pairs)
-            answering = self.service.answered(state, is_patient=not is_part)
+            check_keys(RunState, pairs, (PINNED,))
+            pinned = pinned_of(pairs)
+            answering = self.service.answered(state, pinned, is_patient=not is_part)
             main, compared = await _while_somebody_waits(request, answering)
             values |= {"main": main, "compared": compared, "problems": compared.problems}
             most = main.most
@@ -216,7 +229,7 @@ class _Page:
             values |= {"message": str(error), "problems": problems_of(error)}
             values["is_of_address"] = isinstance(error, WrongAddress)
             status = status_of(error)
-        values |= {"state": state, "query": state.query(), "address": f"/?{state.query()}".rstrip("?")}
+        values |= {"state": state, "query": state.query(), "address": address_of(state, pinned)} | _pins(state, pinned)
         values["is_file"] = status == 422  # well-formed, but too much for the machine or for the page
         values |= {"controls": controls(state, most), "ready": ready_runs()}
         return self._shown("run", request, values, status)
@@ -224,31 +237,48 @@ class _Page:
     async def ready_run(self, request: Request) -> Response:
         """To the state of a run of the catalogue, with what the address changes of it."""
         pairs = request.query_params.multi_items()
-        check_keys(RunState, pairs)
+        check_keys(RunState, pairs, (PINNED,))
         try:
             known = ready_state(request.path_params["name"])
         except WsesimError as error:
             raise HTTPException(404, str(error)) from None
         state = RunState.of([*vars(known).items(), *pairs])
-        return RedirectResponse(f"/?{state.query()}".rstrip("?"), 303)
+        return RedirectResponse(address_of(state, pinned_of(pairs)), 303)
 
     async def comparison(self, request: Request) -> Response:
         """The comparison alone, for an answer that did not wait for it."""
-        state = _asked(request, RunState)
-        found = await _while_somebody_waits(request, self.service.compared(state, is_patient=True))
-        return HTMLResponse(render("compared.html", compared=found, state=state, query=state.query(), is_late=True))
+        state, pinned = _asked(request, RunState, (PINNED,)), pinned_of(request.query_params.multi_items())
+        found = await _while_somebody_waits(request, self.service.compared(state, pinned, is_patient=True))
+        query = address_of(state, pinned).partition("?")[2]
+        return HTMLResponse(render("compared.html", compared=found, state=state, query=query, is_late=True))
 
     async def sensitivity(self, request: Request) -> Response:
         """What single numbers do to the step: a page of its own, or what a fold of the answer is opened for."""
-        state, is_part = _asked(request, RunState), "hx-request" in request.headers
-        values = {"state": state, "query": state.query(), "is_part": is_part, "digests": _digests()}
+        state = _asked(request, RunState)
+        return await self._part(request, state, None, "Sensitivity", self.service.sensitivity(state))
+
+    async def part(self, request: Request) -> Response:
+        """Another part of the answer, likewise."""
+        name = request.path_params["name"]
+        if name not in work.PARTS:
+            raise HTTPException(404)
+        state, pinned = _asked(request, RunState, (PINNED,)), pinned_of(request.query_params.multi_items())
+        title = work.PARTS[name].title
+        return await self._part(request, state, pinned, title, self.service.part(name, state, pinned))
+
+    async def _part(
+        self, request: Request, state: RunState, pinned: RunState | None, title: str, answer: Coroutine[Any, Any, str]
+    ) -> Response:
+        is_part = "hx-request" in request.headers
         found, message, status = "", "", 200
         try:
-            found = await _while_somebody_waits(request, self.service.sensitivity(state))
+            found = await _while_somebody_waits(request, answer)
         except WsesimError as error:
             message, status = str(error), status_of(error)
         headers = {"vary": "hx-request", **({"retry-after": str(limits.RETRY_S)} if status == 503 else {})}
-        return HTMLResponse(render("sensitivity.html", found=found, message=message, **values), status, headers)
+        values = {"state": state, "query": state.query(), "back": address_of(state, pinned), "title": title}
+        values |= {"found": found, "message": message, "is_part": is_part, "digests": _digests()}
+        return HTMLResponse(render("part.html", **values), status, headers)
 
     async def plan(self, request: Request) -> Response:
         """The form of a goal, and its answer once the form was sent."""
@@ -336,6 +366,20 @@ class _Page:
     async def health(self, _: Request) -> Response:
         """Whether the page answers, and how many wait."""
         return JSONResponse({"status": "ok", "version": __version__, "waiting": self.service.num_waiting})
+
+
+def _pins(state: RunState, pinned: RunState | None) -> dict[str, Any]:
+    """What the page says of its baseline, and the addresses that pin this run, or none."""
+    differs = [] if pinned is None else [(LABELS[key], *pair) for key, pair in differences(state, pinned).items()]
+    return {
+        "pinned": pinned,
+        "pinned_text": pinned_text(pinned) if pinned else "",
+        "pinned_query": address_of(state, pinned).partition("?")[2],
+        "pinned_address": address_of(pinned) if pinned else "",
+        "differs": differs,
+        "pin_address": address_of(state, state),
+        "unpin_address": address_of(state),
+    }
 
 
 def _asked(request: Request, kind: type[State], others: tuple[str, ...] = ()) -> State:

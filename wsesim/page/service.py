@@ -117,8 +117,8 @@ class Compared:
 
     Attributes
     ----------
-    html
-        Empty where none is wanted, or where it is not there yet.
+    html, whole_job
+        The table, and time and cost over the number of devices with its line; empty where none is wanted, or not there yet.
     is_coming
         It is being worked on.
     message
@@ -128,6 +128,7 @@ class Compared:
     """
 
     html: str = ""
+    whole_job: str = ""
     is_coming: bool = False
     message: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -168,10 +169,16 @@ class Service:
         """Requests that wait for a worker. [-]"""
         return sum(workers.num_waiting for workers in (self.quick, self.slow, self.long))
 
-    async def main(self, state: RunState) -> Main:
-        """The answer of the wafer-scale run, for which the GPUs make no difference."""
-        own = _alone(state)
-        found: Main = await self.answers.get(("run", own), lambda: self.quick.run(limits.RUN_S, work.main, own))
+    async def main(self, state: RunState, pinned: RunState | None = None) -> Main:
+        """The answer of the wafer-scale run, for which the GPUs make no difference, against a baseline."""
+        asked = _alone(state), pinned and _alone(pinned)
+        found: Main = await self.answers.get(("run", *asked), lambda: self.quick.run(limits.RUN_S, work.main, *asked))
+        return found
+
+    async def part(self, name: str, state: RunState, pinned: RunState | None = None) -> str:
+        """A part of it that was opened."""
+        asked = name, _alone(state), pinned and _alone(pinned)
+        found: str = await self.answers.get(("part", *asked), lambda: self.slow.run(limits.GPU_S, work.part, *asked))
         return found
 
     async def gpus(self, state: RunState) -> Entry:
@@ -180,30 +187,33 @@ class Service:
         found: Entry = await self.answers.get(("gpus", own), lambda: self.slow.run(limits.GPU_S, work.gpus, own))
         return found
 
-    async def answered(self, state: RunState, *, is_patient: bool) -> tuple[Main, Compared]:
+    async def answered(
+        self, state: RunState, pinned: RunState | None = None, *, is_patient: bool
+    ) -> tuple[Main, Compared]:
         """The answer of the wafer-scale run, and the comparison, which are worked on at the same time."""
-        both = asyncio.ensure_future(self.compared(state, is_patient=is_patient))
+        both = asyncio.ensure_future(self.compared(state, pinned, is_patient=is_patient))
         try:
-            return await self.main(state), await both
+            return await self.main(state, pinned), await both
         finally:
             both.cancel()
 
-    async def compared(self, state: RunState, *, is_patient: bool) -> Compared:
+    async def compared(self, state: RunState, pinned: RunState | None = None, *, is_patient: bool) -> Compared:
         """Both side by side; where nobody waits for it, only if it is there soon after the answer of the run."""
         if state.gpus == NO_GPUS:
             return Compared()
         coming = asyncio.ensure_future(self.gpus(state))
         try:
-            main = await self.main(state)
+            main = await self.main(state, pinned)
             await asyncio.wait({coming}, timeout=None if is_patient else HURRY_S)
             if not coming.done():
                 asyncio.get_running_loop().call_later(LINGER_S, coming.cancel)
                 return Compared(is_coming=True)
             others = coming.result()
-            html = await self.answers.get(
-                ("compared", state), lambda: self.quick.run(limits.RUN_S, work.comparison, main.entry, others)
+            made = await self.answers.get(
+                ("compared", state, pinned),
+                lambda: self.quick.run(limits.RUN_S, work.comparison, main.entry, others, state, pinned),
             )
-            return Compared(html)
+            return Compared(*made)
         except WsesimError as error:
             coming.cancel()
             return Compared(message=str(error), problems=beside(str(error), GPU_FIELDS, OTHER_KEYS))

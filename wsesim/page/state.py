@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from wsesim.config.catalogue import value_shown
 from wsesim.errors import ConfigError, did_you_mean
@@ -20,6 +20,8 @@ NO_GPUS = "none"
 
 Pairs = Iterable[tuple[str, str]]
 _PLACE = "the page's address"
+PINNED = "pinned"
+"""Key of the address of the page of a run, in which another run's query stands that it is compared with."""
 _MANY = "candidates"
 """The one key that may stand there more than once."""
 MOST_PROBLEMS = 5
@@ -200,6 +202,47 @@ def check_keys(kind: type[RunState | GoalState], pairs: Pairs, others: Iterable[
     ]
     if problems:
         raise WrongAddress("\n".join(problems[:MOST_PROBLEMS]))
+
+
+def pinned_of(pairs: Pairs) -> RunState | None:
+    """The baseline of an address, another run; None where none is pinned.
+
+    Raises
+    ------
+    WrongAddress
+        Its query has keys that are none of a run's.
+
+    Examples
+    --------
+    >>> pinned_of([("systems", "16"), ("pinned", "systems=12&batch=90")]).systems
+    '12'
+    """
+    text = dict(pairs).get(PINNED, "")
+    inside = parse_qsl(text, keep_blank_values=True)
+    if not text:
+        return None
+    try:
+        check_keys(RunState, inside)
+    except WrongAddress as error:
+        raise WrongAddress(str(error).replace(_PLACE, f"{_PLACE}: {PINNED}")) from None
+    return RunState.of(inside)
+
+
+def pinned_text(state: RunState) -> str:
+    """What stands behind `pinned=` for a run; never empty."""
+    return state.query() or urlencode({"model": state.model})
+
+
+def address_of(state: RunState, pinned: RunState | None = None) -> str:
+    """The address of a run, with the one that it is compared with."""
+    beside = urlencode({PINNED: pinned_text(pinned)}) if pinned else ""
+    return f"/?{'&'.join(part for part in (state.query(), beside) if part)}".rstrip("?")
+
+
+def differences(state: RunState, other: RunState) -> dict[str, tuple[str, str]]:
+    """Controls that two runs set otherwise, with what each of them says; GPUs beside make no difference."""
+    mine, others = vars(state), vars(other)
+    return {name: (others[name], mine[name]) for name in mine if mine[name] != others[name]}
 
 
 def _all_of(known: Iterable[str]) -> str:

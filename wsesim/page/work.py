@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from wsesim.config.run import Run
+from wsesim.errors import WsesimError
 from wsesim.machines.machine import machine_of
 from wsesim.machines.simulation import simulate, simulate_fast, step_time
 from wsesim.page.limits import check_work
@@ -27,8 +28,9 @@ from wsesim.page.run_file import (
     run_of,
     wafer_table,
 )
-from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, address_of
 from wsesim.report.charts import scaling as scaling_chart
+from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts.render import drawn, javascript
 from wsesim.report.charts.theme import ThemeName
 from wsesim.report.html import TextFile, environment
@@ -36,14 +38,16 @@ from wsesim.report.json import result_dict
 from wsesim.report.pages import goal
 from wsesim.report.pages import run as run_page
 from wsesim.report.pages.compare import against_first, legend, of_each, tornados
-from wsesim.report.pages.report import Study, learned, life, run_report
+from wsesim.report.pages.report import TIMELINE, Study, learned, life, run_report, timeline_table
+from wsesim.results.job import Job
 from wsesim.results.result import Result
 from wsesim.study import goals
 from wsesim.study.comparison import Entry, entry, job_notes
 from wsesim.study.goals import Answer, Option
-from wsesim.study.scaling import Scaling, scaling
+from wsesim.study.scaling import Scaling, jobs, scaling
 from wsesim.study.sensitivity import Sensitivity
 from wsesim.study.sensitivity import sensitivity as sensitivity_of
+from wsesim.study.timeline import timeline_of
 from wsesim.view import Cell, Figure, Link, Section, Table, notes
 
 # Comparisons and plans as tables that templates show; the words are those of the terminal.
@@ -202,8 +206,9 @@ class Main:
 
     Attributes
     ----------
-    html, folded
-        The answer from its figures on, which stands above the comparison, and what stands below it.
+    html, whole_job, folded
+        The answer from its figures on, which stands above the comparison; time and cost over the number of devices without what
+        it is compared with; what stands below.
     said
         The answer in a sentence, for those who hear the page.
     most
@@ -213,6 +218,7 @@ class Main:
     """
 
     html: str
+    whole_job: str
     folded: str
     said: str
     most: int
@@ -237,24 +243,38 @@ def _result(state: RunState) -> Result:
     return simulate_fast(run)
 
 
-def main(state: RunState) -> Main:
-    """Simulate a run by the fast engine."""
+def main(state: RunState, pinned: RunState | None = None) -> Main:
+    """Simulate a run by the fast engine, and the baseline that it is compared with."""
     result = _result(state)
+    baseline, why_not = _baseline(pinned)
     top = run_page.answer(result)
-    open_parts = [run_page.breakdown(result), _scaling_section(result, state)]
-    html = render("run.html", answer=top, open_parts=open_parts, query=state.query())
-    parts = (
-        run_page.machine(result),
-        run_page.totals(result, price_table=True),
-        life(result, LIVES),
-        learned([result]),
-        run_page.utilization(result),
-        run_page.memory(result),
-        run_page.assumptions([result]),
+    if baseline is not None:
+        top = run_page.against(top, baseline)
+    query = address_of(state, pinned).partition("?")[2]
+    open_parts = [run_page.breakdown(result, baseline=baseline), _scaling_section(result, state, baseline, pinned)]
+    html = render("run.html", answer=top, open_parts=open_parts, why_no_baseline=why_not)
+    parts = {
+        "totals": run_page.totals(result, price_table=True),
+        "utilization": run_page.utilization(result),
+        "memory": run_page.memory(result),
+        "assumptions": run_page.assumptions([result]),
+    }
+    later = {name: one.title for name, one in PARTS.items() if result.job.quality is not None or name != "learned"}
+    folded = render("folded.html", sections=parts, later=later, order=ORDER, query=query)
+    said = f"{result.devices}: " + ", ".join(
+        f"{tile.name} {tile.value} {tile.change}".strip() for tile in top.tiles[:3]
     )
-    folded = [section for section in parts if not section.is_empty]
-    said = f"{result.devices}: " + ", ".join(f"{tile.name} {tile.value}" for tile in top.tiles[:3])
-    return Main(html, render("folded.html", sections=folded), said, result.run.max_devices, entry(result))
+    return Main(html, _whole_job(result, state, pinned), folded, said, result.run.max_devices, entry(result))
+
+
+def _baseline(pinned: RunState | None) -> tuple[Result | None, str]:
+    """The baseline, or why there is none."""
+    if pinned is None:
+        return None, ""
+    try:
+        return _result(pinned), ""
+    except WsesimError as error:
+        return None, str(error)
 
 
 def _scaling(result: Result, state: RunState) -> Scaling:
@@ -264,14 +284,100 @@ def _scaling(result: Result, state: RunState) -> Scaling:
     return scaling(result, kinds=("weak",))
 
 
-def _scaling_section(result: Result, state: RunState) -> Section:
+def _scaling_section(
+    result: Result, state: RunState, baseline: Result | None = None, pinned: RunState | None = None
+) -> Section:
     found = _scaling(result, state)
+    other = _scaling(baseline, pinned) if baseline is not None and pinned is not None else None
     tables = tuple(run_page.curve_table(curve, found) for curve in found.curves if curve.points)
     words = machine_of(result.run).words
     title = f"Throughput over the number of {words.short}s, from 1 to the {found.most:,} of the fabric"
-    figure = Figure("scaling", title, scaling_chart.chart(found), tables)
+    figure = Figure("scaling", title, scaling_chart.chart(found, other), tables)
     lead = LEADS[found.curves[0].kind]
     return Section("scaling", "Scaling", (figure, *notes(found.notes, "note")), lead)
+
+
+def _whole_job(result: Result, state: RunState, pinned: RunState | None, others: Sequence[Entry] = ()) -> str:
+    """Time and cost of the whole job over the number of devices, with lines of what it is compared with."""
+    found = _scaling(result, state)
+    if not found.curves[0].points:
+        return ""
+    baseline, _ = _baseline(pinned)
+    beside = None
+    if baseline is not None and pinned is not None and (other := _scaling(baseline, pinned)).curves[0].points:
+        beside = other, jobs(baseline, other.curves[0])
+    return render("whole_job.html", figures=list(_job_figures(result, found, beside, others)))
+
+
+def _job_figures(
+    result: Result, found: Scaling, beside: tuple[Scaling, list[Job]] | None, others: Sequence[Entry]
+) -> Iterator[Figure]:
+    whole = jobs(result, found.curves[0])
+    table = run_page.jobs_table(found, whole)
+    words = f"over the number of {machine_of(result.run).words.short}s"
+    measures = [(scaling_chart.time_measure(), _time_s, "time_to_train_s")]
+    if all(one.cost_usd is not None for one in whole):
+        measures.append((scaling_chart.cost_measure(max(map(_cost_usd, whole))), _cost_usd, "cost_usd"))
+    for measure, of, key in measures:
+        other = None
+        if beside is not None and (measure.name == "time" or all(one.cost_usd is not None for one in beside[1])):
+            other = scaling_chart.Beside(beside[0], [of(one) for one in beside[1]])
+        lines = [scaling_chart.Line(one.result.devices, _value(one, key)) for one in others]
+        picture = scaling_chart.over_devices(found, measure, [of(one) for one in whole], lines, other)
+        title = f"{'Days' if measure.name == 'time' else 'Cost'} of the whole job {words}"
+        yield Figure(f"job-{measure.name}", title, picture, (table,))
+
+
+def _time_s(job: Job) -> float:
+    return job.time_s
+
+
+def _cost_usd(job: Job) -> float:
+    return 0.0 if job.cost_usd is None else job.cost_usd.value
+
+
+def _value(one: Entry, key: str) -> float | None:
+    value = one.figures[key].value
+    return None if value is None else value.value
+
+
+# Parts of the answer that are worked out when they are opened.
+
+
+def _timeline(result: Result, _: Result | None) -> Section:
+    shown = timeline_of(result)
+    figure = Figure("timeline", f"A step of {result.name}", timeline_chart.chart(shown), (timeline_table(shown),))
+    return Section("timeline", PARTS["timeline"].title, (figure,), TIMELINE)
+
+
+def _learned(result: Result, baseline: Result | None) -> Section:
+    if baseline is None:
+        return learned([result])
+    return learned([result, replace(baseline, run=replace(baseline.run, name=f"baseline, {baseline.name}"))])
+
+
+@dataclass(frozen=True)
+class Later:
+    """A part of the answer that is worked out when it is opened: its title, and how it is made of a run and its baseline."""
+
+    title: str
+    section: Callable[[Result, Result | None], Section]
+
+
+PARTS = {
+    "machine": Later("The machine, drawn", lambda result, _: run_page.machine(result)),
+    "timeline": Later("One step as a timeline", _timeline),
+    "life": Later("The life of the job", lambda result, _: life(result, LIVES)),
+    "learned": Later("What the model will have learned", _learned),
+}
+ORDER = ("machine", "timeline", "totals", "life", "learned", "utilization", "memory", "assumptions")
+"""Of the folds below the answer."""
+
+
+def part(name: str, state: RunState, pinned: RunState | None = None) -> str:
+    """A part of the answer that was opened."""
+    macros: Any = environment(TEMPLATES).get_template("macros.html").module
+    return str(macros.section(PARTS[name].section(_result(state), _baseline(pinned)[0])))
 
 
 def gpus(state: RunState) -> Entry:
@@ -287,9 +393,10 @@ def _gpu_result(state: RunState) -> Result:
     return simulate(run)
 
 
-def comparison(wafers: Entry, others: Entry) -> str:
-    """Both side by side."""
-    return render("comparison.html", comparison=compared([wafers, others]))
+def comparison(wafers: Entry, others: Entry, state: RunState, pinned: RunState | None = None) -> tuple[str, str]:
+    """Both side by side, and time and cost over the number of devices with the line of the other."""
+    table = render("comparison.html", comparison=compared([wafers, others]))
+    return table, _whole_job(wafers.result, state, pinned, [others])
 
 
 def plan(state: GoalState) -> str:

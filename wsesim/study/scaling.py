@@ -14,6 +14,7 @@ from typing import Any
 
 from wsesim.config.run import Run
 from wsesim.machines.machine import LeftOut, machine_of
+from wsesim.results.job import Job, job
 from wsesim.results.result import Result
 from wsesim.view import ShowsItself
 
@@ -151,6 +152,11 @@ def scaling(
     if beside is not None:
         found.append(_that_help(curve_beside(job_of(beside, run))))
     return Scaling(run.name, machine.words.devices, own, run.max_devices, tuple(found), _notes(run, found, own))
+
+
+def jobs(result: Result, curve: Curve) -> list[Job]:
+    """The whole job at each point of a curve of a run."""
+    return [job(result.run.on(one.num_devices, one.global_batch_size), one.step_time_s) for one in curve.points]
 
 
 def job_of(other: Run, run: Run) -> Run:

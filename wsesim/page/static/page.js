@@ -45,8 +45,16 @@ function settle() {
   if (window.wsesimPictures) window.wsesimPictures.draw(document);
 }
 
-// Folded parts stay open when the answer changes.
+// Folded parts stay open when the answer changes, and show what they had until the new is there.
 const open = new Set();
+const kept = new Map();
+
+function keepOld() {
+  kept.clear();
+  document.querySelectorAll("details[data-fold][open] > .later").forEach((one) => {
+    kept.set(one.parentElement.dataset.fold, [...one.childNodes]);
+  });
+}
 
 function rememberOpen(event) {
   const name = event.target.dataset && event.target.dataset.fold;
@@ -55,7 +63,11 @@ function rememberOpen(event) {
 
 function openAgain() {
   document.querySelectorAll("details[data-fold]").forEach((one) => {
-    if (open.has(one.dataset.fold)) one.open = true;
+    if (!open.has(one.dataset.fold) || one.open) return;
+    const later = one.querySelector(".later");
+    const old = kept.get(one.dataset.fold);
+    if (later && old) later.replaceChildren(...old);
+    one.open = true;
   });
 }
 
@@ -78,6 +90,15 @@ function chooseEntry(event) {
   const isSame = history.path === window.location.pathname + window.location.search;
   if (isSame || !isNewEntry) history.type = "replace";
   if (!isSame) isNewEntry = false;
+}
+
+// Pinning is a change of its own, and a ready run is opened with what is pinned.
+function followPin(event) {
+  if (event.target.closest(".pin-buttons")) isNewEntry = true;
+  const ready = event.target.closest(".ready a");
+  if (!ready) return;
+  const pinned = field("pinned").value;
+  ready.search = pinned ? new URLSearchParams({ pinned }).toString() : "";
 }
 
 let started = 0;
@@ -104,13 +125,15 @@ document.addEventListener("DOMContentLoaded", () => {
   field("pictures").addEventListener("load", settle); // they take longer than all else
   document.addEventListener("input", noteMove);
   document.addEventListener("change", noteMove);
+  document.addEventListener("click", followPin);
   document.body.addEventListener("htmx:beforeHistoryUpdate", chooseEntry);
   document.addEventListener("toggle", rememberOpen, true);
   document.body.addEventListener("htmx:beforeRequest", begin);
   document.body.addEventListener("htmx:afterRequest", () => clearInterval(ticking));
   document.body.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target.id !== "answer") return;
-    for (const late of [field("comparison"), field("sensitivity-later")]) if (late) htmx.trigger(late, "htmx:abort");
+    document.querySelectorAll("#answer [hx-get]").forEach((late) => htmx.trigger(late, "htmx:abort"));
+    keepOld();
   });
   document.body.addEventListener("htmx:afterSettle", () => {
     openAgain();

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsesim.report.charts.render import Picture, Row, entry_px, template
-from wsesim.report.charts.theme import PLAIN, SERIES_COLOURS, STEP_PX, WITH_PREFIX, band, heads, log_ticks
+from wsesim.report.charts.theme import PLAIN, SERIES_COLOURS, STEP_PX, WITH_PREFIX, band, heads, log_ticks, scale_of
 from wsesim.study.scaling import Curve, Point, Scaling
 from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity
 from wsesim.units import show, show_duration
@@ -22,11 +22,14 @@ TICKS = ("devices", "tokens_per_s")
 HEIGHT_PX = 280
 LABEL = 1 / 3
 """Room that the label of the run needs, as a share of the width. [-]"""
+DAY_S = 86_400.0
+BASELINE = "baseline"
+"""What the other run of a picture is called."""
 
 
-def chart(scaling: Scaling) -> Picture:
-    """Draw throughput over the number of devices on logarithmic axes."""
-    return _picture(scaling, "tokens_per_s", "Throughput")
+def chart(scaling: Scaling, baseline: Scaling | None = None) -> Picture:
+    """Draw throughput over the number of devices on logarithmic axes, with the curves of a baseline beside."""
+    return _picture(scaling, "tokens_per_s", "Throughput", baseline)
 
 
 def efficiency(scaling: Scaling) -> Picture:
@@ -34,14 +37,19 @@ def efficiency(scaling: Scaling) -> Picture:
     return _picture(scaling, "efficiency", "Scaling efficiency")
 
 
-def series_of(curve: Curve) -> str:
+def series_of(curve: Curve, *, is_baseline: bool = False) -> str:
     """Name of a curve in the legend."""
-    return WORDS.get(curve.kind, f"same job on {curve.name}")
+    name = WORDS.get(curve.kind, f"same job on {curve.name}")
+    return f"{BASELINE}, {name}" if is_baseline else name
 
 
-def rows(scaling: Scaling) -> list[Row]:
+def rows(scaling: Scaling, *, is_baseline: bool = False) -> list[Row]:
     """All points of all curves."""
-    return [_row(series_of(curve), point) for curve in scaling.curves for point in curve.points]
+    return [
+        {**_row(series_of(curve, is_baseline=is_baseline), point), "is_baseline": is_baseline}
+        for curve in scaling.curves
+        for point in curve.points
+    ]
 
 
 def _row(series: str, point: Point) -> Row:
@@ -71,15 +79,27 @@ def _largest(scaling: Scaling) -> int:
     return max((one.num_devices for curve in scaling.curves if curve.kind != "gpu" for one in curve.points), default=1)
 
 
-def _picture(scaling: Scaling, field: str, quantity: str) -> Picture:
+def _picture(scaling: Scaling, field: str, quantity: str, baseline: Scaling | None = None) -> Picture:
     beside = any(curve.kind == "gpu" for curve in scaling.curves)
     word = f"{scaling.device} or GPUs" if beside and scaling.device != "GPUs" else scaling.device
-    points = rows(scaling)
+    points, own = rows(scaling), [_own("this run", scaling)]
+    series, said = [series_of(curve) for curve in scaling.curves], _described(scaling, quantity)
+    if baseline is not None:
+        points += rows(baseline, is_baseline=True)
+        own.append(_own(BASELINE, baseline))
+        series += [series_of(curve, is_baseline=True) for curve in baseline.curves]
+        said += f"; {BASELINE}: {_described(baseline, quantity)}"
     params = {key: _ticks([*points, *ideal(scaling)], key) for key in TICKS}
-    made = _template(tuple(series_of(curve) for curve in scaling.curves), f"number of {word} [-]", field)
-    own: Row = {**_row("this run", scaling.own), "label": f"this run: {scaling.own.num_devices:,}"}
-    datasets: dict[str, list[Row]] = {"points": points, "ideal": ideal(scaling), "own": [own]}
-    return Picture(made, datasets, _described(scaling, quantity), params=params)
+    made = _template(tuple(series), f"number of {word} [-]", field)
+    datasets: dict[str, list[Row]] = {"points": points, "ideal": ideal(scaling), "own": own}
+    return Picture(made, datasets, said, params=params)
+
+
+def _own(name: str, scaling: Scaling) -> Row:
+    """The run itself as a point with a label; a baseline's has room below that of the run."""
+    is_baseline = name == BASELINE
+    label = f"{name}: {scaling.own.num_devices:,}"
+    return {**_row(name, scaling.own), "label": label, "is_baseline": is_baseline}
 
 
 def _ticks(points: Sequence[Row], key: str) -> tuple[float, ...]:
@@ -130,7 +150,7 @@ def _template(series: tuple[str, ...], devices: str, field: str) -> alt.TopLevel
     ]
     base = alt.Chart(alt.NamedData("points"))
     width = alt.condition(f"datum.series == '{WORDS['weak']}'", alt.value(WIDE), alt.value(THIN))
-    lines = base.mark_line(opacity=0.75).encode(x=x, y=y, color=colour, strokeWidth=width)
+    lines = base.mark_line(opacity=0.75).encode(x=x, y=y, color=colour, strokeWidth=width, strokeDash=_dashed())
     points = base.mark_point(opacity=1).encode(x=x, y=y, color=colour, tooltip=about)
     straight = alt.Chart(alt.NamedData("ideal")).mark_line(style="ideal").encode(x=x, y=y)
     own = alt.Chart(alt.NamedData("own"))
@@ -141,17 +161,170 @@ def _template(series: tuple[str, ...], devices: str, field: str) -> alt.TopLevel
     return alt.layer(straight, lines, points, ring, label).add_params(*ticks).properties(height=HEIGHT_PX)
 
 
+def _dashed() -> Any:
+    """The curves of a baseline are told by more than their colour."""
+    import altair as alt
+
+    return alt.condition("datum.is_baseline", alt.value([6, 4]), alt.value([1, 0]))
+
+
 def _beside_the_curve(*, rises: bool) -> dict[str, Any]:
     """Where the label of a point lies: left of and above a curve that rises, where there is room, else right and below."""
     at = "scale('x', datum.devices)"
     is_left = f"{at} > {LABEL if rises else 1 - LABEL} * width"
     is_above = is_left if rises else "false"
+    is_above = f"(datum.is_baseline ? !({is_above}) : {is_above})"  # two labels at one point stay apart
     return {
         "align": {"expr": f"{is_left} ? 'right' : 'left'"},
         "dx": {"expr": f"{is_left} ? -8 : 8"},
         "baseline": {"expr": f"{is_above} ? 'bottom' : 'top'"},
         "dy": {"expr": f"{is_above} ? -8 : 8"},
     }
+
+
+# The whole job over the number of devices: how long it takes and what it costs, with the line of what it is compared with.
+
+
+class Measure(NamedTuple):
+    """What is drawn of a job: a name, the title of its axis, its values in the unit of the axis, and how they are told."""
+
+    name: str
+    title: str
+    unit: str
+    size: float
+    is_log: bool
+
+
+class Line(NamedTuple):
+    """A job that is no curve, as one line across: what it is on, and what it takes, in SI units."""
+
+    label: str
+    value: float | None
+
+
+def time_measure() -> Measure:
+    """Time to train, in days, over many powers of ten."""
+    return Measure("time", "time for the whole job [days]", "s", DAY_S, True)
+
+
+def cost_measure(largest_usd: float) -> Measure:
+    """Cost, from zero on."""
+    scale = scale_of(largest_usd, "USD")
+    return Measure("cost", scale.title("cost of the whole job"), "USD", scale.size, False)
+
+
+def over_devices(
+    scaling: Scaling,
+    measure: Measure,
+    values: Sequence[float],
+    lines: Sequence[Line] = (),
+    beside: Beside | None = None,
+) -> Picture:
+    """Draw what the whole job takes over the number of devices.
+
+    Parameters
+    ----------
+    scaling
+        With one curve.
+    values
+        Of its points, in SI units.
+    lines
+        What else the job could be done on.
+    beside
+        The same of a baseline.
+    """
+    points = list(_whole(scaling, measure, values, ""))
+    own = _own_points(points, scaling.own.num_devices, "this run")
+    said = [_of_whole(measure, scaling, values)]
+    if beside is not None:
+        others = list(_whole(beside.scaling, measure, beside.values, BASELINE))
+        points += others
+        own += _own_points(others, beside.scaling.own.num_devices, BASELINE)
+        said.append(f"{BASELINE}: {_of_whole(measure, beside.scaling, beside.values)}")
+    across = [
+        {"value": one.value / measure.size, "label": f"{one.label}: {show(one.value, measure.unit)}"}
+        for one in lines
+        if one.value is not None
+    ]
+    said += [str(one["label"]) for one in across]
+    ends = [float(one["value"]) for one in [*points, *across]]
+    ticks = log_ticks(min(ends), max(ends)) if measure.is_log else ()
+    params = {"devices": _ticks(points, "devices"), "values": ticks}
+    series = tuple(dict.fromkeys(str(one["series"]) for one in points))
+    made = _over_devices(series, f"number of {scaling.device} [-]", measure.title, measure.is_log)
+    datasets: dict[str, Sequence[Row]] = {"points": points, "own": own, "lines": across}
+    return Picture(made, datasets, "; ".join(said), params=params)
+
+
+class Beside(NamedTuple):
+    """A baseline's curve and its values."""
+
+    scaling: Scaling
+    values: Sequence[float]
+
+
+def _whole(scaling: Scaling, measure: Measure, values: Sequence[float], name: str) -> Iterator[Row]:
+    curve = scaling.curves[0]
+    for point, value in zip(curve.points, values, strict=True):
+        yield {
+            "series": name or "this run on other numbers",
+            "devices": point.num_devices,
+            "value": value / measure.size,
+            "told": show(value, measure.unit),
+            "batch": f"{point.global_batch_size:,} sequences",
+            "is_baseline": bool(name),
+        }
+
+
+def _own_points(points: Sequence[Row], number: int, name: str) -> list[Row]:
+    return [{**one, "label": f"{name}: {one['told']}"} for one in points if one["devices"] == number]
+
+
+def _of_whole(measure: Measure, scaling: Scaling, values: Sequence[float]) -> str:
+    told = [
+        f"{show(value, measure.unit)} on {point.num_devices:,}"
+        for point, value in zip(scaling.curves[0].points, values, strict=True)
+        if point.num_devices == scaling.own.num_devices
+        or point in (scaling.curves[0].points[0], scaling.curves[0].points[-1])
+    ]
+    return f"{measure.name.capitalize()} of the whole job of {scaling.name} over the number of {scaling.device}: {', '.join(told)}"
+
+
+@template
+def _over_devices(series: tuple[str, ...], devices: str, title: str, is_log: bool) -> alt.TopLevelMixin:
+    import altair as alt
+
+    ticks = [alt.param(name=name, value=[]) for name in ("devices", "values")]
+    x = alt.X(
+        "devices:Q",
+        title=devices,
+        scale=alt.Scale(type="log", nice=False, padding=12),
+        axis=alt.Axis(labelExpr=WITH_PREFIX, values={"expr": "devices"}),
+    )
+    scale = alt.Scale(type="log", nice=False, padding=12) if is_log else alt.Scale(zero=True)
+    axis = alt.Axis(labelExpr=PLAIN, values={"expr": "values"}) if is_log else alt.Axis(labelExpr=PLAIN)
+    y = alt.Y("value:Q", title=title, scale=scale, axis=axis)
+    colour = alt.Color(
+        "series:N",
+        sort=list(series),
+        scale=alt.Scale(domain=list(series), range=list(SERIES_COLOURS[: len(series)])),
+        legend=alt.Legend(title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3) if len(series) > 1 else None,
+    )
+    names = {"series": "curve", "devices": "devices", "told": "the whole job", "batch": "global batch"}
+    about = [alt.Tooltip(f"{key}:N", title=name) for key, name in names.items()]
+    base = alt.Chart(alt.NamedData("points"))
+    lines = base.mark_line(opacity=0.75).encode(x=x, y=y, color=colour, strokeDash=_dashed())
+    points = base.mark_point(opacity=1, size=16).encode(x=x, y=y, color=colour, tooltip=about)
+    across = alt.Chart(alt.NamedData("lines"))
+    rule = across.mark_rule(style="range").encode(y=y, tooltip=alt.Tooltip("label:N", title="on"))
+    name = across.mark_text(style="label", align="left", baseline="bottom", dy=-3, limit={"expr": "width"}).encode(
+        x=alt.value(4), y=y, text="label:N"
+    )
+    own = alt.Chart(alt.NamedData("own"))
+    ring = own.mark_point(style="own", shape="circle").encode(x=x, y=y, tooltip=about)
+    beside = _beside_the_curve(rises=not is_log)
+    label = own.mark_text(style="label", fontWeight="bold", **beside).encode(x=x, y=y, text="label:N")
+    return alt.layer(rule, lines, points, ring, label, name).add_params(*ticks).properties(height=HEIGHT_PX)
 
 
 # What single numbers do to a step: a tornado, what moves it most on top.

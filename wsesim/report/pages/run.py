@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from wsesim.config.spec import STATUSES
 from wsesim.machines.machine import Words, devices, machine_of, samples_words
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
-from wsesim.results.job import Price, Range, job_words, show_energy, show_range
+from wsesim.results.job import Job, Price, Range, job_words, show_energy, show_range
 from wsesim.results.loss import AVERAGE, Quality
 from wsesim.results.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
@@ -160,30 +160,50 @@ def tiles(result: Result) -> list[Tile]:
     """The large figures."""
     training, job = result.run.training, result.job
     found = [
-        Tile("throughput", f"{result.tokens_per_s:,.0f} tokens/s", samples_words(result)),
+        Tile(
+            "throughput",
+            f"{result.tokens_per_s:,.0f} tokens/s",
+            samples_words(result),
+            result.tokens_per_s,
+            ("faster", "slower"),
+        ),
         Tile(
             "step time",
             show(result.step_time_s, "s"),
             f"{_bounds(result.step_time_range_s, 's', 1.0)}; {training.global_batch_size:,} sequences of "
             f"{training.sequence_length:,} tokens",
+            result.step_time_s,
+            ("longer", "shorter"),
         ),
         Tile(
             _whole_time(result),
             show(job.time_s, "s"),
             f"{_bounds(job.time_range_s, 's', 1.0)}; {job.steps:,} steps, {job.tokens:.4g} tokens",
+            job.time_s,
+            ("longer", "shorter"),
         ),
     ]
     if job.cost_usd is not None:
-        found.append(Tile("cost", show(job.cost_usd.value, "USD"), _bounds(job.cost_usd, "USD", 1.0)))
-    found.append(Tile("energy", f"{show(job.energy_j.value / 3600.0, 'W')}h", _bounds(job.energy_j, "W", 3600.0, "h")))
+        cost = job.cost_usd
+        found.append(Tile("cost", show(cost.value, "USD"), _bounds(cost, "USD", 1.0), cost.value))
+    energy = f"{show(job.energy_j.value / 3600.0, 'W')}h"
+    found.append(Tile("energy", energy, _bounds(job.energy_j, "W", 3600.0, "h"), job.energy_j.value))
     if job.quality is not None:
         (low, high), accuracy = job.quality.loss_range, job.quality.accuracy[AVERAGE]
         least, most = job.quality.accuracy_range[AVERAGE]
-        found.append(Tile("predicted loss", f"{job.quality.loss:.3f}", f"{low:.3f} to {high:.3f} on the Pile"))
-        found.append(
-            Tile("predicted accuracy", f"{accuracy:.3f}", f"{least:.3f} to {most:.3f}, zero-shot, seven tasks")
-        )
+        on_pile, on_tasks = f"{low:.3f} to {high:.3f} on the Pile", f"{least:.3f} to {most:.3f}, zero-shot, seven tasks"
+        loss = job.quality.loss
+        found += [
+            Tile("predicted loss", f"{loss:.3f}", on_pile, loss, ("higher", "lower"), is_ratio=False),
+            Tile("predicted accuracy", f"{accuracy:.3f}", on_tasks, accuracy, ("higher", "lower"), is_ratio=False),
+        ]
     return found
+
+
+def against(shown: Answer, baseline: Result) -> Answer:
+    """An answer whose large figures say what they are against a baseline's."""
+    others = {one.name: one for one in tiles(baseline)}
+    return replace(shown, tiles=tuple(one.against(others.get(one.name)) for one in shown.tiles))
 
 
 def _bounds(value: Range, unit: str, divisor: float, after: str = "") -> str:
@@ -210,11 +230,20 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
-def breakdown(result: Result, *, with_bottleneck: bool = False) -> Section:
-    """Where the time of a step goes, the largest part first."""
+def breakdown(result: Result, *, with_bottleneck: bool = False, baseline: Result | None = None) -> Section:
+    """Where the time of a step goes, the largest part first; beside each part what it is in a baseline."""
     step, words = show(result.step_time_s, "s"), words_of(result)
+    then = (
+        {name: f"; baseline {show(spent_s, 's')}" for name, spent_s in baseline.breakdown_s.items()} if baseline else {}
+    )
     bars = tuple(
-        Bar(name, show(spent_s, "s"), spent_s / result.step_time_s, words.meaning(name), colour_of(name))
+        Bar(
+            name,
+            show(spent_s, "s"),
+            spent_s / result.step_time_s,
+            words.meaning(name) + then.get(name, ""),
+            colour_of(name),
+        )
         for name, spent_s in sorted(result.breakdown_s.items(), key=lambda item: -item[1])
     )
     parts: list[Part] = [Bars(bars, f"Where the {step} of a step go", total=("step", step))]
@@ -286,6 +315,22 @@ def curve_table(curve: Curve, found: Scaling, points: Sequence[Point] = ()) -> T
         shares=tuple(one.efficiency for one in chosen),
         color=BUSY_COLOUR,
     )
+
+
+def jobs_table(found: Scaling, jobs: Sequence[Job]) -> Table:
+    """The whole job at each point of the first curve."""
+    rows = tuple(
+        (
+            f"{point.num_devices:,}",
+            f"{point.global_batch_size:,}",
+            show(job.time_s, "s"),
+            f"{show(job.energy_j.value / 3600.0, 'W')}h",
+            "no price" if job.cost_usd is None else show(job.cost_usd.value, "USD"),
+        )
+        for point, job in zip(found.curves[0].points, jobs, strict=True)
+    )
+    heads = (f"|{found.device}", "|batch", "|time", "|energy", "|cost")
+    return Table("The whole job on other numbers of devices", heads, rows)
 
 
 def some(points: Sequence[Point], own: int) -> list[Point]:
