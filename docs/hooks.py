@@ -13,7 +13,6 @@ from typing import Any
 
 import notebooks
 import pictures
-import typer
 from generate import catalogue_page, commands_page, kind_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -103,7 +102,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     modules = [f"::: wsesim.{name}\n" for name in MODULES]
     python = PYTHON + "\n".join([*map(_public, wsesim.__all__), *modules])
     texts = {
-        "commands.md": commands_page.page(typer.main.get_command(app)),
+        "commands.md": commands_page.page(app),
         "python.md": python,
         "catalogue.md": catalogue_page.page(),
         "how-to/kind-of-machine.md": kind_page.page(),

@@ -35,7 +35,7 @@ def names(kind: str) -> list[str]:
 def failing(error: BaseException) -> Iterator[None]:
     """Every command ends in this error."""
     failing_app = mock.Mock(side_effect=error)
-    with mock.patch.object(cli, "app", failing_app), mock.patch.object(cli, "_app_of", return_value=failing_app):
+    with mock.patch.object(cli, "app", failing_app):
         yield
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
 from generate import configuration_page, model_files_page
 
@@ -266,7 +267,7 @@ def test_every_page_is_linked_from_the_readme_or_is_in_the_site() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     table = read("README.md").split("## Commands")[1].split("\n## ")[0]
-    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    names = app.list_commands(click.Context(app))
     assert names
     for name in names:
         assert f"| `wsesim {name} " in table

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
+
+import click
 
 from wsesim.report.markdown import markdown_table
 
@@ -20,14 +21,16 @@ progress and errors to standard error. Colours are left out in a pipe, and where
 
 
 def page(group: Any) -> str:
-    """All commands of a command line, as `typer.main.get_command` gives it."""
+    """All commands of a command line."""
     return "\n".join([INTRODUCTION, *(section(name, command) for name, command in commands(group))])
 
 
 def commands(group: Any, prefix: str = "wsesim") -> Iterator[tuple[str, Any]]:
     """Every command with its full name; those of groups one by one."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
             yield from commands(command, f"{prefix} {name}")
         else:
             yield f"{prefix} {name}", command
@@ -40,10 +43,11 @@ def section(name: str, command: Any) -> str:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None and "--help" not in parameter.opts:
-            word, text = record
-            several = "..." if parameter.param_type_name == "argument" and parameter.nargs < 0 else ""
-            records[parameter.param_type_name].append((_name(word) + several, text))
-    places = [_place(*record) for record in records["argument"]]
+            word = parameter.make_metavar(context).strip("[]") if parameter.param_type_name == "argument" else record[0]
+            records[parameter.param_type_name].append((word, record[1]))
+    places = [
+        parameter.get_usage_pieces(context)[0] for parameter in command.params if isinstance(parameter, click.Argument)
+    ]
     parts = [f"## {name}", _text(command.help), f"```console\n{' '.join([name, *places])} [OPTIONS]\n```"]
     for kind, rows in records.items():
         if rows:
@@ -57,16 +61,6 @@ def _examples(epilog: str) -> str:
     """The end of the help, whose lines are indented below a title."""
     _, title, *lines = epilog.splitlines()
     return "\n".join([title, "", "```console", *map(str.strip, lines), "```"])
-
-
-def _name(word: str) -> str:
-    """An argument or option with what it takes; `NAME <str>` of an argument says its name alone."""
-    return word if word.startswith("-") else re.sub(r" <[^<>]+>$", "", word).strip("[]")
-
-
-def _place(word: str, text: str) -> str:
-    """An argument in the usage line; in brackets where it can be left out."""
-    return word if "[required]" in text else f"[{word}]"
 
 
 def _text(text: str) -> str:

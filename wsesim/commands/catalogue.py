@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
-from wsesim.commands.common import AsJson, print_json, print_sections
+from wsesim.commands.common import A_PATH, command, json_option, print_json, print_sections
 
 # `wsesim explain` and `wsesim list`: what the catalogue holds.
 
 
-def explain(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="Catalogue entry: a system, GPU, cluster, model, calibration or run; or a model file such as config.json.",
-        ),
-    ],
-    json: AsJson = False,
-) -> None:
+@command("explain")
+@click.argument(
+    "name",
+    metavar="NAME",
+    help="Catalogue entry: a system, GPU, cluster, model, calibration or run; or a model file such as config.json.",
+)
+@json_option
+def explain(name: str, json: bool) -> None:
     """Every number of a catalogue entry: value, unit, status, source. Of a model file, how each field was understood."""
     from wsesim.report.pages import catalogue as report
 
@@ -39,12 +37,12 @@ def explain(
         print_sections(report.sections(rows))
 
 
-def list_(
-    kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="systems, gpus, clusters, models, runs, calibrations or laws.")
-    ] = None,
-    json: AsJson = False,
-) -> None:
+@command("list")
+@click.argument(
+    "kind", required=False, metavar="[KIND]", help="systems, gpus, clusters, models, runs, calibrations or laws."
+)
+@json_option
+def list_(kind: str | None, json: bool) -> None:
     """What the catalogue holds."""
     from wsesim.report.pages import catalogue as report
 
@@ -57,21 +55,21 @@ def list_(
 # `wsesim import`: a model file, or the arguments of another tool, as a run file.
 
 
-def import_(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="A config.json or its folder, a Model Zoo params.yaml, or arguments of Megatron-LM (.txt, .log, .sh).",
-        ),
-    ],
-    cluster: Annotated[
-        str, typer.Option(metavar="NAME", help="Cluster of the run; left out, cs2, or one of A100 for a plan of GPUs.")
-    ] = "",
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the run file here instead of to standard output.")
-    ] = None,
-) -> None:
+@command("import")
+@click.argument(
+    "file",
+    type=A_PATH,
+    metavar="FILE",
+    help="A config.json or its folder, a Model Zoo params.yaml, or arguments of Megatron-LM (.txt, .log, .sh).",
+)
+@click.option(
+    "--cluster",
+    default="",
+    metavar="NAME",
+    help="Cluster of the run; left out, cs2, or one of A100 for a plan of GPUs.",
+)
+@click.option("--out", type=A_PATH, metavar="FILE", help="Write the run file here instead of to standard output.")
+def import_(file: Path, cluster: str, out: Path | None) -> None:
     """A model file, or the arguments of Megatron-LM, as a run file of wsesim, with what was understood in its comments."""
     import tomli_w
 
@@ -91,7 +89,7 @@ def import_(
     comments = [f"# read from {file.name}: {found.kind}", *(f"# {note}" for note in found.notes)]
     text = "\n".join(comments) + "\n\n" + tomli_w.dumps(tables)
     if out is None:
-        typer.echo(text, nl=False)
+        click.echo(text, nl=False)
     else:
         from wsesim.report.files import check_out, whole
 
@@ -103,16 +101,13 @@ def import_(
 # `wsesim schema`: JSON Schema of configuration files, for editors.
 
 
-def schema(
-    kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Kind of file; without it, all kinds are named.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Write to this file; without KIND, all schemas into this folder."),
-    ] = None,
-    json: AsJson = False,
-) -> None:
+@command("schema")
+@click.argument("kind", required=False, metavar="[KIND]", help="Kind of file; without it, all kinds are named.")
+@click.option(
+    "--out", type=A_PATH, metavar="PATH", help="Write to this file; without KIND, all schemas into this folder."
+)
+@json_option
+def schema(kind: str | None, out: Path | None, json: bool) -> None:
     """JSON Schema of configuration files, for editors: keys, units, limits, meanings."""
     from wsesim.config import json_schema
     from wsesim.report.pages import catalogue as report
@@ -127,4 +122,4 @@ def schema(
         print_json({"written": [str(path) for path in report.write(kind, out)]})
     else:
         for path in report.write(kind, out):
-            typer.echo(f"written to {path}", err=True)
+            click.echo(f"written to {path}", err=True)

@@ -9,77 +9,123 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
 
-import typer
+import click
 
-from wsesim.commands.catalogue import explain, import_, list_, schema
-from wsesim.commands.common import epilog, summary
-from wsesim.commands.compare import compare, sensitivity
-from wsesim.commands.plan import lifetime, plan, portfolio
-from wsesim.commands.run import report, run, serve, trace
-from wsesim.commands.sweep import ledger_app, sweep
-from wsesim.commands.validate import calibrate, validate
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim.version import __version__
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "run": run,
-    "compare": compare,
-    "sensitivity": sensitivity,
-    "trace": trace,
-    "report": report,
-    "validate": validate,
-    "calibrate": calibrate,
-    "explain": explain,
-    "list": list_,
-    "import": import_,
-    "schema": schema,
-    "plan": plan,
-    "lifetime": lifetime,
-    "portfolio": portfolio,
-    "sweep": sweep,
-    "serve": serve,
+_COMMANDS = {
+    "run": "run",
+    "compare": "compare",
+    "sensitivity": "compare",
+    "trace": "run",
+    "report": "run",
+    "validate": "validate",
+    "calibrate": "validate",
+    "explain": "catalogue",
+    "list": "catalogue",
+    "import": "catalogue",
+    "schema": "catalogue",
+    "plan": "plan",
+    "lifetime": "plan",
+    "portfolio": "plan",
+    "sweep": "sweep",
+    "serve": "run",
+    "ledger": "sweep",
 }
-"""In the order of the help."""
+"""In the order of the help: the module of each."""
 LONGEST_LINE = 2000
 RARE_COLLECTIONS = 20_000
 """Objects between two looks for cycles: what a command imports stays, and looking at it takes 5 % of a run. [-]"""
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"wsesim {__version__}")
-        raise typer.Exit
+class _Commands(click.Group):
+    """A command's module is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  as click calls it
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        name = f"{cmd_name}_" if cmd_name in ("list", "import") else cmd_name
+        found: click.Command = getattr(import_module(f"wsesim.commands.{module}"), name)
+        return found
 
 
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Simulate training on clusters of wafer-scale systems."""
+def _completion(shell: str) -> str:
+    from click.shell_completion import BashComplete, FishComplete, ZshComplete
+
+    found = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
+    return found(app, {}, "wsesim", "_WSESIM_COMPLETE").source()
 
 
-def _app_of(names: Iterable[str]) -> typer.Typer:
-    """The command line with some of its commands; typer looks through the options of each."""
-    made = typer.Typer(
-        name="wsesim",
-        help="Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train.",
-        no_args_is_help=True,
-        context_settings={"help_option_names": ["--help", "-h"]},
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
+def _show_completion(context: click.Context, _: click.Parameter, shell: str | None) -> None:
+    if shell:
+        click.echo(_completion(shell))
+        context.exit()
+
+
+def _install_completion(context: click.Context, _: click.Parameter, shell: str | None) -> None:
+    """The script in the folder that the shell looks into; no file of the user's own is changed."""
+    if not shell:
+        return
+    home = Path.home()
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    place = {
+        "bash": data / "bash-completion" / "completions" / "wsesim",
+        "zsh": home / ".zfunc" / "_wsesim",
+        "fish": home / ".config" / "fish" / "completions" / "wsesim.fish",
+    }[shell]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(_completion(shell), encoding="utf-8")
+    click.echo(f"{place}: written; a new {shell} completes wsesim")
+    if shell == "zsh":
+        click.echo("where it does not, ~/.zshrc needs: fpath+=~/.zfunc; autoload -Uz compinit; compinit")
+    context.exit()
+
+
+_SHELLS = ("bash", "zsh", "fish")
+_Callback = Callable[[click.Context, click.Parameter, str | None], None]
+
+
+def _completion_option(
+    name: str, callback: _Callback, text: str
+) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """An option that takes a shell, or the user's own where it names none."""
+    own = Path(os.environ.get("SHELL") or "bash").stem
+    return click.option(
+        name,
+        is_flag=False,
+        flag_value=own if own in _SHELLS else "bash",
+        type=click.Choice(_SHELLS),
+        expose_value=False,
+        is_eager=True,
+        callback=callback,
+        help=text,
     )
-    made.callback()(_options)
-    for name in names:
-        made.command(name=name, short_help=summary(_COMMANDS[name]), epilog=epilog(name))(_COMMANDS[name])
-    return made
 
 
-app = _app_of(_COMMANDS)
-app.add_typer(ledger_app, name="ledger")
+@click.group(
+    cls=_Commands,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"], "show_default": True},
+)
+@click.version_option(
+    __version__, prog_name="wsesim", message="%(prog)s %(version)s", help="Print the version and exit."
+)
+@_completion_option(
+    "--install-completion", _install_completion, "Complete words of wsesim in this shell, or in the one named."
+)
+@_completion_option("--show-completion", _show_completion, "Print the script that does so.")
+def app() -> None:
+    """Simulate training on clusters of wafer-scale systems: throughput, scaling, time to train."""
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -104,7 +150,7 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     """One message on standard error; text from files can neither flood nor control the terminal."""
     lines = ("".join(sign if sign.isprintable() else "?" for sign in line) for line in message.split("\n"))
     cut = (line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "..." for line in lines)
-    typer.echo(_wrapped("error: " + "\n".join(cut)), err=True)
+    click.echo(_wrapped("error: " + "\n".join(cut)), err=True)
     sys.exit(exit_code)
 
 
@@ -133,8 +179,7 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # looking for them reads every installed package: 0.05 s
     _prepare_streams()
     try:
-        first = sys.argv[1] if len(sys.argv) > 1 else ""
-        (_app_of([first]) if first in _COMMANDS else app)()
+        app()
     except WsesimError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -162,7 +207,6 @@ _NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno
 
 def _called() -> str:
     """The command that was called, of the words that are no user's."""
-    ledgers = {command.name for command in ledger_app.registered_commands}
-    words = [word for word in sys.argv[1:] if word in _COMMANDS or word == "ledger"][:1]
-    words += [word for word in sys.argv[2:] if words == ["ledger"] and word in ledgers][:1]
+    words = [word for word in sys.argv[1:] if word in _COMMANDS][:1]
+    words += [word for word in sys.argv[2:] if words == ["ledger"] and word in ("list", "export", "clean")][:1]
     return " ".join(["wsesim", *words])

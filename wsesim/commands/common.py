@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,15 +56,20 @@ EXAMPLES = {
 }
 
 
-def summary(command: Callable[..., None]) -> str:
-    """The first paragraph of its docstring; left to itself, the list of commands would cut it off."""
-    return (command.__doc__ or "").split("\n\n")[0]
+def command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """A function of its options as a command, whose help ends with examples of it.
 
+    Its first paragraph stands in the list of commands in full, where click would cut it off.
+    """
 
-def epilog(name: str) -> str:
-    """What stands at the end of a command's help; the sign in front keeps its lines as they are."""
-    lines = EXAMPLES[name]
-    return "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)])
+    def made(function: Callable[..., None]) -> click.Command:
+        lines = EXAMPLES[name]
+        # the sign in front keeps the lines as they are
+        examples = "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)])
+        said = " ".join((function.__doc__ or "").split("\n\n")[0].split())
+        return click.command(name.split()[-1], short_help=said, epilog=examples)(function)
+
+    return made
 
 
 # What commands share: their usual arguments, standard output as a console, JSON.
@@ -73,36 +78,35 @@ def epilog(name: str) -> str:
 PLAIN_WIDTH = 100
 
 
-def run_names(incomplete: str) -> list[str]:
+A_PATH = click.Path(path_type=Path)
+
+
+def _run_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Names of catalogue runs, for the completion of a shell."""
     from wsesim.config import catalogue
 
     return [name for name in catalogue.names("runs") if name.startswith(incomplete)]
 
 
-RunArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="Run file, or the name of a catalogue run (`wsesim list runs`).",
-        autocompletion=run_names,
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, for example cluster.num_systems=64. Repeatable."),
-]
-
-
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        min=1,
-        metavar="JOBS",
-        help="Simulate steps of up to so many jobs, search among so many plans; 500,000 if left out.",
-    ),
-]
+run_argument = click.argument(
+    "run",
+    metavar="RUN",
+    help="Run file, or the name of a catalogue run (`wsesim list runs`).",
+    shell_complete=_run_names,
+)
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key, for example cluster.num_systems=64. Repeatable.",
+)
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="JOBS",
+    help="Simulate steps of up to so many jobs, search among so many plans; 500,000 if left out.",
+)
 SAID_FROM_S = 3.0
 """A run that takes longer says so before it starts. [s]"""
 
@@ -146,34 +150,27 @@ class Form(StrEnum):
     csv = "csv"
 
 
-Format = Annotated[
-    Form,
-    typer.Option("--format", help="text, json, the same in Markdown, or all figures in SI units as csv."),
-]
-
-
-PayingOption = Annotated[
-    str | None,
-    typer.Option(
-        "--paying",
-        metavar="owned|rented",
-        help="Cost of owned devices (written off, with electricity and building) or of rented ones.",
-    ),
-]
-OutPage = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="Also write the answer with its picture as an .html page, works offline."
-    ),
-]
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(Form),
+    default=Form.text,
+    help="text, json, the same in Markdown, or all figures in SI units as csv.",
+)
+paying_option = click.option(
+    "--paying",
+    metavar="owned|rented",
+    help="Cost of owned devices (written off, with electricity and building) or of rented ones.",
+)
+page_option = click.option(
+    "--out", type=A_PATH, metavar="FILE", help="Also write the answer with its picture as an .html page, works offline."
+)
+json_option = click.option("--json", is_flag=True, help="Print JSON in SI units instead of tables.")
 
 
 def paying_settings(paying: str | None) -> list[str]:
     """`--paying` as the setting of a run file, which says what it may be."""
     return [] if paying is None else [f"cluster.paying={paying}"]
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in SI units instead of tables.")]
 
 
 def console() -> Console:
@@ -198,7 +195,7 @@ def print_sections(sections: Iterable[Section], form: Form = Form.text) -> None:
     if form is Form.markdown:
         from wsesim.report.markdown import written
 
-        typer.echo(written(sections), nl=False)
+        click.echo(written(sections), nl=False)
         return
     from wsesim.report.terminal import print_sections as shown
 
@@ -226,11 +223,11 @@ def print_figures(answers: Sequence[Mapping[str, Any]]) -> None:
     """`--format csv`: figures of answers as one table."""
     from wsesim.report.markdown import figures
 
-    typer.echo(figures(answers), nl=False)
+    click.echo(figures(answers), nl=False)
 
 
 def print_json(data: object) -> None:
     """`--json`: SI units, and no numbers that JSON does not know."""
     import json
 
-    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+    click.echo(json.dumps(data, indent=2, allow_nan=False))

@@ -3,58 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from wsesim.commands.common import (
-    AsJson,
     Form,
-    Format,
-    Limit,
-    PayingOption,
-    RunArgument,
-    Settings,
+    command,
     console,
+    format_option,
+    json_option,
+    limit_option,
     limited,
+    paying_option,
     print_figures,
     print_json,
     print_sections,
+    run_argument,
+    set_option,
     told_first,
 )
 
 # `wsesim compare`: runs side by side.
 
 
+@command("compare")
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    metavar="RUN...",
+    help="Run files or names of catalogue runs, wafer-scale or GPU; the others are compared with the first. "
+    "Or two answers of `run --json`: what moved between them, and why.",
+)
+@click.option(
+    "--with",
+    "elsewhere",
+    multiple=True,
+    metavar="CLUSTER:COUNT",
+    help="Put the job of the first run there, too: dgx_h100:128. Repeatable.",
+)
+@paying_option
+@json_option
+@format_option
+@click.option(
+    "--same",
+    multiple=True,
+    metavar="time|cost|energy",
+    help="Search how many devices of every other run take as long for the job of the first, cost or draw as much. Repeatable.",
+)
+@click.option("--same-time", is_flag=True, help="The same as --same time.")
+@limit_option
 def compare(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN",
-            help="Run files or names of catalogue runs, wafer-scale or GPU; the others are compared with the first. "
-            "Or two answers of `run --json`: what moved between them, and why.",
-        ),
-    ],
-    elsewhere: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with", metavar="CLUSTER:COUNT", help="Put the job of the first run there, too: dgx_h100:128. Repeatable."
-        ),
-    ] = None,
-    paying: PayingOption = None,
-    json: AsJson = False,
-    form: Format = Form.text,
-    same: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--same",
-            metavar="time|cost|energy",
-            help="Search how many devices of every other run take as long for the job of the first, cost or draw as much. "
-            "Repeatable.",
-        ),
-    ] = None,
-    same_time: Annotated[bool, typer.Option("--same-time", help="The same as --same time.")] = False,
-    limit: Limit = None,
+    runs: tuple[str, ...],
+    elsewhere: tuple[str, ...],
+    paying: str | None,
+    json: bool,
+    form: Form,
+    same: tuple[str, ...],
+    same_time: bool,
+    limit: int | None,
 ) -> None:
     """Runs side by side, wafer-scale and GPU: throughput, time, energy, cost, memory, parallelism."""
     if len(runs) == 2 and all(one.lower().endswith(".json") and Path(one).is_file() for one in runs):
@@ -64,8 +72,8 @@ def compare(
     from wsesim.study.side_by_side import compare as put_side_by_side
 
     way: Any = paying  # the reader of files says what it may be
-    figures: Any = tuple(dict.fromkeys([*(["time"] if same_time else []), *(same or ())]))
-    compared = put_side_by_side(*runs, same=figures, elsewhere=elsewhere or (), paying=way)
+    figures: Any = tuple(dict.fromkeys([*(["time"] if same_time else []), *same]))
+    compared = put_side_by_side(*runs, same=figures, elsewhere=elsewhere, paying=way)
     if json or form is Form.json:
         print_json(compared.to_dict())
         return
@@ -96,20 +104,20 @@ def _two_answers(before: str, after: str, *, as_json: bool) -> None:
 # `wsesim sensitivity`: what each number that nobody published, and each constant of the machine, does to the step.
 
 
-def sensitivity(
-    run: RunArgument,
-    settings: Settings = None,
-    limit: Limit = None,
-    json: AsJson = False,
-    every: Annotated[bool, typer.Option("--all", help="Show numbers that change nothing as well.")] = False,
-) -> None:
+@command("sensitivity")
+@run_argument
+@set_option
+@limit_option
+@json_option
+@click.option("--all", "every", is_flag=True, help="Show numbers that change nothing as well.")
+def sensitivity(run: str, settings: tuple[str, ...], limit: int | None, json: bool, every: bool) -> None:
     """What each assumed or calibrated number at the ends of its range, and 10 % of each machine constant, does to the step."""
     from wsesim.config.loader import load_any
     from wsesim.report.terminal import bar
     from wsesim.study.sensitivity import sensitivity as find
 
     limited(limit)
-    read = load_any(run, settings or ())
+    read = load_any(run, settings)
     with told_first(read), bar("numbers", None) as advance:
         found = find(read, advance)
     if json:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from wsesim.commands.common import (
-    AsJson,
+    A_PATH,
     Form,
-    Format,
-    Limit,
-    PayingOption,
-    RunArgument,
-    Settings,
+    command,
     console,
+    format_option,
+    json_option,
+    limit_option,
     limited,
+    paying_option,
     paying_settings,
     print_figures,
     print_json,
     print_sections,
+    run_argument,
+    set_option,
     told_first,
 )
 from wsesim.errors import InputError
@@ -37,49 +38,60 @@ MOST_PLANS = 1000
 """Plans that `--top` compares at most; each is simulated. [-]"""
 
 
-class EngineName(StrEnum):
-    """What runs the schedule."""
-
-    simpy = "simpy"
-    recurrence = "recurrence"
+ENGINES = ("simpy", "recurrence")
+"""What runs the schedule."""
 
 
+@command("run")
+@run_argument
+@set_option
+@paying_option
+@json_option
+@format_option
+@click.option("--layers", is_flag=True, help="Add the time of every layer and phase.")
+@click.option("--links", is_flag=True, help="Add the traffic of every link of the fabric.")
+@click.option("--scaling", is_flag=True, help="Add other numbers of devices, from one to all that the cluster takes.")
+@click.option(
+    "--measured", is_flag=True, help="Add the nearest published measurements, and what is predicted for them."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    help="simpy, the reference, or recurrence: the same times; left out, SimPy where it is quick.",
+)
+@limit_option
+@click.option(
+    "--top",
+    type=click.IntRange(1, MOST_PLANS),
+    metavar="N",
+    help="GPU runs: add the N best plans, and why others lose.",
+)
 def run(
-    run: RunArgument,
-    settings: Settings = None,
-    paying: PayingOption = None,
-    json: AsJson = False,
-    form: Format = Form.text,
-    layers: Annotated[bool, typer.Option("--layers", help="Add the time of every layer and phase.")] = False,
-    links: Annotated[bool, typer.Option("--links", help="Add the traffic of every link of the fabric.")] = False,
-    scaling: Annotated[
-        bool, typer.Option("--scaling", help="Add other numbers of devices, from one to all that the cluster takes.")
-    ] = False,
-    measured: Annotated[
-        bool, typer.Option("--measured", help="Add the nearest published measurements, and what is predicted for them.")
-    ] = False,
-    engine: Annotated[
-        EngineName | None,
-        typer.Option(help="simpy, the reference, or recurrence: the same times; left out, SimPy where it is quick."),
-    ] = None,
-    limit: Limit = None,
-    top: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_PLANS, metavar="N", help="GPU runs: add the N best plans, and why others lose."),
-    ] = None,
+    run: str,
+    settings: tuple[str, ...],
+    paying: str | None,
+    json: bool,
+    form: Form,
+    layers: bool,
+    links: bool,
+    scaling: bool,
+    measured: bool,
+    engine: str | None,
+    limit: int | None,
+    top: int | None,
 ) -> None:
     """Simulate one run: throughput, where the time goes, memory, scaling, time to train."""
     from wsesim.config.loader import load_any
     from wsesim.machines.simulation import best_plans, simulate
 
     limited(limit)
-    loaded = load_any(run, [*(settings or ()), *paying_settings(paying)])
-    _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine.value if engine else "")
-    if layers and engine is EngineName.recurrence:
+    loaded = load_any(run, [*settings, *paying_settings(paying)])
+    _refuse(loaded, {"layers": layers, "links": links, "top": top is not None}, engine or "")
+    if layers and engine == "recurrence":
         raise InputError("--layers needs the trace that only --engine simpy keeps; drop one of the two")
     with told_first(loaded):
         plans = () if top is None else tuple(best_plans(loaded, top))
-        result = plans[0] if plans else simulate(loaded, engine=engine.value if engine else "")
+        result = plans[0] if plans else simulate(loaded, engine=engine or "")
     if json or form in (Form.json, Form.csv):
         from wsesim.report.json import result_dict
 
@@ -124,19 +136,20 @@ MOST_STEPS = 100
 """That `--steps` shows. [-]"""
 
 
+@command("trace")
+@run_argument
+@click.option("--out", type=A_PATH, required=True, metavar="FILE", help="Ends in .json, or in .gz for gzip.")
+@click.option(
+    "--steps", type=click.IntRange(1, MOST_STEPS), default=1, metavar="N", help="Steps in a row, in the steady state."
+)
+@click.option(
+    "--layers", metavar="A..B", help="Only these blocks: 0..3 or 0,5 or embedding,0..3,head; all when left out."
+)
+@set_option
+@limit_option
+@json_option
 def trace(
-    run: RunArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .json, or in .gz for gzip.")],
-    steps: Annotated[
-        int, typer.Option(min=1, max=MOST_STEPS, metavar="N", help="Steps in a row, in the steady state.")
-    ] = 1,
-    layers: Annotated[
-        str | None,
-        typer.Option(metavar="A..B", help="Only these blocks: 0..3 or 0,5 or embedding,0..3,head; all when left out."),
-    ] = None,
-    settings: Settings = None,
-    limit: Limit = None,
-    json: AsJson = False,
+    run: str, out: Path, steps: int, layers: str | None, settings: tuple[str, ...], limit: int | None, json: bool
 ) -> None:
     """A step as a timeline for Perfetto (https://ui.perfetto.dev) and chrome://tracing."""
     from wsesim.config.loader import load_any
@@ -150,7 +163,7 @@ def trace(
 
     limited(limit)
     check_out(out, chrome_trace.ENDINGS)
-    loaded = load_any(run, settings or ())
+    loaded = load_any(run, settings)
     chosen = None if layers is None else layers_in(layers, loaded.model.num_layers)
     with told_first(loaded), bar("simulating"):
         timeline = timeline_of(simulate(loaded), num_steps=steps, layers=chosen)
@@ -177,91 +190,68 @@ def trace(
 # `wsesim report`: a page with pictures, or one picture.
 
 
-class FormatName(StrEnum):
-    """What is written."""
-
-    html = "html"
-    svg = "svg"
-    png = "png"
-    pdf = "pdf"
+FORMATS = ("html", "svg", "png", "pdf")
+"""What a report is written as."""
 
 
+@command("report")
+@click.option("--out", type=A_PATH, required=True, metavar="FILE", help="What to write; its ending says the format.")
+@click.argument(
+    "runs", nargs=-1, metavar="[RUN...]", help="Run files or names of catalogue runs; several stand side by side."
+)
+@set_option
+@paying_option
+@click.option(
+    "--gpu-cluster", default="", metavar="NAME", help="GPU cluster beside the scaling of wafer-scale runs, or none."
+)
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="html, or one picture as svg, png or pdf; by --out.")
+@click.option(
+    "--picture",
+    default="",
+    metavar="NAME",
+    help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, validation, "
+    "sensitivity or constants.",
+)
+@click.option("--sensitivity", is_flag=True, help="Add what single numbers do to the step; takes some seconds more.")
+@click.option(
+    "--ledger", type=A_PATH, metavar="FILE", help="Instead of runs: the ledger of a sweep, or the table that it wrote."
+)
+@click.option("--sweep", metavar="NAME", help="As `wsesim ledger list` shows it; the last one by default.")
+@click.option("--x", "axes", multiple=True, metavar="KEY", help="Varied key that becomes an axis; two at most.")
+@click.option("--y", "metric", default="", metavar="METRIC", help="Column of the sweep that is drawn.")
+@limit_option
+@json_option
 def report(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write; its ending says the format.")],
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN", help="Run files or names of catalogue runs; several stand side by side."),
-    ] = None,
-    settings: Settings = None,
-    paying: PayingOption = None,
-    gpu_cluster: Annotated[
-        str, typer.Option(metavar="NAME", help="GPU cluster beside the scaling of wafer-scale runs, or none.")
-    ] = "",
-    kind: Annotated[
-        FormatName | None, typer.Option("--format", help="html, or one picture as svg, png or pdf; by --out.")
-    ] = None,
-    picture: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, validation, "
-            "sensitivity or constants.",
-        ),
-    ] = "",
-    sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="Add what single numbers do to the step; takes some seconds more.")
-    ] = False,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Instead of runs: the ledger of a sweep, or the table that it wrote."),
-    ] = None,
-    sweep: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As `wsesim ledger list` shows it; the last one by default.")
-    ] = None,
-    x: Annotated[
-        list[str] | None, typer.Option("--x", metavar="KEY", help="Varied key that becomes an axis; two at most.")
-    ] = None,
-    y: Annotated[str, typer.Option("--y", metavar="METRIC", help="Column of the sweep that is drawn.")] = "",
-    limit: Limit = None,
-    json: AsJson = False,
+    out: Path, settings: tuple[str, ...], paying: str | None, limit: int | None, json: bool, **asked: Any
 ) -> None:
     """A report as one HTML file that works offline, or one picture for a paper; of runs, or of a sweep."""
     from wsesim.report import write_report
     from wsesim.units import show
 
     limited(limit)
-    wanted = write_report.Wanted(
-        out=out,
-        kind=kind and kind.value,
-        picture=picture,
-        runs=tuple(runs or ()),
-        settings=(*(settings or ()), *paying_settings(paying)),
-        gpu_cluster=gpu_cluster,
-        ledger=ledger,
-        sweep=sweep,
-        axes=tuple(x or ()),
-        metric=y,
-        sensitivity=sensitivity,
-    )
+    wanted = write_report.Wanted(out=out, settings=(*settings, *paying_settings(paying)), **asked)
     size_bytes = write_report.of(wanted)
     if json:
         print_json({"out": str(out), "format": wanted.format, "size_bytes": size_bytes})
     else:
         where = "; open it in a browser" if wanted.format == write_report.HTML else ""
-        typer.echo(f"{out}: {show(size_bytes, 'bytes')}{where}")
+        click.echo(f"{out}: {show(size_bytes, 'bytes')}{where}")
 
 
 # `wsesim serve`: the interactive page.
 
 
-def serve(
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen at; other than loopback, others can reach it.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes one that is free.")] = 8765,
-    is_to_be_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = False,
-    limit: Limit = None,
-) -> None:
+@command("serve")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Address to listen at; other than loopback, others can reach it.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, metavar="PORT", help="0 takes one that is free.")
+@click.option("--open/--no-open", "is_to_be_opened", help="Open it in the browser.")
+@limit_option
+def serve(host: str, port: int, is_to_be_opened: bool, limit: int | None) -> None:
     """Start a local page: move the system count, and see speed, time, cost and the GPU comparison change."""
     from wsesim.machines import machine
     from wsesim.page import workers

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from wsesim.commands.common import AsJson, print_json, print_sections
+from wsesim.commands.common import A_PATH, command, json_option, print_json, print_sections
 from wsesim.errors import InputError
 
 # `wsesim validate`: published measurements against predictions.
 
 
-def validate(
-    what: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SET",
-            help="One set (see the output without it), cerebras or gpu for all of a kind, or a CSV file of your own.",
-        ),
-    ] = None,
-    rows: Annotated[
-        bool | None,
-        typer.Option(
-            "--rows/--no-rows", help="Print every row, or only the sets; GPU rows by default only of one set."
-        ),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Predict with this calibration: a catalogue name or a .toml file. Without SET, of wafer-scale systems.",
-        ),
-    ] = None,
-    json: AsJson = False,
-) -> None:
+@command("validate")
+@click.argument(
+    "what",
+    required=False,
+    metavar="[SET]",
+    help="One set (see the output without it), cerebras or gpu for all of a kind, or a CSV file of your own.",
+)
+@click.option("--rows/--no-rows", default=None, help="Print every row, or only the sets; GPU rows by default only of one set.")
+@click.option(
+    "--calibration",
+    metavar="NAME",
+    help="Predict with this calibration: a catalogue name or a .toml file. Without SET, of wafer-scale systems.",
+)
+@json_option
+def validate(what: str | None, rows: bool | None, calibration: str | None, json: bool) -> None:
     """Published measurement, prediction and error; exit code 1 past the stated tolerance.
 
     Without SET every row is simulated, those of GPU clusters too: 10 to 30 seconds.
@@ -53,49 +44,55 @@ def validate(
 # `wsesim calibrate`: fit what is not public.
 
 
+@command("calibrate")
+@click.argument(
+    "measurements",
+    type=A_PATH,
+    required=False,
+    metavar="[MEASUREMENTS]",
+    help="CSV table of wafer-scale systems, of steps or of kernels of GPUs, as its columns say, or a log of the vendor's "
+    "software with --run. Default: the shipped table.",
+)
+@click.option(
+    "--system",
+    default="cs2",
+    metavar="NAME",
+    help="System generation to fit: a catalogue name or a .toml file; with kernels a GPU.",
+)
+@click.option("--run", metavar="RUN", help="Run file that a log file was measured with.")
+@click.option(
+    "--out",
+    type=A_PATH,
+    metavar="FILE",
+    help="Write the calibration here; a run uses it with cluster.system.calibration.",
+)
+@click.option(
+    "--source", default="", metavar="TEXT", help="Source to name in the file: a key of sources.toml, or your own words."
+)
+@click.option(
+    "--gpu",
+    is_flag=True,
+    help="Fit GPUs instead, to the measured kernels that ship with wsesim; --out may be a folder.",
+)
+@click.option(
+    "--loss",
+    is_flag=True,
+    help="Fit the laws of loss and zero-shot accuracy instead, to MEASUREMENTS or the shipped models.",
+)
+@click.option(
+    "--nested", is_flag=True, help="With --loss: choose the law's form anew for each model left out; about a minute."
+)
+@json_option
 def calibrate(
-    measurements: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="MEASUREMENTS",
-            help="CSV table of wafer-scale systems, of steps or of kernels of GPUs, as its columns say, or a log of the vendor's "
-            "software with --run. Default: the shipped table.",
-        ),
-    ] = None,
-    system: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="System generation to fit: a catalogue name or a .toml file; with kernels a GPU."
-        ),
-    ] = "cs2",
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Run file that a log file was measured with.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the calibration here; a run uses it with cluster.system.calibration."),
-    ] = None,
-    source: Annotated[
-        str,
-        typer.Option(metavar="TEXT", help="Source to name in the file: a key of sources.toml, or your own words."),
-    ] = "",
-    gpu: Annotated[
-        bool,
-        typer.Option(
-            "--gpu", help="Fit GPUs instead, to the measured kernels that ship with wsesim; --out may be a folder."
-        ),
-    ] = False,
-    loss: Annotated[
-        bool,
-        typer.Option(
-            "--loss", help="Fit the laws of loss and zero-shot accuracy instead, to MEASUREMENTS or the shipped models."
-        ),
-    ] = False,
-    nested: Annotated[
-        bool,
-        typer.Option(
-            "--nested", help="With --loss: choose the law's form anew for each model left out; about a minute."
-        ),
-    ] = False,
-    json: AsJson = False,
+    measurements: Path | None,
+    system: str,
+    run: str | None,
+    out: Path | None,
+    source: str,
+    gpu: bool,
+    loss: bool,
+    nested: bool,
+    json: bool,
 ) -> None:
     """Fit what is not public to measurements: at most three numbers of a wafer, and a factor per software release."""
     from wsesim.report.pages import calibration, gpu_validation
@@ -134,7 +131,7 @@ def _calibrate_wafers(
     else:
         print_sections(calibration.sections(fit, out))
         if out is None:
-            typer.echo(f"\n{text}")
+            click.echo(f"\n{text}")
 
 
 def _calibrate_kernels(measurements: Path | None, system: str, source: str, out: Path | None, *, json: bool) -> None:
@@ -150,7 +147,7 @@ def _calibrate_kernels(measurements: Path | None, system: str, source: str, out:
     else:
         print_sections(calibration.kernel_sections(fits, texts, out))
         if out is None and len(texts) == 1:
-            typer.echo(next(iter(texts.values())))
+            click.echo(next(iter(texts.values())))
 
 
 def _calibrate_steps(measurements: Path, source: str, out: Path | None, *, json: bool) -> None:
@@ -168,7 +165,7 @@ def _calibrate_steps(measurements: Path, source: str, out: Path | None, *, json:
         return
     print_sections(calibration.step_sections(found, out))
     for text in texts.values() if out is None else ():
-        typer.echo(f"\n{text}")
+        click.echo(f"\n{text}")
 
 
 def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *, nested: bool, json: bool) -> None:
@@ -185,4 +182,4 @@ def _calibrate_loss(measurements: Path | None, source: str, out: Path | None, *,
     else:
         print_sections(loss_laws.fit_sections(fit, out, chosen))
         if out is None:
-            typer.echo(f"\n{text}")
+            click.echo(f"\n{text}")
