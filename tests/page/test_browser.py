@@ -136,7 +136,7 @@ def test_a_baseline_is_pinned_and_removed(browser: Chrome, address: str) -> None
     until(browser, lambda: "pinned=" in browser.current_url)
     assert browser.switch_to.active_element.get_attribute("id") == "pin", "the focus stays"
     browser.find_element(By.ID, "slider").send_keys(Keys.ARROW_RIGHT)
-    until(browser, lambda: "Number of systems: 4" in text_of(browser, ".pin"))
+    until(browser, lambda: "Number of CS systems: 4" in text_of(browser, ".pin"))
     assert "faster than" in text_of(browser, "#answer .ws-tiles")
     assert "faster than" in text_of(browser, "#said")
     assert "pinned=" in browser.current_url
@@ -158,15 +158,39 @@ def test_nonsense_is_answered_and_mended(browser: Chrome, address: str) -> None:
     field = browser.find_element(By.ID, "sequence_length")
     field.send_keys(Keys.CONTROL, "a")
     field.send_keys("nonsense")
-    until(browser, lambda: "cannot be simulated" in text_of(browser, "#answer"))
-    assert "'nonsense' is not a number" in text_of(browser, "#problem-sequence_length")
+    until(browser, lambda: "cannot be simulated" in text_of(browser, "#refused"))
+    assert "Sequence: 'nonsense' is not a number" in text_of(browser, "#problem-sequence_length")
+    assert throughput(4) in text_of(browser, "#answer"), "the last answer stays"
+    assert browser.find_element(By.CSS_SELECTOR, ".stale-note").is_displayed()
     assert field.get_attribute("aria-invalid") == "true"
     errors(browser)  # the browser tells of the status 400
     field.send_keys(Keys.CONTROL, "a")
-    field.send_keys("2048")
+    field.send_keys("4096")
+    until(browser, lambda: "use 2,048" in text_of(browser, "#refused .button"))
+    browser.find_element(By.CSS_SELECTOR, "#refused .button").send_keys(Keys.ENTER)
+    until(browser, lambda: text_of(browser, "#refused") == "")
+    assert (field.get_attribute("value"), browser.switch_to.active_element) == ("2048", field)
     until(browser, lambda: throughput(4) in text_of(browser, "#answer"))
     assert text_of(browser, "#problem-sequence_length") == ""
     assert field.get_attribute("aria-invalid") is None
+
+
+def test_a_lost_server_is_said_and_found_again(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(f"{address}/?{QUERY}&gpus=none")
+    until(browser, lambda: throughput(4) in text_of(browser, "#answer"))
+    network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", network | {"offline": True})
+    browser.find_element(By.ID, "slider").send_keys(Keys.ARROW_RIGHT)
+    until(browser, lambda: "does not answer" in text_of(browser, "#lost"))
+    assert throughput(4) in text_of(browser, "#answer")
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", network | {"offline": False})
+    until(browser, lambda: throughput(5) in text_of(browser, "#answer"))
+    assert text_of(browser, "#lost") == ""
+    errors(browser)
 
 
 def test_a_goal_is_planned(browser: Chrome, address: str) -> None:

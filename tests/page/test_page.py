@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import re
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -151,8 +153,8 @@ def test_what_a_name_holds_is_text(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("query", "status", "said"),
     [
-        ("systems=abc", 400, "cluster.num_systems"),
-        ("sequence_length=0", 400, "training.sequence_length is 0; it must be more than 0"),
+        ("systems=abc", 400, ": 'abc' is not a number"),
+        ("sequence_length=0", 400, "is 0; it must be more than 0"),
         ("systems=17", 422, "17 systems are more than the fabric of Andromeda takes, 16"),
         ("settings=cluster.swarmx.fan_outt%3D3", 400, "did you mean fan_out?"),
         ("cluster=../../etc/passwd", 400, "is not in the catalogue"),
@@ -308,7 +310,7 @@ def test_a_pinned_baseline_is_told_on_every_card_and_curve(client: TestClient) -
     assert len(re.findall(r'"series":"baseline[^"]*","devices":2,', text)) == 6, (
         "a point and a ring of throughput, days and cost"
     )
-    assert "Number of systems: 2" in text
+    assert "Number of CS systems: 2" in text
     assert re.search(r'<input type="hidden" id="pinned" name="pinned" value="model=cerebras-gpt-111m', text)
     assert '"series":"baseline' not in client.get(f"/?{SMALL}&gpus=none").text
     learned = client.get(f"/part/learned?{PINNED}", headers=PART).text
@@ -382,3 +384,62 @@ def test_the_first_view_is_the_run_of_the_catalogue(client: TestClient) -> None:
         "job",
     )
     assert {key: told[key] for key in same} == {key: own[key] for key in same}
+
+
+def test_a_message_speaks_of_the_control_by_its_label(client: TestClient) -> None:
+    for query, said in (
+        ("systems=abc", "Number of CS systems: 'abc' is not a number"),
+        ("sequence_length=0", "Sequence is 0; it must be more than 0"),
+        ("systems=17", "set Number of CS systems to at most 16"),
+        ("settings=cluster.swarmx.fan_outt%3D3", "cluster.swarmx.fan_outt is not a known key"),
+    ):
+        text = client.get(f"/?{query}").text.replace("&#39;", "'")
+        assert f'<pre class="message">{said}' in text or said in text
+        assert "run.toml:" not in text
+
+
+@pytest.mark.parametrize(
+    ("query", "label", "changes"),
+    [
+        ("systems=17", "Number of CS systems: use 16", {"systems": "16"}),
+        ("sequence_length=4096", "Sequence: use 2,048", {"sequence_length": "2048"}),
+        (
+            "sequence_length=4096",
+            "Add model.max_position_embeddings = 4096",
+            {"settings": "model.max_position_embeddings=4096"},
+        ),
+        ("model=cerebras-gpt-13", "Model: use cerebras-gpt-13b", {"model": "cerebras-gpt-13b"}),
+        (
+            "settings=cluster.swarmx.fan_outt%3D3",
+            "fan_outt: write fan_out",
+            {"settings": "cluster.swarmx.fan_out=3"},
+        ),
+    ],
+)
+def test_a_repair_is_a_button_that_works(client: TestClient, query: str, label: str, changes: dict[str, str]) -> None:
+    text = client.get(f"/?{query}&gpus=none", headers=PART).text
+    found = {html.unescape(one[2]): (html.unescape(one[0]), html.unescape(one[1])) for one in BUTTON.findall(text)}
+    address, sets = found[label]
+    assert json.loads(sets) == changes
+    assert client.get(address).status_code == 200
+    assert "gpus=none" in address
+
+
+def test_the_comparison_has_repairs_of_its_own(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}&num_gpus=20000").text
+    address, _, label = BUTTON.findall(text)[0]
+    assert label == "Number of GPUs: use 16,384"
+    assert "num_gpus=16384" in address
+
+
+BUTTON = re.compile(r'<a class="button" href="([^"]+)" data-set="([^"]+)">([^<]+)</a>')
+
+
+def test_a_refused_run_leaves_the_last_answer(client: TestClient) -> None:
+    answer = client.get("/?systems=17", headers=PART)
+    assert answer.headers["hx-retarget"] == "#refused"
+    assert "as of the previous settings" in answer.text
+    assert "<title>" not in answer.text
+    good = client.get(f"/?{SMALL}&gpus=none", headers=PART)
+    assert "hx-retarget" not in good.headers
+    assert '<div id="refused" hx-swap-oob="innerHTML"></div>' in good.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args
 
@@ -157,7 +157,7 @@ def _typed_inside(value: Any) -> str:
 LABELS = {
     "model": "Model",
     "cluster": "Cluster",
-    "systems": "Number of systems",
+    "systems": "Number of devices",
     "release": "Software release",
     "batch": "Batch",
     "batch_of": "Batch counted",
@@ -170,7 +170,15 @@ LABELS = {
     "paying": "Devices are",
     "settings": "Every other key",
 }
-"""What the controls of a run are called."""
+"""What the controls of a run are called, where nothing is known of its cluster."""
+
+
+def labels(state: RunState) -> dict[str, str]:
+    """What the controls of a run are called."""
+    known = clusters().get(state.cluster)
+    words = " or ".join(one.words.adjective for one in MACHINES.known if not one.is_baseline)
+    found = LABELS | {"cluster": f"{words[:1].upper()}{words[1:]} cluster"}
+    return found | ({"systems": f"Number of {known.devices}"} if known else {})
 
 
 @dataclass(frozen=True)
@@ -189,8 +197,8 @@ class Controls:
     ----------
     own, gpus
         Clusters that a run may be on, and those that it is compared with.
-    devices, most
-        What the chosen cluster counts, and how many there are. [-]
+    most, labels
+        Devices of the chosen cluster, and what the controls are called. [-]
     """
 
     models: tuple[Choice, ...]
@@ -198,13 +206,7 @@ class Controls:
     gpus: tuple[Choice, ...]
     precisions: tuple[Choice, ...]
     most: int = 1
-    devices: str = "devices"
-
-    @property
-    def label(self) -> str:
-        """What clusters that a run may be on are called."""
-        words = " or ".join(one.words.adjective for one in MACHINES.known if not one.is_baseline)
-        return f"{words[:1].upper()}{words[1:]} cluster"
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def controls(state: RunState, most: int | None = None) -> Controls:
@@ -218,7 +220,7 @@ def controls(state: RunState, most: int | None = None) -> Controls:
         gpus=(none, *_offers(True, () if state.gpus == NO_GPUS else (state.gpus,))),
         precisions=_with([Choice(word, word) for word in get_args(Precision)], (state.precision,)),
         most=most or (known.most if known else 1),
-        devices=known.devices if known else "devices",
+        labels=labels(state),
     )
 
 
@@ -285,6 +287,105 @@ def beside(message: str, fields: Mapping[str, str], otherwise: str = "") -> dict
         if control:
             found.setdefault(control, []).append(line if control == OTHER_KEYS else _BEFORE_KEY.sub("", line))
     return {control: "\n".join(lines) for control, lines in found.items()}
+
+
+def by_label(message: str, fields: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """A message that speaks of controls as they are called, in place of keys of a file.
+
+    Examples
+    --------
+    >>> said = "run.toml: cluster.num_systems is 0; set num_systems to 4"
+    >>> by_label(said, {"cluster.num_systems": "systems"}, {"systems": "Number"})
+    'Number is 0; set Number to 4'
+    """
+    found = _FILE.sub("", message)
+    for key in sorted(fields, key=len, reverse=True):
+        label, last = names.get(fields[key], key), key.rpartition(".")[2]
+        for word in (key, last) if "_" in last else (key,):
+            found = re.sub(rf"(?<![\w.=`]){re.escape(word)}(?![\w.]*\w)", lambda _, label=label: label, found)  # type: ignore[misc]
+    return found
+
+
+_FILE = re.compile(r"^[a-z]+\.toml: ", re.MULTILINE)
+
+
+# What a message proposes, as other settings of the controls; whether they can be simulated is for others to find out.
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Controls set otherwise, as a message proposes.
+
+    Attributes
+    ----------
+    label
+        What is done, in words.
+    changes
+        Controls and what they are set to.
+    """
+
+    label: str
+    changes: Mapping[str, str]
+
+
+_VALUE = r"'[^']+'|\"[^\"]+\"|\d[\d,]*(?:\.\d+)?"
+_MEANT = re.compile(r"did you mean (\S+)\?")
+_SET = re.compile(rf"([a-z_]+(?:\.[a-z_]+)+) (?:to|=) (?:at most |at least )?({_VALUE})( [kMGTP]?B\b(?:/s)?)?")
+_USE = re.compile(rf"(?:use|up to|at most|at least)(?: a batch of| at most| at least)? ({_VALUE})(?: or ({_VALUE}))?")
+BATCH_OF = {"training.global_batch_size": OF_ALL, "training.batch_size_per_system": PER_SYSTEM}
+
+
+def repairs(message: str, state: RunState, fields: Mapping[str, str]) -> list[Repair]:
+    """What the lines of a message propose.
+
+    Examples
+    --------
+    >>> said = "12 are more than it takes, 8; set cluster.num_systems to at most 8"
+    >>> [dict(one.changes) for one in repairs(said, RunState(), FIELDS)]
+    [{'systems': '8'}]
+    """
+    names = labels(state)
+    proposed = [one for line in message.splitlines() for one in _proposed(line, state, fields, names)]
+    unique = {tuple(sorted(one.changes.items())): one for one in proposed}
+    return sorted(unique.values(), key=lambda one: OTHER_KEYS in one.changes)  # controls first
+
+
+def _proposed(line: str, state: RunState, fields: Mapping[str, str], names: Mapping[str, str]) -> Iterator[Repair]:
+    place = _PLACE.match(line)
+    key = place["key"].rstrip(".") if place else ""
+    if meant := _MEANT.search(line):
+        yield from _meant(key, meant[1], state, fields, names)
+    for one in _SET.finditer(line):
+        yield _set(one[1], _plain(one[2]) + (one[3] or ""), state, fields, names)
+    subject = key if key in fields else next((one for one in fields if one in line), "")
+    for use in _USE.finditer(line) if subject else ():
+        yield from (_set(subject, _plain(value), state, fields, names) for value in use.groups() if value)
+
+
+def _plain(value: str) -> str:
+    return value.strip("'\"") if value[0] in "'\"" else value.replace(",", "")
+
+
+def _set(key: str, value: str, state: RunState, fields: Mapping[str, str], names: Mapping[str, str]) -> Repair:
+    """A key put to a value: by its control, or as a line of other keys."""
+    if key in fields:
+        control = fields[key]
+        batch_of = {"batch_of": BATCH_OF[key]} if key in BATCH_OF else {}
+        shown = f"{int(value):,}" if value.isdecimal() else value
+        return Repair(f"{names.get(control, control)}: use {shown}", {control: value} | batch_of)
+    others = [one for one in state.settings.splitlines() if one.partition("=")[0].strip() != key]
+    return Repair(f"Add {key} = {value}", {OTHER_KEYS: "\n".join([*others, f"{key}={value}"])})
+
+
+def _meant(
+    key: str, word: str, state: RunState, fields: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[Repair]:
+    """Another name for a value, or for the last part of a key among the other ones."""
+    if key in fields:
+        yield Repair(f"{names.get(fields[key], key)}: use {word}", {fields[key]: word})
+    wrong = key.rpartition(".")[2]
+    if wrong and key not in fields and wrong in state.settings:
+        yield Repair(f"{wrong}: write {word}", {OTHER_KEYS: state.settings.replace(wrong, word)})
 
 
 def _named(line: str, fields: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import html
 import ipaddress
+import json
 import socket
 import sys
 import threading
@@ -34,10 +35,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim.page import limits, work, workers
-from wsesim.page.form import LABELS, beside, controls, goal_controls, ready_runs, ready_state
+from wsesim.page.form import beside, controls, goal_controls, labels, ready_runs, ready_state
 from wsesim.page.limits import LONGEST_QUERY
 from wsesim.page.run_file import GOAL_FIELDS, GOAL_FILE, GPU_FILE, RUN_FILE
-from wsesim.page.service import Compared, Service, problems_of, status_of
+from wsesim.page.service import Compared, Repairs, Service, status_of, told_by_control
 from wsesim.page.state import (
     PINNED,
     GoalState,
@@ -216,7 +217,7 @@ class _Page:
         pairs = request.query_params.multi_items()
         state = RunState.of(pairs)
         is_part = "hx-request" in request.headers
-        values: dict[str, Any] = {"main": None, "compared": Compared(), "message": "", "problems": {}}
+        values: dict[str, Any] = {"main": None, "compared": Compared(), "message": "", "problems": {}, "repairs": []}
         status, most, pinned = 200, None, None
         try:
             check_keys(RunState, pairs, (PINNED,))
@@ -226,10 +227,14 @@ class _Page:
             values |= {"main": main, "compared": compared, "problems": compared.problems}
             most = main.most
         except WsesimError as error:
-            values |= {"message": str(error), "problems": problems_of(error)}
+            message, problems = told_by_control(error, state)
+            helps = _shown(await self.service.repairs(error, state), state, pinned)
+            values |= {"message": message, "problems": problems, "repairs": helps}
             values["is_of_address"] = isinstance(error, WrongAddress)
             status = status_of(error)
-        values |= {"state": state, "query": state.query(), "address": address_of(state, pinned)} | _pins(state, pinned)
+        helps = _shown(values["compared"].repairs, state, pinned)
+        values |= {"gpu_repairs": helps, "state": state, "query": state.query()} | _pins(state, pinned)
+        values["address"] = address_of(state, pinned)
         values["is_file"] = status == 422  # well-formed, but too much for the machine or for the page
         values |= {"controls": controls(state, most), "ready": ready_runs()}
         return self._shown("run", request, values, status)
@@ -250,7 +255,9 @@ class _Page:
         state, pinned = _asked(request, RunState, (PINNED,)), pinned_of(request.query_params.multi_items())
         found = await _while_somebody_waits(request, self.service.compared(state, pinned, is_patient=True))
         query = address_of(state, pinned).partition("?")[2]
-        return HTMLResponse(render("compared.html", compared=found, state=state, query=query, is_late=True))
+        helps = _shown(found.repairs, state, pinned)
+        values = {"compared": found, "state": state, "query": query, "is_late": True, "gpu_repairs": helps}
+        return HTMLResponse(render("compared.html", **values))
 
     async def sensitivity(self, request: Request) -> Response:
         """What single numbers do to the step: a page of its own, or what a fold of the answer is opened for."""
@@ -305,6 +312,8 @@ class _Page:
         headers = {"vary": "hx-request"}
         if is_part:
             headers["hx-push-url"] = values["address"]
+            if values["message"]:  # the last answer stays
+                headers |= {"hx-retarget": "#refused", "hx-reswap": "innerHTML"}
         if status == 503:
             headers["retry-after"] = str(limits.RETRY_S)
         template = f"{name}_answer.html" if is_part else f"{name}_page.html"
@@ -368,9 +377,23 @@ class _Page:
         return JSONResponse({"status": "ok", "version": __version__, "waiting": self.service.num_waiting})
 
 
+def _shown(helps: Repairs, state: RunState, pinned: RunState | None) -> list[dict[str, str]]:
+    """Repairs as buttons: what they say, where they lead, and the controls that they set."""
+    return [
+        {
+            "label": repair.label,
+            "address": address_of(candidate, pinned),
+            "changes": json.dumps({key: now for key, (_, now) in differences(candidate, state).items()}),
+        }
+        for repair, candidate in helps
+    ]
+
+
 def _pins(state: RunState, pinned: RunState | None) -> dict[str, Any]:
     """What the page says of its baseline, and the addresses that pin this run, or none."""
-    differs = [] if pinned is None else [(LABELS[key], *pair) for key, pair in differences(state, pinned).items()]
+    differs = (
+        [] if pinned is None else [(labels(state)[key], *pair) for key, pair in differences(state, pinned).items()]
+    )
     return {
         "pinned": pinned,
         "pinned_text": pinned_text(pinned) if pinned else "",

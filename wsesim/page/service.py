@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from wsesim.errors import InputError, WsesimError
 from wsesim.page import limits, work
-from wsesim.page.form import OTHER_KEYS, beside
+from wsesim.page.form import OTHER_KEYS, Repair, beside, by_label, labels
 from wsesim.page.run_file import FIELDS, GPU_FIELDS
-from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, changed
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, WrongAddress, changed
 from wsesim.page.work import Main
 from wsesim.page.workers import TooBusy, WorkerKilled, Workers
 from wsesim.study.comparison import Entry
@@ -111,6 +111,9 @@ def status_of(error: WsesimError) -> int:
     return 400 if isinstance(error, InputError) else 422
 
 
+Repairs = Sequence[tuple[Repair, RunState]]
+
+
 @dataclass(frozen=True)
 class Compared:
     """The comparison with GPUs.
@@ -125,6 +128,8 @@ class Compared:
         Why there is none.
     problems
         The message by control.
+    repairs
+        What would help, with what the run is then.
     """
 
     html: str = ""
@@ -132,6 +137,7 @@ class Compared:
     is_coming: bool = False
     message: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
+    repairs: Repairs = ()
 
 
 def _alone(state: RunState) -> RunState:
@@ -216,10 +222,26 @@ class Service:
             return Compared(*made)
         except WsesimError as error:
             coming.cancel()
-            return Compared(message=str(error), problems=beside(str(error), GPU_FIELDS, OTHER_KEYS))
+            told, by_control = told_by_control(error, state, GPU_FIELDS)
+            helps = await self.repairs(error, state, of_gpus=True)
+            return Compared(message=told, problems=by_control, repairs=helps)
         except asyncio.CancelledError:
             coming.cancel()
             raise
+
+    async def repairs(self, error: WsesimError, state: RunState, *, of_gpus: bool = False) -> Repairs:
+        """What the message of a refused run proposes, where it helps; nothing where that cannot be found out."""
+        if isinstance(error, WrongAddress | TooBusy | WorkerKilled):
+            return ()
+        asked = _alone(state) if not of_gpus else state, str(error), of_gpus
+        try:
+            found: Repairs = await self.answers.get(
+                ("repairs", *asked), lambda: self.quick.run(limits.RUN_S, work.repaired, *asked)
+            )
+        except WsesimError:
+            return ()
+        kept = {"gpus": state.gpus, "num_gpus": state.num_gpus}  # the run is the same whatever it is compared with
+        return found if of_gpus else [(one, changed(candidate, kept)) for one, candidate in found]
 
     async def plan(self, state: GoalState) -> str:
         """What meets a goal."""
@@ -247,6 +269,10 @@ class Service:
         return await workers.run(limits.FILE_S, job, *arguments)
 
 
-def problems_of(error: WsesimError) -> dict[str, str]:
-    """The message of a refused run by control."""
-    return beside(str(error), FIELDS, OTHER_KEYS)
+def told_by_control(
+    error: WsesimError, state: RunState, fields: Mapping[str, str] = FIELDS
+) -> tuple[str, dict[str, str]]:
+    """The message of a refused run in the words of the controls, as a whole and by control."""
+    names, text = labels(state), str(error)
+    by_control = {control: by_label(line, fields, names) for control, line in beside(text, fields, OTHER_KEYS).items()}
+    return by_label(text, fields, names), by_control

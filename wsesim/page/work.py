@@ -14,9 +14,12 @@ from wsesim.config.run import Run
 from wsesim.errors import WsesimError
 from wsesim.machines.machine import machine_of
 from wsesim.machines.simulation import simulate, simulate_fast, step_time
+from wsesim.page.form import Repair, repairs
 from wsesim.page.limits import check_work
 from wsesim.page.run_file import (
+    FIELDS,
     GOAL_FILE,
+    GPU_FIELDS,
     GPU_FILE,
     RUN_FILE,
     clusters,
@@ -28,7 +31,7 @@ from wsesim.page.run_file import (
     run_of,
     wafer_table,
 )
-from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, address_of
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, address_of, changed
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts.render import drawn, javascript
@@ -378,6 +381,38 @@ def part(name: str, state: RunState, pinned: RunState | None = None) -> str:
     """A part of the answer that was opened."""
     macros: Any = environment(TEMPLATES).get_template("macros.html").module
     return str(macros.section(PARTS[name].section(_result(state), _baseline(pinned)[0])))
+
+
+MOST_REPAIRS, MOST_TRIED = 3, 8
+"""Proposals that are shown, and those that are tried for them. [-]"""
+
+
+def repaired(state: RunState, message: str, of_gpus: bool) -> list[tuple[Repair, RunState]]:
+    """What a message proposes, where it helps; what leads to another message is followed by what that one proposes."""
+    fields, able = (GPU_FIELDS, _gpus_able) if of_gpus else (FIELDS, _able)
+    waiting = [(one, changed(state, one.changes)) for one in repairs(message, state, fields)]
+    good: list[tuple[Repair, RunState]] = []
+    for place in range(MOST_TRIED):
+        if place >= len(waiting) or len(good) >= MOST_REPAIRS:
+            break
+        repair, candidate = waiting[place]
+        try:
+            able(candidate)
+        except WsesimError as error:
+            waiting += [(one, changed(candidate, one.changes)) for one in repairs(str(error), candidate, fields)]
+        else:
+            good.append((repair, candidate))
+    return good
+
+
+def _able(state: RunState) -> None:
+    _result(state)
+
+
+def _gpus_able(state: RunState) -> None:
+    run = gpu_run_of(state)
+    machine_of(run).check(run)
+    check_work(run)
 
 
 def gpus(state: RunState) -> Entry:

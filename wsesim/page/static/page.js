@@ -38,10 +38,61 @@ function mark() {
   });
 }
 
+// A refused run leaves the last answer, and says that it is the last one.
+function markStale(result) {
+  const refused = field("refused");
+  if (!refused) return;
+  const isRefused = refused.childElementCount > 0;
+  if (isRefused && !result) field("answer").replaceChildren();
+  field("answer").classList.toggle("stale", isRefused);
+  const note = refused.querySelector(".stale-note");
+  if (note) note.hidden = !result;
+}
+
+// A proposal sets controls, as if they had been set by hand.
+function repair(event) {
+  const link = event.target.closest("[data-set]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const changes = Object.entries(JSON.parse(link.dataset.set));
+  for (const [name, value] of changes) {
+    const control = field(name);
+    if (name === "systems") control.type = "number";
+    control.value = value;
+    control.closest("details")?.setAttribute("open", "");
+  }
+  if (field("slider")) field("slider").value = field("systems").value;
+  isNewEntry = true;
+  field(changes[0][0]).focus();
+  htmx.trigger(field("form"), "submit");
+}
+
+// A server that does not answer is asked until it does; then the page is brought up to date.
+const AGAIN_MS = 2000;
+let asking = 0;
+
+function sayLost() {
+  field("lost").textContent = "The server does not answer; is wsesim serve still running? What you see is the last answer. Trying again …";
+  clearTimeout(asking);
+  asking = setTimeout(askAgain, AGAIN_MS);
+}
+
+async function askAgain() {
+  try {
+    if (!(await fetch("/health", { cache: "no-store" })).ok) throw new Error("not ready");
+  } catch {
+    asking = setTimeout(askAgain, AGAIN_MS);
+    return;
+  }
+  field("lost").textContent = "";
+  htmx.trigger(field("form"), "submit");
+}
+
 function settle() {
   const result = document.querySelector("#answer .result");
   if (result) setLimit(result.dataset.most);
   mark();
+  markStale(result);
   if (window.wsesimPictures) window.wsesimPictures.draw(document);
 }
 
@@ -126,6 +177,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("input", noteMove);
   document.addEventListener("change", noteMove);
   document.addEventListener("click", followPin);
+  document.addEventListener("click", repair);
   document.body.addEventListener("htmx:beforeHistoryUpdate", chooseEntry);
   document.addEventListener("toggle", rememberOpen, true);
   document.body.addEventListener("htmx:beforeRequest", begin);
@@ -142,9 +194,5 @@ document.addEventListener("DOMContentLoaded", () => {
   document.body.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "answer" && field("elapsed")) field("answer").scrollIntoView({ block: "nearest" });
   });
-  document.body.addEventListener("htmx:sendError", () => {
-    const answer = field("answer");
-    answer.classList.add("lost");
-    field("said").textContent = "The server does not answer; is `wsesim serve` still running?";
-  });
+  document.body.addEventListener("htmx:sendError", sayLost);
 });
