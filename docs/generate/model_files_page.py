@@ -60,8 +60,10 @@ texts or label tokens, and ESM-2. Names of models that are read, by their kind (
 ZOO_TRAINING = """\
 Of the training `max_sequence_length`, `batch_size`, `micro_batch_size`, precision, optimizer, `max_gradient_norm`, constant
 sparsity and `max_steps` are taken, of the cluster `num_csx`, `num_workers_per_csx` and `num_wgt_servers`; servers of
-activations are without effect, and named. `fixed_sparse_attention` counts as the full square. Weights that are frozen or of low
-rank are refused by name, and so are files of these kinds:
+activations are without effect, and named. `fixed_sparse_attention` counts as the full square. Keys of the optimizer, the data,
+the run and callbacks are harmless with a reason (`wsesim explain params.yaml`), or named in a note: compressed weights, gradients
+that are left out, sequences of different lengths, and whatever is not known. Weights that are frozen or of low rank are
+refused by name, and so are files of these kinds:
 """
 
 MEGATRON = """\

@@ -320,7 +320,7 @@ def test_optimizers_of_both_layouts(name: str, tmp_path: Path) -> None:
         ({"name": "T5"}, "the model T5 has an encoder and a decoder (T5, Transformer), which is not modelled"),
         ({"name": "dpo"}, "the model dpo has a second network"),
         ({"lora_params": {"r": 16}}, "model.lora_params trains weights of low rank"),
-        ({"attention_module": "linear"}, "model.attention_module is 'linear'"),
+        ({"attention_module": "linear"}, "the model has linear attention, which is not modelled"),
         (
             {"extra_attention_params": {"num_kv_groups": 2}},
             "extra_attention_params.num_kv_groups has no effect",
@@ -385,6 +385,53 @@ def test_all_problems_come_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("document", [{}, {"train_input": {"batch_size": 1}}, {"model": None}])
 def test_file_without_a_model_is_refused(document: Any, tmp_path: Path) -> None:
     assert "has neither a model nor a trainer section" in refusal(tmp_path, document)
+
+
+def notes(folder: Path, document: Any) -> str:
+    return "\n".join(modelzoo.read_modelzoo(write(folder, document)).notes)
+
+
+def test_keys_outside_the_model_are_harmless_with_a_reason_or_named(tmp_path: Path) -> None:
+    """Of the optimizer, the run, the data and callbacks; of the trainer's optimizer below its name."""
+    flat_file = {
+        "model": MODEL,
+        "train_input": {"batch_size": 8, "use_vsl": True, "shuffle_seed": 1},
+        "optimizer": {"optimizer_type": "AdamW", "eps": 1e-8, "frob_opt": 7},
+        "runconfig": {"max_steps": 10, "mgmt_address": "x", "frob_run": 8},
+        "frob_section": {"a": 1},
+    }
+    found = notes(tmp_path, flat_file)
+    assert "nothing is known of frob_section.a, optimizer.frob_opt, runconfig.frob_run; simulated without" in found
+    assert "train_input.use_vsl is not simulated" in found
+    init = {"model": {"name": "gpt2", **MODEL}, "optimizer": {"AdamW": {"betas": [0.9, 0.95], "frob": 1}}}
+    init |= {"callbacks": [{"KeepNCheckpoints": {"n": 5}}, {"WeightCompression": {"x": 1}}, {"Frob": {}}]}
+    found = notes(tmp_path, {"trainer": {"init": init}})
+    assert "nothing is known of trainer.init.optimizer.AdamW.frob, the callback Frob; simulated without" in found
+    assert "WeightCompression is not simulated: weights are streamed at their full width" in found
+
+
+@pytest.mark.parametrize(
+    ("model", "finding"),
+    [
+        ({"name": "mistral", "dpo": {"beta": 0.1}}, "the model mistral has a second network"),
+        ({"name": "llama", "teacher_model": {"a": 1}}, "the model llama is trained by a second network"),
+        ({"attention_type": "linear"}, "the model has linear attention"),
+        ({"name": "whisper"}, "the model whisper reads sound"),
+        ({"architecture": "resnet50", "depth": 50}, "is a convolutional network for images"),
+        ({"depth": 10, "activation_fn": "relu"}, "is a small network for digits"),
+        ({"extra_ffn_params": {"static_dual_expert": True}}, "static_dual_expert is True"),
+        ({"extra_ffn_params": {"frob": 3}}, "extra_ffn_params.frob is 3, a key that is not known"),
+        ({"memory_tokens_config": {"a": 1}}, "memory_tokens_config is a mapping, a key that is not known"),
+    ],
+)
+def test_what_a_file_has_beside_a_chain_of_blocks_refuses_it(
+    model: dict[str, Any], finding: str, tmp_path: Path
+) -> None:
+    assert finding in refused(tmp_path, model)
+
+
+def test_an_unknown_name_is_one_sentence(tmp_path: Path) -> None:
+    assert refusal(tmp_path, {"model": {"name": "frobnet"}}).count("\n") == 0
 
 
 @pytest.mark.parametrize("trainer", [{"fit": {}}, {"init": {}}, {"init": None}, {"init": 3}])

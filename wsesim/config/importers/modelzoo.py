@@ -10,7 +10,8 @@ the heads of keys and values. What releases disagree about is not guessed: a GPT
 switches, and a rotary model has to say whether its blocks are parallel.
 
 Every key of the model is read, or is in `HARMLESS` with the reason, or refuses the file; the other sections say how data is
-read, how the optimizer steps and how it runs, and only what `_training_fields` and `_cluster_fields` name is taken from them.
+read, how the optimizer steps and how it runs: what `_TRAINING` and `_CLUSTER` name is taken from them, what `ELSEWHERE` names is
+harmless, and a key or a callback that is in neither is named in a note, as are those of `MATTER`.
 
 Not modelled: ``fixed_sparse_attention``, which counts as the full square. Refused by name are second networks (`FOREIGN`),
 and weights that are frozen or of low rank. ``position_embedding_type: relative`` is refused: it is T5's small table of
@@ -38,9 +39,12 @@ from wsesim.config.importers.section import (
     Reasons,
     Section,
     defaults_said,
+    is_off,
     model_name,
+    name_family,
     name_yaml,
     pass_over,
+    printable,
     raise_problems,
     value_shown,
 )
@@ -104,7 +108,6 @@ FOREIGN: tuple[Mark, ...] = (
     ),
     (("d_kv", "relative_attention_num_buckets"), FOREIGN_NAMES["t5"]),
     (("image_model", "image_model_list", "projector", "vision_model", "text_model"), FOREIGN_NAMES["llava"]),
-    (("dpo", "policy_model", "ref_model", "reference_model", "dpo_loss", "reward_model"), FOREIGN_NAMES["dpo"]),
     (("q_encoder", "ctx_encoder", "question_encoder", "passage_encoder"), FOREIGN_NAMES["dpr"]),
     (
         (
@@ -118,12 +121,19 @@ FOREIGN: tuple[Mark, ...] = (
         FOREIGN_NAMES["unet"],
     ),
     (("image_size", "patch_size", "num_channels", "image_shape", "input_channels"), FOREIGN_NAMES["vit"]),
-    (("projected_dims", "linear_attention", "kernel_features"), FOREIGN_NAMES["linformer"]),
+    (("projected_dims", "projected_dim", "linear_attention", "kernel_features"), FOREIGN_NAMES["linformer"]),
     (("ssm_cfg", "d_state", "ssm_state_size", "mamba"), FOREIGN_NAMES["mamba"]),
-    (("hidden_sizes", "depth_multiplier", "activation_fn_mnist"), FOREIGN_NAMES["mnist"]),
-    (("teacher", "teacher_model", "distillation"), "is trained by a second network, its teacher"),
+    (("architecture", "block", "blocks", "backbone"), FOREIGN_NAMES["resnet"]),
+    (("hidden_sizes", "depth_multiplier", "depth"), FOREIGN_NAMES["mnist"]),
 )
 """The same by keys of the model, for files without a name."""
+BESIDE: tuple[Mark, ...] = (
+    (("dpo", "policy_model", "ref_model", "reference_model", "dpo_loss", "reward_model"), FOREIGN_NAMES["dpo"]),
+    (("teacher", "teacher_model", "distillation"), "is trained by a second network, its teacher"),
+    (("image_model", "image_model_list", "projector", "vision_model"), FOREIGN_NAMES["llava"]),
+    (("ssm_cfg", "ssm_state_size"), FOREIGN_NAMES["mamba"]),
+)
+"""Keys that say the same beside a name that is read."""
 
 LOW_RANK = "trains weights of low rank beside frozen ones (LoRA), which is not modelled; remove it for the training of all weights"
 FROZEN = "freezes some of the weights, which is not modelled; remove it for the training of all weights"
@@ -167,7 +177,7 @@ HARMLESS: Reasons = (
         "how it runs",
         "use_vsl|batch_first|.*optimizations|weight_initialization_seed|mixed_precision|fp16_type|use_bfloat16|to_float16|dtype|enable_vts|cs_.*|precision.*|half_dtype|autogen_policy|checkpoint.*",
         "boundary_casting|tf_summary|weight_histogram|.*summar.*|compute_.*metrics|eval_metrics|enable_.*|log_.*|seed|.*_seed",
-        "lr_adjustment_groups|max_checkpoint.*|memory_tokens_config|tensorboard.*|return_.*|output_.*|dynamic_loss_.*|device.*",
+        "lr_adjustment_groups|max_checkpoint.*|tensorboard.*|return_.*|output_.*|dynamic_loss_.*|device.*",
     ),
     _why(
         "how text is read",
@@ -177,7 +187,7 @@ HARMLESS: Reasons = (
         "follows from what is read, or is the same in all models of its kind",
         "name|extra_attention_params|attention_module|use_final_layer_norm|norm_first|add_pooling_layer|use_mlm_bias|use_projection_bias.*",
         "use_ffn_bias_in_mlm|use_output_bias_in_mlm|use_position_embedding|share_encoder_decoder.*|use_rms_norm|use_biasless_norm|use_bias_in_output",
-        "fixed_sparse_attention|extra_ffn_params|extra_model_params|attention_qk_norm_eps|moe_params|pretrained|embedding_layer_norm",
+        "fixed_sparse_attention|attention_qk_norm_eps|moe_params|pretrained|embedding_layer_norm",
     ),
 )
 """Patterns of keys of the model that change nothing that is worked out, and why."""
@@ -332,16 +342,30 @@ def _refuse_foreign(layout: Layout) -> None:
     model = layout.model
     name = model.values.get("name")
     what = _foreign_name(name) if isinstance(name, str) else None
-    if what is None and not (isinstance(name, str) and family_of_name(name)):
+    marked = BESIDE if isinstance(name, str) and family_of_name(name) else (*BESIDE, *FOREIGN)
+    if what is None:
         what = next(
-            (words for marks, words in FOREIGN if any(model.values.get(mark) is not None for mark in marks)), None
+            (words for marks, words in marked if any(model.values.get(mark) is not None for mark in marks)), None
         )
-    processor = layout.data.values.get("data_processor")
-    if what is None and isinstance(processor, str):
-        what = next((words for mark, words in _PROCESSORS.items() if mark in processor.lower()), None)
+    if what is None and any(re.search(r"linear|linformer|performer", _word_of(model, key)) for key in _KINDS):
+        what = FOREIGN_NAMES["linear_attention"]
+    processor = _word_of(layout.data, "data_processor") or _word_of(layout.data, "input_processor")
+    if what is None:
+        what = next((words for mark, words in _PROCESSORS.items() if mark in processor), None)
+    if what is None and isinstance(name, str) and family_of_name(name) is None:
+        what = name_family(name)
     if what is not None:
         called = f" {name}" if isinstance(name, str) else ""
         raise ConfigError(f"{model.place}: the model{called} {what}, which is not modelled")
+
+
+_KINDS = ("attention_type", "attention_module", "attention_kernel")
+
+
+def _word_of(section: Section, key: str) -> str:
+    """A word in lower case, without noting that it was read."""
+    value = section.values.get(key)
+    return value.lower() if isinstance(value, str) else ""
 
 
 def _foreign_name(name: str) -> str | None:
@@ -360,7 +384,7 @@ _PROCESSORS = {
     "transformerdynamic": FOREIGN_NAMES["t5"],
     "diffusion": FOREIGN_NAMES["dit"],
     "llava": FOREIGN_NAMES["llava"],
-    "imagenet": FOREIGN_NAMES["vit"],
+    "imagenet": "reads pictures",
 }
 """What the name of a data processor, in lower case, says about the model."""
 
@@ -392,6 +416,7 @@ def _family(layout: Layout) -> Family | None:
         family = family_of_name(model.get("name"))
         if family is None:
             model.word("name", known=NAMES)
+            raise_problems(model.problems)
         return "tokens" if family == "classifier" and _labels_tokens(layout) else family
     if _labels_tokens(layout):
         return "tokens"
@@ -659,10 +684,21 @@ def _encoder(family: Family) -> dict[str, Any]:
     }
 
 
+def _check_extras(model: Section) -> None:
+    """Parts that stand in mappings of their own."""
+    for name, keys in {"extra_ffn_params": ("static_dual_expert",), "extra_model_params": ()}.items():
+        inner = model.section(name)
+        inner.refuse(keys, "remove it, or write the fields of [model] inline")
+        for key, value in inner.unread().items():
+            if not is_off(value):
+                inner.problem(key.removeprefix(inner.prefix), _unknown(value))
+
+
 def _model_fields(layout: Layout, family: Family, given: Iterable[str]) -> Fields:
     entries = _common(stated=family == "gptj")
     entries |= _decoder(family == "gptj") if family in ("gpt", "gptj") else _encoder(family)
     fields = Fields(layout.model, "model", given)
+    _check_extras(layout.model)
     for name, entry in entries.items():
         fields.read(name, (lambda _, entry=entry: entry(layout)) if callable(entry) else entry)
     if fields.found.get("num_experts", 1) == 1:
@@ -796,21 +832,113 @@ def _of_the_model(layout: Layout) -> dict[str, str]:
     return pass_over(opened, HARMLESS, _unknown)
 
 
-def _elsewhere(layout: Layout) -> dict[str, str]:
-    """Keys of other sections, which say how data is read and how it runs."""
-    reasons = {
-        layout.data: "how data is read",
-        layout.optimizer: "how the optimizer steps",
-        layout.loop: "how it runs",
-        layout.cluster: "how it runs",
-        layout.sparsity: "how weights become sparse",
-    }
-    return {
-        name: why
-        for section, why in reasons.items()
-        if section.prefix != layout.model.prefix
-        for name in section.unread()
-    }
+ELSEWHERE: Reasons = (
+    _why(
+        "how data is read",
+        r"train_input\..*|eval_input.*|fit\.train_dataloader\..*|fit\.(val_dataloader|ckpt_path).*|train_dataloader|val_dataloader.*",
+    ),
+    _why(
+        "validation between steps, of which [job] says how often",
+        r"validate.*|validate_all.*|.*eval_(frequency|steps|metrics|.*)",
+    ),
+    _why(
+        "how the optimizer steps",
+        r"optimizer\.(.*\.)?(betas?\d?|beta[12]|eps|epsilon|correct_bias|weight_decay.*|amsgrad|momentum|nesterov|dampening|maximize|foreach)",
+        r"optimizer\.(.*\.)?(learning_rate|lr|lr_.*|warmup.*|decay.*|scheduler.*|initial_.*|end_.*|total_iters|steps|power|rho|alpha|lambd|t0)",
+        r"optimizer\.(.*\.)?(loss_scaling_factor|initial_loss_scale|min_loss_scale|max_loss_scale|steps_per_increase|log_.*|ws_summary|grad_.*)",
+        r"optimizer\.(.*\.)?(max_gradient_(value|norm)|adjust_learning_rate|disable_lr_.*|use_bert_weight_decay|exclude_from_.*|params|relative_step)",
+        r"optimizer\.(.*\.)?(clip_threshold|scale_parameter|warmup_init|decay_rate|optimizer_params|name|type|etas|step_sizes|centered|lamb.*)",
+        r"(.*\.)?schedulers?(\..*)?|precision\.(loss_scaling_factor|log_loss_scale|.*loss_scale.*|steps_per_increase|max_gradient_value)",
+    ),
+    _why(
+        "what is written down, and where",
+        r"(.*\.)?(log_.*|logging.*|loggers?.*|.*log_level|save_.*|.*summar.*|tensorboard.*|wandb.*|model_dir|checkpoint.*|.*checkpoint.*|seed|.*_seed)",
+    ),
+    _why(
+        "how it runs",
+        r"(runconfig|loop|backend|csconfig|cluster_config)\.(.*\.)?(num_steps|num_epochs|steps_per_epoch|max_steps|mode|mount_dirs|python_paths|mgmt_.*)",
+        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(compile_.*|validate_only|job_.*|debug_.*|load_.*|autoload_.*|is_pretrained.*|disable_.*|dist_.*)",
+        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(backend_type|cluster_config|drop_data|use_cstorch.*|use_appliance.*|device.*|enable_.*|multireplica)",
+        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(transfer_processes|num_(wrk|act|wgt|csx|workers|nodes|replicas).*|max_(act|wgt|num).*|cs_.*|service_.*|port)",
+        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(credentials_path|workflow_id|fabric_.*|op_profiler.*|dump_.*|experimental.*|lazy_.*|init_method|main_process_id)",
+        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(grad_accum_steps|keep_.*|eval_.*|use_cbfloat16|use_cs_.*|fp16_type|precision.*|sync_.*|retrace.*|host.*|gpu.*)",
+        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(execute_.*|artifact_dir|input_file|ini|params|config|overwrite|throttle_.*|stop_.*|cluster|.*_dir|.*_path)",
+        r"precision\.(precision_opt_level|pol|.*level)|csconfig|wsc.*|description|version|name|notes|cerebras|metadata.*|autogen.*|trainer\.\w+|cs_config.*|deterministic",
+    ),
+    _why("how weights become sparse", r"(.*\.)?sparsity(\..*)?"),
+)
+"""Patterns of keys outside the model, and why they change nothing."""
+
+CALLBACKS: Reasons = (
+    _why(
+        "watches, writes down or keeps",
+        r"(keep|check|compute|rate|log|save|load|hf|dump|debug|profil|model|nan|tensor|listener|global_?flags|scoped|specialized|progress).*",
+        r".*(norm|loss|logger|metrics?|checkpoint|profiler|flags?|summar\w*|monitor|scheduler|rate|metadata|cache\w*|states?|listener)",
+    ),
+    _why("evaluates between steps, of which [job] says how often", r".*(eval|harness|validat).*"),
+)
+"""The same of callbacks, by their names in lower case."""
+
+MATTER: tuple[tuple[str, str], ...] = (
+    (r"(.*\.)?use_vsl", "every sequence counts as one whole, as long as the longest"),
+    (r"(.*\.)?selective_?grad.*", "gradients that are left out are sent all the same"),
+    (r"(.*\.)?weight_?compression.*", "weights are streamed at their full width"),
+    (r"(.*\.)?grad_accum_steps", "the batch is that of the file, as often as it says"),
+)
+"""Keys and callbacks that change the time of a step, are not read, and are named."""
+
+
+def _dotted(name: str) -> str:
+    """A key without what the trainer's layout puts before it."""
+    return re.sub(r"^trainer\.(init\.)?", "", name)
+
+
+def _pieces(name: str, value: Any) -> Iterator[tuple[str, str, Any]]:
+    """A key as one where it is known, else one by one what it holds."""
+    known = _dotted(name)
+    if isinstance(value, Mapping) and value and name.count(".") < _DEEPEST and _first_reason(ELSEWHERE, known) is None:
+        for key, inner in value.items():
+            yield from _pieces(f"{name}.{key}", inner)
+    else:
+        yield name, known, value
+
+
+_DEEPEST = 8
+
+
+def _outside(document: Section, layout: Layout) -> Iterator[tuple[str, str, Any]]:
+    """Keys outside the model, and callbacks, that nobody read: as the file has them, as patterns know them, and what they hold."""
+    for name, value in document.unread().items():
+        if not name.startswith(layout.model.prefix):
+            yield from _pieces(name, value)
+    for name, value in layout.callbacks:
+        yield f"the callback {name}", name.lower(), value
+
+
+def _elsewhere(document: Section, layout: Layout) -> tuple[dict[str, str], list[str]]:
+    """Why keys of other sections are harmless, and notes of those that are not known to be."""
+    harmless: dict[str, str] = {}
+    notes, strange = [], []
+    for name, known, value in _outside(document, layout):
+        is_callback = name.startswith("the callback ")
+        matters = next((why for pattern, why in MATTER if re.fullmatch(pattern, known)), None)
+        why = _first_reason(CALLBACKS if is_callback else ELSEWHERE, known)
+        if is_off(value) and not is_callback:
+            harmless[name] = why or "switched off"
+        elif matters is not None:
+            notes.append(f"{document.place}: {name} is not simulated: {matters}")
+        elif why is not None:
+            harmless[name] = why
+        else:
+            strange.append(printable(name))
+    if strange:
+        more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
+        notes.append(f"{document.place}: nothing is known of {', '.join(strange[:8])}{more}; simulated without")
+    return harmless, notes
+
+
+def _first_reason(reasons: Reasons, name: str) -> str | None:
+    return next((why for pattern, why in reasons if re.fullmatch(pattern, name)), None)
 
 
 def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
@@ -839,7 +967,8 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
     if not isinstance(document, dict):
         raise ConfigError(f"{place}: holds {value_shown(document)}; a params file is one mapping of sections")
     problems: list[str] = []
-    layout = _layout(Section(document, place, problems))
+    whole = Section(document, place, problems)
+    layout = _layout(whole)
     _refuse_foreign(layout)
     _refuse_partial_training(layout)
     family = _family(layout)
@@ -847,7 +976,8 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
     training, cluster = _read_all(layout, "training", _TRAINING), _read_all(layout, "cluster", _CLUSTER)
     harmless = _of_the_model(layout)
     said = defaults_said(model.understood)
-    notes = (*_notes(layout), *([f"{place}: does not say, and was taken: {said}"] if said else []))
+    elsewhere, unread = _elsewhere(whole, layout)
+    notes = (*_notes(layout), *([f"{place}: does not say, and was taken: {said}"] if said else []), *unread)
     raise_problems(problems)
     name = model_name(path, ["params"]).removeprefix("params_")
     return Imported(
@@ -856,7 +986,7 @@ def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
         training=training.found,
         cluster=_nested(cluster.found),
         understood=(*model.understood, *training.understood, *cluster.understood),
-        harmless=harmless | _elsewhere(layout),
+        harmless=harmless | elsewhere,
         notes=notes,
         longest_sequence=None if layout.data.has("max_sequence_length") else training.found.get("sequence_length"),
     )

@@ -300,7 +300,7 @@ def pass_over(section: Section, reasons: Reasons, remedy: Callable[[Any], str]) 
         if why is None and isinstance(value, float) and not value.is_integer():
             why = "a coefficient, which counts nothing"
         if why is None:
-            section.problems.append(f"{section.place}: {_printable(name)} {remedy(value)}")
+            section.problems.append(f"{section.place}: {printable(name)} {remedy(value)}")
         else:
             harmless[name] = why
     return harmless
@@ -351,7 +351,7 @@ def _why_a_word(key: str, value: str) -> str | None:
     return "the kind that is taken" if value in _USUAL else None
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A key of a foreign file in a message, whatever it holds."""
     return "".join(sign if sign.isprintable() else "?" for sign in name[:_LONGEST_KEY])
 
