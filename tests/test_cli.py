@@ -192,7 +192,7 @@ def test_both_engines_give_the_same_answer() -> None:
 
 
 def test_tables() -> None:
-    out = answer("run", "andromeda_13b").out
+    out = answer("run", "andromeda_13b", "-v").out
     for words in (
         "samples/s",
         "step time",

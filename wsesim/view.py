@@ -25,6 +25,8 @@ LONG = 40
 
 MOST_BESIDE = 3
 """Columns of a table that stands beside another. [-]"""
+MOST_NOTES = 3
+"""Notes on the first screen of an answer. [-]"""
 
 
 class Fact(NamedTuple):
@@ -34,11 +36,22 @@ class Fact(NamedTuple):
     ----------
     is_key
         What was asked for first.
+    more
+        What explains it; on the first screen only as far as its line has room.
+    is_detail
+        Whether the first screen has no room for it.
     """
 
     name: str
     text: str
     is_key: bool = False
+    more: str = ""
+    is_detail: bool = False
+
+    @property
+    def whole(self) -> str:
+        """With what explains it."""
+        return f"{self.text}; {self.more}" if self.more else self.text
 
 
 class Bar(NamedTuple):
@@ -311,6 +324,8 @@ class Section:
         What it shows, in a sentence.
     parts
         In order; sections inside are of one run each.
+    is_short
+        Whether it is a part of a first screen, where explanations and notes get what room their line has.
     """
 
     kind: ClassVar[str] = "section"
@@ -319,6 +334,7 @@ class Section:
     title: str = ""
     parts: tuple[Part, ...] = ()
     lead: str = ""
+    is_short: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -420,6 +436,26 @@ def of_each(sections: Sequence[Section], runs: Sequence[str]) -> Section:
         return first
     inside = tuple(one.of_run(run) for one, run in zip(sections, runs, strict=True) if one.parts)
     return replace(first, parts=inside)
+
+
+def short(section: Section) -> Section:
+    """A section as the first screen has it: without details, and with the first notes.
+
+    Examples
+    --------
+    >>> found = short(Section("one", parts=(Facts((Fact("a", "1"), Fact("b", "2", is_detail=True))),)))
+    >>> [fact.name for part in found.parts for fact in part.facts]
+    ['a']
+    """
+    notes_of = [part for part in section.parts if isinstance(part, Note) and part.tone == "note"]
+    over = notes_of[MOST_NOTES - 1 :] if len(notes_of) > MOST_NOTES else []
+    parts: list[Part] = [
+        Facts(tuple(fact for fact in part.facts if not fact.is_detail)) if isinstance(part, Facts) else part
+        for part in section.parts
+        if not any(part is one for one in over)
+    ]
+    more = [Note(f"{plural(len(over), 'note')} more: `-v`", "aside")] if over else []
+    return replace(section, parts=(*parts, *more), is_short=True)
 
 
 def facts(lines: Iterable[Fact]) -> tuple[Facts, ...]:

@@ -15,6 +15,7 @@ from wsesim.machines.simulation import best_plans
 from wsesim.report.pages.run import More, plan_words, sections, why_it_loses
 from wsesim.report.terminal import print_sections
 from wsesim.results.result import Result
+from wsesim.units import show
 
 NEOX, AUTO = "gpt_neox_20b_96xa100", "cerebras_gpt_111m_gpu"
 GPU_CONTRACT = {key: value for key, value in CONTRACT.items() if key != "utilization"} | {
@@ -48,7 +49,7 @@ def test_the_page_holds_what_was_asked_at_80_columns() -> None:
     for text in (
         "96 A100",
         f"{result.tokens_per_s:,.0f} tokens/s",
-        f"{result.step_time_s:.4g} s",
+        show(result.step_time_s, "s"),
         "HFU",
         "bubble",
         "4: data, sharded data, tensor, pipeline",

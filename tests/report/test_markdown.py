@@ -18,7 +18,7 @@ RUN = "cerebras_gpt_111m"
 
 def test_a_run_has_the_titles_of_the_terminal() -> None:
     told = [one.title for one in sections(wsesim.simulate(wsesim.load(RUN))) if one.title and one.parts]
-    markdown = answer("run", RUN, "--format", "markdown").out
+    markdown = answer("run", RUN, "--format", "markdown", "-v").out
     assert [line.removeprefix("## ") for line in markdown.splitlines() if line.startswith("## ")] == told
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import wsesim
 from tests.front_door import on_terminal
+from wsesim.config import catalogue
+from wsesim.report.pages.run import SCREEN, sections
+from wsesim.report.terminal import print_sections
+from wsesim.units import show
 
+MOST_LINES = 36
+"""Of the first screen of a run. [-]"""
 WIDTHS = (40, 60, 120, 200)
 PORTFOLIO = Path(__file__).resolve().parents[2] / "docs/examples/portfolio.toml"
-WHOLE_RUN = ("run", "andromeda_13b", "--scaling", "--measured", "--layers", "--links")
+WHOLE_RUN = ("run", "andromeda_13b", "--scaling", "--measured", "--layers", "--links", "-v")
 COMMANDS = (
     WHOLE_RUN,
-    ("run", "gpt3_13b_256xa100", "--top", "5"),
+    ("run", "gpt3_13b_256xa100", "--top", "5", "-v"),
     ("compare", "andromeda_13b", "gpt3_13b_256xa100", "sparse_6.7b_cs3"),
     ("plan", "--model", "cerebras-gpt-1.3b", "--deadline", "7 d", "--cluster", "andromeda"),
     ("lifetime", "andromeda_13b", "--replications", "5"),
@@ -49,11 +57,50 @@ def test_it_fits_every_width(command: tuple[object, ...]) -> None:
 def test_the_terminal_has_the_order_of_the_report() -> None:
     page = on_terminal(80, *WHOLE_RUN)
     titles = [
-        *("throughput", "step time", "time to train", "Where the time goes", "Busy during the step", "Memory"),
-        *("Scaling", "Time, energy and cost", "Measured near this run", "Not public"),
+        *("Weak scaling", "job", "machine", "throughput", "step time", "time to train", "energy", "cost", "bottleneck"),
+        *("Where the time goes", "Busy during the step", "Memory", "What would help"),
+        *("Scaling\n", "Time, energy and cost", "Measured near this run", "Not public"),
     ]
     places = [page.index(f"\n{title}") for title in titles]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", catalogue.names("runs"))
+def test_a_run_has_one_screen(name: str) -> None:
+    """Of every run, on a usual terminal and on a wide one; the answer first, and nothing cut off."""
+    told = list(sections(wsesim.simulate(wsesim.load(name)), level=SCREEN))
+    for width in (80, 100, 160):
+        shown = Console(width=width, file=io.StringIO(), markup=False, highlight=False)
+        print_sections(shown, told, beside=True)
+        lines = shown.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert len(lines) <= MOST_LINES, (width, len(lines))
+        assert max(map(len, lines)) <= width
+        assert all(line == line.rstrip() for line in lines)
+        assert [line.split("  ")[0] for line in lines[1:3]] == ["job", "machine"]
+        assert any("`-v`" in line for line in lines)
+
+
+def test_a_wide_terminal_has_two_columns() -> None:
+    first, *others = on_terminal(160, "run", "andromeda_13b").splitlines()
+    assert first.startswith("Cerebras-GPT 13B on Andromeda")
+    assert first.endswith("Where the time goes")
+    assert len(others) < 24 < len(on_terminal(120, "run", "andromeda_13b").splitlines())
+
+
+def test_numbers_that_are_not_public_are_counted_and_listed() -> None:
+    number = len(wsesim.simulate(wsesim.load("andromeda_13b")).assumptions)
+    page = on_terminal(100, "run", "andromeda_13b")
+    assert f"{number} numbers are not public: `--assumptions`" in page
+    assert "cluster.pue" not in page
+    assert "cluster.pue" in on_terminal(100, "run", "andromeda_13b", "--assumptions")
+
+
+def test_scaling_comes_first_with_days_and_cost() -> None:
+    page = on_terminal(100, "run", "andromeda_13b", "--scaling")
+    assert page.index("Weak scaling") < page.index("throughput")
+    (own,) = re.findall(r"^ +12 .*", page.split("Strong scaling")[0], re.M)
+    job = wsesim.simulate(wsesim.load("andromeda_13b")).job
+    assert f"{show(job.time_s, 's')}  {show(job.cost_usd.value, 'USD')}" in own  # type: ignore[union-attr]
 
 
 def test_a_curve_of_a_small_fabric_shows_every_number() -> None:

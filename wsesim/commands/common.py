@@ -190,8 +190,8 @@ def console() -> Console:
     )
 
 
-def print_sections(sections: Iterable[Section], form: Form = Form.text) -> None:
-    """An answer on the terminal, or in Markdown."""
+def print_sections(sections: Iterable[Section], form: Form = Form.text, *, beside: bool = False) -> None:
+    """An answer on the terminal, in two columns where it is wide and they were asked for, or in Markdown."""
     if form is Form.markdown:
         from wsesim.report.markdown import written
 
@@ -199,7 +199,7 @@ def print_sections(sections: Iterable[Section], form: Form = Form.text) -> None:
         return
     from wsesim.report.terminal import print_sections as shown
 
-    shown(console(), sections)
+    shown(console(), sections, beside=beside)
 
 
 def write_page(out: Path | None, sections: Sequence[Section], *words: object) -> None:

@@ -50,7 +50,13 @@ ENGINES = ("simpy", "recurrence")
 @format_option
 @click.option("--layers", is_flag=True, help="Add the time of every layer and phase.")
 @click.option("--links", is_flag=True, help="Add the traffic of every link of the fabric.")
-@click.option("--scaling", is_flag=True, help="Add other numbers of devices, from one to all that the cluster takes.")
+@click.option(
+    "--scaling",
+    is_flag=True,
+    help="First, other numbers of devices, from one to all that the cluster takes: rate, time and cost.",
+)
+@click.option("--assumptions", is_flag=True, help="Add every number in use that is not public, with its source.")
+@click.option("--verbose", "-v", is_flag=True, help="All there is to say, instead of what one screen holds.")
 @click.option(
     "--measured", is_flag=True, help="Add the nearest published measurements, and what is predicted for them."
 )
@@ -75,6 +81,8 @@ def run(
     layers: bool,
     links: bool,
     scaling: bool,
+    assumptions: bool,
+    verbose: bool,
     measured: bool,
     engine: str | None,
     limit: int | None,
@@ -101,10 +109,10 @@ def run(
         else:
             print_figures([data])
         return
-    from wsesim.report.pages.run import More, sections
+    from wsesim.report.pages.run import DETAIL, SCREEN, More, sections
 
-    more = More(plans=plans, wanted_plans=top or 0, scaling=scaling, measured=measured, layers=layers, links=links)
-    print_sections(sections(result, more), form)
+    more = More(plans, top or 0, scaling, measured, layers, links, assumptions)
+    print_sections(sections(result, more, DETAIL if verbose else SCREEN), form, beside=True)
 
 
 def _refuse(run: Run, asked: Mapping[str, bool], engine: str) -> None:

@@ -19,7 +19,9 @@ from wsesim.errors import InputError
     metavar="[SET]",
     help="One set (see the output without it), cerebras or gpu for all of a kind, or a CSV file of your own.",
 )
-@click.option("--rows/--no-rows", default=None, help="Print every row, or only the sets; GPU rows by default only of one set.")
+@click.option(
+    "--rows/--no-rows", default=None, help="Print every row, or only the sets; GPU rows by default only of one set."
+)
 @click.option(
     "--calibration",
     metavar="NAME",

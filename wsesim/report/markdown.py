@@ -61,7 +61,7 @@ def _section(one: Section, level: int = 2) -> str:
 def _part(part: Part, level: int) -> str:
     match part:
         case Facts():
-            return "\n".join(f"- **{fact.name}**: {fact.text}" for fact in part.facts)
+            return "\n".join(f"- **{fact.name}**: {fact.whole}" for fact in part.facts)
         case Bars():
             rows = [[one.name, one.value, f"{one.share:.1%}", one.meaning] for one in part.bars]
             total = [[*part.total, "100.0%", ""]] if part.total else []

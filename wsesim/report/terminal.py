@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from itertools import zip_longest
+from typing import NamedTuple, Protocol, cast
 
 from rich.bar import Bar as RichBar
 from rich.cells import cell_len
@@ -57,7 +58,8 @@ def bar(words: str, total: int | None = None) -> Iterator[Advance]:
 # blanks.
 
 
-BAR_WIDTH = 14
+BAR_WIDTH, SHORT_BAR = 14, 10
+"""Of all of a bar, and on a first screen. [-]"""
 TONES = {
     "aside": "dim",
     "key": "bold",
@@ -77,11 +79,19 @@ LEAST_BESIDE = 10
 """Of a column of prose beside labels. [-]"""
 INDENT = 4
 """Of what stands below a row for want of room beside it. [-]"""
+LABEL = 14
+"""Width of names on a first screen, where those of all sections stand below one another. [-]"""
+WIDE = 140
+"""Of a terminal on which an answer has two columns. [-]"""
+GUTTER = 4
+"""Between them. [-]"""
 UNBOUNDED = 10_000
 WHOLE = re.compile(r"(?<=\d) (?=[^\W\d]|%)|(?<=\d to) (?=\d)|(?<=\d x) (?=\d)|(?<=`wsesim) (?=\w+`)")
 """Blanks that hold a number and its unit, the ends of a range, or a command together."""
 HELD_BLANK = "\ue000"
 """Stands for a blank at which no line ends, while lines are broken."""
+CLAUSE = re.compile(r"[,;:] ")
+"""Ends of clauses."""
 HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 """Between two words, after which prose may be broken."""
 SOFT_BREAK = "\x1f"
@@ -208,10 +218,14 @@ class Columns:
         """What finds no room beside the row: texts after their heads, bars not at all."""
         rest = Text("  ").join(
             Text.assemble((f"{one.head}{HELD_BLANK}" if one.head else "", "dim"), cell)
-            for one, cell in zip(self.columns[number:], cells[number:], strict=True)
+            for one, cell in zip(self.columns[number:], map(_text_of, cells[number:]), strict=True)
             if isinstance(cell, Text) and cell.plain
         )
         return rest if rest.plain else None
+
+
+def _text_of(cell: RenderableType) -> RenderableType:
+    return cell.text if isinstance(cell, Cut) else cell
 
 
 def prose(text: str, style: str = "") -> Columns:
@@ -285,29 +299,81 @@ class ShareBar:
         return Measurement(self.width, self.width)
 
 
-def print_sections(console: Console, sections: Iterable[Section]) -> None:
-    """Print an answer."""
-    for one in sections:
-        if not one.is_empty:
-            console.print(section(one))
+def print_sections(console: Console, sections: Iterable[Section], *, beside: bool = False) -> None:
+    """Print an answer; in two columns where the terminal is wide and that is wanted."""
+    if not (beside and console.width >= WIDE):
+        for one in sections:
+            if not one.is_empty:
+                console.print(section(one))
+        return
+    width = (console.width - GUTTER) // 2
+    held: list[list[list[Segment]]] = []
+    for one in (one for one in sections if not one.is_empty):
+        lines = console.render_lines(section(one), console.options.update(width=width), pad=False)
+        if _is_narrow(console, one, width):
+            held.append(lines)
+            continue
+        _print_columns(console, held, width)
+        held = []
+        console.print(section(one))
+    _print_columns(console, held, width)
+
+
+def _is_narrow(console: Console, shown: Section, width: int) -> bool:
+    """Whether a section loses nothing in half of the terminal; what has no title ends an answer, in lines of its own."""
+    tables = [table(part) for part in shown.parts if isinstance(part, Table) and not part.is_repeated]
+    is_last = not shown.title and shown.parts[0] == Note("")
+    return not is_last and all(one.least_width(console) <= width for one in tables)
+
+
+def _print_columns(console: Console, held: Sequence[list[list[Segment]]], width: int) -> None:
+    """Sections in two columns, read down the left one first, that end as nearly together as sections allow."""
+    if not held:
+        return
+
+    def higher(place: int) -> int:
+        return max(sum(map(len, held[:place])), sum(map(len, held[place:])))
+
+    place = min(range(1, len(held) + 1), key=higher)
+    sides = [[line for lines in side for line in lines] for side in (held[:place], held[place:])]
+    for side in sides:
+        while side and not "".join(one.text for one in side[0]).strip():
+            side.pop(0)  # both begin on the same line
+    for left, right in zip_longest(*sides, fillvalue=[]):
+        gap = width + GUTTER - sum(one.cell_length for one in left)
+        console.print(_Line([*left, Segment(" " * gap), *right]), end="")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Segments of one line."""
+
+    segments: list[Segment]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        yield from _without_blanks(list(self.segments))
 
 
 def section(shown: Section) -> Group:
     """A part of an answer under its title, after an empty line; without a title nothing stands before it."""
     head: list[RenderableType] = ["", prose(shown.title, style="bold")] if shown.title else []
-    return Group(*head, *(body for part in shown.parts if (body := _part(part)) is not None))
+    one_note = sum(isinstance(part, Note) and part.tone == "note" for part in shown.parts) == 1
+    found = (_part(part, is_short=shown.is_short and not (one_note and isinstance(part, Note))) for part in shown.parts)
+    return Group(*head, *(body for body in found if body is not None))
 
 
-def _part(part: Part) -> RenderableType | None:
+def _part(part: Part, *, is_short: bool = False) -> RenderableType | None:
     match part:
         case Facts():
-            return facts_grid(part.facts)
+            return facts_grid(part.facts, is_short=is_short)
         case Bars():
-            return None if part.is_repeated else _bars(part)
+            return None if part.is_repeated else _bars(part, is_short=is_short)
         case Table():
             return None if part.is_repeated else table(part)
         case Note(text=""):
             return ""
+        case Note(tone="note") if is_short:
+            return Cut(Text(f"note: {part.text}", style=TONES["note"]))
         case Note():
             return prose(f"note: {part.text}" if part.tone == "note" else part.text, style=TONES.get(part.tone, ""))
         case Section():
@@ -316,24 +382,71 @@ def _part(part: Part) -> RenderableType | None:
             return None
 
 
-def facts_grid(facts: Iterable[Fact]) -> Columns:
+@dataclass(frozen=True)
+class Cut:
+    """A text, and clauses that explain it, as many as its line has room for; one that nothing explains is cut to a line."""
+
+    text: Text
+    more: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if not self.more:
+            yield _words_within(
+                self.text, options.max_width, "..." if options.ascii_only else "\N{HORIZONTAL ELLIPSIS}"
+            )
+            return
+        more = clauses_within(self.more, options.max_width - cell_len(self.text.plain) - GAPS[0])
+        yield Text.assemble(self.text, (f"  {more}" if more else "", "dim"))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        least = Measurement.get(console, options, self.text)
+        return Measurement(least.minimum, least.maximum + (cell_len(self.more) + GAPS[0] if self.more else 0))
+
+
+def clauses_within(text: str, width: int) -> str:
+    """The first clauses of a text, as many as fit into so many letters.
+
+    Examples
+    --------
+    >>> clauses_within("owned: written off over 4.00 years, with electricity", 40)
+    'owned: written off over 4.00 years'
+    >>> clauses_within("MFU 26.1%; 139.6 samples/s", 12), clauses_within("of 1,080 tokens", 4)
+    ('MFU 26.1%', '')
+    """
+    ends = [found.start() for found in CLAUSE.finditer(text)]
+    return next((text[:end] for end in (len(text), *reversed(ends)) if cell_len(text[:end]) <= width), "")
+
+
+def _words_within(text: Text, width: int, ellipsis: str) -> Text:
+    """A text, or its first words and an ellipsis."""
+    if cell_len(text.plain) <= width:
+        return text
+    kept = text.plain[: max(0, width - len(ellipsis))].rpartition(" ")[0].rstrip(" ,;:(")
+    return Text(f"{kept} {ellipsis}"[:width] if kept else "", style=text.style)
+
+
+def facts_grid(facts: Iterable[Fact], *, is_short: bool = False) -> Columns:
     """Lines of an answer below one another: names on the left, what is to be said of them on the right."""
-    found = Columns([Column(least=20, style="dim"), Column(is_prose=True)])
+    found = Columns([Column(least=LABEL if is_short else 20), Column(is_prose=True)])
     for fact in facts:
-        found.add_row(fact.name, Text(fact.text, style="bold" if fact.is_key else ""))
+        text = Text(fact.text, style="bold" if fact.is_key else "")
+        if is_short:
+            found.add_row(fact.name, Cut(cast("Text", _held(text)), fact.more) if fact.more else text)
+        else:
+            found.add_row(fact.name, Text.assemble(text, (f"; {fact.more}" if fact.more else "", "dim")))
     return found
 
 
-def _bars(shown: Bars) -> Columns:
+def _bars(shown: Bars, *, is_short: bool = False) -> Columns:
     """Names, amounts, shares, bars and what they mean."""
-    amount = Column(is_right=True)
-    found = Columns(
-        [Column(least=shown.least, style="dim"), amount, amount, Column(), Column(is_prose=True, style="dim")]
-    )
+    amount, meaning = Column(is_right=True), Column(is_prose=True, style="dim")
+    least = max(shown.least, LABEL) if is_short else shown.least
+    found = Columns([Column(least=least), amount, amount, Column(), meaning])
     for one in shown.bars:
-        bar = ShareBar(one.share, one.color or shown.color)
-        found.add_row(one.name, one.value, f"{one.share:.1%}", bar, one.meaning)
-    if shown.total is not None:
+        bar = ShareBar(one.share, one.color or shown.color, SHORT_BAR if is_short else BAR_WIDTH)
+        told = Cut(Text(one.meaning, style="dim")) if is_short and one.meaning else one.meaning
+        found.add_row(one.name, one.value, f"{one.share:.1%}", bar, told)
+    if shown.total is not None and not is_short:
         found.add_row(*shown.total, "100.0%", "", "")
     return found
 

@@ -175,6 +175,12 @@ def job_words(run: Run) -> str:
     >>> job_words(load_any("andromeda_13b"))
     'Cerebras-GPT 13B, 12.85 B parameters, 257.1 B tokens; 1,080 x 2,048 tokens per step (90 per system, exact); release 2.1'
     """
+    what, how = job_parts(run)
+    return f"{what}; {how}"
+
+
+def job_parts(run: Run) -> tuple[str, str]:
+    """The job of a run: what is trained on how much, and in which steps by what software."""
     job, words = job_definition(run), MACHINES[run.machine].words
     key, value = job.asked
     per_copy, tokens = (f"{value:,.0f} per {words.copy}, ", f"of {show_count(value)} tokens, ")
@@ -182,11 +188,19 @@ def job_words(run: Run) -> str:
     how += f" to {value:,.0f}" if key == BATCH_KEYS[0] and value != job.global_batch_size else ""
     active = f", {show_count(job.active_parameters)} active" if job.active_parameters < job.parameters else ""
     done = "" if job.mode == "train" else f", {job.mode}"
-    return (
-        f"{job.model}, {show_count(job.parameters)} parameters{active}, {show_count(job.tokens)} tokens{done}; "
-        f"{job.global_batch_size:,} x {job.sequence_length:,} tokens per step ({how})"
-        + (f"; {words.software} {job.software}" if job.software else "")
-    )
+    what = f"{job.model}, {show_count(job.parameters)} parameters{active}, {show_count(job.tokens)} tokens{done}"
+    steps = f"{job.global_batch_size:,} x {job.sequence_length:,} tokens per step ({how})"
+    return what, steps + (f"; {words.software} {job.software}" if job.software else "")
+
+
+def time_and_cost(run: Run, step_time_s: float) -> tuple[float, float | None]:
+    """Of the whole job at a step time: all that a curve needs of `job`. [s], [USD]"""
+    tokens_per_step = run.training.global_batch_size * run.training.sequence_length
+    steps = max(1, int(wanted_tokens(run) / tokens_per_step))
+    price = price_usd_per_s(run)
+    whole = job_price_usd(run, float(steps * tokens_per_step))
+    cost = whole or (None if price is None else price.scaled(steps * step_time_s))
+    return steps * step_time_s, None if cost is None else cost.value
 
 
 def show_count(number: float) -> str:

@@ -10,6 +10,9 @@ from wsesim.config.run import Run
 from wsesim.engine.program import Span
 from wsesim.results.intervals import NOTHING_KNOWN, Bounds
 
+FASTER = 1.1
+"""A change of a part, so that effects can be compared: a rate ten per cent higher, a latency as much shorter. [-]"""
+
 
 class Step(ABC):
     """One optimizer step in its steady state; SI units. Every machine has a subclass of its own.
@@ -137,6 +140,13 @@ class Step(ABC):
         """What takes most of it, and what would move it; simulates the changes."""
         largest = max(self.spent_s, key=self.spent_s.__getitem__)
         return f"{self.spent_s[largest] / self.time_s:.0%} of the step is {largest}"
+
+    def changes(self) -> dict[str, float]:
+        """Changes of the machine, and by what share of it each shortens the step; where nothing overlaps unless said. [-]"""
+        return {
+            f"{name} 10 % faster": (1.0 - 1.0 / FASTER) * spent_s / self.time_s
+            for name, spent_s in self.spent_s.items()
+        }
 
     def lost_s(self) -> dict[str, float]:
         """By what part a step is longer than its share of the step of one device with the same batch; may simulate. [s]"""

@@ -14,7 +14,7 @@ from typing import Any
 
 from wsesim.config.run import Run
 from wsesim.machines.machine import LeftOut, machine_of
-from wsesim.results.job import Job, job
+from wsesim.results.job import Job, job, time_and_cost
 from wsesim.results.result import Result
 from wsesim.view import ShowsItself
 
@@ -43,6 +43,8 @@ class Point:
         Over all devices. [1/s]
     efficiency
         Tokens per second and device over those of the curve's first point. [-]
+    time_s, cost_usd
+        Of the whole job; no cost where nobody states a price. [s], [USD]
     """
 
     num_devices: int
@@ -50,6 +52,8 @@ class Point:
     step_time_s: float
     tokens_per_s: float
     efficiency: float
+    time_s: float
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,8 @@ def _points(runs: Sequence[Run], times_s: Sequence[float]) -> tuple[Point, ...]:
         number = run.num_devices
         rate = run.training.global_batch_size * run.training.sequence_length / step_time_s
         first = found[0].tokens_per_s / found[0].num_devices if found else rate / number
-        found.append(Point(number, run.training.global_batch_size, step_time_s, rate, rate / number / first))
+        whole = time_and_cost(run, step_time_s)
+        found.append(Point(number, run.training.global_batch_size, step_time_s, rate, rate / number / first, *whole))
     return tuple(found)
 
 
@@ -244,7 +249,8 @@ def _own(result: Result, curve: Curve) -> Point:
     """The run itself, compared with the first point of a curve."""
     number, rate = result.num_devices, result.tokens_per_s
     first = curve.points[0].tokens_per_s / curve.points[0].num_devices if curve.points else rate / number
-    return Point(number, result.run.training.global_batch_size, result.step_time_s, rate, rate / number / first)
+    run, whole = result.run, time_and_cost(result.run, result.step_time_s)
+    return Point(number, run.training.global_batch_size, result.step_time_s, rate, rate / number / first, *whole)
 
 
 def _with(curve: Curve, own: Point) -> Curve:

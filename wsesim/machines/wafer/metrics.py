@@ -17,6 +17,7 @@ from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.streaming import numbers_of
 from wsesim.machines.wafer.swarmx import exceptional_links, tree
 from wsesim.machines.wafer.wafer import peak_flop_per_s
+from wsesim.results.step import FASTER
 from wsesim.units import add_up
 from wsesim.workload.transformer import model_flop_per_sequence, parameter_count
 
@@ -269,8 +270,6 @@ class Lever:
         return replace(run, cluster=self.change(run.cluster))
 
 
-FASTER = 1.1
-"""Every change is of this size, so that effects can be compared: a rate ten per cent higher, a latency as much shorter. [-]"""
 TIE = 0.01
 """Changes whose effects differ by less of the step are named together. [-]"""
 FEWEST_SHARE = 0.005
@@ -427,7 +426,7 @@ def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float, tried:
     spent = [name for name in parts if name in breakdown] or _ranked(breakdown)[:1]
     shares = [f"{breakdown[name] / step_time_s:.0%} of the step is {CATEGORIES[name]}" for name in spent]
     others = sorted((one for one in gains if one not in first), key=lambda one: -gains[one])[:1]
-    effects = [f"{max(0.0, gains[one]):.1%} for {_words(run, one)}" for one in (*first, *others)]
+    effects = [f"{max(0.0, gains[one]):.1%} for {words(run, one)}" for one in (*first, *others)]
     bound = listed([BOUND[name] for name in parts])
     return f"{bound}: {listed(shares)}; 10 % faster shortens it by {listed(effects)}"
 
@@ -437,5 +436,6 @@ def _part(breakdown: dict[str, float], lever: Lever) -> str:
     return next(name for name in (*_ranked(breakdown), *LEVERS) if LEVERS[name] is lever)
 
 
-def _words(run: Run, lever: Lever) -> str:
+def words(run: Run, lever: Lever) -> str:
+    """What a change is of."""
     return slowest_parts(run.cluster) if lever is _STREAMS else lever.words

@@ -14,7 +14,16 @@ from wsesim.engine.program import Span
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.wafer import metrics
 from wsesim.machines.wafer.checks import outside_of_measurements, supply_seen, wafer_bounds
-from wsesim.machines.wafer.metrics import Lever, bottleneck, breakdown_s, bytes_per_step, levers, memory, utilization
+from wsesim.machines.wafer.metrics import (
+    Lever,
+    bottleneck,
+    breakdown_s,
+    bytes_per_step,
+    levers,
+    memory,
+    utilization,
+    words,
+)
 from wsesim.machines.wafer.simulation import Simulation, run_many, run_schedule, step_times_s, usual_engine
 from wsesim.machines.wafer.spec import WaferRun
 from wsesim.results.intervals import Bounds
@@ -172,12 +181,22 @@ class WaferStep(Step):
 
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
-        chosen = levers(self.run, self.spent_s)
-        tried = {}
+        return bottleneck(self.run, self.spent_s, self.time_s, self._tried)
+
+    def changes(self) -> dict[str, float]:
+        """Changes of the machine, and by what share of it each shortens the step; simulates them. [-]"""
+        return {
+            f"{words(self.run, one)} 10 % faster": 1.0 - time_s / self.time_s for one, time_s in self._tried.items()
+        }
+
+    @cached_property
+    def _tried(self) -> dict[Lever, float]:
+        """The step time with each change that is worth a try. [s]"""
+        chosen, tried = levers(self.run, self.spent_s), {}
         for lever in chosen:
             with suppress(ConfigError, DoesNotFit):
                 tried[lever] = self.time_s * _shortened(self.run, self.time_s, lever)
-        return bottleneck(self.run, self.spent_s, self.time_s, tried or {chosen[0]: self.time_s})
+        return tried or {chosen[0]: self.time_s}
 
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one system times their number; simulates one system. [-]"""

@@ -66,7 +66,7 @@ class WaferWords(Words):
         """MemoryX, and the wafer."""
         held = result.memory
         layer = Place(
-            "wafer, activations of one layer",
+            "wafer, one layer",
             {"activations": held["wafer_working_set_bytes"]},
             held["wafer_activation_capacity_bytes"],
         )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from wsesim.config.catalogue import Source, sources
 from wsesim.config.spec import STATUSES
-from wsesim.machines.machine import Words, devices, machine_of, samples_words
+from wsesim.machines.machine import Words, devices, machine_of, samples_words, within
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
-from wsesim.results.job import Job, Price, Range, job_words, show_energy, show_range
+from wsesim.results.job import Job, Price, Range, job_parts, job_words, show_energy, show_range
 from wsesim.results.loss import AVERAGE, Quality
 from wsesim.results.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
@@ -34,6 +34,7 @@ from wsesim.view import (
     Tile,
     facts,
     notes,
+    short,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ CURVES = {
 }
 FEW_POINTS = 24
 """Points of a curve that a table holds. [-]"""
+MOST_PARTS = 6
+"""Parts of the step on the first screen. [-]"""
+MOST_CHANGES, LEAST_CHANGE = 3, 0.001
+"""Changes of the machine that are named, and what each of them has to be worth. [-], of the step [-]"""
+LARGE = 1000.0
+"""Rates above have no digits after the point. [1/s]"""
 PHASES = ("gemm", "attention", "latency", "waiting")
 """What a layer spends its time on."""
 TOLD_SHARE = 0.1
@@ -65,8 +72,8 @@ class More:
     ----------
     plans, wanted_plans
         The best plans of a GPU run, and how many were wanted. [-]
-    scaling, measured, layers, links
-        Whether other numbers of devices, measurements near the run, layers and links are.
+    scaling, measured, layers, links, assumptions
+        Whether other numbers of devices, measurements near the run, layers, links and numbers that are not public are.
     """
 
     plans: Sequence[Result] = ()
@@ -75,37 +82,53 @@ class More:
     measured: bool = False
     layers: bool = False
     links: bool = False
+    assumptions: bool = False
 
 
 NOTHING_MORE = More()
+SCREEN, DETAIL = 0, 1
+"""Levels of an answer: what its first screen has, and what is left for those who ask for all."""
 
 
-def sections(result: Result, more: More = NOTHING_MORE) -> Iterator[Section]:
-    """The whole answer of one run."""
-    yield first(result)
-    yield breakdown(result, with_bottleneck=True)
-    if more.plans:
-        yield plans(more.plans, more.wanted_plans)
-    yield utilization(result)
-    yield spread(result)
-    yield memory(result)
-    yield scaling(result)
+def sections(result: Result, more: More = NOTHING_MORE, level: int = DETAIL) -> Iterator[Section]:
+    """The answer of one run up to a level: what is of a higher one is not worked out."""
     if more.scaling:
-        from wsesim.study.scaling import scaling as scale
+        yield Section("name", parts=(Note(result.name, "key"),))
+        yield from scaled(result)
+    found: list[tuple[int, Callable[[], Iterable[Section]]]] = [
+        (SCREEN, lambda: [first(result, is_titled=more.scaling)]),
+        (SCREEN, lambda: [breakdown(result, 0 if level else MOST_PARTS)]),
+        (SCREEN, lambda: [plans(more.plans, more.wanted_plans)] if more.plans else []),
+        (DETAIL, lambda: [utilization(result), spread(result)]),
+        (SCREEN, lambda: [memory(result) if level else room(result), helps(result)]),
+        (DETAIL, lambda: [scaling(result), totals(result), learned(result)]),
+        (SCREEN, lambda: _on_demand(result, more)),
+        (DETAIL, lambda: [assumptions([result])] if not more.assumptions else []),
+        (SCREEN, lambda: [made(result) if level else ends(result, more)]),
+    ]
+    for own, build in found:
+        if own <= level:
+            yield from build() if level else map(short, build())
 
-        yield from curves(scale(result))
-    yield totals(result)
-    yield learned(result)
+
+def _on_demand(result: Result, more: More) -> Iterator[Section]:
     if more.measured:
         from wsesim.validate.near import near
 
         yield measured(near(result.run))
-    yield assumptions([result])
+    if more.assumptions:
+        yield assumptions([result])
     if more.layers:
         yield layers(machine_of(result.run).layer_rows(result))
     if more.links:
         yield links(machine_of(result.run).link_rows(result))
-    yield made(result)
+
+
+def scaled(result: Result) -> Iterator[Section]:
+    """Other numbers of devices."""
+    from wsesim.study.scaling import scaling as scale
+
+    yield from curves(scale(result))
 
 
 def words_of(result: Result) -> Words:
@@ -113,12 +136,63 @@ def words_of(result: Result) -> Words:
     return machine_of(result.run).words
 
 
-def first(result: Result) -> Section:
-    """What was asked: how fast, how long and for how much, on what."""
-    lines = headline(result)
-    answers = max(place for place, fact in enumerate(lines) if fact.is_key) + 1
-    lines.insert(answers, _time_to_train(result))
-    return Section("answer", parts=(Note(result.name, "key"), Facts(tuple(lines)), *notes(result.notes, "note")))
+def first(result: Result, *, is_titled: bool = False) -> Section:
+    """What was asked: which job on what, how fast, how long and for how much, and what holds it up; then the rest."""
+    told = [*_answers(result), *(fact._replace(is_detail=True) for fact in _others(result))]
+    name = () if is_titled else (Note(result.name, "key"),)
+    title = "This run" if is_titled else ""
+    return Section("answer", title, (*name, Facts(tuple(told)), *notes(result.notes, "note")))
+
+
+def _answers(result: Result) -> Iterator[Fact]:
+    training, job, words = result.run.training, result.job, words_of(result)
+    what, how = job_parts(result.run)
+    yield Fact("job", what, more=how)
+    yield Fact("machine", words.on(result))
+    if result.plan:
+        yield Fact("plan", words.planned(result.run, result.plan) or "one copy of the model")
+    bounds = within(result.samples_range_per_s.scaled(training.sequence_length))
+    beside = f"MFU {result.mfu:.1%}; {result.samples_per_s:,.4g} samples/s"
+    yield Fact("throughput", f"{_rate(result.tokens_per_s)} tokens/s {bounds}", is_key=True, more=beside)
+    step = f"{show(result.step_time_s, 's')} {_span(result.step_time_range_s, 's')}"
+    yield Fact("step time", step, is_key=True, more=f"for {training.global_batch_size:,} sequences")
+    time = f"{show(job.time_s, 's')} {_span(job.time_range_s, 's')}".strip()
+    yield Fact(_whole_time(result), time, is_key=True, more=f"{job.steps:,} steps")
+    energy = f"{show(job.energy_j.value / 3600.0, 'W')}h {_span(job.energy_j.scaled(1 / 3600.0), 'W', 'h')}".strip()
+    yield Fact("energy", energy, is_key=True, more="without the building")
+    if job.cost_usd is not None:
+        cost = f"{show(job.cost_usd.value, 'USD')} {_span(job.cost_usd, 'USD')}".strip()
+        yield Fact("cost", cost, is_key=True, more=words.cost_basis(result).removeprefix(", "))
+    if job.quality is not None:
+        (low, high), found = job.quality.loss_range, job.quality.accuracy[AVERAGE]
+        yield Fact(
+            "predicted loss",
+            f"{job.quality.loss:.3f} ({low:.3f} to {high:.3f})",
+            more=f"zero-shot accuracy {found:.3f}",
+        )
+    holds, _, effect = bottleneck(result).partition("; ")
+    yield Fact("bottleneck", holds, more=effect)
+
+
+def _others(result: Result) -> list[Fact]:
+    """The rest of the headline."""
+    own = ("on", *SHOWN_LARGE)
+    return [fact for fact in words_of(result).headline(result) if fact.name not in own]
+
+
+def _span(value: Range, unit: str, after: str = "") -> str:
+    """Both ends of a range in brackets, with the unit once where it is the same; empty where there is none.
+
+    Examples
+    --------
+    >>> _span(Range(7200.0, 3600.0, 9000.0), "s"), _span(Range(2.0, 0.5, 4.0), "s")
+    ('(1.00 to 2.50 h)', '(500 ms to 4.00 s)')
+    """
+    if not value.is_range:
+        return ""
+    low, high = f"{show(value.low, unit)}{after}", f"{show(value.high, unit)}{after}"
+    number, _, word = low.partition(" ")
+    return f"({number} to {high})" if word == high.partition(" ")[2] else f"({low} to {high})"
 
 
 def headline(result: Result) -> list[Fact]:
@@ -127,16 +201,13 @@ def headline(result: Result) -> list[Fact]:
     return [on, Fact("job", job_words(result.run)), *others]
 
 
+def _rate(tokens_per_s: float) -> str:
+    return f"{tokens_per_s:,.4g}" if tokens_per_s < LARGE else f"{tokens_per_s:,.0f}"
+
+
 def _whole_time(result: Result) -> str:
     """What the time of the whole job is called."""
     return "time to train" if result.run.training.mode == "train" else "time to evaluate"
-
-
-def _time_to_train(result: Result) -> Fact:
-    job = result.job
-    cost = "" if job.cost_usd is None else f", {show(job.cost_usd.value, 'USD')}"
-    energy = f"{show(job.energy_j.value / 3600.0, 'W')}h"
-    return Fact(_whole_time(result), f"{show_range(job.time_range_s, 's')}, {energy}{cost}", is_key=True)
 
 
 def answer(result: Result) -> Answer:
@@ -230,13 +301,13 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
-def breakdown(result: Result, *, with_bottleneck: bool = False, baseline: Result | None = None) -> Section:
-    """Where the time of a step goes, the largest part first; beside each part what it is in a baseline."""
+def breakdown(result: Result, most: int = 0, *, baseline: Result | None = None) -> Section:
+    """Where the time of a step goes, the largest first; the smallest as one where more than so many are, a baseline beside."""
     step, words = show(result.step_time_s, "s"), words_of(result)
-    then = (
-        {name: f"; baseline {show(spent_s, 's')}" for name, spent_s in baseline.breakdown_s.items()} if baseline else {}
-    )
-    bars = tuple(
+    ranked = sorted(result.breakdown_s.items(), key=lambda item: -item[1])
+    over = ranked[most - 1 :] if most and len(ranked) > most else []
+    then = {name: f"; baseline {show(value, 's')}" for name, value in baseline.breakdown_s.items()} if baseline else {}
+    bars = [
         Bar(
             name,
             show(spent_s, "s"),
@@ -244,17 +315,51 @@ def breakdown(result: Result, *, with_bottleneck: bool = False, baseline: Result
             words.meaning(name) + then.get(name, ""),
             colour_of(name),
         )
-        for name, spent_s in sorted(result.breakdown_s.items(), key=lambda item: -item[1])
-    )
-    parts: list[Part] = [Bars(bars, f"Where the {step} of a step go", total=("step", step))]
-    if with_bottleneck:
-        parts.append(Note(f"{bottleneck(result)}.", "lean"))
+        for name, spent_s in ranked[: len(ranked) - len(over)]
+    ]
+    if over:
+        rest_s = add_up(spent_s for _, spent_s in over)
+        bars.append(Bar("others", show(rest_s, "s"), rest_s / result.step_time_s, ", ".join(name for name, _ in over)))
     return Section(
         "breakdown",
         "Where the time goes",
-        tuple(parts),
+        (Bars(tuple(bars), f"Where the {step} of a step go", total=("step", step)),),
         "Every moment of the device that finishes the step last, by what it spends it on; the parts add up to the step.",
     )
+
+
+def room(result: Result) -> Section:
+    """What each memory holds, of what it could hold."""
+    bars = []
+    for place in words_of(result).places(result):
+        held = sorted(place.held_bytes.items(), key=lambda item: -item[1])
+        parts = ", ".join(f"{name} {show(value, 'bytes')}" for name, value in held) if len(held) > 1 else held[0][0]
+        told = f"of {show(place.capacity_bytes, 'bytes')}: {parts}"
+        bars.append(Bar(place.name, show(place.used_bytes, "bytes"), place.used_bytes / place.capacity_bytes, told))
+    shown = (Bars(tuple(bars), "Share of what there is", BUSY_COLOUR),) if bars else ()
+    return Section("memory", "Memory", shown)
+
+
+def helps(result: Result) -> Section:
+    """Changes of the machine that shorten the step most."""
+    ranked = sorted(result.step.changes().items(), key=lambda item: -item[1])
+    bars = tuple(
+        Bar(name, show(share * result.step_time_s, "s"), share)
+        for name, share in ranked[:MOST_CHANGES]
+        if share >= LEAST_CHANGE
+    )
+    if not bars:
+        told: tuple[Part, ...] = (Note(f"no change of a part shortens the step by {LEAST_CHANGE:.1%}"),)
+    else:
+        told = (Bars(bars, "How much shorter the step would be", BUSY_COLOUR),)
+    return Section("helps", "What would help: by how much the step would be shorter", told)
+
+
+def ends(result: Result, more: More) -> Section:
+    """Where the rest is, and what answered."""
+    number = len(result.assumptions)
+    found = f"{number} numbers are not public: `--assumptions`; " if number and not more.assumptions else ""
+    return Section("ends", parts=(Note(""), *notes((f"{found}everything: `-v`", by(result)), "aside")))
 
 
 def utilization(result: Result) -> Section:
@@ -296,21 +401,24 @@ def curves(found: Scaling) -> list[Section]:
 def curve_table(curve: Curve, found: Scaling, points: Sequence[Point] = ()) -> Table:
     """Points of a curve; all where none are named."""
     chosen = points or curve.points
+    has_cost = all(one.cost_usd is not None for one in chosen)
     rows = tuple(
         (
             f"{one.num_devices:,}",
             f"{one.global_batch_size:,}",
             show(one.step_time_s, "s"),
-            f"{one.tokens_per_s:,.4g}" if one.tokens_per_s < 1e3 else f"{one.tokens_per_s:,.0f}",
+            _rate(one.tokens_per_s),
+            show(one.time_s, "s"),
+            *([show(one.cost_usd, "USD")] if has_cost and one.cost_usd is not None else []),
             f"{one.efficiency:.1%}",
         )
         for one in chosen
     )
     of_others = f"{curve.name}: the best plan for each number, by the closed form; efficiency against the first"
-    heads = (f"|{found.device if curve.kind in CURVES else 'GPUs'}", "|batch", "|step", "|tokens/s", "|efficiency")
+    heads = (f"|{found.device if curve.kind in CURVES else 'GPUs'}", "|batch", "|step", "|tokens/s", "|time")
     return Table(
         CURVES.get(curve.kind, of_others),
-        heads,
+        (*heads, *(["|cost"] if has_cost else []), "|efficiency"),
         rows,
         shares=tuple(one.efficiency for one in chosen),
         color=BUSY_COLOUR,
@@ -339,7 +447,7 @@ def some(points: Sequence[Point], own: int) -> list[Point]:
     Examples
     --------
     >>> from wsesim.study.scaling import Point
-    >>> points = [Point(number, 90 * number, 1.0, 1.0, 1.0) for number in range(1, 49)]
+    >>> points = [Point(number, 90 * number, 1.0, 1.0, 1.0, 1.0) for number in range(1, 49)]
     >>> [one.num_devices for one in some(points, 12)]
     [1, 2, 4, 5, 8, 9, 12, 13, 16, 17, 21, 25, 29, 32, 33, 37, 41, 45, 48]
     """
