@@ -12,7 +12,9 @@ from rich.console import Console
 
 import wsesim
 from tests.front_door import answer, call
-from wsesim import Comparison
+from wsesim import Comparison, compare
+from wsesim.config.loader import load_any
+from wsesim.errors import InputError
 from wsesim.report.pages.compare import FIGURES, sections
 from wsesim.report.terminal import fits, print_sections
 from wsesim.results.job import power_w
@@ -223,6 +225,48 @@ def test_a_job_moves_to_other_machines_without_a_second_file() -> None:
     assert max(tokens) / min(tokens) - 1.0 < 1e-4
     own = wsesim.simulate(wsesim.load("andromeda_13b", ["cluster.name=cs3", "cluster.num_systems=2"]))
     assert found[2]["tokens_per_s"] == pytest.approx(own.tokens_per_s, rel=0.2)  # with the batch that it has there
+
+
+def test_what_makes_a_job_goes_along() -> None:
+    sparse, wafers, gpus = (one.run for one in compare("sparse_6.7b_cs3", elsewhere=["cs3:8", "dgx_h100:64"]).results)
+    assert (sparse.training.weight_sparsity, wafers.training.weight_sparsity, gpus.training.weight_sparsity) == (
+        0.7,
+        0.7,
+        0,
+    )
+    older, moved_older = compare("andromeda_13b", elsewhere=["cs2:12"]).results
+    assert older.step.software == moved_older.step.software == "2.1"
+    wide = compare(load_any("andromeda_13b", ["training.precision=float32"]), elsewhere=["dgx_h100:64"]).results[1]
+    assert wide.run.training.precision == "float32"
+
+
+def test_different_jobs_have_no_ratios_of_time_energy_and_cost() -> None:
+    first = load_any("cerebras_gpt_1.3b", ["training.tokens=1e11"])
+    for other, word in (
+        (load_any("cerebras_gpt_2.7b", ["training.tokens=1e11"]), "are of different sizes"),
+        (
+            load_any("cerebras_gpt_1.3b", ["training.tokens=1e11", "training.mode=evaluation"]),
+            "trainings and evaluations",
+        ),
+    ):
+        told = compare(first, other).to_dict()
+        assert not {"time_to_train_s", "energy_j", "cost_usd"} & told["runs"][1]["ratios"].keys()
+        assert any(word in note for note in told["notes"])
+
+
+def test_keys_are_set_where_a_run_has_them() -> None:
+    found = compare("andromeda_13b", elsewhere=["dgx_h100:64"], settings=["cluster.num_systems=8", "cluster.pue=1.0"])
+    wafers, gpus = (one.run for one in found.results)
+    assert (wafers.num_devices, gpus.num_devices, wafers.cluster.pue, gpus.cluster.pue) == (8, 64, 1.0, 1.0)
+    with pytest.raises(InputError, match="none of the runs has such a key"):
+        compare("andromeda_13b", elsewhere=["dgx_h100:64"], settings=["cluster.bogus=1"])
+
+
+def test_a_price_of_a_whole_job_is_certain() -> None:
+    one = compare("andromeda_13b", elsewhere=["ai_model_studio:4"]).to_dict()["runs"][1]
+    assert (one["cost_usd"], "cost_usd" in one["uncertain"]) == (150e3, False)
+    assert one["tokens_per_usd"] == pytest.approx(one["training"]["tokens"] / 150e3)
+    assert one["ratios"]["tokens_per_usd"] == pytest.approx(1.0 / one["ratios"]["cost_usd"])
 
 
 @pytest.mark.parametrize("where", ["dgx_h100", "dgx_h100:", "dgx_h100:0", "dgx_h100:x", ":8", "no_such:8"])

@@ -15,10 +15,11 @@ import wsesim
 from tests.front_door import call
 from wsesim import Run, load, simulate
 from wsesim.config.loader import load_any, load_law
-from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.errors import ConfigError, DoesNotFit, InputError
+from wsesim.report.pages.goal import choices_table, doubts
 from wsesim.results.job import Range, job
 from wsesim.results.loss import Quality, loss, loss_by_compute
-from wsesim.study.goals import Option, front
+from wsesim.study.goals import Option, front, limit_prices
 from wsesim.study.scaling_laws import recipes
 from wsesim.units import show
 from wsesim.workload.transformer import parameter_count, shape_of
@@ -164,8 +165,67 @@ def test_what_the_end_of_a_range_would_miss_is_said(tmp_path: Path) -> None:
 
 
 def test_the_answer_says_which_prices_it_used_and_from_when(tmp_path: Path) -> None:
-    assert "a system 1.90 MUSD (derived, 2023-07)" in told(SMALL, tmp_path)
-    assert planned(SMALL).to_dict()["prices"]["Andromeda"][0]["date"] == "2023-07"
+    assert "Andromeda, owned: a system 1.90 MUSD (1.56 to 2.20 MUSD, derived, 2023-07)" in told(SMALL, tmp_path)
+    price = planned(SMALL).to_dict()["prices"]["Andromeda"][0]
+    assert (price["date"], price["range"]) == ("2023-07", (1.56e6, 2.2e6))
+
+
+def test_a_price_of_a_whole_job_is_the_one_that_is_named_and_counts_for_all_that_it_is_of(tmp_path: Path) -> None:
+    table = {"model": {"name": "cerebras-gpt-13b"}, "candidates": [{"cluster": "ai_model_studio"}]}
+    (one,) = planned(table).options
+    assert one.cost_usd is not None
+    assert (one.num_devices, one.cost_usd.value) == (4, 150e3)
+    text = told(table, tmp_path)
+    assert "the whole job 150 kUSD (vendor, 2022-11-29)" in text
+    assert "150 kUSD" in text.split("run as")[0]
+    assert "±0" not in text
+    both = told(table | {"candidates": [*table["candidates"], {"cluster": "cs2", "num_devices": [4]}]}, tmp_path)
+    assert "owned and rented stand side by side (AI Model Studio rented, CS-2 cluster owned)" in both
+
+
+def test_the_fastest_within_a_budget_is_searched_between_the_sizes_that_were_tried() -> None:
+    table = {
+        "model": {"name": "cerebras-gpt-1.3b"},
+        "limits": {"budget_usd": "220 USD"},
+        "candidates": [{"cluster": "dgx_h100"}],
+    }
+    result = planned(table)
+    assert result.fastest is not None
+    dearer = {one.num_devices: one for one in result.options} | {one.num_devices: one.reason for one in result.tried}
+    beyond = min(number for number in dearer if number > result.fastest.num_devices)
+    assert beyond == result.fastest.num_devices + 8  # the next whole node was tried
+    prices = {one.limit: one for one in limit_prices(result)}
+    assert prices["budget"].option is not None
+    assert prices["budget"].option.num_devices >= result.fastest.num_devices
+
+
+def test_a_run_brings_its_job_and_gpus_compute_zeros_too() -> None:
+    found = wsesim.plan(model="sparse_6.7b_cs3", clusters=["cs3:16", "dgx_h100:64"])
+    shares = {one.cluster: one.run.training.weight_sparsity for one in found.options}
+    assert shares == {"CS-3 cluster": 0.7, "DGX H100": 0.0}
+    assert any("DGX H100: all weights are computed" in text for text in doubts(found))
+
+
+def test_any_key_can_be_set() -> None:
+    settings = [
+        "training.global_batch_size=2048",
+        "training.optimizer=sgd",
+        "cluster.software_release=2.0",
+        "cluster.pue=1.0",
+    ]
+    found = wsesim.plan(model="andromeda_13b", clusters=["cs2:12", "dgx_h100:64"], settings=settings)
+    for one in found.options:
+        assert (one.run.training.optimizer, one.run.cluster.pue) == ("sgd", 1.0)
+        assert abs(one.run.training.global_batch_size - 2048) < 100
+    assert {one.software for one in found.options} == {"2.0", "ordinary"}
+    for wrong in ("cluster.num_systems=4", "cluster.bogus=1", "job.restart_s=1", "training.bogus=1"):
+        with pytest.raises(InputError, match=wrong.partition("=")[0]):
+            wsesim.plan(model="andromeda_13b", clusters=["cs2:12"], settings=[wrong])
+
+
+def test_an_evaluation_is_evaluated() -> None:
+    found = wsesim.plan(model="cerebras-gpt-1.3b", clusters=["cs2:1"], settings=["training.mode=evaluation"])
+    assert "time to evaluate" in choices_table(found).columns
 
 
 def test_files_of_a_goal_lie_beside_it(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from wsesim.commands.common import (
     metavar="CLUSTER:COUNT",
     help="Put the job of the first run there, too: dgx_h100:128. Repeatable.",
 )
+@set_option
 @paying_option
 @json_option
 @format_option
@@ -57,6 +58,7 @@ from wsesim.commands.common import (
 def compare(
     runs: tuple[str, ...],
     elsewhere: tuple[str, ...],
+    settings: tuple[str, ...],
     paying: str | None,
     json: bool,
     form: Form,
@@ -73,7 +75,7 @@ def compare(
 
     way: Any = paying  # the reader of files says what it may be
     figures: Any = tuple(dict.fromkeys([*(["time"] if same_time else []), *same]))
-    compared = put_side_by_side(*runs, same=figures, elsewhere=elsewhere, paying=way)
+    compared = put_side_by_side(*runs, same=figures, elsewhere=elsewhere, paying=way, settings=settings)
     if json or form is Form.json:
         print_json(compared.to_dict())
         return

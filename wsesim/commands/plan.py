@@ -59,6 +59,13 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Cluster that may be used; NAME:64,128 for these counts. Repeatable.",
 )
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of the model, the training, or of all clusters that have it: training.precision=float32. Repeatable.",
+)
 @limit_option
 @click.option("--start", metavar="DATE", help="Date from which a deadline that is a date counts.")
 @click.option("--software-release", metavar="NAME", help="Software release of wafer-scale clusters.")
@@ -72,6 +79,7 @@ def plan(
     goal: str | None,
     target_accuracy: tuple[str, ...],
     cluster: tuple[str, ...],
+    settings: tuple[str, ...],
     limit: int | None,
     verbose: bool,
     out: Path | None,
@@ -88,14 +96,14 @@ def plan(
     limited(limit)
     wanted = accuracies(target_accuracy) if target_accuracy else None
     with bar("planning") as advance:
-        found = search(goal, target_accuracy=wanted, clusters=cluster, progress=advance, **asked)
+        found = search(goal, target_accuracy=wanted, clusters=cluster, settings=settings, progress=advance, **asked)
     if json or form is Form.json:
         print_json(found.to_dict())
     elif form is Form.csv:
         print_figures(_options(found.to_dict()))
     else:
         print_sections(sections(found, is_verbose=verbose), form)
-    many = {"target_accuracy": target_accuracy, "cluster": cluster}
+    many = {"target_accuracy": target_accuracy, "cluster": cluster, "set": settings}
     write_page(out, sections(found, is_verbose=verbose), "plan", *([goal] if goal else []), *_as_words(asked | many))
     if not found.is_met:
         raise SystemExit(1)

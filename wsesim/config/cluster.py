@@ -110,10 +110,13 @@ class JobPriceSpec(Spec):
         Of the model, as its name says it. [-]
     price_usd
         Of the job. [USD]
+    source
+        Who states it: a key of ``sources.toml``, or a text.
     """
 
     parameters: Positive
     price_usd: Positive
+    source: str = ""
 
 
 class PaidCluster(AnyCluster):
@@ -218,6 +221,9 @@ class Files:
         What a ``[training]`` table has where it is silent.
     software
         Keys of a cluster that say what the software does, which belongs to a run rather than to its cluster.
+    strange
+        What the ``[training]`` of a job from other machines may hold and these have not: values by key; of a key without
+        values, all. A job that is put here goes on without it.
     schemas
         Kinds of files that describe such machines: what each is, and its spec.
     contradicts
@@ -238,9 +244,23 @@ class Files:
     from_cluster: Mapping[str, str] = field(default_factory=lambda: {"job": "job"})
     training: Mapping[str, str] = field(default_factory=dict)
     software: tuple[str, ...] = ()
+    strange: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contradicts: Addressed[Contradicts] = Addressed(no_spread)
     catalogue: Path | None = None
     complete: Addressed[Callable[[Layered, Path, str], Layered] | None] = Addressed(None)
+
+    def takes(self, key: str, value: object) -> bool:
+        """Whether a key of ``[training]`` goes along when the job of other machines is put here."""
+        strange = self.strange.get(key)
+        return strange is None or (bool(strange) and value not in strange)
+
+    def knows(self, setting: str) -> bool:
+        """Whether runs on such machines have the key of a setting, as far as its first parts tell."""
+        table, _, rest = setting.partition("=")[0].strip().partition(".")
+        key = rest.split(".")[0].strip()
+        return table not in ("cluster", "parallelism") or (
+            table in self.tables and (table != "cluster" or key in self.cluster.model_fields)
+        )
 
     @property
     def tables(self) -> dict[str, type[Spec]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from wsesim.config import catalogue
-from wsesim.config.cluster import AnyCluster, files_of
+from wsesim.config.cluster import AnyCluster, Files, files_of
 from wsesim.config.layering import (
     NAMED,
     Along,
@@ -269,6 +269,17 @@ def any_from_table(raw: Table, folder: Path | None = None, place: str = "run", s
     return _assemble(layer(raw, place), folder or Path(), place, settings)
 
 
+def files_at(cluster: Table, folder: Path | None = None, place: str = "run") -> Files:
+    """Files of the kind of machine that a ``[cluster]`` table names.
+
+    Examples
+    --------
+    >>> files_at({"name": "cs2"}).software, files_at({"name": "dgx_h100"}).takes("weight_sparsity", 0.5)
+    (('software_release',), False)
+    """
+    return files_of(cluster_table(layer(cluster, place), folder or Path(), place).plain)
+
+
 def from_table(raw: Table, folder: Path | None = None, place: str = "run", settings: Iterable[str] = ()) -> Run:
     """Build the run of a wafer-scale cluster; as `any_from_table`, but GPU runs are refused."""
     return _wafer_scale(any_from_table(raw, folder, place, settings))
@@ -296,6 +307,8 @@ class Parts:
         The run's own, or None.
     notes
         How files of other tools were understood.
+    software
+        What the run itself says of the software, in keys of its cluster.
     """
 
     tables: dict[str, Layered]
@@ -305,6 +318,7 @@ class Parts:
     name: str | None
     place: str
     notes: tuple[str, ...] = ()
+    software: Table = field(default_factory=dict)
 
     def built(self, tables: dict[str, Layered]) -> dict[str, Any]:
         """The specs of these tables, with all problems in one message."""
@@ -315,8 +329,8 @@ class Parts:
         model = _with_masked_positions(built["model"], built["training"], self.model)
         name = f"{model.name} on {built['cluster'].name}" if self.name is None else self.name
         own = self.origins() if origins is None else origins
-        run = Run(name, **(built | {"model": model}), origins=own, place=self.place, notes=self.notes)
-        return run.with_batch()
+        read = built | {"model": model}
+        return Run(name, **read, origins=own, place=self.place, notes=self.notes, software=self.software).with_batch()
 
     def origins(self) -> dict[str, Origin]:
         """Where each number comes from."""
@@ -354,7 +368,9 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     for key, below in files.from_cluster.items():
         tables[key] = tables[key].over(_part(cluster, below).only(files.tables[key].model_fields))
     notes = (*along.notes, *_length_note(table, along), *left_out)
-    return Parts(tables, files.tables, problems, table.plain["model"], table.plain.get("name"), place, notes)
+    own_cluster, name = table.plain["cluster"], table.plain.get("name")
+    said = {key: own_cluster[key] for key in files.software if key in own_cluster}
+    return Parts(tables, files.tables, problems, table.plain["model"], name, place, notes, said)
 
 
 def _with_run_file(table: Layered, place: str) -> Layered:

@@ -96,6 +96,8 @@ class Run(Generic[ClusterT, SpreadT]):
     asked
         ``[training]`` as the file has it, before its batch was worked out for this number of devices; None where the batch
         was set since.
+    software
+        What the run itself says of the software, in keys of its cluster: a part of its job, which goes along to other machines.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Run(Generic[ClusterT, SpreadT]):
     notes: tuple[str, ...] = field(default=(), compare=False)
     parallelism: SpreadT = None  # type: ignore[assignment]
     asked: TrainingSpec | None = field(default=None, compare=False, repr=False)
+    software: Table = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def machine(self) -> str:

@@ -15,6 +15,8 @@ from wsesim.config.spec import NotNegative, Positive, Spec
 Precision = Literal["cbfloat16", "bfloat16", "float16", "float32", "fp8", "mxfp8", "nvfp4"]
 BATCH_KEYS = ("global_batch_size", "batch_size_per_system", "global_batch_tokens")
 """Three ways to say how much a step trains on; a file gives one."""
+JOB_KEYS = ("optimizer", "max_gradient_norm", "weight_sparsity", "mode", "precision")
+"""What else of ``[training]`` makes a job, and goes along to other machines that know it."""
 LARGEST_BATCH = 10**9
 """Sequences of a step. [-]"""
 ON_GPUS_ONLY = ("fp8", "mxfp8", "nvfp4")

@@ -476,8 +476,8 @@ def report(state: RunState) -> str:
     for run in runs:
         check_work(run)
     names = " ".join(file.name for file in files)
-    study = Study(tuple(simulate(run) for run in runs), state.gpus)
-    return run_report(study, f"wsesim report {names} --out {REPORT_FILE}", tuple(files))
+    study = Study(tuple(simulate(run) for run in runs), state.gpus, with_sensitivity=True)
+    return run_report(study, f"wsesim report {names} --sensitivity --out {REPORT_FILE}", tuple(files))
 
 
 def run_json(state: RunState) -> dict[str, Any]:

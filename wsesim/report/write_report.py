@@ -22,6 +22,8 @@ from wsesim.view import Figure, Note, Section
 HTML, DRAWN = "html", ("svg", "png", "pdf")
 ENDINGS = {".html": HTML, ".htm": HTML} | {f".{kind}": kind for kind in DRAWN}
 MOST_AXES = 2
+SWEEPS, SQLITE = (".csv", ".parquet", ".ledger"), b"SQLite format 3"
+"""Files of sweeps: endings, and what a ledger begins with."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,24 @@ def check(wanted: Wanted) -> None:
     if len(wanted.axes) > MOST_AXES:
         raise InputError(f"--x: {len(wanted.axes)} keys are named, and a picture has {MOST_AXES} axes; drop some")
     _check_picture(wanted)
+    for word in wanted.runs:
+        _check_run(wanted, Path(word))
+
+
+def _check_run(wanted: Wanted, path: Path) -> None:
+    """Refuse the ledger of a sweep, its table, and an answer, which are no runs."""
+    if not path.is_file():
+        return
+    is_sweep = path.suffix in SWEEPS
+    with path.open("rb") as file:
+        is_sweep = is_sweep or file.read(len(SQLITE)) == SQLITE
+    if is_sweep:
+        remedy = f"wsesim report --ledger {shlex.quote(str(path))} --out {wanted.out.name}"
+        raise InputError(f"report: {path} is of a sweep, and no run; name it with --ledger: {remedy}")
+    if path.suffix == ".json":
+        raise InputError(
+            f"report: {path} is no run file; name the run itself, or make one of a model file by `wsesim import`"
+        )
 
 
 def _endings_of(kind: str) -> list[str]:

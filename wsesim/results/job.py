@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from wsesim.config.catalogue import sources
-from wsesim.config.cluster import Paying
+from wsesim.config.cluster import JobPriceSpec, Paying
 from wsesim.config.run import Run
 from wsesim.config.spec import Origin, status_of
 from wsesim.config.training import BATCH_KEYS
@@ -20,9 +20,11 @@ from wsesim.workload.transformer import active_parameter_count, parameter_count
 HOUR_S = 3600.0
 KWH_J = 3.6e6
 SAME_TOKENS = 0.01
-"""Jobs whose tokens differ by less than this share, which is that of a step that is not whole, are the same. [-]"""
+"""Jobs whose tokens, or parameters, differ by less than this share, which is that of a step that is not whole, are the same. [-]"""
 ROUNDED = 0.05
 """A model's name, and the tokens of a job with a price, say numbers as closely as this. [-]"""
+OF_JOB = "cluster.job_prices.price_usd"
+"""Key of a price of a whole job."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ def show_range(value: Range, unit: str) -> str:
     return f"{text} ({show(value.low, unit)} to {show(value.high, unit)})" if value.is_range else text
 
 
+def show_bounds(low: float, high: float, unit: str) -> str:
+    """Both ends of a range; the unit is said once where it is the same.
+
+    Examples
+    --------
+    >>> show_bounds(133e3, 222e3, "USD"), show_bounds(812.0, 2000.0, "USD")
+    ('133 to 222 kUSD', '812 USD to 2.00 kUSD')
+    """
+    first, last = show(low, unit), show(high, unit)
+    number, _, own = first.partition(" ")
+    return f"{number} to {last}" if own == last.partition(" ")[2] else f"{first} to {last}"
+
+
 def show_energy(energy: Range) -> str:
     """An energy in watt hours, with its bounds where it has some.
 
@@ -100,6 +115,8 @@ class JobDefinition:
         Key and value that the batch was worked out from, as files have it.
     batch_policy
         "exact" or "nearest".
+    weight_sparsity
+        Share of weights that are zero. [-]
     software
         Release or profile that the run is simulated with.
     """
@@ -114,12 +131,18 @@ class JobDefinition:
     batch_policy: str
     precision: str
     mode: str
+    weight_sparsity: float
     software: str
 
-    def is_same_work(self, other: JobDefinition) -> bool:
-        """Whether both train as large a model on as many tokens, to the whole step, of as long sequences."""
-        near = max(self.tokens, other.tokens) <= (1.0 + SAME_TOKENS) * min(self.tokens, other.tokens)
-        return near and (self.parameters, self.sequence_length) == (other.parameters, other.sequence_length)
+    def differs(self, other: JobDefinition) -> tuple[str, ...]:
+        """What makes the work of both another one, of "model", "tokens", "sequence_length", "mode"; to the whole step."""
+        is_other = {
+            "model": not _is_near(self.parameters, other.parameters),
+            "tokens": not _is_near(self.tokens, other.tokens),
+            "sequence_length": self.sequence_length != other.sequence_length,
+            "mode": self.mode != other.mode,
+        }
+        return tuple(key for key, differs in is_other.items() if differs)
 
     def to_dict(self) -> dict[str, Any]:
         """The key ``job`` of every JSON."""
@@ -134,8 +157,13 @@ class JobDefinition:
             "batch_policy": self.batch_policy,
             "precision": self.precision,
             "mode": self.mode,
+            "weight_sparsity": self.weight_sparsity,
             "software": self.software,
         }
+
+
+def _is_near(one: float, other: float) -> bool:
+    return max(one, other) <= (1.0 + SAME_TOKENS) * min(one, other)
 
 
 def job_definition(run: Run) -> JobDefinition:
@@ -162,6 +190,7 @@ def job_definition(run: Run) -> JobDefinition:
         batch_policy=training.batch_policy,
         precision=training.precision,
         mode=training.mode,
+        weight_sparsity=training.weight_sparsity,
         software=MACHINES[run.machine].software(run),
     )
 
@@ -187,7 +216,8 @@ def job_parts(run: Run) -> tuple[str, str]:
     how = {"batch_size_per_system": per_copy, "global_batch_tokens": tokens}.get(key, "") + job.batch_policy
     how += f" to {value:,.0f}" if key == BATCH_KEYS[0] and value != job.global_batch_size else ""
     active = f", {show_count(job.active_parameters)} active" if job.active_parameters < job.parameters else ""
-    done = "" if job.mode == "train" else f", {job.mode}"
+    done = f", {100.0 * job.weight_sparsity:.3g}% of the weights zero" if job.weight_sparsity else ""
+    done += "" if job.mode == "train" else f", {job.mode}"
     what = f"{job.model}, {show_count(job.parameters)} parameters{active}, {show_count(job.tokens)} tokens{done}"
     steps = f"{job.global_batch_size:,} x {job.sequence_length:,} tokens per step ({how})"
     return what, steps + (f"; {words.software} {job.software}" if job.software else "")
@@ -201,6 +231,19 @@ def time_and_cost(run: Run, step_time_s: float) -> tuple[float, float | None]:
     whole = job_price_usd(run, float(steps * tokens_per_step))
     cost = whole or (None if price is None else price.scaled(steps * step_time_s))
     return steps * step_time_s, None if cost is None else cost.value
+
+
+def whole_time(runs: Iterable[Run]) -> str:
+    """What the time of the whole job of some runs is called.
+
+    Examples
+    --------
+    >>> from wsesim.config.loader import load_any
+    >>> whole_time([load_any("andromeda_13b")]), whole_time([load_any("andromeda_13b", ["training.mode=evaluation"])])
+    ('time to train', 'time to evaluate')
+    """
+    modes = {run.training.mode for run in runs}
+    return "time to train" if modes <= {"train"} else "time to evaluate" if len(modes) == 1 else "time of the job"
 
 
 def show_count(number: float) -> str:
@@ -229,6 +272,8 @@ class Price:
         As in the catalogue.
     date
         Of the source, which is the date of the price; empty where nobody publishes it.
+    range
+        Both ends, as the catalogue states them; None where it is exact, or set to something outside them.
     """
 
     key: str
@@ -237,6 +282,7 @@ class Price:
     source: str
     date: str
     note: str
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -354,14 +400,19 @@ def price_usd_per_s(run: Run) -> Range | None:
 
 def job_price_usd(run: Run, tokens: float) -> Range | None:
     """What the provider asks for the whole job, where it is one that it has a price for; a name is rounded to 5 %. [USD]"""
-    if paying(run) == "owned":
+    found = _job_price(run, tokens)
+    return None if found is None else Range(found.price_usd, found.price_usd, found.price_usd)
+
+
+def _job_price(run: Run, tokens: float) -> JobPriceSpec | None:
+    """The provider's price of the whole job, of as many devices as it rents out together."""
+    if paying(run) == "owned" or run.training.mode != "train" or run.num_devices % MACHINES[run.machine].comes_in(run):
         return None
     parameters = parameter_count(run.model, run.training.sequence_length)
     if not _about(tokens, TOKENS_PER_PARAMETER * parameters):
         return None
-    prices = (one.price_usd for one in getattr(run.cluster, "job_prices", ()) if _about(parameters, one.parameters))
-    found = next(prices, None)
-    return None if found is None else Range(found, found, found)
+    offered: tuple[JobPriceSpec, ...] = getattr(run.cluster, "job_prices", ())
+    return next((one for one in offered if _about(parameters, one.parameters)), None)
 
 
 def _about(value: float, named: float) -> bool:
@@ -393,8 +444,7 @@ def _by_kwh(run: Run, key: str, energy_j: Range) -> Range | None:
 def _price_keys(run: Run) -> Iterator[tuple[str, float]]:
     """Dotted keys and values of the numbers that cost, electricity and carbon rest on."""
     cluster = run.cluster
-    is_owned = paying(run) == "owned"
-    for key in (cluster.bought, "amortization_s") if is_owned else (cluster.price,):
+    for key in keys_of_devices(run):
         if (value := cluster.number(key)) is not None:
             yield f"cluster.{key}", value
     for key in ("pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"):
@@ -402,19 +452,33 @@ def _price_keys(run: Run) -> Iterator[tuple[str, float]]:
             yield f"cluster.{key}", value
 
 
+def keys_of_devices(run: Run) -> tuple[str, ...]:
+    """Keys of the cluster that the cost of its devices rests on; none where the provider has a price of the whole job."""
+    if _job_price(run, wanted_tokens(run)) is not None:
+        return ()
+    cluster = run.cluster
+    return (cluster.bought, "amortization_s") if paying(run) == "owned" else (cluster.price,)
+
+
 def prices(run: Run) -> tuple[Price, ...]:
     """Numbers that cost, electricity and carbon rest on, and from when they are."""
-    found = []
+    found, offer = [], _job_price(run, wanted_tokens(run))
+    if offer is not None:
+        source = sources().get(offer.source)
+        status, date = (source.status, source.date) if source else ("user", "")
+        found.append(Price(OF_JOB, offer.price_usd, status, offer.source, date, "of the whole job"))
     for key, value in _price_keys(run):
         origin = run.origins.get(key, Origin(key, value, "", "user", ""))
         source = sources().get(origin.source)
-        found.append(Price(key, value, status_of(origin), origin.source, source.date if source else "", origin.note))
+        ends, date = ranged(value, origin), source.date if source else ""
+        bounds = (ends.low, ends.high) if ends.is_range else None
+        found.append(Price(key, value, status_of(origin), origin.source, date, origin.note, bounds))
     return tuple(found)
 
 
 def prices_of_devices(run: Run) -> tuple[Price, ...]:
     """Those that the cost of the devices rests on."""
-    of_cost = {f"cluster.{key}" for key in (run.cluster.price, run.cluster.bought, "amortization_s")}
+    of_cost = {OF_JOB, *(f"cluster.{key}" for key in keys_of_devices(run))}
     return tuple(one for one in prices(run) if one.key in of_cost)
 
 

@@ -41,6 +41,7 @@ class Assumption:
     status: str
     source: str
     note: str = ""
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -375,5 +376,6 @@ def assumptions_of(
             value = origin.value
             if isinstance(value, str):
                 value = parse_quantity(value, unit_of_field(key))
-            found.append(Assumption(key, value, status, origin.source, origin.note))
+            ends = None if origin.low is None or origin.high is None else (origin.low, origin.high)
+            found.append(Assumption(key, value, status, origin.source, origin.note, ends))
     return tuple(found)

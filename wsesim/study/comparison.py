@@ -11,7 +11,7 @@ from wsesim.config.catalogue import json_value, read_text
 from wsesim.errors import InputError
 from wsesim.machines.machine import machine_of
 from wsesim.results.intervals import around
-from wsesim.results.job import HOUR_S, Range, power_w, price_usd_per_s
+from wsesim.results.job import HOUR_S, Range, keys_of_devices, power_w, price_usd_per_s
 from wsesim.results.result import Result, job_dict, status_of
 from wsesim.view import Place
 from wsesim.workload.transformer import parameter_count
@@ -116,14 +116,18 @@ def _figures(result: Result) -> dict[str, Figure]:
     power, price, job = power_w(result.run), price_usd_per_s(result.run), result.job
     cluster = result.run.cluster
     by_power = _rests_on(result, cluster.power)
-    by_price = _rests_on(result, (cluster.bought, "amortization_s") if job.paying == "owned" else (cluster.price,))
+    by_price = _rests_on(result, keys_of_devices(result.run))
+    per_usd = None if price is None else around(_per(result.tokens_per_s, price), result.bounds.of_rates)
+    if job.has_job_price and job.cost_usd is not None:  # the same however long it takes
+        per_usd = _exactly(job.tokens / job.cost_usd.value)
+        price = _exactly(job.cost_usd.value / job.time_s)
     rate, of_rates = result.tokens_per_s, result.bounds.of_rates
     return {
         "step_time_s": Figure(result.step_time_range_s),
         "tokens_per_s": Figure(around(_exactly(rate), of_rates)),
         "tokens_per_s_per_device": Figure(around(_exactly(rate / result.num_devices), of_rates)),
         "tokens_per_s_per_kw": Figure(around(_per(KILO * rate, power), of_rates), by_power),
-        "tokens_per_usd": Figure(None if price is None else around(_per(rate, price), of_rates), by_price),
+        "tokens_per_usd": Figure(per_usd, by_price),
         "usd_per_hour": Figure(None if price is None else price.scaled(HOUR_S), by_price),
         "mfu": Figure(_exactly(result.mfu)),
         "time_to_train_s": Figure(job.time_range_s),
@@ -151,8 +155,7 @@ def memory_is_uncertain(one: Entry) -> bool:
 def ratios(one: Entry, first: Entry) -> dict[str, float]:
     """Each figure over that of the first run, where both have it; of different jobs only rates and what a token takes. [-]"""
     found = {}
-    is_same_job = _is_same(one.result.job.tokens, first.result.job.tokens)
-    for key in COMPARED if is_same_job else [key for key in COMPARED if key not in OF_THE_JOB]:
+    for key in COMPARED if not _differs(one, first) else [key for key in COMPARED if key not in OF_THE_JOB]:
         own, other = one.figures[key].value, first.figures[key].value
         if own is not None and other is not None and other.value > 0:
             found[key] = own.value / other.value
@@ -164,9 +167,23 @@ def _is_same(one: float, other: float) -> bool:
     return max(one, other) <= (1.0 + SAME) * min(one, other)
 
 
+def _differs(one: Entry, first: Entry) -> tuple[str, ...]:
+    """What makes the work of two runs another one; also their tokens in whole steps."""
+    found = one.result.definition.differs(first.result.definition)
+    same = _is_same(one.result.job.tokens, first.result.job.tokens)
+    return found if same or "tokens" in found else (*found, "tokens")
+
+
 def job_notes(entries: Sequence[Entry]) -> list[str]:
     """What makes the runs less comparable than they look."""
-    return [*_models(entries), *_jobs(entries), *_batches(entries), *_prices(entries)]
+    return [
+        *_models(entries),
+        *_jobs(entries),
+        *_batches(entries),
+        *_software(entries),
+        *_weights(entries),
+        *_prices(entries),
+    ]
 
 
 def _models(entries: Sequence[Entry]) -> list[str]:
@@ -193,12 +210,20 @@ def _billions(number: float) -> str:
 
 
 def _jobs(entries: Sequence[Entry]) -> list[str]:
-    tokens = [one.result.job.tokens for one in entries]
-    if _is_same(max(tokens), min(tokens)):
+    differs = {key for one in entries[1:] for key in _differs(one, entries[0])}
+    if not differs:
         return []
+    what = {
+        "model": "are of different sizes",
+        "tokens": "train on different numbers of tokens",
+        "sequence_length": "have sequences of different lengths",
+        "mode": "are trainings and evaluations",
+    }
+    words = [what[key] for key in what if key in differs]
     shown = ", ".join(f"{_billions(one.result.job.tokens)} billion ({one.name})" for one in entries)
     return [
-        f"the runs train on different numbers of tokens; time, energy and cost are of different jobs, without ratios: {shown}"
+        f"the runs {' and '.join(words)}; time, energy and cost are of different jobs, without ratios"
+        + (f": {shown}" if "tokens" in differs else "")
     ]
 
 
@@ -208,6 +233,32 @@ def _batches(entries: Sequence[Entry]) -> list[str]:
         return []
     shown = ", ".join(f"{size:,} x {length:,} tokens" for size, length in sorted(batches))
     return [f"the runs have different batches, so compare tokens per second and not step times: {shown}"]
+
+
+def _software(entries: Sequence[Entry]) -> list[str]:
+    """Machines of one kind that run with different software."""
+    found = []
+    for kind in dict.fromkeys(one.kind for one in entries):
+        mine = [one for one in entries if one.kind == kind]
+        if len({one.result.definition.software for one in mine}) > 1:
+            shown = ", ".join(f"{one.result.definition.software} ({one.name})" for one in mine)
+            found.append(
+                f"the runs have different software: {shown}; cluster.{_software_key(mine[0])} makes them alike"
+            )
+    return found
+
+
+def _software_key(one: Entry) -> str:
+    return str(machine_of(one.result.run).files.software[0])
+
+
+def _weights(entries: Sequence[Entry]) -> list[str]:
+    """Weights that are zero, which not all runs leave out."""
+    shares = [one.result.definition.weight_sparsity for one in entries]
+    if len(set(shares)) == 1:
+        return []
+    shown = ", ".join(f"{100.0 * share:.3g}% ({one.name})" for share, one in zip(shares, entries, strict=True))
+    return [f"the runs leave out different shares of the weights as zero, and GPUs none: {shown}"]
 
 
 def _prices(entries: Sequence[Entry]) -> list[str]:

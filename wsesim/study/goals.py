@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wsesim.config import catalogue
 from wsesim.config.goal import CandidateSpec, GoalSpec
-from wsesim.config.loader import any_from_table, load_model
+from wsesim.config.loader import any_from_table, files_at, load_model
 from wsesim.config.run import Run
 from wsesim.config.training import BATCH_KEYS
 from wsesim.errors import ConfigError, DoesNotFit
@@ -35,21 +36,20 @@ def base_of(
     goal: GoalSpec, candidate: CandidateSpec, model: dict[str, Any], recipe: Recipe | None, place: str, folder: Path
 ) -> Run:
     """The run of a candidate, of which only the size and the batch vary."""
-    training = {"batch_policy": "nearest"} | _usual_length(model) | goal.training
+    cluster = {"name": candidate.cluster} | candidate.keys
+    files = files_at(cluster, folder, place)
+    own = {key: value for key, value in goal.training.items() if files.takes(key, value)}
+    training = {"batch_policy": "nearest"} | _usual_length(model) | own
     if recipe is not None:
         training["tokens"] = recipe.tokens
     leaves_batch_open = not any(key in training for key in BATCH_KEYS)
     if leaves_batch_open and "path" in model:
         leaves_batch_open = not _brings_batch({"model": model, "training": training}, candidate, folder, place)
     training |= {"global_batch_size": 1} if leaves_batch_open else {}
-    paying = {} if goal.paying is None else {"paying": goal.paying}
-    cluster = {"name": candidate.cluster} | paying | candidate.keys
+    said = {key: getattr(goal, key, None) for key in ("paying", *files.software)}
+    cluster = {key: value for key, value in said.items() if value is not None} | cluster
     table = {"name": goal.name, "model": model, "training": training, "cluster": cluster}
     run = any_from_table(table, folder, place)
-    said = {key: getattr(goal, key, None) for key in machine_of(run).files.software if key not in candidate.keys}
-    software = {key: value for key, value in said.items() if value is not None}
-    if software:
-        run = any_from_table(table | {"cluster": cluster | software}, folder, place)
     if not leaves_batch_open:
         return run
     size = parameter_count(run.model, run.training.sequence_length)
@@ -434,6 +434,10 @@ class Answer(ShowsItself):
         }
 
 
+Keeps = Callable[[Option], bool]
+"""Whether an option keeps limits."""
+
+
 @dataclass
 class _Tried:
     """One cluster that may be used, with one model, and all of its sizes that were tried.
@@ -489,23 +493,32 @@ class _Tried:
                 left_out += [] if one.meets else [Refused(name, number, f"misses the {missed(one)}")]
         return kept, left_out
 
-    def settle(self, named: Iterable[Option]) -> bool:
-        """Simulate what the answer names, then look below the smallest that meets the goal; whether anything changed."""
+    def settle(self, named: Iterable[Option], limits: Iterable[Keeps]) -> bool:
+        """Simulate what the answer names, then look beside the sizes between which a limit lies; whether anything changed."""
         mine = {id(one): number for number, one in self.options.items() if one is not None and one.is_estimate}
         estimates = [one for one in named if id(one) in mine]
         for one in estimates:
             self.options[mine[id(one)]] = simulated(self.goal, one)
         if estimates:
             return True
-        between = self._unknown_size() if self.candidate.num_devices == "auto" else None
-        if between is not None:
-            self.add([between])
-        return between is not None
+        if self.candidate.num_devices != "auto":
+            return False
+        between = {number for keeps in limits for number in self._unknown_sizes(keeps)}
+        if between:
+            self.add(sorted(between))
+        return bool(between)
 
-    def _unknown_size(self) -> int | None:
-        able = [number for number, one in self.options.items() if one is not None and one.meets]
-        below = [number for number in self.options if able and number < min(able)]
-        return size_between(self.base, max(below), min(able)) if below else None
+    def _unknown_sizes(self, keeps: Keeps) -> Iterator[int]:
+        """Half-way to the next size below the smallest that keeps limits, and above the largest that others do not."""
+        able = [number for number, one in self.options.items() if one is not None and keeps(one)]
+        if not able:
+            return
+        below = [number for number in self.options if number < min(able)]
+        above = [number for number, one in self.options.items() if one is not None and number > max(able)]
+        gaps = [(max(below), min(able))] if below else []
+        gaps += [(max(able), min(above))] if above else []
+        found = (size_between(self.base, *gap) for gap in gaps)
+        yield from (number for number in found if number is not None)
 
 
 def answer(
@@ -539,8 +552,8 @@ def answer(
     while True:
         found = _read(goal, tried)
         progress("simulating")
-        named = found.named
-        changed = [one.settle(named) for one in tried]
+        named, limits = found.named, [lambda one: one.meets, *_other_limits(found)]
+        changed = [one.settle(named, limits) for one in tried]
         if not any(changed):
             return found
 
@@ -681,12 +694,17 @@ def _step_s(end_s: float) -> float:
 
 def _with(result: Answer, name: str, limit: float) -> list[Option]:
     """Options that keep all limits if one of them were another one."""
-    found = []
-    for one in result.options:
-        values = {"deadline": one.time_s.value, "budget": _cost(one), "power": one.power_w}
-        if set(one.fails) <= {name} and values[name] <= limit:
-            found.append(one)
-    return found
+    return [one for one in result.options if _keeps(one, name, limit)]
+
+
+def _keeps(one: Option, name: str, limit: float) -> bool:
+    values = {"deadline": one.time_s.value, "budget": _cost(one), "power": one.power_w}
+    return set(one.fails) <= {name} and values[name] <= limit
+
+
+def _other_limits(result: Answer) -> list[Keeps]:
+    """What the prices of limits are worked out for: whether an option keeps all limits if one were another one."""
+    return [partial(_keeps, name=one.limit, limit=one.value) for one in limit_prices(result)]
 
 
 def _least(options: Sequence[Option], key: Callable[[Option], float]) -> Option | None:

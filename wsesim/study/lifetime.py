@@ -13,7 +13,18 @@ import numpy as np
 
 from wsesim.config.run import Run
 from wsesim.machines.machine import machine_of
-from wsesim.results.job import Range, carbon_kg, electricity_usd, facility_share, job, power_w, price_usd_per_s, prices
+from wsesim.results.job import (
+    Range,
+    carbon_kg,
+    electricity_usd,
+    facility_share,
+    job,
+    job_price_usd,
+    power_w,
+    price_usd_per_s,
+    prices,
+    wanted_tokens,
+)
 from wsesim.results.result import Assumption, assumptions_of, with_bounds
 from wsesim.study.life import CAUSES, JobTimeline, Replication, replicate
 from wsesim.units import show
@@ -240,9 +251,9 @@ class Lifetime(ShowsItself):
     @property
     def cost_usd(self) -> Range | None:
         """Of the systems and their spares while the job holds them; None without a price. [USD]"""
-        price = price_usd_per_s(self.run)
-        if price is None:
-            return None
+        whole, price = job_price_usd(self.run, wanted_tokens(self.run)), price_usd_per_s(self.run)
+        if whole is not None or price is None:
+            return whole
         return price.scaled(self.held_s * self._with_spares)
 
     @property

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from wsesim.config import catalogue
 from wsesim.config.goal import GoalSpec
-from wsesim.config.layering import layered_run
-from wsesim.config.loader import load_any
+from wsesim.config.layering import Table, merge
+from wsesim.config.loader import files_at, load_any
+from wsesim.config.run import parse_setting, settings_table
 from wsesim.config.spec import describe
-from wsesim.config.training import BATCH_KEYS
+from wsesim.config.training import BATCH_KEYS, JOB_KEYS
 from wsesim.errors import ConfigError
 from wsesim.results.job import wanted_tokens
 from wsesim.study.goals import Answer, answer
@@ -22,6 +23,12 @@ from wsesim.study.portfolio import as_date, seconds_after
 from wsesim.units import parse_quantity
 
 # Goals as people write them: files, and options of `wsesim plan`.
+
+
+SET = ("model", "training", "cluster")
+"""Tables of a run whose keys a plan can set."""
+OF_SIZE = ("name", "num_systems", "num_gpus")
+"""Keys of a cluster that say which candidate it is."""
 
 
 def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
@@ -57,21 +64,19 @@ def trained(word: str) -> dict[str, Any]:
     A run brings its model, batch, tokens, optimizer and software; a model file its model, as ``[model] path`` does.
     """
     path = Path(word)
-    if word in catalogue.names("models") or (word not in catalogue.names("runs") and not catalogue.exists(path)):
+    is_run = word in catalogue.names("runs")
+    if word in catalogue.names("models") or not (is_run or catalogue.exists(path)):
         is_file = path.suffix in (".json", ".yaml", ".yml", ".txt")
         return {"model": {"path" if is_file else "name": word}}
     if path.suffix == ".toml" and not {"model", "extends", "run"} & catalogue.read_toml(path).keys():
         return {"model": {"name": str(path.absolute())}}
-    if path.suffix not in (".toml", "") or path.is_dir():
+    if not is_run and (path.suffix not in (".toml", "") or path.is_dir()):
         return {"model": {"path": str(path.absolute())}}
     run = load_any(word)
-    keys = ("sequence_length", "global_batch_size", "optimizer", "max_gradient_norm", "weight_sparsity", "mode")
+    keys = ("sequence_length", "global_batch_size", *JOB_KEYS)
     training = {key: getattr(run.training, key) for key in keys} | {"tokens": wanted_tokens(run)}
-    if not training["weight_sparsity"]:
-        del training["weight_sparsity"]
-    own = layered_run(word)[0].plain.get("cluster", {})
-    said = {key: own[key] for key in ("software_release", "software_profile") if key in own}
-    return {"name": run.name, "model": run.model.model_dump(exclude_defaults=True), "training": training, **said}
+    said: Table = {key: run.software[key] for key in ("software_release", "software_profile") if key in run.software}
+    return said | {"name": run.name, "model": run.model.model_dump(exclude_defaults=True), "training": training}
 
 
 def goal_of(
@@ -80,6 +85,7 @@ def goal_of(
     limits: dict[str, Any],
     tokens: str | None,
     clusters: Iterable[str],
+    settings: Iterable[str] = (),
 ) -> GoalSpec:
     """A goal from a file, with what options say laid over it; or from options alone.
 
@@ -89,15 +95,15 @@ def goal_of(
         With place, finding and remedy.
     """
     raw = {} if word is None else catalogue.read_toml(Path(word))
+    changed = _tables(settings)
     said = {key: value for key, value in named.items() if value is not None}
     what = trained(said.pop("model")) if "model" in said else {}
     own = raw.get("training", {})
     if isinstance(own, dict):
-        own = own | said.pop("training", {})
+        own = _over(own, said.pop("training", {}))
+        own = _over(own, changed["training"])
     if isinstance(own, dict) and what.get("training"):
-        has_batch = bool(set(own) & set(BATCH_KEYS))
-        below = {key: value for key, value in what["training"].items() if not (has_batch and key in BATCH_KEYS)}
-        own = below | own
+        own = _over(what["training"], own)
     raw = {**raw, **what, **said} | ({"training": own} if own else {})
     given = {key: value for key, value in limits.items() if value is not None}
     raw["limits"] = {**raw.get("limits", {}), **given} if isinstance(raw.get("limits", {}), dict) else raw["limits"]
@@ -106,10 +112,58 @@ def goal_of(
         raw["training"] = {**training, "tokens": _number_or_word(tokens)}
     if chosen := [candidate_of(name) for name in clusters]:
         raw["candidates"] = chosen
+    if isinstance(raw.get("model"), dict):
+        raw["model"] = merge(raw["model"], changed["model"])
+    elif changed["model"]:
+        raise ConfigError("--set: a law finds this model; drop its keys, or name a model")
+    if isinstance(raw.get("candidates"), list):
+        raw["candidates"] = _with_keys(raw["candidates"], changed["cluster"])
     if "candidates" not in raw:
         known = ", ".join(catalogue.names("clusters")[:6])
         raise ConfigError(f"plan: no cluster is named; add --cluster NAME, for example one of {known}, or a goal file")
     return goal_from_table(raw, "options" if word is None else catalogue.shown(Path(word)))
+
+
+def _tables(settings: Iterable[str]) -> dict[str, Table]:
+    """Settings by the table of a run that they are of; a plan has three of them."""
+    read = [parse_setting(one) for one in settings]
+    for parts, _ in read:
+        key = ".".join(parts)
+        if parts[0] not in SET or len(parts) < 2:
+            raise ConfigError(
+                f"--set {key}: a plan has keys of {', '.join(SET)}; write for example training.optimizer=sgd"
+            )
+        if parts[0] == "cluster" and parts[1] in OF_SIZE:
+            raise ConfigError(
+                f"--set {key}: clusters and their sizes are candidates; write for example --cluster dgx_h100:64,128"
+            )
+    empty: dict[str, Table] = {key: {} for key in SET}
+    return empty | settings_table(read)
+
+
+def _over(below: Table, own: Table) -> Table:
+    """A ``[training]`` table over another one; a batch, and a length of the training, are said in one way."""
+    kept = dict(below)
+    for ways in (BATCH_KEYS, ("tokens", "steps")):
+        if any(key in own for key in ways):
+            kept = {key: value for key, value in kept.items() if key not in ways}
+    return kept | own
+
+
+def _with_keys(candidates: list[Any], keys: Table) -> list[Any]:
+    """Clusters that may be used, with settings of those keys that each of them has."""
+    found, used = [], set[str]()
+    for one in candidates:
+        if keys and isinstance(one, dict) and isinstance(name := one.get("cluster"), str):
+            known = files_at({"name": name}, place="--set").cluster.model_fields
+            own = {key: value for key, value in keys.items() if key in known}
+            one, used = merge(one, own), used | own.keys()
+        found.append(one)
+    if unused := keys.keys() - used:
+        raise ConfigError(
+            f"--set cluster.{min(unused)}: none of the clusters has such a key; see docs/configuration.md"
+        )
+    return found
 
 
 def accuracies(words: Iterable[str]) -> dict[str, float]:
@@ -186,6 +240,7 @@ def plan(
     software_profile: str | None = None,
     paying: str | None = None,
     clusters: Iterable[str] = (),
+    settings: Iterable[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Answer:
     """Try every cluster that may be used, of every size.
@@ -211,6 +266,8 @@ def plan(
         "rented" or "owned": how the devices are paid for.
     clusters
         That may be used, wafer-scale or GPU; "dgx_h100:64,128" tries these numbers alone.
+    settings
+        Keys of the model, the training, and of all clusters that have them: "training.precision=float32", "cluster.pue=1.1".
     progress
         Told what is tried.
 
@@ -244,7 +301,6 @@ def plan(
     place = "options" if goal is None else str(goal)
     if sequence_length is not None:
         named["training"] = {"sequence_length": sequence_length}
-    wanted = goal_of(
-        None if goal is None else str(goal), named, limits, None if tokens is None else str(tokens), clusters
-    )
+    word, count = None if goal is None else str(goal), None if tokens is None else str(tokens)
+    wanted = goal_of(word, named, limits, count, clusters, settings)
     return answer(wanted, place, progress, None if goal is None else Path(goal).parent)

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from wsesim.config import catalogue
 from wsesim.config.goal import PortfolioJobSpec, PortfolioSpec
-from wsesim.config.layering import layered_run
 from wsesim.config.loader import any_from_table, load_any
 from wsesim.config.run import Run
 from wsesim.config.spec import describe
@@ -665,7 +664,7 @@ def _run(job: PortfolioJobSpec, spec: PortfolioSpec, shared: Run, folder: Path, 
             f"{place}.run is {job.run!r} for a cluster of another kind than {shared.cluster.name}; name a run of its kind"
         )
     keys = [key for key in machine_of(own).files.software if key not in spec.cluster]
-    said = {key: value for key, value in layered_run(word)[0].plain.get("cluster", {}).items() if key in keys}
+    said = {key: value for key, value in own.software.items() if key in keys}
     if said:
         shared = any_from_table({**PROBE, "cluster": spec.cluster | said}, folder, f"{place}.run")
     moved = replace(own, cluster=shared.cluster.model_copy(update={shared.cluster.count: own.num_devices}))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from wsesim.config.cluster import Paying
-from wsesim.config.loader import any_from_table, load_any
+from wsesim.config.cluster import Files, Paying
+from wsesim.config.loader import any_from_table, files_at, load_any
 from wsesim.config.run import Run
+from wsesim.config.training import JOB_KEYS
 from wsesim.errors import ConfigError, DoesNotFit, InputError, need
 from wsesim.machines.machine import machine_of
 from wsesim.machines.simulation import simulate, step_time
@@ -72,6 +74,7 @@ def compare(
     same: Sequence[Figure] = (),
     elsewhere: Sequence[str] = (),
     paying: Paying | None = None,
+    settings: Sequence[str] = (),
 ) -> Comparison:
     """Put runs side by side.
 
@@ -86,6 +89,9 @@ def compare(
         Clusters with a number of their devices, "dgx_h100:128", that the job of the first run is put on, too.
     paying
         "rented" or "owned": how the devices of all runs are paid for.
+    settings
+        Keys and values, "cluster.pue=1.1", for every run whose machine has the key; the job of the first one is set before it is
+        put elsewhere, with the clusters' keys but those of size.
 
     Returns
     -------
@@ -116,12 +122,38 @@ def compare(
     for figure in same:
         if figure not in get_args(Figure):
             raise InputError(f"--same {figure}: is none of {', '.join(get_args(Figure))}; choose one of these")
-    settings = () if paying is None else (f"cluster.paying={paying}",)
-    read = [load_any(one, settings) if isinstance(one, str | Path) else one for one in runs]
+    settings = [*settings, *([] if paying is None else [f"cluster.paying={paying}"])]
+    read = [_set(one, settings) if isinstance(one, str | Path) else one for one in runs]
     first = read[0] if isinstance(read[0], Run) else read[0].run
     read += [moved(first, where, settings) for where in elsewhere]
+    unused = [one for one in settings if not any(_has(run, one) for run in read)]
+    if unused:
+        raise InputError(
+            f"--set {unused[0]}: none of the runs has such a key; see `wsesim schema`, or docs/configuration.md"
+        )
     entries = tuple(entry(_answered(one)) for one in read)
     return Comparison(entries, searches(entries, same))
+
+
+def _has(one: Run | Result, setting: str) -> bool:
+    return bool(machine_of(one if isinstance(one, Run) else one.run).files.knows(setting))
+
+
+def _set(word: str | Path, settings: Sequence[str]) -> Run:
+    """A run with those settings whose keys its machine has."""
+    run = load_any(word)
+    known = [one for one in settings if _has(run, one)]
+    return load_any(word, known) if known else run
+
+
+OF_SIZE = ("name", "num_systems", "num_gpus")
+"""Keys of a cluster that the place where a job is put says."""
+
+
+def _elsewhere(settings: Sequence[str], files: Files) -> list[str]:
+    """Settings that a job takes along: those of clusters, where the other machine has them."""
+    of_clusters = [one for one in settings if one.strip().startswith("cluster.") and files.knows(one)]
+    return [one for one in of_clusters if re.split(r"[.=]", one)[1].strip() not in OF_SIZE]
 
 
 def _flat(run: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -136,7 +168,9 @@ def _flat(run: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def moved(run: Run, where: str, settings: Sequence[str] = ()) -> Run:
-    """The job of a run on so many devices of another cluster: model, tokens, sequences, and the nearest batch that divides well.
+    """The job of a run on so many devices of another cluster: its model, tokens, and the nearest batch that divides well.
+
+    Software that the run itself names goes along to machines of its kind, and so do sparse weights; GPUs compute them all.
 
     Parameters
     ----------
@@ -154,17 +188,18 @@ def moved(run: Run, where: str, settings: Sequence[str] = ()) -> Run:
         raise InputError(
             f"--with {where}: write a cluster and how many of its devices, for example --with dgx_h100:128"
         )
-    training = run.training
+    training, files = run.training, files_at({"name": name}, place=f"--with {where}")
+    said = {key: value for key, value in run.software.items() if key in files.software}
     keys = {"sequence_length": training.sequence_length, "global_batch_size": training.global_batch_size}
     table = {
         "model": {"name": ANY_MODEL},
         "training": keys | {"batch_policy": "nearest", "tokens": wanted_tokens(run)},
-        "cluster": {"name": name},
+        "cluster": {"name": name} | said,
     }
-    found = any_from_table(table, place=f"--with {where}", settings=settings)
+    found = any_from_table(table, place=f"--with {where}", settings=_elsewhere(settings, files))
     words = machine_of(found).words
     title = f"{run.model.name} on {int(count):,} {words.devices} of {found.cluster.title}"
-    same = {key: getattr(training, key) for key in ("optimizer", "max_gradient_norm", "mode")}
+    same = {key: getattr(training, key) for key in JOB_KEYS if files.takes(key, getattr(training, key))}
     own = found.training.model_copy(update=same | {"global_batch_size": training.global_batch_size})
     cluster = found.cluster.on_devices(int(count))
     return replace(found, name=title, model=run.model, training=own, cluster=cluster, asked=None).with_batch()
@@ -177,7 +212,8 @@ def _answered(one: Run | Result) -> Result:
 def same_job(run: Run, first: Run) -> Run:
     """A run's machine with the job of the first run: model, tokens, sequences, and the nearest batch that divides well."""
     own, theirs = run.training, first.training
-    same = {key: getattr(theirs, key) for key in ("optimizer", "max_gradient_norm", "mode", "sequence_length")}
+    takes, keys = machine_of(run).files.takes, [key for key in JOB_KEYS if key != "precision"]
+    same = {key: getattr(theirs, key) for key in ("sequence_length", *keys) if takes(key, getattr(theirs, key))}
     others = {"batch_policy": "nearest", "tokens": wanted_tokens(first), "steps": None}
     training = own.with_batch(theirs.global_batch_size).model_copy(update=same | others)
     return replace(run, model=first.model, training=training, asked=None)

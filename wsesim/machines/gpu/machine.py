@@ -30,6 +30,7 @@ FILES = Files(
     from_cluster={"parallelism": "software", "job": "job"},
     training={"precision": "bfloat16"},
     software=("software_profile", "software"),
+    strange={"precision": ("cbfloat16",), "weight_sparsity": (), "activations": ()},
     contradicts="wsesim.machines.gpu.spec:contradicts",
     complete="wsesim.machines.gpu.spec:with_software",
 )

@@ -43,6 +43,10 @@ class Wafer(Machine):
 
         check(run)
 
+    def comes_in(self, run: WaferRun) -> int:
+        """As the cluster's file says: one, or what a provider rents out together. [-]"""
+        return run.cluster.comes_in
+
     def simulate(self, run: WaferRun, engine: str = "") -> WaferStep:
         """One step, without a trace."""
         from wsesim.machines.wafer.step import simulated

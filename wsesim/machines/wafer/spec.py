@@ -319,6 +319,8 @@ class ClusterSpec(PaidCluster):
         CS systems that the job uses. [-]
     max_systems
         CS systems that the fabric takes. [-]
+    comes_in
+        CS systems that are bought or rented together: plans, and searches for as much time or money, take multiples of it. [-]
     software_release
         Picks the rate factor of the calibration; the newest calibrated one when left out. A text in quotes, "2.1".
     memoryx
@@ -350,6 +352,7 @@ class ClusterSpec(PaidCluster):
     system: SystemSpec
     num_systems: Annotated[int, Field(gt=0, le=10**9)]
     max_systems: Annotated[int, Field(gt=0, le=100_000)]
+    comes_in: Annotated[int, Field(gt=0, le=100_000)] = 1
     software_release: str | None = None
     memoryx: MemoryXSpec
     swarmx: SwarmXSpec
@@ -426,5 +429,6 @@ FILES = Files(
         "calibration": ("fitted numbers of a wafer-scale system", CalibrationSpec),
     },
     software=("software_release",),
+    strange={"precision": ON_GPUS_ONLY},
     contradicts=_no_spread,
 )

@@ -17,6 +17,7 @@ from wsesim.report.charts.theme import (
     log_ticks,
     scale_of,
 )
+from wsesim.results.job import whole_time
 from wsesim.study.portfolio import moment_shown
 from wsesim.units import show
 
@@ -130,11 +131,13 @@ def choices(options: Sequence[Option], front: Sequence[Option], where: dict[str,
     best = [_point(one, _value(one, of_cost), across, up, where) for one in front if one in drawn]
     series = tuple(dict.fromkeys(one["series"] for one in points))
     what = "cost" if of_cost else "energy"
-    axes = (across.title("time to train"), up.title(what))
+    time = whole_time(one.run for one in options)
+    axes = (across.title(time), up.title(what))
     ticks = tuple(_ticks([one[key] for one in points]) for key in ("x", "y"))
     left_out = len(options) - len(drawn)
     told = (f"{left_out} choices without a price are left out",) if left_out else ()
-    said = f"Time to train against {what} of {len(points)} choices; {len(best)} of them nothing beats in time, cost and energy"
+    beaten = f"{len(best)} of them nothing beats in time, cost and energy"
+    said = f"{time.capitalize()} against {what} of {len(points)} choices; {beaten}"
     return Picture(_choices(series, axes, ticks), {"points": points, "front": best}, said, told)
 
 

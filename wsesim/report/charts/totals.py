@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wsesim.errors import InputError
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import SERIES_COLOURS, STEP_PX, Scale, band, heads, scale_of, series_scale
-from wsesim.results.job import Job, Range, show_energy, show_range
+from wsesim.results.job import Job, Range, show_energy, show_range, whole_time
 from wsesim.results.loss import Point
 from wsesim.units import show_duration
 
@@ -42,7 +42,7 @@ def quantities(results: Sequence[Result]) -> list[Quantity]:
     """What is drawn of each run."""
     jobs = [one.job for one in results]
     return [
-        Quantity("time to train", "s", tuple(Range(one.time_s, one.time_s, one.time_s) for one in jobs)),
+        Quantity(whole_time(one.run for one in results), "s", tuple(one.time_range_s for one in jobs)),
         Quantity("energy", "J", tuple(one.energy_j for one in jobs)),
         Quantity("cost", "USD", tuple(one.cost_usd for one in jobs)),
     ]

@@ -10,7 +10,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.report.charts import scaling as tornado_chart
 from wsesim.report.charts.render import unique
 from wsesim.report.pages.run import price_words
-from wsesim.results.job import Range, job_words, prices_of_devices
+from wsesim.results.job import Range, job_words, prices_of_devices, whole_time
 from wsesim.results.result import Result
 from wsesim.study.comparison import Change, Changes, Entry, Figure, entry, job_notes, memory_is_uncertain, ratios
 from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity, short
@@ -133,14 +133,14 @@ def ratio_cell(one: Entry, first: Entry, key: str) -> str:
     return f"{_figures_shown(factor) if factor >= 1000.0 else f'{factor:.3g}'}x {more if ratio > 1.0 else less}{mark}"
 
 
-def label(key: str) -> str:
-    """What a row of the table is called."""
-    return FIGURES.get(key, key)
+def label(key: str, entries: Sequence[Entry]) -> str:
+    """What a row of the table of some runs is called."""
+    return whole_time(one.result.run for one in entries) if key == OF_TIME else FIGURES.get(key, key)
 
 
 def of_each(entries: Sequence[Entry], caption: str = "Figures of each run") -> Table:
     """Runs beside one another."""
-    rows = tuple((label(key), *(cell(one, key) for one in entries)) for _, keys in TOPICS for key in keys)
+    rows = tuple((label(key, entries), *(cell(one, key) for one in entries)) for _, keys in TOPICS for key in keys)
     return Table(caption, ("", *(f"~{name}" for name in unique(one.name for one in entries))), rows, is_quiet=True)
 
 
@@ -149,7 +149,7 @@ def against_first(entries: Sequence[Entry]) -> Table:
     first, *others = entries
     names = unique(one.name for one in entries)
     known = [key for key in WORDS if any(key in ratios(one, first) for one in others)]
-    rows = tuple((label(key), *(ratio_cell(one, first, key) for one in others)) for key in known)
+    rows = tuple((label(key, entries), *(ratio_cell(one, first, key) for one in others)) for key in known)
     return Table(f"Against {first.name}", ("", *(f"~{name}" for name in names[1:])), rows, is_quiet=True)
 
 
@@ -164,14 +164,14 @@ def _in_rows(entries: Sequence[Entry]) -> Iterator[Section]:
     first, *others = entries
     for title, keys in TOPICS:
         rows = tuple((one.name, *(cell(one, key) for key in keys)) for one in entries)
-        yield _rows(title, keys, rows)
+        yield _rows(title, keys, rows, entries)
     for compared in (tuple(WORDS)[:4], tuple(WORDS)[4:]):
         rows = tuple((one.name, *(ratio_cell(one, first, key) for key in compared)) for one in others)
-        yield _rows(f"Against {first.name}", compared, rows)
+        yield _rows(f"Against {first.name}", compared, rows, entries)
 
 
-def _rows(title: str, keys: Sequence[str], rows: tuple[tuple[str, ...], ...]) -> Section:
-    table = Table(title, ("", *(f"~{label(key)}" for key in keys)), rows, is_quiet=True)
+def _rows(title: str, keys: Sequence[str], rows: tuple[tuple[str, ...], ...], entries: Sequence[Entry]) -> Section:
+    table = Table(title, ("", *(f"~{label(key, entries)}" for key in keys)), rows, is_quiet=True)
     return Section(title.lower().replace(" ", "-"), title, (table,))
 
 
@@ -223,7 +223,7 @@ def jobs(entries: Sequence[Entry]) -> Section:
 
 def _prices(one: Entry) -> str:
     bought = prices_of_devices(one.result.run)
-    return f"prices of {one.name} from: {price_words(bought)}" if bought else ""
+    return f"prices of {one.name}, {one.result.job.paying}: {price_words(bought)}" if bought else ""
 
 
 def section(results: Sequence[Result]) -> Section:
@@ -239,7 +239,7 @@ def lead(results: Sequence[Result]) -> tuple[str, ...]:
     told = []
     for one in others:
         known = ratios(one, first)
-        words = [f"{label(key)} {_ratio(one, first, key)}" for key in TOLD if key in known]
+        words = [f"{label(key, [first, one])} {_ratio(one, first, key)}" for key in TOLD if key in known]
         told.append(f"{one.name} against {first.name}: {', '.join(words)}")
     return tuple(told)
 
@@ -285,7 +285,7 @@ def _neighbour(found: Result, one: Same) -> str:
     kept = f"make it, {-over:.1%} below" if over <= 0 else f"miss by {over:.1%}"
     batch = f"{found.run.training.global_batch_size:,} sequences"
     told, cost = _unit(KEYS[one.figure], value), found.job.cost_usd
-    told += f", {_bounds('cost_usd', cost)}" if one.figure == "cost" and cost is not None else ""
+    told += f", {_bounds('cost_usd', cost)}" if one.figure == "cost" and cost is not None and cost.is_range else ""
     return f"{found.num_devices:,} {kept} ({told}; {batch})"
 
 

@@ -11,7 +11,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.report.charts import planning
 from wsesim.report.charts.planning import gantt
 from wsesim.report.pages.run import price_words
-from wsesim.results.job import Range, paying, show_count, show_range, wanted_tokens
+from wsesim.results.job import Range, paying, show_count, show_range, wanted_tokens, whole_time
 from wsesim.results.loss import AVERAGE
 from wsesim.study.goals import Answer, Option, limit_words, next_better, what_binds, what_would_have_to_give
 from wsesim.study.portfolio import Placement, Portfolio, Schedule, SharedCluster, late_words, moment_shown
@@ -56,15 +56,20 @@ def _ranged(value: Range | None, unit: str) -> str:
     --------
     >>> _ranged(Range(100.0, 90.0, 110.0), "USD"), _ranged(Range(100.0, 50.0, 120.0), "USD")
     ('100 USD ±10 %', '100 USD (50.0 to 120)')
+    >>> _ranged(Range(1290.0, 812.0, 2000.0), "USD")
+    '1.29 kUSD (812 USD to 2.00 kUSD)'
     """
     if value is None:
         return "no price"
+    if not value.is_range:
+        return show(value.value, unit)
     above, below = value.high / value.value - 1.0, 1.0 - value.low / value.value
     if abs(above - below) < SYMMETRIC:
         return f"{show(value.value, unit)} ±{100.0 * above:.0f} %"
     text, low, high = (show(one, unit) for one in (value.value, value.low, value.high))
-    low, high = (end.removesuffix(text[text.rfind(" ") :]) for end in (low, high))
-    return f"{text} ({low} to {high})"
+    own = text[text.rfind(" ") :]
+    is_alike = low.endswith(own) and high.endswith(own)
+    return f"{text} ({low.removesuffix(own)} to {high.removesuffix(own)})" if is_alike else f"{text} ({low} to {high})"
 
 
 def cells(option: Option) -> tuple[str, ...]:
@@ -80,7 +85,8 @@ def recipe_cells(option: Option) -> tuple[str, ...]:
     return () if recipe is None else (f"{recipe.parameters / 1e9:.3g}B", f"{recipe.tokens / 1e9:.4g}B")
 
 
-COLUMNS = ("devices", "time to train", "cost", "energy", "power")
+COLUMNS = ("devices", "", "cost", "energy", "power")
+"""Of which the second is called by what the job is."""
 RECIPE = ("parameters", "tokens")
 RUN_AS = "run as"
 PARETO = "Pareto-optimal choices: nothing is better in time, cost and energy"
@@ -137,7 +143,8 @@ def tried(result: Answer) -> Section:
 
 def _heads(result: Answer) -> tuple[str, ...]:
     recipe = RECIPE if result.goal.has_recipe else ()
-    return (COLUMNS[0], *(f"|{head}" for head in (*COLUMNS[1:], *recipe)))
+    time = whole_time(one.run for one in result.options)
+    return (COLUMNS[0], *(f"|{head or time}" for head in (*COLUMNS[1:], *recipe)))
 
 
 def sections(result: Answer, *, is_verbose: bool = False) -> list[Section]:
@@ -170,7 +177,7 @@ def recipes(result: Answer) -> list[Section]:
         if option.recipe is not None:
             each, compute = option.recipe.tokens / option.recipe.parameters, option.recipe.flop / least
             rows.append((*recipe_cells(option), f"{each:,.0f}", f"{compute:.2f}x", *cells(option)[:3]))
-    heads = (*(f"|{head}" for head in (*RECIPE, "tokens each", "compute")), COLUMNS[0], "|time to train", "|cost")
+    heads = (*(f"|{head}" for head in (*RECIPE, "tokens each", "compute")), *_heads(result)[:3])
     best = "cheapest" if result.cheapest is not None else "fastest"
     title = f"Smaller models, trained longer, to the same loss: the {best} for each"
     below = tuple(one.run_as for one in result.by_recipe if one.recipe is not None)
@@ -222,18 +229,37 @@ def doubts(result: Answer) -> list[str]:
         for one in named
         if one.may_fail
     ]
+    found += [ways_of_paying(result), dense_words(result)]
     found += [beyond_law(one.recipe, result.goal.law) for one in named if one.recipe is not None]
     found += [note for one in named if one.quality is not None for note in one.quality.notes]
     return [text for text in dict.fromkeys(found) if text]
 
 
+def ways_of_paying(result: Answer) -> str:
+    """That costs of owned and rented devices stand side by side; empty where all are paid for alike."""
+    ways = {one.cluster: paying(one.run) for one in result.options if one.cost_usd is not None}
+    if len(set(ways.values())) < 2:
+        return ""
+    shown = ", ".join(f"{name} {way}" for name, way in ways.items())
+    return f"costs of devices that are owned and rented stand side by side ({shown}); --paying makes them alike"
+
+
+def dense_words(result: Answer) -> str:
+    """Clusters that compute all weights where the job's are sparse; empty where there is none."""
+    share = result.goal.training.get("weight_sparsity")
+    dense = dict.fromkeys(one.cluster for one in result.options if not one.run.training.weight_sparsity)
+    return (
+        f"{', '.join(dense)}: all weights are computed, also those that are zero in the job" if share and dense else ""
+    )
+
+
 def basis(result: Answer) -> list[str]:
     """What the numbers rest on, and what they leave out."""
     first = {one.cluster: one for one in result.options}
-    found = [f"prices of {name}: {price_words(one.prices)}" for name, one in first.items()]
+    found = [f"prices of {name}, {paying(one.run)}: {price_words(one.prices)}" for name, one in first.items()]
     found.append(
         "ranges hold nine cases in ten: errors of predictions for models that were left out, see `wsesim validate`, with the "
-        "ranges of prices and power"
+        "ranges of prices and power; over how many years devices are written off is a choice, and in none"
     )
     if any(one.is_extrapolated for one in (*result.front, *result.smallest)):
         found.append(f"{EXTRAPOLATED} beyond what has been measured, with a wider range; `wsesim run` says in what")

@@ -13,7 +13,7 @@ from wsesim.config.spec import STATUSES
 from wsesim.machines.machine import Words, devices, machine_of, samples_words, within
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
-from wsesim.results.job import Job, Price, Range, job_parts, job_words, show_energy, show_range
+from wsesim.results.job import Job, Price, Range, job_parts, job_words, show_bounds, show_energy, show_range, whole_time
 from wsesim.results.loss import AVERAGE, Quality
 from wsesim.results.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
@@ -207,7 +207,7 @@ def _rate(tokens_per_s: float) -> str:
 
 def _whole_time(result: Result) -> str:
     """What the time of the whole job is called."""
-    return "time to train" if result.run.training.mode == "train" else "time to evaluate"
+    return whole_time([result.run])
 
 
 def answer(result: Result) -> Answer:
@@ -487,11 +487,18 @@ def totals(result: Result, *, price_table: bool = False) -> Section:
 
 def _prices(prices: Iterable[Price]) -> Table:
     """Numbers that turn time into money, energy and carbon."""
-    rows = [
-        (one.key, show(one.value, unit_of_field(one.key)), one.status, source_cell(one.source), one.date, one.note)
-        for one in prices
-    ]
-    return Table("Prices", ("number", "value", "status", "~source", "from", "+note"), tuple(rows))
+    rows = [(*_priced(one), one.status, source_cell(one.source), one.date, one.note) for one in prices]
+    return Table("Prices", ("number", "value", "range", "status", "~source", "from", "+note"), tuple(rows))
+
+
+def _priced(one: Price) -> tuple[str, str, str]:
+    unit = unit_of_field(one.key)
+    return one.key, show(one.value, unit), bounds_cell(one.range, unit)
+
+
+def bounds_cell(ends: tuple[float, float] | None, unit: str) -> str:
+    """Both ends of a range; empty where there is none."""
+    return "" if ends is None else show_bounds(*ends, unit)
 
 
 def learned(result: Result) -> Section:
@@ -589,8 +596,18 @@ def assumptions(results: Sequence[Result], beside: Mapping[str, Sequence[Assumpt
 
 def numbers_table(caption: str, numbers: Iterable[Assumption]) -> Table:
     """Numbers with their origin."""
-    rows = tuple((one.key, assumption_value(one), one.status, source_cell(one.source), one.note) for one in numbers)
-    return Table(caption, ("number", "value", "status", "~source", "+note"), rows)
+    rows = tuple(
+        (
+            one.key,
+            assumption_value(one),
+            one.status,
+            source_cell(one.source),
+            bounds_cell(one.range, unit_of_field(one.key)),
+            one.note,
+        )
+        for one in numbers
+    )
+    return Table(caption, ("number", "value", "status", "~source", "+range", "+note"), rows)
 
 
 def assumption_value(one: Assumption) -> str:
@@ -706,6 +723,7 @@ def why_it_loses(winner: Result, other: Result) -> str:
 
 _SHORT = {
     "amortization_s": "written off over",
+    "job_prices.price_usd": "the whole job",
     "pue": "PUE",
     "electricity_usd_per_kwh": "electricity",
     "carbon_kg_per_kwh": "carbon",
@@ -730,10 +748,12 @@ def price_words(prices: Iterable[Price]) -> str:
     --------
     >>> price_words([Price("cluster.pue", 1.1, "published", "llama-2023", "2023-02-27", "")])
     'PUE 1.1 (published, 2023-02-27)'
+    >>> price_words([Price("cluster.purchase_price_usd_per_gpu", 37.5e3, "assumed", "none", "", "", (25e3, 50e3))])
+    'a GPU 37.5 kUSD (25.0 to 50.0 kUSD, assumed)'
     """
     words = []
     for one in prices:
-        when = f", {one.date}" if one.date else ""
         unit = unit_of_field(one.key)
-        words.append(f"{_short(one.key)} {show(one.value, unit)} ({one.status}{when})")
+        told = (bounds_cell(one.range, unit), one.status, one.date)
+        words.append(f"{_short(one.key)} {show(one.value, unit)} ({', '.join(filter(None, told))})")
     return "; ".join(words) or "none: the cluster states no price"
