@@ -111,7 +111,7 @@ class JobPriceSpec(Spec):
     price_usd
         Of the job. [USD]
     source
-        Who states it: a key of ``sources.toml``, or a text.
+        Who states it: a key of ``cluster_configs/sources.toml``, or a text.
     """
 
     parameters: Positive
