@@ -202,11 +202,14 @@ class Knowledge(NamedTuple):
     rows
         Relative errors of the rates of single rows by their names, each predicted by a fit without its model; for pictures
         and tables. [-]
+    measured
+        What rates were measured on, by system: least and most of the numbers that matter, and the models that fixed a release.
     """
 
     errors: dict[str, dict[str, tuple[float, ...]]]
     assumed: dict[str, Bounds]
     rows: dict[str, float]
+    measured: dict[str, dict[str, Any]]
 
 
 @cache
@@ -223,7 +226,7 @@ def knowledge(machines: str) -> Knowledge:
         for key, origin in origins.items()
         if key.startswith("assumed.")
     }
-    return Knowledge(errors, assumed, plain.get("rows", {}))
+    return Knowledge(errors, assumed, plain.get("rows", {}), plain.get("measured", {}))
 
 
 def around(value: Range, bounds: Bounds) -> Range:

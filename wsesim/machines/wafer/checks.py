@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TypeVar
 
 from wsesim.config.cluster import release_key
-from wsesim.config.loader import load_model
 from wsesim.config.model import ModelSpec
 from wsesim.config.run import Run
 from wsesim.engine.repeat import FEWEST_MICRO_BATCHES, FEWEST_STEPS
@@ -16,7 +15,6 @@ from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.machines.machine import Work, limit
 from wsesim.machines.wafer import memoryx
 from wsesim.machines.wafer.plan import CHUNKS_IN_BUFFER, Plan, lanes_of, make_plan
-from wsesim.machines.wafer.rows import Measurement, published
 from wsesim.machines.wafer.spec import SimulationSpec
 from wsesim.machines.wafer.streaming import num_jobs, shape_of
 from wsesim.machines.wafer.swarmx import check_size, exceptional_links
@@ -179,22 +177,16 @@ def refuse(run: AnyRun, checks: Iterable[Callable[[AnyRun], None]]) -> None:
 # Whether a run lies within what has been measured, and how far its answer may be off.
 
 
-def _hidden_size(row: Measurement) -> int:
-    given = row.model.get("hidden_size")
-    return load_model(row.model["name"]).hidden_size if given is None else int(given)
-
-
-def _range(word: str, value: int, measured: list[int]) -> list[str]:
-    if min(measured) <= value <= max(measured):
+def _range(word: str, value: int, least: int, most: int) -> list[str]:
+    if least <= value <= most:
         return []
-    bounds = f"{min(measured):,} to {max(measured):,}" if min(measured) < max(measured) else f"only {measured[0]:,}"
+    bounds = f"{least:,} to {most:,}" if least < most else f"only {least:,}"
     return [f"{word} {value:,} (measured: {bounds})"]
 
 
-@cache
-def _rates() -> tuple[Measurement, ...]:
-    """The shipped rates; a page asks for them with every answer."""
-    return tuple(row for row in published() if row.is_rate)
+def _key(system: str) -> str:
+    """A generation as the table of measurements calls it."""
+    return system.lower().replace("-", "")
 
 
 def outside_of_measurements(run: Run) -> list[str]:
@@ -206,16 +198,15 @@ def outside_of_measurements(run: Run) -> list[str]:
     >>> outside_of_measurements(load("andromeda_13b"))
     ['num_systems 12 (measured: 1 to 2)']
     """
-    key = run.cluster.system.name.lower().replace("-", "")
-    rows = [row for row in _rates() if row.system == key]
-    if not rows:
+    known = knowledge("wafers").measured.get(_key(run.cluster.system.name))
+    if known is None:
         return [f"system {run.cluster.system.name}, of which no rate was measured"]
-    found = _range("num_systems", run.cluster.num_systems, [row.num_systems for row in rows])
-    found += _range("hidden_size", run.model.hidden_size, [_hidden_size(row) for row in rows])
-    found += _range("sequence_length", run.training.sequence_length, [row.sequence_length for row in rows])
-    tokens = [row.global_batch_size // row.num_systems * row.sequence_length for row in rows]
-    own_tokens = math.ceil(run.training.global_batch_size / run.cluster.num_systems) * run.training.sequence_length
-    found += _range("tokens per system and step", own_tokens, [*tokens, max(own_tokens, min(tokens))])
+    found = _range("num_systems", run.cluster.num_systems, *known["num_systems"])
+    found += _range("hidden_size", run.model.hidden_size, *known["hidden_size"])
+    found += _range("sequence_length", run.training.sequence_length, *known["sequence_length"])
+    tokens = math.ceil(run.training.global_batch_size / run.cluster.num_systems) * run.training.sequence_length
+    least, most = known["tokens_per_system_and_step"]  # more of them are more of the same
+    found += _range("tokens per system and step", min(tokens, most), least, most)
     if run.training.weight_sparsity > 0:
         found.append(f"weight_sparsity {run.training.weight_sparsity:g} (measured: only 0)")
     if run.training.precision == "float32":
@@ -232,16 +223,15 @@ MEASURED_LENGTH = 2048
 Shape = tuple[int, ...]
 
 
-def _shape(model: ModelSpec) -> Shape:
+def model_shape(model: ModelSpec) -> Shape:
     """What makes a model another one for these numbers, whatever it is called."""
     return (model.num_layers, model.hidden_size, model.num_attention_heads, model.mlp_size, model.key_value_heads)
 
 
-@cache
 def _models_of_release(system: str, release: str) -> frozenset[Shape]:
     """Shapes of models whose shipped rows fixed a release."""
-    rows = (row for row in _rates() if row.is_fitted and row.system == system)
-    return frozenset(_shape(load_model(str(row.model["name"]))) for row in rows if row.software_release == release)
+    releases = knowledge("wafers").measured.get(system, {}).get("releases", {})
+    return frozenset(map(tuple, releases.get(release, ())))
 
 
 SMALL_STEP = 0.5
@@ -266,7 +256,7 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
     """
     told = knowledge("wafers")
     errors = errors or told.errors["known_release"]
-    system = run.cluster.system.name.lower().replace("-", "")
+    system = _key(run.cluster.system.name)
     models = _models_of_release(system, plan.software_release)
     wanted = run.cluster.software_release or plan.software_release
     own = run.cluster.system.calibration.measured.get(plan.software_release, ())
@@ -276,8 +266,8 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
             from_errors(about_means(errors), "a row of one's own of this model: errors about the mean of a model")
         ]
     else:
-        reasons = [_of_release(errors, models, _shape(run.model))]
-        if not own and not any(row.system == system for row in _rates()):
+        reasons = [_of_release(errors, models, model_shape(run.model))]
+        if not own and system not in told.measured:
             reasons.append(told.assumed["new_generation"])
         elif is_another or not (models or own):
             reasons.append(told.assumed["release_without_row"])
