@@ -285,7 +285,7 @@ def _measured_toml(written: str) -> list[str]:
         lines += [f"[measured.{system}.releases]   # layers, hidden size, heads, MLP size, key-value heads"]
         fixed: dict[str, set[tuple[int, ...]]] = {}
         for row in rows:
-            if row.is_fitted:
+            if row.is_fitted and row.software_release is not None:
                 fixed.setdefault(row.software_release, set()).add(model_shape(models[row.id]))
         for release, shapes in sorted(fixed.items()):
             lines.append(f'"{release}" = [{", ".join(str(list(shape)) for shape in sorted(shapes))}]')
