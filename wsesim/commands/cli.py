@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -57,6 +57,17 @@ class _Commands(click.Group):
         name = f"{cmd_name}_" if cmd_name in ("list", "import") else cmd_name
         found: click.Command = getattr(import_module(f"wsesim.commands.{module}"), name)
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ctrl-C ends a command as a shell expects it, without click's word about it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+INTERRUPTED = 130
+"""Exit code of a program that was ended by Ctrl-C: 128 and the number of SIGINT."""
 
 
 def _completion(shell: str) -> str:
@@ -183,7 +194,7 @@ def main() -> None:
     except WsesimError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _ignore_output()
         sys.exit(0)

@@ -15,6 +15,7 @@ from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.wafer import metrics
 from wsesim.machines.wafer.checks import outside_of_measurements, supply_seen, wafer_bounds
 from wsesim.machines.wafer.metrics import (
+    LEVERS,
     Lever,
     bottleneck,
     breakdown_s,
@@ -181,22 +182,27 @@ class WaferStep(Step):
 
     def bottleneck(self) -> str:
         """What takes most of the step, and what would move it; simulates the changes."""
-        return bottleneck(self.run, self.spent_s, self.time_s, self._tried)
+        return bottleneck(self.run, self.spent_s, self.time_s, self._tried())
 
     def changes(self) -> dict[str, float]:
         """Changes of the machine, and by what share of it each shortens the step; simulates them. [-]"""
         return {
-            f"{words(self.run, one)} 10 % faster": 1.0 - time_s / self.time_s for one, time_s in self._tried.items()
+            f"{words(self.run, one)} 10 % faster": 1.0 - time_s / self.time_s for one, time_s in self._tried().items()
         }
 
-    @cached_property
     def _tried(self) -> dict[Lever, float]:
         """The step time with each change that is worth a try. [s]"""
+        by_words = {lever.words: lever for lever in LEVERS.values()}
+        return {by_words[name]: time_s for name, time_s in self._tried_by_words.items()}
+
+    @cached_property
+    def _tried_by_words(self) -> dict[str, float]:
+        """The same by the words of the changes: a step that travels to another process takes no functions with it. [s]"""
         chosen, tried = levers(self.run, self.spent_s), {}
         for lever in chosen:
             with suppress(ConfigError, DoesNotFit):
-                tried[lever] = self.time_s * _shortened(self.run, self.time_s, lever)
-        return tried or {chosen[0]: self.time_s}
+                tried[lever.words] = self.time_s * _shortened(self.run, self.time_s, lever)
+        return tried or {chosen[0].words: self.time_s}
 
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one system times their number; simulates one system. [-]"""
