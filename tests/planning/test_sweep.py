@@ -284,3 +284,14 @@ def test_an_interrupted_sweep_says_what_is_kept(
     with pytest.raises(KeyboardInterrupt):
         report.run_sweep("cerebras_gpt_111m", ["cluster.num_systems=1..4"], (), tmp_path / "a.csv", None, "local", 1)
     assert words in capsys.readouterr().err
+
+
+def test_it_ends_with_the_fastest_point_and_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = call("sweep", "andromeda_13b", "--vary", "cluster.num_systems=15..18", "--out", "out.csv").err
+    assert "2 x " in said
+    assert "(and 1 like it)" in said
+    *_, fastest, following, pictures = said.splitlines()
+    assert fastest.strip().startswith("fastest: num_systems 16: ")
+    assert following.strip() == "next: wsesim run andromeda_13b --set cluster.num_systems=16"
+    assert pictures.endswith("wsesim report --ledger out.csv.ledger --out out.html")

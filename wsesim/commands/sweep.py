@@ -63,7 +63,7 @@ def sweep(
     if json:
         print_json(report.summary_dict(result, out, ledger))
     else:
-        report.print_summary(result, out)
+        report.print_summary(result, out, run, settings, ledger)
     report.check(result, out)
 
 

@@ -68,6 +68,13 @@ class Words:
         """Devices of a cluster, all that the job uses or another number: "12 CS-2 systems"."""
         return devices(cluster.num_devices if number is None else number, cluster.device, self.short)
 
+    def size_of_one(self, part: Any) -> str:
+        """How large one device is: its peak and its memory, as far as its file says them."""
+        peak = getattr(part, "peak_dense_16bit_flop_per_s", None)
+        memory = getattr(part, "memory_bytes", None)
+        found = [f"{show(peak, 'FLOP/s')} at 16 bit"] if peak else []
+        return ", ".join([*found, *([show(memory, "bytes")] if memory else [])])
+
     def where(self, cluster: AnyCluster, number: int) -> str:
         """What so many devices are a part of."""
         return cluster.title

@@ -45,6 +45,10 @@ class WaferWords(Words):
     }
     example = "cs2"
 
+    def size_of_one(self, part: Any) -> str:
+        """Cores and SRAM of a wafer."""
+        return f"{part.wafer.num_cores:,} cores, {show(part.wafer.sram_bytes, 'bytes')} of SRAM"
+
     def on(self, result: Result) -> str:
         """Systems, cluster and release."""
         return f"{super().on(result)}, software release {result.step.software}"

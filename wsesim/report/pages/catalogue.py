@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from wsesim.config import catalogue
 from wsesim.config.json_schema import kinds, schema
 from wsesim.config.layering import Layered, import_model, model_file
-from wsesim.config.loader import build, origins_of
+from wsesim.config.loader import build, load_any, load_any_cluster, load_model, load_part, origins_of
 from wsesim.config.model import ModelSpec
 from wsesim.config.spec import Origin
 from wsesim.errors import InputError, UnknownNameError, did_you_mean
 from wsesim.plugins import MACHINES
 from wsesim.report import files
+from wsesim.results.job import show_count
 from wsesim.results.result import status_of
 from wsesim.units import parse_quantity, show, unit_of_field
 from wsesim.view import Note, Section, Table, notes
@@ -196,12 +197,37 @@ def _title(kind: str, name: str) -> str:
     return str(raw.get("name", f"releases {', '.join(raw['releases'])}" if "releases" in raw else "of GPUs"))
 
 
+def size(kind: str, name: str) -> str:
+    """How large an entry is, in a few words; empty where that is no question."""
+    folders = {one.files.folder: one for one in MACHINES.known}
+    if kind == "models":
+        return _parameters(load_model(name))
+    if kind in folders:
+        machine = folders[kind]
+        return str(machine.words.size_of_one(load_part(machine.files.key, name)[0]))
+    if kind == "clusters":
+        cluster = load_any_cluster(name)[0]
+        return f"up to {MACHINES[cluster.machine].words.count(cluster, int(getattr(cluster, cluster.limit)))}"
+    if kind == "runs":
+        run = load_any(name)
+        return f"{_parameters(run.model)} on {MACHINES[run.machine].words.count(run.cluster)}"
+    return ""
+
+
+def _parameters(model: ModelSpec) -> str:
+    number, active = parameter_count(model, None), active_parameter_count(model, None)
+    return f"{show_count(number)} parameters" + (f", {show_count(active)} active" if active < number else "")
+
+
 def listing(kind: str | None) -> list[Section]:
-    """Names and titles by kind."""
-    found = [
-        Section(one, parts=(Note(one, "key"), Table(one, ("", "~"), tuple(entries.items()), least=28), Note("")))
-        for one, entries in titles(kind).items()
-    ]
+    """Names, titles and sizes by kind."""
+    found = []
+    for one, entries in titles(kind).items():
+        rows = tuple((name, title, size(one, name)) for name, title in entries.items())
+        has_sizes = any(words for _, _, words in rows)
+        heads = ("name", "~called", "~size") if has_sizes else ("", "~")
+        table = Table(one, heads, rows if has_sizes else tuple(row[:2] for row in rows), least=28)
+        found.append(Section(one, parts=(Note(one, "key"), table, Note(""))))
     words = "`wsesim explain NAME` shows every number of an entry with its source"
     return [*found, Section("more", parts=(Note(words, "aside"),))]
 

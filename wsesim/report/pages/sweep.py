@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -234,6 +236,8 @@ def value_words(key: str, value: Any) -> str:
 # Sweeps and their ledgers in the terminal.
 
 
+NUMBER = re.compile(r"\d[\d,.]*")
+"""In a message."""
 MOST_REASONS = 3
 LONGEST_REASON = 300
 MOST_ROWS = 20
@@ -280,10 +284,57 @@ def run_sweep(
 
 
 def reasons(outcomes: Sequence[str]) -> list[str]:
-    """The most frequent messages, and how often."""
-    counted = Counter(outcomes).most_common()
-    told = [f"{count:,} x {text[:LONGEST_REASON].splitlines()[0]}" for text, count in counted[:MOST_REASONS]]
-    return told + ([f"and {len(counted) - MOST_REASONS:,} other messages"] if len(counted) > MOST_REASONS else [])
+    """The most frequent causes, how often, and the first message of each.
+
+    Examples
+    --------
+    >>> reasons(["a.toml: 17 systems, and 16 are the most", "a.toml: 18 systems, and 16 are the most", "b: no"])
+    ['2 x a.toml: 17 systems, and 16 are the most (and 1 like it)', '1 x b: no']
+    """
+    by_cause: dict[str, list[str]] = {}
+    for text in outcomes:
+        by_cause.setdefault(cause(text), []).append(text)
+    ranked = sorted(by_cause.values(), key=lambda texts: -len(texts))
+    told = []
+    for texts in ranked[:MOST_REASONS]:
+        like = len(set(texts)) - 1
+        first = texts[0][:LONGEST_REASON].splitlines()[0]
+        told.append(f"{len(texts):,} x {first}" + (f" (and {like:,} like it)" if like else ""))
+    return told + ([f"and {len(ranked) - MOST_REASONS:,} other causes"] if len(ranked) > MOST_REASONS else [])
+
+
+def cause(message: str) -> str:
+    """A message without its numbers: those of points that fail for one cause are alike.
+
+    Examples
+    --------
+    >>> cause("17 systems, 16 are the most") == cause("1,800 systems, 16 are the most")
+    True
+    """
+    return NUMBER.sub("#", message)
+
+
+def best_words(result: SweepResult) -> list[str]:
+    """The point that is fastest, and the command that runs it; nothing where no point has an answer."""
+    rows = [row for row in result if row["status"] == "ok" and _is_number(row.get("tokens_per_s"))]
+    if not rows:
+        return []
+    best = max(rows, key=lambda row: row["tokens_per_s"])
+    keys = [key for key in ("tokens_per_s", "step_time_s", "time_s", "cost_usd") if best.get(key) is not None]
+    figures = ", ".join(shown(key, best[key]) for key in keys)
+    return [f"fastest: {settings_words(best, result.keys)}: {figures}"]
+
+
+def next_words(result: SweepResult, run: str, settings: Sequence[str], out: Path, ledger: Path | None) -> list[str]:
+    """What to do with the fastest point, and with all of them."""
+    rows = [row for row in result if row["status"] == "ok" and _is_number(row.get("tokens_per_s"))]
+    if not rows:
+        return []
+    best = max(rows, key=lambda row: row["tokens_per_s"])
+    sets = [*settings, *(f"{key}={best[key]}" for key in result.keys)]
+    command = ["wsesim", "run", run, *(word for one in sets for word in ("--set", one))]
+    report = ["wsesim", "report", "--ledger", str(ledger or ledger_beside(out)), "--out", str(out.with_suffix(".html"))]
+    return [f"next: {shlex.join(command)}", f"all as pictures: {shlex.join(report)}"]
 
 
 def section(result: SweepResult) -> Section:
@@ -326,8 +377,10 @@ def summary_dict(result: SweepResult, out: Path, ledger: Path | None) -> dict[st
     }
 
 
-def print_summary(result: SweepResult, out: Path) -> None:
-    """What became of the points, on standard error."""
+def print_summary(
+    result: SweepResult, out: Path, run: str = "", settings: Sequence[str] = (), ledger: Path | None = None
+) -> None:
+    """What became of the points, which is fastest, and what to do next, on standard error."""
     ok, points, without = result.count("ok"), len(result), _messages(result)
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=not sys.stderr.isatty())
     known = points - result.num_evaluated
@@ -336,6 +389,8 @@ def print_summary(result: SweepResult, out: Path) -> None:
     for line in job_of_first(result):
         console.print(f"  job of the first point: {line}")
     for line in reasons(without):
+        console.print(f"  {line}")
+    for line in (*best_words(result), *(next_words(result, run, settings, out, ledger) if run else ())):
         console.print(f"  {line}")
     warn_of(result.damaged)
 
