@@ -127,3 +127,25 @@ def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
     assert outcome.code == 2
     assert "a.json: cannot be written (No space left on device)" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sender_says_what_holds_it_up(tmp_path: Path) -> None:
+    """One slow wafer keeps its weights: the others have room, MemoryX has to wait for it."""
+    path, small = tmp_path / "step.json", "cluster.system.wafer.weight_buffer_bytes=0.3 GB"
+    assert call("trace", "straggler_13b", "--out", path, "--set", small).code == 0
+    entries = json.loads(path.read_text())["traceEvents"]
+    sender = next(one for one in entries if one["ph"] == "M" and one["args"].get("name") == "MemoryX sends")
+    own = [one for one in entries if one["ph"] == "X" and one["tid"] == sender["tid"]]
+    waits = {one["name"] for one in own if one["args"]["kind"] == "wait"}
+    assert "weight buffer full (CS 3)" in waits
+    assert "waits until the pass before is over" in waits
+    assert {one["args"]["chunk"] for one in own if one["name"] == "block.3 forward weights"} >= {0, 1, 2, 3}
+
+
+def test_parts_fold_and_steps_end_with_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "step.json"
+    assert call("trace", RUN, "--out", path, "--steps", 2).code == 0
+    entries = json.loads(path.read_text())["traceEvents"]
+    parts = [one["args"]["name"] for one in entries if one["name"] == "process_name"]
+    assert parts[1:] == ["MemoryX to the wafers", "CS system", "the wafers to MemoryX"]
+    assert sum(one["ph"] == "i" for one in entries) == 2

@@ -37,7 +37,7 @@ def check_format(trace: Entry) -> None:
     for entry in entries:
         assert set(entry) >= NEEDED, entry
         assert entry["ts"] >= 0.0, entry
-        assert entry["ph"] in "MXsfC", entry
+        assert entry["ph"] in "MXsfCi", entry
     times = [entry["ts"] for entry in entries if entry["ph"] != "M"]
     assert times == sorted(times)
     tracks = check_tracks(entries)
@@ -61,7 +61,9 @@ def check_tracks(entries: list[Entry]) -> dict[int, list[tuple[int, int]]]:
     assert len(set(names["thread_name"])) == len(names["thread_name"])
     assert names["thread_name"] == names["thread_sort_index"]
     assert set(tracks) <= set(names["thread_name"])
-    assert names["process_name"] == names["process_sort_index"] == [1]
+    processes = {entry["pid"] for entry in entries}
+    assert names["process_name"] == names["process_sort_index"] == sorted(processes)  # of a name that is no thread's
+    assert len(tracks) == 0 or len({entry["tid"]: entry["pid"] for entry in entries}) >= len(tracks)
     return tracks
 
 

@@ -95,16 +95,20 @@ class Credits:
 
 
 class WatchedCredits(Credits):
-    """Credits that remember how much room was taken, and since when."""
+    """Credits that remember how much room was taken, since when, and who waited for some from when to when."""
 
     def __init__(self, env: simpy.Environment, capacity: int) -> None:
         super().__init__(env, capacity)
         self.taken: list[tuple[float, int]] = [(0.0, 0)]
+        self.waited: list[tuple[float, float]] = []
 
     def take(self, size: int) -> simpy.Event | None:
         """As of `Credits`."""
         event = super().take(size)
         self._note()
+        if event is not None and event.callbacks is not None:
+            start_s = self.env.now
+            event.callbacks.append(lambda _: self.waited.append((start_s, self.env.now)))
         return event
 
     def give(self, size: int) -> None:

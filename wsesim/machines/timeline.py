@@ -70,6 +70,8 @@ class Event(NamedTuple):
         How often the real step has it: more than once where alike micro-batches were not simulated. [-]
     parts_s
         Seconds by category, where it is of several. [s]
+    chunk
+        Of its layer and pass, counted from 0; less where it is no chunk. [-]
     """
 
     track: str
@@ -87,6 +89,7 @@ class Event(NamedTuple):
     micro_batch: int = 0
     times: float = 1.0
     parts_s: Mapping[str, float] | None = None
+    chunk: int = -1
 
     @property
     def duration_s(self) -> float:

@@ -1,7 +1,7 @@
 """A timeline in the Chrome trace-event format [1]_, which Perfetto and chrome://tracing open.
 
-A run is a process, tracks are its threads, events are complete events ("X"), arrows are flows ("s" to "f"), counters
-are counters ("C"). There is one process, as Perfetto sorts processes by their events, and only threads as told.
+Each part of the machine is a process, so that it folds, and tracks are its threads; the first process has the steps. Events are
+complete events ("X"), arrows are flows ("s" to "f"), counters are counters ("C"), ends of steps are instant events ("i").
 
 Times are microseconds from the first event, in whole nanoseconds, which is what Perfetto counts in; so events that
 follow one another do not overlap after rounding.
@@ -28,7 +28,7 @@ from wsesim.version import __version__
 
 ENDINGS = (".json", ".gz")
 RUN = 1
-"""Number of the process, and of its main thread, which has the steps. [-]"""
+"""Number of the process that has the steps, and of its thread; parts of the machine follow. [-]"""
 EVENT, FLOW, COUNTER = range(3)
 """Order at equal times: an arrow is bound to the event that is open. [-]"""
 AT_ONCE = 4096
@@ -36,6 +36,8 @@ AT_ONCE = 4096
 LEVEL = 6
 """Of gzip: 9 takes three times as long for 2 % less. [-]"""
 
+Thread = tuple[int, int]
+"""Numbers of a process, and of a thread of it. [-]"""
 Line = tuple[int, int, str]
 """When, order at equal times, and the text of an entry. [ns]"""
 
@@ -96,7 +98,13 @@ class _Writing:
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
-        self.threads = {track.key: number for number, track in enumerate(timeline.tracks, start=RUN + 1)}
+        groups = dict.fromkeys(track.group for track in timeline.tracks)
+        self.processes = {group: number for number, group in enumerate(groups, start=RUN + 1)}
+        first = RUN + len(groups) + 1
+        self.threads = {
+            track.key: (self.processes[track.group], number)
+            for number, track in enumerate(timeline.tracks, start=first)
+        }
         starts = [0.0, *(event.start_s for event in timeline.events[:1])]
         starts += [points[0][0] for *_, points in timeline.counters]
         self.origin_s = min(starts)
@@ -121,10 +129,12 @@ class _Writing:
 
     def names(self) -> Iterator[str]:
         """Names and order of the process and its threads."""
-        yield from _named(RUN, "process", f"run {self.timeline.name}")
-        yield from _named(RUN, "thread", "step")
+        yield from _named((RUN, RUN), "process", f"run {self.timeline.name}", RUN)
+        yield from _named((RUN, RUN), "thread", "step", RUN)
+        for group, number in self.processes.items():
+            yield from _named((number, number), "process", group, number)
         for track in self.timeline.tracks:
-            yield from _named(self.threads[track.key], "thread", track.name)
+            yield from _named(self.threads[track.key], "thread", track.name, self.threads[track.key][1])
 
     def at_ns(self, time_s: float) -> int:
         """Time from the first event. [ns]"""
@@ -139,8 +149,9 @@ class _Writing:
         notes = json.dumps({f"note {number}": note for number, note in enumerate(self.timeline.notes, start=1)})
         for step in self.timeline.steps:
             start_ns = self.at_ns(step.start_s)
-            text = _complete(f"step {step.step}", "step", RUN, start_ns, self.at_ns(step.end_s), notes)
+            text = _complete(f"step {step.step}", "step", (RUN, RUN), start_ns, self.at_ns(step.end_s), notes)
             yield start_ns, EVENT, text
+            yield self.at_ns(step.end_s), EVENT, _end_of(step.step, self.at_ns(step.end_s))
 
     def event(self, event: Event) -> Line:
         """One event."""
@@ -166,7 +177,8 @@ class _Writing:
 
     def counter(self, counter: Counter) -> Iterator[Line]:
         """One counter."""
-        name, unit, place = _quoted(counter.name), _quoted(counter.unit), _at(RUN)
+        number = self.processes.get(counter.group, RUN)
+        name, unit, place = _quoted(counter.name), _quoted(counter.unit), _at((number, number))
         times_ns = [self.at_ns(time_s) for time_s, _ in counter.points]
         for at_ns, next_ns, (_, value) in zip(times_ns, [*times_ns[1:], -1], counter.points, strict=True):
             if at_ns != next_ns:
@@ -179,13 +191,18 @@ def _when(line: Line) -> tuple[int, int]:
     return line[:2]
 
 
-def _named(thread: int, what: str, name: str) -> Iterator[str]:
+def _end_of(step: int, at_ns: int) -> str:
+    """A line through all tracks where a step ends."""
+    return f'{{"ph":"i","s":"g",{_at((RUN, RUN))},"name":"end of step {step}","cat":"boundary","ts":{_us(at_ns)}}}'
+
+
+def _named(thread: Thread, what: str, name: str, order: int) -> Iterator[str]:
     """Name and place in the order."""
-    for key, argument, value in (("name", "name", _quoted(name)), ("sort_index", "sort_index", str(thread))):
+    for key, argument, value in (("name", "name", _quoted(name)), ("sort_index", "sort_index", str(order))):
         yield f'{{"ph":"M",{_at(thread)},"name":"{what}_{key}","ts":0,"args":{{"{argument}":{value}}}}}'
 
 
-def _complete(name: str, category: str, thread: int, start_ns: int, end_ns: int, details: str) -> str:
+def _complete(name: str, category: str, thread: Thread, start_ns: int, end_ns: int, details: str) -> str:
     """A complete event."""
     times = f'"ts":{_us(start_ns)},"dur":{_us(end_ns - start_ns)}'
     return f'{{"ph":"X",{_at(thread)},"name":{_quoted(name)},"cat":{_quoted(category)},{times},"args":{details}}}'
@@ -200,6 +217,8 @@ def _details(event: Event) -> str:
         found.append(f'"last_layer":{event.last_layer}')
     if event.phase:
         found.append(f'"phase":"{event.phase}"')
+    if event.chunk >= 0:
+        found.append(f'"chunk":{event.chunk}')
     for key, value in (("bytes", event.num_bytes), ("flop", event.flop)):
         if value:
             found.append(f'"{key}":{_number(value)}')
@@ -217,8 +236,8 @@ def _quoted(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _at(thread: int) -> str:
-    return f'"pid":{RUN},"tid":{thread}'
+def _at(thread: Thread) -> str:
+    return f'"pid":{thread[0]},"tid":{thread[1]}'
 
 
 def _number(value: float) -> str:

@@ -260,11 +260,14 @@ class Recording:
         For each class of systems. [s]
     taken
         For each watched buffer and class, when the room taken in it changed, and to what. [s], [bytes]
+    waited
+        And from when to when who sends into it waited for room. [s], [s]
     """
 
     trace: tuple[Span, ...]
     step_ends_s: list[list[float]]
     taken: dict[str, list[list[tuple[float, int]]]]
+    waited: dict[str, list[list[tuple[float, float]]]]
 
 
 def record(simulation: Simulation, num_more_steps: int, buffers: Sequence[str]) -> Recording:
@@ -286,4 +289,5 @@ def record(simulation: Simulation, num_more_steps: int, buffers: Sequence[str]) 
         for _ in range(num_steps + num_more_steps):
             schedule.run_step()
     taken = {buffer: [room.taken for room in lanes] for buffer, lanes in watched.items()}
-    return Recording(schedule.trace, schedule.step_ends_s, taken)
+    waited = {buffer: [room.waited for room in lanes] for buffer, lanes in watched.items()}
+    return Recording(schedule.trace, schedule.step_ends_s, taken, waited)

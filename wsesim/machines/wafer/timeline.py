@@ -7,9 +7,11 @@ ports carry a chunk at the same time; the latency of the way passes between its 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from math import isinf
+from itertools import pairwise
+from math import inf, isinf
 from typing import NamedTuple
 
 from wsesim.engine.program import Span
@@ -42,6 +44,10 @@ PARTS = {
 }
 """Tracks of a class of systems: beginning of the key, and what people call it."""
 
+UPDATE_WAIT = "waits for the update, and for word of it"
+"""Of MemoryX before a forward pass: what follows the end of the pass before."""
+NO_CHUNK = -1
+"""Of an event that is no chunk. [-]"""
 Place = tuple[int, int, int, str]
 """Step, micro-batch, layer and phase: a layer's turn."""
 
@@ -197,6 +203,7 @@ class _Drawing:
     def _events(self) -> tuple[list[Event], list[Arrow]]:
         events: list[Event] = []
         jobs = _Jobs(len(self.plan.classes))
+        chunks = self._chunks()
         shown = sorted(filter(self._is_shown, self.recording.trace), key=lambda one: one.start_s)
         check_size(sum(len(self._kind_of(span).tracks) for span in shown))
         for span in shown:
@@ -209,8 +216,44 @@ class _Drawing:
                 jobs.note(span, len(events))
             about = (span.num_bytes, flop, span.layer, span.layer, span.phase, step, span.micro_batch, times)
             what = (name, kind.kind, kind.category, start_s, end_s, *about)
-            events += [Event(track, *what) for track in kind.tracks]
-        return events, jobs.arrows()
+            events += [Event(track, *what, chunk=chunks.get(span, NO_CHUNK)) for track in kind.tracks]
+        arrows = jobs.arrows()
+        return self._with_waits(events, arrows)
+
+    def _chunks(self) -> dict[Span, int]:
+        """Numbers of chunks: those of a layer and pass go one after another."""
+        seen: dict[tuple[str, Place], int] = defaultdict(int)
+        found = {}
+        for span in sorted(self.recording.trace, key=lambda one: one.start_s):
+            if span.kind == "gemm" or span.part in ("swarmx_down", "swarmx_up"):
+                key = (span.part, (span.step, span.micro_batch, span.layer, span.phase))
+                found[span] = seen[key]
+                seen[key] += 1
+        return found
+
+    def _with_waits(self, events: list[Event], arrows: list[Arrow]) -> tuple[list[Event], list[Arrow]]:
+        """What MemoryX waits for before it sends: room in the weight buffer of a wafer, or the pass before and the update."""
+        sends = [one for one in events if one.track == "memoryx.send"]
+        begin_s, end_s = 0.0, self.steps[-1].end_s
+        waits: list[Event] = []
+        for kind, waited in zip(self.plan.classes, self.recording.waited[WEIGHT_ROOM], strict=True):
+            for start_s, stop_s in waited:
+                low_s, high_s = start_s - self.origin_s, stop_s - self.origin_s
+                if high_s > low_s and high_s > begin_s and low_s < end_s:
+                    name = f"weight buffer full{self._members(kind)}"
+                    waits.append(Event("memoryx.send", name, "wait", "weights", low_s, high_s, step=self.shown[0]))
+        full = list(_in_gaps(waits, sends))
+        works = [one for one in events if one.track.startswith("wafer.") and one.kind == "work"]
+        busy = sorted([*sends, *full], key=lambda one: one.start_s)
+        others = (
+            _held_up(busy, works, end_s) if self.layers is None else ()
+        )  # else it is not known what was sent between
+        held = sorted([*events, *full, *others], key=lambda one: one.start_s)
+        if len(held) == len(events):
+            return events, arrows
+        places = {id(one): place for place, one in enumerate(held)}
+        moved = [places[id(one)] for one in events]
+        return held, sorted(Arrow(moved[one.source], moved[one.target]) for one in arrows)
 
     def _counters(self, low_s: float, high_s: float) -> Iterator[Counter]:
         low_s, high_s = low_s + self.origin_s, high_s + self.origin_s
@@ -248,6 +291,44 @@ class _Drawing:
                 "the tree forwards a chunk while it receives it: all levels and ports carry it at the same time, "
                 "and the latency of the way passes before its first use"
             )
+
+
+def _in_gaps(waits: Sequence[Event], sends: Sequence[Event]) -> Iterator[Event]:
+    """Waits between what is sent, one at a time: of several classes, the one that is over last."""
+    free_s, place = -inf, 0
+    for wait in sorted(waits, key=lambda one: (one.start_s, -one.end_s)):
+        while place < len(sends) and sends[place].start_s <= wait.start_s:
+            free_s = max(free_s, sends[place].end_s)
+            place += 1
+        next_s = sends[place].start_s if place < len(sends) else inf
+        start_s, end_s = max(free_s, wait.start_s), min(next_s, wait.end_s)
+        if end_s > start_s:
+            yield wait._replace(start_s=start_s, end_s=end_s)
+            free_s = end_s
+
+
+def _held_up(busy: Sequence[Event], works: Sequence[Event], end_s: float) -> Iterator[Event]:
+    """Gaps before a layer is sent: the wafers are at the pass before, then its weights are updated or word is on its way."""
+    ends = sorted(one.end_s for one in works)
+    for last, following in pairwise(busy):
+        if last.end_s >= following.start_s or following.end_s <= 0.0 or last.start_s >= end_s:
+            continue
+        place = bisect_right(ends, following.start_s)
+        over_s = min(following.start_s, max(last.end_s, ends[place - 1] if place else last.end_s))
+        told = ((last.end_s, over_s, "waits until the pass before is over"), (over_s, following.start_s, UPDATE_WAIT))
+        for start_s, stop_s, name in told:
+            is_update = name == UPDATE_WAIT
+            if stop_s > start_s and not (is_update and following.phase != "forward"):
+                category = "optimizer" if is_update else "weights"
+                yield following._replace(
+                    name=name,
+                    kind="wait",
+                    category=category,
+                    start_s=start_s,
+                    end_s=stop_s,
+                    num_bytes=0.0,
+                    chunk=NO_CHUNK,
+                )
 
 
 class _Jobs:
