@@ -52,6 +52,8 @@ def _table() -> dict[str, tuple[str, float]]:
         "a": ("s", 365.0 * _DAY_S),
         "year": ("s", 365.0 * _DAY_S),
         "years": ("s", 365.0 * _DAY_S),
+        "month": ("s", 365.0 / 12.0 * _DAY_S),
+        "months": ("s", 365.0 / 12.0 * _DAY_S),
         "w": ("s", 7.0 * _DAY_S),
         "week": ("s", 7.0 * _DAY_S),
         "weeks": ("s", 7.0 * _DAY_S),
@@ -208,6 +210,26 @@ _MONEY = re.compile(
 )
 
 
+def _added_times(text: str) -> float | None:
+    """Several durations in a row as one, each with its unit; None for what is none. [s]
+
+    Examples
+    --------
+    >>> _added_times("1 h 30 min"), _added_times("7 weeks"), _added_times("3 days 4")
+    (5400.0, None, None)
+    """
+    parts = [found.groups() for found in _DURATION.finditer(text)]
+    if len(parts) < 2 or _DURATION.sub("", text).strip():
+        return None
+    sizes = [(float(number), _unit(word, "s")) for number, word in parts]
+    return (
+        math.fsum(number * size for number, (_, size) in sizes) if all(kind == "s" for _, (kind, _) in sizes) else None
+    )
+
+
+_DURATION = re.compile(r"(?:\band\b|,)?\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
 def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 1000.0) -> float:
     """Read ``"1.2 Tb/s"`` as a float in the wanted SI unit.
 
@@ -242,9 +264,13 @@ def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 10
     example = example or example_of(unit)
     if unit == "USD":
         text = _dollars(text)
+    if unit == "s" and (added := _added_times(text)) is not None:
+        return added
     match = _QUANTITY.match(text)
     if unit == "s" and _DATE.match(text.strip()):
-        raise ValueError(f"{text!r} is a date, where a time from the start is wanted; write for example {example}")
+        raise ValueError(
+            f"{text!r} is a date; write it as 2026-03-01 where there is a start, or a time, for example {example}"
+        )
     if match is None:
         kind = "number" if unit == "-" else "number with a unit"
         raise ValueError(f"{text!r} is not a {kind}; write for example {example}")

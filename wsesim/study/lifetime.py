@@ -19,6 +19,7 @@ from wsesim.results.job import (
     electricity_usd,
     facility_share,
     job,
+    job_definition,
     job_price_usd,
     power_w,
     price_usd_per_s,
@@ -292,6 +293,8 @@ class Lifetime(ShowsItself):
         line, found = self.timeline, self.intervals
         return {
             "name": self.run.name,
+            "job": job_definition(self.run).to_dict(),
+            "num_devices": self.run.num_devices,
             "steps": line.steps,
             "step_time_s": line.step_time_s,
             "calendar_s": self.calendar_s,

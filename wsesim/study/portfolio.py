@@ -49,7 +49,7 @@ def seconds_after(value: Any, start: date | None, where: str, what: str = "portf
     if isinstance(value, date):
         if start is None:
             raise ConfigError(
-                f"{where} is a date, but the {what} has no start; add start = {value:%Y-%m-%d}, or give a duration"
+                f"{where} is a date, but the {what} has no start; add start = {value:%Y}-01-01{' (--start)' if what == 'goal' else ''}, or give a duration"
             )
         after_s = (_moment(value) - _moment(start)).total_seconds()
         if after_s < 0.0:

@@ -8,7 +8,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.report.charts.planning import BINS, PERCENTILES, lives
 from wsesim.report.charts.theme import SERIES_COLOURS
 from wsesim.report.pages.run import numbers_table, price_words
-from wsesim.results.job import prices, show_energy, show_range
+from wsesim.results.job import job_words, prices, show_energy, show_range
 from wsesim.study.life import CAUSES
 from wsesim.study.lifetime import Lifetime, waits_s
 from wsesim.units import show
@@ -31,6 +31,8 @@ def headline(life: Lifetime) -> list[Fact]:
     calendar_s, line = life.calendar_s, life.timeline
     held = f"{life.goodput:.1%} of the time for which it holds {_units(life, line.units)}"
     return [
+        Fact("job", job_words(life.run)),
+        Fact("on", machine_of(life.run).words.counted(life.run.cluster)),
         Fact("calendar time", f"{show(calendar_s['mean'], 's')} on average", is_key=True),
         Fact("5th, 50th, 95th percentile", ", ".join(show(calendar_s[key], "s") for key in ("p5", "p50", "p95"))),
         Fact("spread", spread_words(life)),
