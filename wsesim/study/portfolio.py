@@ -48,9 +48,8 @@ def seconds_after(value: Any, start: date | None, where: str, what: str = "portf
         value = _date_or_seconds(value, f"{where} is {catalogue.value_shown(value)}; {example}")
     if isinstance(value, date):
         if start is None:
-            raise ConfigError(
-                f"{where} is a date, but the {what} has no start; add start = {value:%Y}-01-01{' (--start)' if what == 'goal' else ''}, or give a duration"
-            )
+            way = f"start = {value:%Y}-01-01{' (or --start)' if what == 'goal' else ''}"
+            raise ConfigError(f"{where} is a date, but the {what} has no start; add {way}, or give a duration")
         after_s = (_moment(value) - _moment(start)).total_seconds()
         if after_s < 0.0:
             raise ConfigError(f"{where} is {value:%Y-%m-%d}, before the start on {start:%Y-%m-%d}; give a later date")
