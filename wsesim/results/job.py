@@ -216,8 +216,8 @@ def job_parts(run: Run) -> tuple[str, str]:
     how = {"batch_size_per_system": per_copy, "global_batch_tokens": tokens}.get(key, "") + job.batch_policy
     how += f" to {value:,.0f}" if key == BATCH_KEYS[0] and value != job.global_batch_size else ""
     active = f", {show_count(job.active_parameters)} active" if job.active_parameters < job.parameters else ""
-    done = f", {100.0 * job.weight_sparsity:.3g}% of the weights zero" if job.weight_sparsity else ""
-    done += "" if job.mode == "train" else f", {job.mode}"
+    how += f", {100.0 * job.weight_sparsity:.3g}% of the weights zero" if job.weight_sparsity else ""
+    done = "" if job.mode == "train" else f", {job.mode}"
     what = f"{job.model}, {show_count(job.parameters)} parameters{active}, {show_count(job.tokens)} tokens{done}"
     steps = f"{job.global_batch_size:,} x {job.sequence_length:,} tokens per step ({how})"
     return what, steps + (f"; {words.software} {job.software}" if job.software else "")
