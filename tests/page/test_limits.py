@@ -96,6 +96,7 @@ def test_a_job_for_which_nobody_waits_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
 ADDRESSES = [
     *("/?systems=3", "/comparison", "/plan?answer=yes", "/run.toml", "/gpus.toml", "/goal.toml", "/report.html"),
+    *("/portfolio?answer=yes", "/portfolio.toml", "/api/portfolio"),
     *("/scaling.svg", "/api/run", "/api/gpus", "/api/plan", "/pictures.js", "/sensitivity", "/api/sensitivity"),
 ]
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from starlette.testclient import TestClient
 
-from wsesim import load, simulate
+from wsesim import load, portfolio, simulate
 from wsesim.page import limits
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.server import STATIC
@@ -218,6 +218,37 @@ def test_a_refused_goal_is_answered(client: TestClient, query: str, said: str) -
     assert "<form" in answer.text
     file = client.get(f"/goal.toml?{query}")
     assert (file.status_code, said in file.text) == (400, True), "what is taken away can be planned"
+
+
+def test_jobs_that_share_a_cluster_are_scheduled(client: TestClient, tmp_path: Path) -> None:
+    lines = 'run="cerebras_gpt_111m", systems=[1, 2], deadline="1 day"\nname="guest", systems=[4], duration_s="2 h"'
+    query = urlencode({"answer": "yes", "cluster": "andromeda", "devices": "4", "jobs": lines})
+    answer = client.get(f"/portfolio?{query}")
+    assert answer.status_code == 200
+    for text in ("1 of 1 deadline kept", "what binds", "one system fewer", 'id="figure-gantt"'):
+        assert text in answer.text
+    told = client.get(f"/api/portfolio?{query}").json()
+    (tmp_path / "portfolio.toml").write_text(client.get(f"/portfolio.toml?{query}").text, encoding="utf-8")
+    own = portfolio(tmp_path / "portfolio.toml")
+    assert (told["makespan_s"], told["num_systems"]) == (own.schedule.makespan_s, 4)
+    fewest = client.get(f"/api/portfolio?{query}&by=3+h").json()
+    assert fewest["by"]["is_enough"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"jobs": 'rnu="x"'}, 400, "did you mean run?"),
+        ({"jobs": 'run="/etc/passwd"'}, 400, "is not in the catalogue"),
+        ({"jobs": 'model={path="/etc/passwd"}, systems=[2]'}, 400, "model is not a known key"),
+        ({"jobs": ""}, 400, "write 1 to"),
+        ({"policy": "x"}, 400, "write one of first-come"),
+        ({"jobs": 'name="a", systems=[2], duration_s="3 d"', "by": "1 h"}, 422, "cannot end by 1.00 h"),
+    ],
+)
+def test_refused_jobs_are_answered(client: TestClient, changes: dict[str, str], status: int, said: str) -> None:
+    answer = client.get(f"/portfolio?{urlencode(changes | {'answer': 'yes'})}")
+    assert (answer.status_code, said in answer.text, "<form" in answer.text) == (status, True, True)
 
 
 def test_a_goal_is_not_planned_before_it_was_sent(client: TestClient) -> None:

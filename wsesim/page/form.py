@@ -13,7 +13,7 @@ from wsesim.config import catalogue
 from wsesim.config.layering import Table, layered_run
 from wsesim.config.training import Precision, TrainingSpec
 from wsesim.page.run_file import FIELDS, GPU_FIELDS, clusters, count_of
-from wsesim.page.state import NO_GPUS, OF_ALL, PER_SYSTEM, GoalState, RunState
+from wsesim.page.state import NO_GPUS, OF_ALL, PER_SYSTEM, GoalState, JobsState, RunState
 from wsesim.plugins import MACHINES
 
 # Runs of the catalogue as states of the page, to start from.
@@ -232,6 +232,13 @@ def goal_controls(state: GoalState) -> Controls:
         gpus=_offers(True, tuple(name for name in state.candidates if name not in clusters())),
         precisions=(),
     )
+
+
+def jobs_controls(state: JobsState) -> Controls:
+    """The lists of the form of jobs that share a cluster."""
+    both = (*_offers(False, ()), *_offers(True, ()))
+    chosen = [] if any(one.value == state.cluster for one in both) else [state.cluster]
+    return Controls(models=(), own=_with(list(both), chosen), gpus=(), precisions=())
 
 
 def _models() -> list[Choice]:

@@ -14,6 +14,8 @@ LONGEST_SETTING = 300
 """Characters of one of them. [-]"""
 MOST_CANDIDATES = 12
 """Clusters of a goal. [-]"""
+MOST_JOBS, MOST_SIZES = 20, 8
+"""Jobs that share a cluster, and numbers of devices that one of them may have. [-]"""
 
 RUN_S, GPU_S, PLAN_S, FILE_S = 10.0, 20.0, 90.0, 90.0
 """Time after which an answer, a GPU comparison, a plan, and a file to download are cut off. [s]"""

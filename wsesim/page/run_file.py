@@ -1,4 +1,4 @@
-"""State -> the table of a run file or of a goal file, which the page answers, and lets one take away."""
+"""State -> the table of a run file, a goal file or a portfolio file, which the page answers, and lets one take away."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from wsesim.config.loader import any_from_table, load_any_cluster
 from wsesim.config.run import Run, parse_setting, settings_table
 from wsesim.config.spec import unwrap
 from wsesim.config.training import BATCH_KEYS
-from wsesim.errors import ConfigError, InputError
+from wsesim.errors import ConfigError, InputError, did_you_mean
 from wsesim.machines.machine import devices, machine_of
-from wsesim.page.limits import MOST_CANDIDATES, check_settings
-from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState
+from wsesim.page.limits import MOST_CANDIDATES, MOST_JOBS, MOST_SIZES, check_settings
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, JobsState, RunState
 from wsesim.plugins import MACHINES
 from wsesim.study.goals import base_of
 from wsesim.study.plan import accuracies, goal_from_table
+from wsesim.study.portfolio import Portfolio, from_table
 
 # Clusters of the catalogue, as the form offers them.
 
@@ -359,3 +360,64 @@ def _accuracies(text: str) -> dict[str, float]:
 def _goal_value(key: str, text: str) -> Any:
     """What a control holds, read as `--set` reads it."""
     return parse_setting(f"{key}={text}")[1]
+
+
+# Jobs that share a cluster -> the table of a portfolio file; their runs are those of the catalogue.
+
+
+JOBS_FILE = "portfolio.toml"
+JOB_KEYS = ("name", "run", "tokens", "systems", "duration_s", "priority", "earliest_start", "deadline")
+"""Keys of a job on the page, which reads no files and no models of one's own."""
+JOBS_FIELDS = {
+    "cluster.name": "cluster",
+    "cluster.num_systems": "devices",
+    "cluster.num_gpus": "devices",
+    "cluster.paying": "paying",
+    "start": "start",
+    "by": "by",
+    "jobs": "jobs",
+}
+"""Keys of a portfolio file that have a control of their own, and its name."""
+
+
+def portfolio_of(state: JobsState) -> Portfolio:
+    """The portfolio of a state, each of its jobs simulated.
+
+    Raises
+    ------
+    wsesim.errors.InputError
+        As `wsesim portfolio` of the file.
+    """
+    return from_table(jobs_table(state), place=JOBS_FILE)
+
+
+def jobs_table(state: JobsState) -> Table:
+    """The portfolio file of a state; what is empty is left out."""
+    catalogue.find("clusters", state.cluster, f"{JOBS_FILE}: cluster.name")
+    lines = state.jobs.splitlines()
+    if not 0 < len(lines) <= MOST_JOBS:
+        raise InputError(f"{JOBS_FILE}: jobs has {len(lines)} lines; write 1 to {MOST_JOBS}, or use `wsesim portfolio`")
+    cluster: Table = {"name": state.cluster}
+    cluster |= {count_of(state.cluster): _goal_value("devices", state.devices)} if state.devices else {}
+    cluster |= {"paying": state.paying} if state.paying else {}
+    jobs = [_job(line, f"{JOBS_FILE}: jobs.{number}") for number, line in enumerate(lines, start=1)]
+    table: Table = {"name": "Jobs that share a cluster", "cluster": cluster, "jobs": jobs}
+    return table | ({"start": state.start} if state.start else {})
+
+
+def _job(line: str, place: str) -> Table:
+    """A job as its line has it; a run of the catalogue stands for its name where it has none."""
+    read = catalogue.toml(f"job = {{ {line} }}", place)
+    job = read["job"]
+    if len(read) > 1 or not isinstance(job, dict):
+        raise ConfigError(f'{place} is no job; write for example run = "andromeda_13b", systems = [8, 12]')
+    for key in job:
+        if key not in JOB_KEYS:
+            hint = did_you_mean(key, JOB_KEYS) or f"; a job on this page has {', '.join(JOB_KEYS)}"
+            raise ConfigError(f"{place}.{key} is not a known key{hint}")
+    if "run" in job:
+        catalogue.find("runs", job["run"], f"{place}.run")
+    sizes = job.get("systems", [])
+    if isinstance(sizes, list) and len(sizes) > MOST_SIZES:
+        raise InputError(f"{place}.systems has {len(sizes)} numbers, and this page tries {MOST_SIZES}; drop some")
+    return {"name": str(job.get("run", place.rpartition(".")[2]))} | job

@@ -35,13 +35,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim.page import limits, work, workers
-from wsesim.page.form import beside, controls, goal_controls, labels, ready_runs, ready_state
+from wsesim.page.form import beside, controls, goal_controls, jobs_controls, labels, ready_runs, ready_state
 from wsesim.page.limits import LONGEST_QUERY
-from wsesim.page.run_file import GOAL_FIELDS, GOAL_FILE, GPU_FILE, RUN_FILE
+from wsesim.page.run_file import GOAL_FIELDS, GOAL_FILE, GPU_FILE, JOBS_FIELDS, JOBS_FILE, RUN_FILE
 from wsesim.page.service import Compared, Repairs, Service, status_of, told_by_control
 from wsesim.page.state import (
     PINNED,
     GoalState,
+    JobsState,
     RunState,
     State,
     WrongAddress,
@@ -194,7 +195,8 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
         Route("/runs/{name}", page.ready_run),
         *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
         *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
-        Route("/part/{name}", page.part),
+        *(Route("/portfolio", page.portfolio), Route(f"/{JOBS_FILE}", page.jobs_file)),
+        *(Route("/api/portfolio", page.api_portfolio), Route("/part/{name}", page.part)),
         *(Route("/sensitivity", page.sensitivity), Route("/api/sensitivity", page.api_sensitivity)),
         *(Route("/scaling.svg", page.scaling), Route("/health", page.health)),
         *(Route("/api/run", page.api_run), Route("/api/gpus", page.api_gpus), Route("/api/plan", page.api_plan)),
@@ -306,6 +308,24 @@ class _Page:
         values |= {"state": state, "query": state.query(), "address": f"/plan?{query}".rstrip("?")}
         return self._shown("plan", request, values | {"controls": goal_controls(state)}, status)
 
+    async def portfolio(self, request: Request) -> Response:
+        """The form of jobs that share a cluster, and its answer once the form was sent."""
+        pairs = request.query_params.multi_items()
+        state, is_asked = JobsState.of(pairs), "answer" in request.query_params
+        query = "&".join(part for part in (state.query(), "answer=yes" if is_asked else "") if part)
+        values: dict[str, Any] = {"found": "", "message": "", "problems": {}, "is_asked": is_asked}
+        status = 200
+        try:
+            check_keys(JobsState, pairs)
+            if is_asked:
+                values["found"] = await _while_somebody_waits(request, self.service.portfolio(state))
+        except WsesimError as error:
+            values |= {"message": str(error), "problems": beside(str(error), JOBS_FIELDS)}
+            values["is_of_address"] = isinstance(error, WrongAddress)
+            status = status_of(error)
+        values |= {"state": state, "query": state.query(), "address": f"/portfolio?{query}".rstrip("?")}
+        return self._shown("portfolio", request, values | {"controls": jobs_controls(state)}, status)
+
     def _shown(self, name: str, request: Request, values: dict[str, Any], status: int) -> Response:
         """A whole page, or what the form puts in the place of the last answer."""
         is_part = "hx-request" in request.headers
@@ -331,6 +351,10 @@ class _Page:
     async def goal_file(self, request: Request) -> Response:
         """The goal file."""
         return await self._file(request, work.goal_file, GoalState, GOAL_FILE, "application/toml")
+
+    async def jobs_file(self, request: Request) -> Response:
+        """The portfolio file."""
+        return await self._file(request, work.jobs_file, JobsState, JOBS_FILE, "application/toml")
 
     async def report(self, request: Request) -> Response:
         """The report as one file."""
@@ -366,6 +390,10 @@ class _Page:
     async def api_plan(self, request: Request) -> Response:
         """JSON of the plan."""
         return JSONResponse(await self._made(request, work.plan_json, GoalState))
+
+    async def api_portfolio(self, request: Request) -> Response:
+        """JSON of the portfolio."""
+        return JSONResponse(await self._made(request, work.portfolio_json, JobsState))
 
     async def pictures(self, request: Request) -> Response:
         """What draws pictures."""

@@ -13,7 +13,7 @@ from wsesim.errors import InputError, WsesimError
 from wsesim.page import limits, work
 from wsesim.page.form import OTHER_KEYS, Repair, beside, by_label, labels
 from wsesim.page.run_file import FIELDS, GPU_FIELDS
-from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, WrongAddress, changed
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, JobsState, RunState, WrongAddress, changed
 from wsesim.page.work import Main
 from wsesim.page.workers import TooBusy, WorkerKilled, Workers
 from wsesim.study.comparison import Entry
@@ -99,8 +99,8 @@ LINGER_S = 0.5
 """It is gone on with for so long until somebody does. [s]"""
 
 
-AT_ONCE = (work.run_file, work.gpu_file, work.goal_file, work.run_json)
-LONG = (work.report, work.plan_json, work.sensitivity_json)
+AT_ONCE = (work.run_file, work.gpu_file, work.goal_file, work.jobs_file, work.run_json)
+LONG = (work.report, work.plan_json, work.portfolio_json, work.sensitivity_json)
 """Jobs that are done as soon as runs, and those that could take every worker for minutes."""
 
 
@@ -246,6 +246,12 @@ class Service:
     async def plan(self, state: GoalState) -> str:
         """What meets a goal."""
         found: str = await self.answers.get(("plan", state), lambda: self.long.run(limits.PLAN_S, work.plan, state))
+        return found
+
+    async def portfolio(self, state: JobsState) -> str:
+        """Who of many jobs runs when."""
+        job = work.portfolio
+        found: str = await self.answers.get(("jobs", state), lambda: self.long.run(limits.PLAN_S, job, state))
         return found
 
     async def sensitivity(self, state: RunState) -> str:

@@ -152,21 +152,65 @@ class GoalState:
         return urlencode(found, doseq=True)
 
 
-State = TypeVar("State", RunState, GoalState)
-_BESIDE: dict[type[RunState | GoalState], tuple[str, ...]] = {RunState: (), GoalState: ("answer",)}
+@dataclass(frozen=True)
+class JobsState:
+    """The controls of jobs that share a cluster.
+
+    Attributes
+    ----------
+    cluster, devices, paying
+        A cluster of the catalogue, how many of its devices, and how they are paid for; what is empty is as its file says.
+    start
+        Date from which durations count; needed where jobs give dates.
+    policy
+        Which job goes first.
+    by
+        Search the fewest devices that are done by then; empty searches none.
+    jobs
+        A line for each, with the keys of ``[[jobs]]``: ``run = "andromeda_13b", systems = [8, 12], deadline = "12 days"``.
+    """
+
+    cluster: str = "andromeda"
+    devices: str = ""
+    paying: str = ""
+    start: str = ""
+    policy: str = "first-come"
+    by: str = ""
+    jobs: str = "\n".join(
+        (
+            'name = "13B", run = "cerebras_gpt_13b", systems = [8, 12], deadline = "12 days"',
+            'name = "6.7B", run = "cerebras_gpt_6.7b", systems = [4, 8, 16]',
+            'name = "another team", systems = [2], duration_s = "3 days"',
+        )
+    )
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> Self:
+        """Read a query."""
+        given = dict(pairs)
+        return cls(**_texts(cls, given, "jobs"), jobs=_lines(given.get("jobs", cls.jobs)))
+
+    def query(self) -> str:
+        """The shortest query that reads as this state."""
+        return urlencode(_differences(self, JobsState()))
+
+
+State = TypeVar("State", RunState, GoalState, JobsState)
+AnyState = RunState | GoalState | JobsState
+_BESIDE: dict[type[AnyState], tuple[str, ...]] = {RunState: (), GoalState: ("answer",), JobsState: ("answer",)}
 """Keys of the address of a page that are no controls: whether the form was sent."""
 
 
-def _names(kind: type[RunState | GoalState]) -> list[str]:
+def _names(kind: type[AnyState]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _texts(kind: type[RunState | GoalState], given: Mapping[str, str], apart: str) -> dict[str, str]:
+def _texts(kind: type[AnyState], given: Mapping[str, str], apart: str) -> dict[str, str]:
     """What a query says of every field but one, each on one line."""
     return {name: _tidy(given[name]) for name in _names(kind) if name in given and name != apart}
 
 
-def check_keys(kind: type[RunState | GoalState], pairs: Pairs, others: Iterable[str] = ()) -> None:
+def check_keys(kind: type[AnyState], pairs: Pairs, others: Iterable[str] = ()) -> None:
     """Refuse what would be passed over: keys of an address that no control has, and second values of one that has.
 
     Parameters

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 
 from wsesim.config.run import Run
-from wsesim.errors import WsesimError
+from wsesim.errors import InputError, WsesimError
 from wsesim.machines.machine import machine_of
 from wsesim.machines.simulation import simulate, simulate_fast, step_time
 from wsesim.page.form import Repair, repairs
@@ -21,6 +21,7 @@ from wsesim.page.run_file import (
     GOAL_FILE,
     GPU_FIELDS,
     GPU_FILE,
+    JOBS_FILE,
     RUN_FILE,
     clusters,
     devices_of,
@@ -28,10 +29,12 @@ from wsesim.page.run_file import (
     goal_table,
     gpu_run_of,
     gpu_table,
+    jobs_table,
+    portfolio_of,
     run_of,
     wafer_table,
 )
-from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, RunState, address_of, changed
+from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, JobsState, RunState, address_of, changed
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts.render import drawn, javascript
@@ -47,6 +50,7 @@ from wsesim.results.result import Result
 from wsesim.study import goals
 from wsesim.study.comparison import Entry, entry, job_notes
 from wsesim.study.goals import Answer, Option
+from wsesim.study.portfolio import Policy, SharedCluster, scheduled
 from wsesim.study.scaling import Scaling, jobs, scaling
 from wsesim.study.sensitivity import Sensitivity
 from wsesim.study.sensitivity import sensitivity as sensitivity_of
@@ -437,6 +441,31 @@ def comparison(wafers: Entry, others: Entry, state: RunState, pinned: RunState |
 def plan(state: GoalState) -> str:
     """What meets a goal."""
     return render("planned.html", planned=planned(goals.answer(goal_of(state), GOAL_FILE), state))
+
+
+def portfolio(state: JobsState) -> str:
+    """Who of many jobs runs when."""
+    macros: Any = environment(TEMPLATES).get_template("macros.html").module
+    first, *others = goal.portfolio_sections(_shared(state))
+    titled = [replace(first, title="The answer", parts=first.parts[1:]), *others]
+    return "".join(str(macros.section(one)) for one in titled)
+
+
+def portfolio_json(state: JobsState) -> dict[str, Any]:
+    """The JSON of ``wsesim portfolio --json``."""
+    return _shared(state).to_dict()
+
+
+def _shared(state: JobsState) -> SharedCluster:
+    policy: Any = state.policy
+    if policy not in get_args(Policy):
+        raise InputError(f"{JOBS_FILE}: policy is {state.policy!r}; write one of {', '.join(get_args(Policy))}")
+    return scheduled(portfolio_of(state), policy, state.by or None, place=f"{JOBS_FILE}: by")
+
+
+def jobs_file(state: JobsState) -> str:
+    """The jobs as a file that ``wsesim portfolio`` takes."""
+    return tomli_w.dumps(jobs_table(state))
 
 
 def sensitivity(state: RunState) -> str:

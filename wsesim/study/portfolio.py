@@ -817,10 +817,22 @@ def portfolio(
     if by is not None and num_systems is not None:
         raise InputError("--by searches the number of systems, and --systems sets it; drop one of the two")
     found = read(Path(file), num_systems, paying)
+    return scheduled(found, policy, by, backfill=backfill)
+
+
+def scheduled(
+    found: Portfolio,
+    policy: Policy = "first-come",
+    by: str | None = None,
+    *,
+    backfill: bool = True,
+    place: str = "--by",
+) -> SharedCluster:
+    """Who runs when in a portfolio that was read; as `portfolio`. `place` is what messages call the time of `by`."""
     if by is None:
         return SharedCluster(found, found.run(policy, backfill=backfill))
-    by_s = seconds_after(by, found.start, "--by")
+    by_s = seconds_after(by, found.start, place)
     if by_s <= 0.0:
-        raise InputError(f"--by {by}: that is when the portfolio starts; give it time")
+        raise InputError(f"{place} {by}: that is when the portfolio starts; give it time")
     looked = found.search(by_s, policy, backfill=backfill)
     return SharedCluster(found, cast("Schedule", looked.best), looked)  # without one, `search` said why
