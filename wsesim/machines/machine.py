@@ -69,11 +69,13 @@ class Words:
         return devices(cluster.num_devices if number is None else number, cluster.device, self.short)
 
     def size_of_one(self, part: Any) -> str:
-        """How large one device is: its peak and its memory, as far as its file says them."""
+        """How large one device is: its peak, its memory and what was measured on it, as far as its file says them."""
         peak = getattr(part, "peak_dense_16bit_flop_per_s", None)
         memory = getattr(part, "memory_bytes", None)
         found = [f"{show(peak, 'FLOP/s')} at 16 bit"] if peak else []
-        return ", ".join([*found, *([show(memory, "bytes")] if memory else [])])
+        size = ", ".join([*found, *([show(memory, "bytes")] if memory else [])])
+        measured = getattr(part, "measured", None)
+        return f"{size}; measured: {measured}" if isinstance(measured, str) else size
 
     def where(self, cluster: AnyCluster, number: int) -> str:
         """What so many devices are a part of."""

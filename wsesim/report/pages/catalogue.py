@@ -172,7 +172,11 @@ def sections(rows: Sequence[ExplainedNumber]) -> list[Section]:
     numbers = Table("Numbers", ("number", "value", "status", "~source"), cells, tuple(map(below, rows)))
     sources = catalogue.sources()
     keys = sorted({key for row in rows for key in row.origin.source.split(", ")})
-    told = [f"{key}: {one.title}, {one.date}. {one.url}" for key in keys if (one := sources.get(key))]
+    told = [
+        f"{key}: {', '.join(filter(None, (one.title, one.date)))}. {one.url}".strip()
+        for key in keys
+        if (one := sources.get(key))
+    ]
     return [Section("numbers", parts=(numbers, Note(""), *notes(told, "aside")))]
 
 
