@@ -356,13 +356,13 @@ class ClusterSpec(PaidCluster):
     software_release: str | None = None
     memoryx: MemoryXSpec
     swarmx: SwarmXSpec
-    input: InputSpec = InputSpec()
-    simulation: SimulationSpec = SimulationSpec()
+    input: InputSpec = Field(default_factory=InputSpec)
+    simulation: SimulationSpec = Field(default_factory=SimulationSpec)
     exceptions: tuple[ExceptionSpec, ...] = ()
     overhead_power_w: NotNegative = 0.0
     price_usd_per_system_hour: Positive | None = None
-    reliability: ReliabilitySpec = ReliabilitySpec()
-    job: JobSpec = JobSpec()
+    reliability: ReliabilitySpec = Field(default_factory=ReliabilitySpec)
+    job: JobSpec = Field(default_factory=JobSpec)
 
     @property
     def device(self) -> str:
