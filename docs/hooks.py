@@ -6,8 +6,10 @@ the Python names from their docstrings, the notebooks, and the pages that lie at
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,12 @@ MODULES = (
 )
 """What functions above answer with, and what has no short name."""
 
+STEP = "step-of-five-layers"
+STEP_SAID = (
+    "Five layers of a step on Andromeda, with 8 sequences for each system so that streams can be seen: above, forward; below, "
+    "backward, where a paler piece is the gradient of weights. The wafer computes a layer while its weights come; gradients leave "
+    "while they are computed, and here the wafer has to wait for them."
+)
 PICTURES = {
     "validation.md": {
         "## By set": (
@@ -77,7 +85,15 @@ PICTURES = {
             "Every measured rate of a wafer-scale system, solid by a fit without its model; right of the line is too fast.",
         ),
     },
+    "tutorial.md": {
+        "## 1. A first run": (
+            "machine-andromeda",
+            "Andromeda: MemoryX holds the weights, SwarmX brings them to the systems and sums gradients on the way back.",
+        ),
+        "## 2. Where the time goes": (STEP, STEP_SAID),
+    },
     "model.md": {
+        "## 7. Weight-streaming schedule": (STEP, STEP_SAID),
         "## 5. SwarmX": (
             "machine-andromeda",
             "Andromeda: MemoryX, the levels of SwarmX, and its systems, with the rates of links and ports.",
@@ -95,6 +111,7 @@ PICTURES = {
     },
 }
 """Pictures by page and by the heading that they stand under."""
+WITH_EQUATIONS = ("model.md",)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -124,9 +141,52 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         if f"\n{heading}\n" not in markdown:
             raise PluginError(f"{page.file.src_uri} has no heading {heading!r} for the picture {name}")
         markdown = markdown.replace(f"\n{heading}\n", f"\n{heading}\n{pictures.shown(name, caption)}", 1)
+    if page.file.src_uri in WITH_EQUATIONS:
+        markdown = _typeset(markdown)
     return re.sub(
         r"\]\(([\w./-]+\.(?:md|ipynb))(?=[)#])", lambda link: f"]({_in_the_site(link[1], page.file.src_uri)}", markdown
     )
+
+
+def _typeset(markdown: str) -> str:
+    """Equations as MathML, which browsers draw without a script: blocks of ``math``, and what stands between dollar signs."""
+    if find_spec("latex2mathml") is None:
+        logging.getLogger("mkdocs.hooks").info(
+            "equations stay as they are written: latex2mathml is not installed (.[docs])"
+        )
+        return markdown
+    shown = _MATH.sub(lambda block: f'<div class="math">{_equations(block[1])}</div>\n', markdown)
+    parts = _CODE.split(shown)  # every second one is code or done, where a dollar is a dollar
+    parts[::2] = [
+        _LETTERS.sub(lambda found: f"<span><math>{_inner(found[1])}</math></span>", part) for part in parts[::2]
+    ]
+    return "".join(parts)
+
+
+def _equations(text: str) -> str:
+    """Lines that are aligned at their first sign, with what is said of them behind."""
+    body = re.sub(r"\\(?:begin|end)\{aligned\}", "", text)
+    rows = []
+    for line in re.split(r"\\\\(?=\s*$)", body, flags=re.MULTILINE):
+        left, *others = [cell.strip() for cell in line.split("&") if cell.strip()]
+        shown = [f'<mstyle displaystyle="true">{_inner(cell)}</mstyle>' for cell in (left, *others)]
+        cells = "".join(f'<mtd style="text-align: left">{one}</mtd>' for one in shown)
+        rows.append(f"<mtr>{cells}</mtr>")
+    return (
+        f'<math display="block"><mtable rowspacing="0.6em" columnspacing="0.3em 1.5em">{"".join(rows)}</mtable></math>'
+    )
+
+
+def _inner(latex: str) -> str:
+    """MathML of a piece, without its outermost tag."""
+    from latex2mathml.converter import convert
+
+    return re.sub(r'^<math[^>]*>|</math>$| stretchy="false"', "", str(convert(latex.replace("\\_", "_"))))
+
+
+_MATH = re.compile(r"^```math\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`|<div class=\"math\">.*?</div>)", re.MULTILINE | re.DOTALL)
+_LETTERS = re.compile(r"\$([^$\n]+)\$")
 
 
 def _in_the_site(link: str, page: str) -> str:

@@ -8,10 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from wsesim.config.loader import load_any_cluster
-from wsesim.report.charts import machine, validation
+from wsesim.config.loader import load_any, load_any_cluster
+from wsesim.machines.simulation import simulate
+from wsesim.report.charts import machine, timeline, validation
 from wsesim.report.charts.render import Picture, drawn, template
 from wsesim.report.charts.theme import SERIES_COLOURS
+from wsesim.study.timeline import timeline_of
 from wsesim.validate.near import WAFER_ROWS, Comparison, never_fitted
 
 WIDTHS_PX = {"": 640, "-narrow": 320}
@@ -20,6 +22,8 @@ AXIS_PX = 150
 """Room for names of cases, also in fonts that are wider than the one the picture is laid out with."""
 MACHINES = ("andromeda", "selene")
 """Clusters that are drawn."""
+FIVE_LAYERS = range(18, 23)
+"""Blocks in the middle of a step. [-]"""
 README_PICTURES = Path(__file__).resolve().parent / "assets"
 PERFORMANCE = Path(__file__).resolve().parent / "performance.md"
 _CASE = re.compile(r"^\| ([^|]+) \| [\d,]+ \| ([\d.]+) ms \| [\d.]+ x \| ([\d.]+) ms \| ([\d.]+) ms \|$", re.MULTILINE)
@@ -35,6 +39,7 @@ def pictures() -> dict[str, Picture]:
         "validation-wafer-scale": validation.chart(_wafers()),
         "validation-gpus": validation.chart(never_fitted("gpu")),
         "performance-engines": _engines(),
+        "step-of-five-layers": _step(),
         **{f"machine-{name}": machine.chart(load_any_cluster(name)[0]) for name in MACHINES},
     }
 
@@ -59,6 +64,12 @@ def shown(name: str, caption: str) -> str:
         for theme in ("light", "dark")
     )
     return f"\n{''.join(images)}\n\n*{caption}*\n"
+
+
+def _step() -> Picture:
+    """Some layers of a step, from its trace."""
+    run = load_any("andromeda_13b", ["training.batch_size_per_system=8"])
+    return timeline.still(timeline_of(simulate(run)), FIVE_LAYERS)
 
 
 def _wafers() -> list[Comparison]:

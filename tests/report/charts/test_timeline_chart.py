@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wsesim
 from tests.report.charts.drawn import result
-from wsesim.report.charts.timeline import MOST_TRACKS, Box, boxes_of, chart, merged, shown_tracks
+from wsesim.report.charts.timeline import MOST_TRACKS, Box, boxes_of, chart, merged, shown_tracks, still
 from wsesim.study.timeline import Event, Track, timeline_of
 
 STEPS = st.tuples(
@@ -83,3 +84,28 @@ def test_transfers_are_outlined_so_that_short_ones_can_be_seen() -> None:
     boxes = chart(timeline).datasets["boxes"]
     outlined = {timeline.tracks[row["row"]].key for row in boxes if row["outline"] > 0.0}
     assert outlined == {"memoryx.send", "input_send.0", "port_in.0", "port_out.0", "memoryx.receive"}
+
+
+def test_pieces_of_merged_spans_are_as_wide_as_their_share() -> None:
+    """A forward pass whose spans alternate has a piece of each category, however short its spans are."""
+    found = wsesim.simulate(wsesim.load("andromeda_13b", ["training.batch_size_per_system=900"]))
+    timeline = timeline_of(found)
+    picture = chart(timeline)
+    row = [track.key for track in shown_tracks(timeline.tracks)].index(timeline.decisive[0])
+    widths: dict[str, float] = {}
+    for box in (box for box in picture.datasets["small"] if box["row"] == row):
+        widths[box["category"]] = widths.get(box["category"], 0.0) + box["end"] - box["start"]
+    shares = {name: value / sum(widths.values()) for name, value in widths.items()}
+    for name in ("gemm", "attention"):
+        assert shares[name] == pytest.approx(found.breakdown_s[name] / found.step_time_s, abs=0.02)
+
+
+def test_a_still_shows_what_comes_what_is_computed_and_what_leaves() -> None:
+    timeline = timeline_of(wsesim.simulate(wsesim.load("andromeda_13b", ["training.batch_size_per_system=8"])))
+    picture = still(timeline, range(18, 23))
+    assert {row["row"] for row in picture.datasets["forward"]} == {"weights come", "wafer computes"}
+    assert {row["row"] for row in picture.datasets["backward"]} == {"weights come", "wafer computes", "gradients leave"}
+    for rows in picture.datasets.values():
+        assert {row["layer"] for row in rows} == {f"block {block}" for block in range(18, 23)}
+        assert min(row["start"] for row in rows) == 0.0
+    assert picture.description.startswith("Blocks 18 to 22 of a step of Cerebras-GPT 13B on Andromeda")

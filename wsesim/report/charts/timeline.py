@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from wsesim.report.charts.render import Picture, Row, template
-from wsesim.report.charts.theme import CATEGORY_COLOURS, Scale, band, heads, scale_of
+from wsesim.report.charts.theme import CATEGORY_COLOURS, SERIES_COLOURS, Scale, band, heads, scale_of
 from wsesim.study.timeline import Event, Timeline, Track
 from wsesim.units import add_up, show
 
@@ -46,7 +46,7 @@ class Box:
     Attributes
     ----------
     kind
-        Category and shade of most of its time.
+        Category and shade of most of its time; neighbours of the same one are drawn together first.
     spent_s
         Time of its spans by category and shade, without gaps. [s]
     count
@@ -99,17 +99,18 @@ def chart(timeline: Timeline) -> Picture:
     keys = {track.key for track in tracks}
     start_s, end_s = timeline.steps[0].start_s, timeline.steps[-1].end_s
     events = [one for one in timeline.events if one.track in keys and one.end_s > start_s and one.start_s < end_s]
-    boxes, finest_s = merged(boxes_of(events), end_s - start_s, MOST_RECTANGLES)
-    small, _ = merged(boxes, end_s - start_s, MOST_IN_SMALL)
+    boxes, finest_s = _few(boxes_of(events), end_s - start_s, MOST_RECTANGLES)
+    small, _ = _few(boxes, end_s - start_s, MOST_IN_SMALL)
     scale = scale_of(end_s - start_s, "s")
     notes = (*_notes(timeline, tracks, len(events), boxes, finest_s), *timeline.notes)
-    present = tuple(name for name in CATEGORY_COLOURS if any(box.kind[0] == name for box in boxes))
+    kinds = {category for box in boxes for category, _ in box.spent_s}
+    present = tuple(name for name in CATEGORY_COLOURS if name in kinds)
     made = _template(len(tracks), present, (start_s / scale.size, end_s / scale.size), scale.title("time"))
     rows = {track.key: row for row, track in enumerate(tracks)}
     place = partial(_place, rows=rows, scale=scale, start_s=start_s, end_s=end_s)
     datasets: dict[str, list[Row]] = {
-        "boxes": [place(box) | _words(box) for box in boxes],
-        "small": [place(box) for box in small],
+        "boxes": [piece | _words(box) for box in boxes for piece in place(box)],
+        "small": [piece for box in small for piece in place(box)],
         "heads": [{"row": row, "head": track.name} for row, track in enumerate(tracks)],
         "window": [{}],
         "steps": [{"at": step.end_s / scale.size} for step in timeline.steps],
@@ -147,6 +148,16 @@ def boxes_of(events: Iterable[Event]) -> list[Box]:
     return found
 
 
+def _few(boxes: list[Box], length_s: float, most: int) -> tuple[list[Box], float]:
+    """So few rectangles that also their pieces are no more than that, and how long those may be that stand for several. [s]"""
+    wanted = most
+    while True:
+        found, finest_s = merged(boxes, length_s, wanted)
+        if sum(len(box.spent_s) for box in found) <= most or wanted <= 1:
+            return found, finest_s
+        wanted //= 2
+
+
 def merged(boxes: list[Box], length_s: float, most: int) -> tuple[list[Box], float]:
     """So few rectangles as are wanted, and how long those may be that stand for several; 0 where none does. [s]
 
@@ -179,17 +190,27 @@ def _joined(boxes: Iterable[Box], longest_s: float, *, mixed: bool) -> list[Box]
     return found
 
 
-def _place(box: Box, rows: Mapping[str, int], scale: Scale, start_s: float, end_s: float) -> dict[str, Any]:
-    """Where a rectangle is, cut at the ends of the steps shown, and how strong; one with gaps is paler."""
-    category, shade = box.kind
-    return {
-        "row": rows[box.first.track],
-        "start": float(f"{max(box.start_s, start_s) / scale.size:.8g}"),
-        "end": float(f"{min(box.end_s, end_s) / scale.size:.8g}"),
-        "category": category,
-        "strength": round(SHADES[shade] * (PALEST + (1.0 - PALEST) * box.busy), 3),
-        "outline": OUTLINE_PX if box.first.kind == "transfer" else 0.0,
-    }
+def _place(box: Box, rows: Mapping[str, int], scale: Scale, start_s: float, end_s: float) -> list[dict[str, Any]]:
+    """Where a rectangle is, cut at the ends of the steps shown, and how strong; one with gaps is paler.
+
+    One that stands for spans of several kinds has a piece of each, as wide as its share of the time.
+    """
+    left_s, right_s = max(box.start_s, start_s), min(box.end_s, end_s)
+    length_s, whole_s, found = right_s - left_s, add_up(box.spent_s.values()), []
+    for (category, shade), spent_s in box.spent_s.items():
+        until_s = left_s + length_s * (spent_s / whole_s if whole_s > 0 else 1.0 / len(box.spent_s))
+        found.append(
+            {
+                "row": rows[box.first.track],
+                "start": float(f"{left_s / scale.size:.8g}"),
+                "end": float(f"{until_s / scale.size:.8g}"),
+                "category": category,
+                "strength": round(SHADES[shade] * (PALEST + (1.0 - PALEST) * box.busy), 3),
+                "outline": OUTLINE_PX if box.first.kind == "transfer" else 0.0,
+            }
+        )
+        left_s = until_s
+    return found
 
 
 def _words(box: Box) -> dict[str, Any]:
@@ -223,7 +244,7 @@ def _notes(
     if finest_s > 0.0:
         found.append(
             f"{num_events:,} spans are drawn as {len(boxes):,} rectangles: neighbours that are shorter than "
-            f"{show(finest_s, 's')} together are one, in the colour of most of their time and paler where there are gaps"
+            f"{show(finest_s, 's')} together are one, with a piece for each kind as wide as its share, paler where there are gaps"
         )
     if len(tracks) < len(timeline.tracks):
         found.append(f"{len(tracks)} of {len(timeline.tracks)} parts are drawn")
@@ -318,3 +339,110 @@ def _detail(present: tuple[str, ...], title: str) -> alt.Chart:
         ],
     )
     return found
+
+
+# A still: some layers of a step, large enough to see what waits for what.
+
+
+STILL_ROWS = (
+    ("memoryx.send", "weights come"),
+    ("wafer.", "wafer computes"),
+    ("memoryx.receive", "gradients leave"),
+)
+"""Beginning of the key of a track, and what happens there."""
+STILL_PHASES = {"forward": ("forward",), "backward": ("backward", "gradient")}
+"""Panels, and the phases of events in each."""
+JOINED_S = 1e-9
+"""What follows so soon after the last of its layer and pass is drawn as one with it. [s]"""
+STILL_PX, NARROWEST = 34, 0.07
+"""Height of a row, and share of the width from which a rectangle holds the name of its layer. [px], [-]"""
+
+
+def still(timeline: Timeline, blocks: Sequence[int]) -> Picture:
+    """Some layers in a row, forward and backward: their weights come, the wafer computes, their gradients leave.
+
+    Parameters
+    ----------
+    timeline
+        Of a wafer-scale run.
+    blocks
+        That are shown, from 0.
+    """
+    datasets: dict[str, list[Row]] = {}
+    told, ends = [], []
+    scale = scale_of(max(_still_length_s(timeline, blocks, phases) for phases in STILL_PHASES.values()), "s")
+    for panel, phases in STILL_PHASES.items():
+        shown = _still_events(timeline, blocks, phases)
+        start_s = min(one.start_s for _, one in shown)
+        length_s = max(one.end_s for _, one in shown) - start_s
+        ends.append(length_s / scale.size)
+        datasets[panel] = [_still_row(row, one, start_s, length_s, scale) for row, one in shown]
+        computes = add_up(one.end_s - one.start_s for row, one in shown if row == STILL_ROWS[1][1])
+        told.append(f"{panel} in {show(length_s, 's')}, of which the wafer computes {computes / length_s:.0%}")
+    names = tuple(f"block {block}" for block in blocks)
+    said = (
+        f"Blocks {blocks[0]} to {blocks[-1]} of a step of {timeline.name}: weights of a layer come while the wafer computes it, "
+        f"and gradients leave while it goes on; {'; '.join(told)}"
+    )
+    return Picture(_still(names, (ends[0], ends[1]), scale.title("time")), datasets, said)
+
+
+def _still_events(timeline: Timeline, blocks: Sequence[int], phases: Sequence[str]) -> list[tuple[str, Event]]:
+    """What happens to some blocks, with the row in which it is drawn; neighbours of a layer as one."""
+    first, tracks = timeline.steps[0].step, (*timeline.decisive, "memoryx.send", "memoryx.receive")
+    found: list[tuple[str, Event]] = []
+    for words, key in ((words, key) for key, words in STILL_ROWS):
+        for one in timeline.events:
+            if not one.track.startswith(key) or one.track not in tracks or one.kind == "wait" or one.step != first:
+                continue
+            if one.layer - 1 not in blocks or one.phase not in phases:
+                continue
+            last = found[-1] if found else None
+            alike = last is not None and (last[0], last[1].layer, last[1].phase) == (words, one.layer, one.phase)
+            if last is not None and alike and one.start_s - last[1].end_s < JOINED_S:
+                found[-1] = (words, last[1]._replace(end_s=one.end_s))
+            else:
+                found.append((words, one))
+    return found
+
+
+def _still_length_s(timeline: Timeline, blocks: Sequence[int], phases: Sequence[str]) -> float:
+    shown = [one for _, one in _still_events(timeline, blocks, phases)]
+    return max(one.end_s for one in shown) - min(one.start_s for one in shown)
+
+
+def _still_row(row: str, one: Event, start_s: float, length_s: float, scale: Scale) -> dict[str, Any]:
+    """A rectangle, with the name of its layer where it has room."""
+    width, middle_s = (one.end_s - one.start_s) / length_s, (one.start_s + one.end_s) / 2.0 - start_s
+    return {
+        "row": row,
+        "start": round((one.start_s - start_s) / scale.size, 6),
+        "end": round((one.end_s - start_s) / scale.size, 6),
+        "middle": round(middle_s / scale.size, 6),
+        "layer": f"block {one.layer - 1}",
+        "says": f"{one.layer - 1}" if width >= NARROWEST else "",
+        "strength": SHADES["forward"] if one.phase == "gradient" else 1.0,
+    }
+
+
+@template
+def _still(names: tuple[str, ...], ends: tuple[float, float], title: str) -> alt.TopLevelMixin:
+    import altair as alt
+
+    panels = []
+    for panel, end in zip(STILL_PHASES, ends, strict=True):
+        x = alt.X("start:Q", title=f"{panel}, {title}", scale=alt.Scale(domain=[0, end], nice=False))
+        y = alt.Y("row:N", sort=[words for _, words in STILL_ROWS], title=None, scale=alt.Scale(paddingInner=0.15))
+        colour = alt.Color(
+            "layer:N",
+            sort=list(names),
+            scale=alt.Scale(domain=list(names), range=list(SERIES_COLOURS[: len(names)])),
+            legend=alt.Legend(title=None) if panel == "forward" else None,
+        )
+        base = alt.Chart(alt.NamedData(panel))
+        boxes = base.mark_rect().encode(
+            x=x, x2="end:Q", y=y, color=colour, opacity=alt.Opacity("strength:Q", scale=None)
+        )
+        words = base.mark_text(color="white", fontWeight="bold").encode(x="middle:Q", y=y, text="says:N")
+        panels.append(alt.layer(boxes, words).properties(height={"step": STILL_PX}))
+    return alt.vconcat(*panels, spacing=18)
