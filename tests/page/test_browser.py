@@ -12,10 +12,12 @@ import uvicorn
 
 from tests.browser import errors, overflow_px, show_at, wait_for_pictures
 from wsesim import load, simulate
+from wsesim.config.loader import load_any_cluster
 from wsesim.page.run_file import run_of
 from wsesim.page.server import application, bound
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
+from wsesim.plugins import MACHINES
 from wsesim.report.pages.run import tiles
 
 if TYPE_CHECKING:
@@ -175,6 +177,26 @@ def test_nonsense_is_answered_and_mended(browser: Chrome, address: str) -> None:
     assert field.get_attribute("aria-invalid") is None
 
 
+def test_controls_follow_the_model_and_the_cluster(browser: Chrome, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.select import Select
+
+    browser.get(f"{address}/?{QUERY}&gpus=none")
+    until(browser, lambda: throughput(4) in text_of(browser, "#answer"))
+    Select(browser.find_element(By.ID, "model")).select_by_value("gpt2-medium")
+    until(browser, lambda: "sequence_length=1024" in browser.current_url)
+    assert "on 4 CS-2 systems" in browser.title
+    Select(browser.find_element(By.ID, "release")).select_by_value("2.0")
+    until(browser, lambda: "software release 2.0" in text_of(browser, "#answer"))
+    Select(browser.find_element(By.ID, "cluster")).select_by_value("cs3")
+    until(browser, lambda: "CS-3" in browser.title)
+    cluster, _ = load_any_cluster("cs3")
+    releases = [one.get_attribute("value") for one in Select(browser.find_element(By.ID, "release")).options]
+    assert releases == ["", *MACHINES[cluster.machine].software_choices(cluster)]
+    browser.find_element(By.CSS_SELECTOR, "input[name=paying][value=rented] + span").click()
+    until(browser, lambda: "paying=rented" in browser.current_url)
+
+
 def test_a_lost_server_is_said_and_found_again(browser: Chrome, address: str) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -197,9 +219,13 @@ def test_a_goal_is_planned(browser: Chrome, address: str) -> None:
     from selenium.webdriver.common.by import By
 
     browser.get(f"{address}/plan?model=cerebras-gpt-111m&deadline=1+h&candidates=andromeda")
-    browser.find_element(By.CSS_SELECTOR, "#form button").click()
     until(browser, lambda: "It can be met" in text_of(browser, "#answer"))
-    assert "answer=yes" in browser.current_url
+    wait_for_pictures(browser)
+    assert browser.find_elements(By.CSS_SELECTOR, "#answer .picture svg")
+    errors(browser)
+    browser.find_element(By.CSS_SELECTOR, "#form button").click()
+    until(browser, lambda: "answer=yes" in browser.current_url)
+    until(browser, lambda: "It can be met" in text_of(browser, "#answer"))
     browser.refresh()
     assert "It can be met" in text_of(browser, "#answer")
     assert not errors(browser)

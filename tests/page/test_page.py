@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,11 +17,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from wsesim import load, portfolio, simulate
+from wsesim.config import catalogue
 from wsesim.page import limits
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.server import STATIC
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
+from wsesim.page.workers import tell
 from wsesim.report.json import result_dict
 from wsesim.report.pages.run import tiles
 from wsesim.study import goals
@@ -29,6 +32,12 @@ from wsesim.units import show
 
 SMALL = "model=cerebras-gpt-111m&cluster=cs2&systems=2&batch=120"
 PART = {"hx-request": "true"}
+
+
+def say(text: str) -> None:
+    tell(text)
+
+
 HTMX_SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
 """Of dist/htmx.min.js in the package htmx.org 2.0.11."""
 
@@ -79,7 +88,7 @@ def test_the_report_holds_both_runs(client: TestClient) -> None:
 def test_a_link_needs_no_javascript(client: TestClient) -> None:
     text = client.get(f"/?{SMALL}&num_gpus=16").text
     assert re.search(r'<input id="systems"[^>]*value="2"', text)
-    assert '<option value="cerebras-gpt-111m" selected>' in text
+    assert '<option value="cerebras-gpt-111m" selected' in text
     assert "tokens/s per device" in text, "the comparison is there at once"
     assert "aria-busy" not in text
     picture = re.search(r'<noscript>.*?src="([^"]+)"', text)
@@ -182,7 +191,7 @@ def test_a_comparison_that_cannot_be_made_leaves_the_answer(client: TestClient) 
 
 
 def test_a_goal_is_planned(client: TestClient) -> None:
-    query = "answer=yes&model=cerebras-gpt-111m&deadline=1+h&candidates=andromeda"
+    query = "answer=wait&model=cerebras-gpt-111m&deadline=1+h&candidates=andromeda"
     answer = client.get(f"/plan?{query}")
     assert answer.status_code == 200
     assert "It can be met." in answer.text
@@ -196,7 +205,7 @@ def test_a_goal_is_planned(client: TestClient) -> None:
 
 
 def test_a_goal_that_cannot_be_met_is_an_answer(client: TestClient) -> None:
-    answer = client.get("/plan?answer=yes&deadline=1+s&model=cerebras-gpt-111m&candidates=andromeda")
+    answer = client.get("/plan?answer=wait&deadline=1+s&model=cerebras-gpt-111m&candidates=andromeda")
     assert answer.status_code == 200
     assert "would do: deadline of" in answer.text
 
@@ -251,8 +260,25 @@ def test_refused_jobs_are_answered(client: TestClient, changes: dict[str, str], 
     assert (answer.status_code, said in answer.text, "<form" in answer.text) == (status, True, True)
 
 
-def test_a_goal_is_not_planned_before_it_was_sent(client: TestClient) -> None:
-    assert "Every size of every cluster" in client.get("/plan").text
+def test_a_plan_comes_after_its_page(client: TestClient) -> None:
+    query = "model=cerebras-gpt-256m&deadline=2+h&candidates=andromeda&candidates=cs2"
+    page = client.get(f"/plan?{query}")
+    assert page.status_code == 200
+    later = re.search(r'class="coming" hx-get="(/plan[^"]+answer=wait)" hx-trigger="load"', page.text)
+    assert later is not None, "the page itself waits for no plan"
+    assert '<noscript><meta http-equiv="refresh"' in page.text
+    assert client.get(f"/plan/progress?{query}").status_code == 200
+    part = client.get(html.unescape(later[1]), headers=PART)
+    assert "It can be met" in part.text
+    assert 'id="picture-choices"' in part.text or 'class="picture"' in part.text
+    assert "hx-push-url" not in part.headers
+    assert "It can be met" in client.get(f"/plan?{query}").text, "what is known is there at once"
+
+
+def test_a_worker_tells_how_far_it_is(service: Service, client: TestClient) -> None:
+    heard: list[str] = []
+    client.portal.call(partial(service.quick.run, 20.0, say, "half", heard=heard.append))  # type: ignore[union-attr]
+    assert heard == ["half"]
 
 
 def test_every_answer_says_what_browsers_may_do(client: TestClient) -> None:
@@ -474,3 +500,21 @@ def test_a_refused_run_leaves_the_last_answer(client: TestClient) -> None:
     good = client.get(f"/?{SMALL}&gpus=none", headers=PART)
     assert "hx-retarget" not in good.headers
     assert '<div id="refused" hx-swap-oob="innerHTML"></div>' in good.text
+
+
+def test_software_of_both_is_a_control(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}&release=2.0&gpus=neox_cluster&num_gpus=16&profile=megatron_2021").text
+    assert re.search(r'<select id="release".*<option value="2.0" selected>', text, re.DOTALL)
+    assert re.search(r'<option value="">as the cluster says: gpt_neox_library</option>', text)
+    assert re.search(r'<option value="megatron_2021" selected>', text)
+    state = small(release="2.0", gpus="neox_cluster", num_gpus="16", profile="megatron_2021")
+    assert run_of(state).cluster.software_release == "2.0"
+    assert gpu_run_of(state).cluster.software_profile == "megatron_2021"
+    assert 'name="paying" value="rented"' in text
+
+
+def test_every_model_says_its_usual_sequence(client: TestClient) -> None:
+    text = client.get(f"/?{SMALL}&gpus=none").text
+    usual = dict(re.findall(r'<option value="([^"]+)"(?: selected)? data-sequence="(\d+)"', text))
+    assert (usual["llama-2-7b"], usual["opt-13b"], usual["bert-base"]) == ("4096", "2048", "512")
+    assert len(usual) == len(catalogue.names("models"))

@@ -451,6 +451,10 @@ class Machine(ABC):
         """Release or profile of the software that a run is simulated with; empty where the machine knows of none."""
         return ""
 
+    def software_choices(self, cluster: Any) -> dict[str, str]:
+        """Releases or profiles that can be asked for, and what each of them is; first what is taken where none is named."""
+        return {}
+
     def is_extrapolated(self, run: Run) -> bool:
         """Whether nothing was measured on such a machine, or of such a size."""
         return True

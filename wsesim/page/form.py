@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args
 
 from wsesim.config import catalogue
 from wsesim.config.layering import Table, layered_run
+from wsesim.config.loader import load_model
+from wsesim.config.model import ModelSpec
 from wsesim.config.training import Precision, TrainingSpec
-from wsesim.page.run_file import FIELDS, GPU_FIELDS, clusters, count_of
+from wsesim.page.run_file import FIELDS, GPU_FIELDS, Offer, clusters, count_of
 from wsesim.page.state import NO_GPUS, OF_ALL, PER_SYSTEM, GoalState, JobsState, RunState
 from wsesim.plugins import MACHINES
 
@@ -86,7 +89,7 @@ def _beside(table: Table) -> dict[str, str]:
     return {}
 
 
-_DEVICES = ("cluster", "systems", "gpus", "num_gpus")
+_DEVICES = ("cluster", "systems", "gpus", "num_gpus", "profile")
 
 
 def _controls(table: Table, fields: dict[str, str]) -> dict[str, str]:
@@ -167,6 +170,7 @@ LABELS = {
     "weight_sparsity": "Weight sparsity",
     "gpus": "GPU cluster",
     "num_gpus": "Number of GPUs",
+    "profile": "Software profile",
     "paying": "Devices are",
     "settings": "Every other key",
 }
@@ -183,10 +187,11 @@ def labels(state: RunState) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Choice:
-    """One line of a list."""
+    """One line of a list; of a model, with the sequence that is usual for it."""
 
     value: str
     label: str
+    sequence: int | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +210,8 @@ class Controls:
     own: tuple[Choice, ...]
     gpus: tuple[Choice, ...]
     precisions: tuple[Choice, ...]
+    releases: tuple[Choice, ...] = ()
+    profiles: tuple[Choice, ...] = ()
     most: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -219,6 +226,8 @@ def controls(state: RunState, most: int | None = None) -> Controls:
         own=own,
         gpus=(none, *_offers(True, () if state.gpus == NO_GPUS else (state.gpus,))),
         precisions=_with([Choice(word, word) for word in get_args(Precision)], (state.precision,)),
+        releases=_software(known, state.release, "the newest"),
+        profiles=_software(clusters().get(state.gpus), state.profile, "as the cluster says"),
         most=most or (known.most if known else 1),
         labels=labels(state),
     )
@@ -229,6 +238,8 @@ def goal_controls(state: GoalState) -> Controls:
     return Controls(
         models=_with(_models(), (state.model,)),
         own=_offers(False, ()),
+        releases=_all_software(False, state.release, "the newest"),
+        profiles=_all_software(True, state.profile, "as each cluster says"),
         gpus=_offers(True, tuple(name for name in state.candidates if name not in clusters())),
         precisions=(),
     )
@@ -241,8 +252,42 @@ def jobs_controls(state: JobsState) -> Controls:
     return Controls(models=(), own=_with(list(both), chosen), gpus=(), precisions=())
 
 
-def _models() -> list[Choice]:
-    return [Choice(name, name) for name in catalogue.names("models")]
+PLAIN_SEQUENCE, LONGEST_SEQUENCE = 2048, 8192
+"""Of a model that does not say how many positions it has, and the longest: longer contexts are taught at the end. [-]"""
+
+
+@cache
+def _models() -> tuple[Choice, ...]:
+    return tuple(Choice(name, name, usual_sequence(load_model(name))) for name in catalogue.names("models"))
+
+
+def usual_sequence(model: ModelSpec) -> int:
+    """Tokens of the sequences that a model is usually trained on: its positions without reserved ones, but not its longest context.
+
+    Examples
+    --------
+    >>> usual_sequence(load_model("llama-2-7b")), usual_sequence(load_model("opt-13b")), usual_sequence(load_model("bert-base"))
+    (4096, 2048, 512)
+    """
+    positions = model.max_position_embeddings or PLAIN_SEQUENCE
+    return min(LONGEST_SEQUENCE, 2 ** int(math.log2(positions)))
+
+
+def _software(known: Offer | None, chosen: str, usual: str) -> tuple[Choice, ...]:
+    """Releases or profiles of a cluster, first what is taken where none is chosen; what was typed stays."""
+    offered = dict(known.software) if known else {}
+    first = f"{usual}: {next(iter(offered))}" if offered else usual
+    kept = {} if chosen in offered or not chosen else {chosen: chosen}
+    return (Choice("", first), *(Choice(name, text) for name, text in (offered | kept).items()))
+
+
+def _all_software(is_baseline: bool, chosen: str, usual: str) -> tuple[Choice, ...]:
+    """Those of all clusters of a kind."""
+    offers = [one for one in clusters().values() if one.is_baseline == is_baseline]
+    names = sorted(
+        {name for one in offers for name in one.software} | ({chosen} if chosen else set()), reverse=not is_baseline
+    )
+    return (Choice("", usual), *(Choice(name, name) for name in names))
 
 
 def _offers(is_baseline: bool, chosen: Iterable[str]) -> tuple[Choice, ...]:
@@ -250,7 +295,7 @@ def _offers(is_baseline: bool, chosen: Iterable[str]) -> tuple[Choice, ...]:
     return _with([Choice(one.name, one.label) for one in offered], chosen)
 
 
-def _with(offered: list[Choice], chosen: Iterable[str]) -> tuple[Choice, ...]:
+def _with(offered: Sequence[Choice], chosen: Iterable[str]) -> tuple[Choice, ...]:
     """What is offered, and what was chosen though it is not."""
     known = {one.value for one in offered}
     return (*offered, *(Choice(value, f"{value[:60]} (unknown)") for value in chosen if value not in known))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,8 @@ class Offer:
         All of them, in words.
     devices, word, count
         What is counted, in full and for one, and the key of their number.
+    software
+        Releases or profiles that can be asked for, first what is taken where none is.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Offer:
     devices: str
     word: str
     count: str
+    software: Mapping[str, str]
 
     @property
     def label(self) -> str:
@@ -90,9 +93,9 @@ def _offer(name: str) -> Offer:
     machine = MACHINES[spec.machine]
     words, most = machine.words, spec.max_devices
     every = words.count(spec, most)
-    return Offer(
-        name, spec.title, spec.device, most, machine.is_baseline, every, words.devices, words.short, spec.count
-    )
+    counted = (words.devices, words.short, spec.count)
+    software = machine.software_choices(spec)
+    return Offer(name, spec.title, spec.device, most, machine.is_baseline, every, *counted, software)
 
 
 # State -> the table of a run file, which the page simulates, shows problems of, and lets one take away.
@@ -117,7 +120,11 @@ FIELDS = {
 }
 """Keys of a run file that have a control of their own, and its name."""
 GPU_COUNT = "num_gpus"
-GPU_FIELDS = FIELDS | {"cluster.name": "gpus", f"cluster.{GPU_COUNT}": "num_gpus"}
+GPU_FIELDS = FIELDS | {
+    "cluster.name": "gpus",
+    f"cluster.{GPU_COUNT}": "num_gpus",
+    "cluster.software_profile": "profile",
+}
 ONLY_ON_WAFERS = ("weight_sparsity", "activations", "micro_batch_size")
 """Keys of ``[training]`` that the same job on GPUs does without."""
 
@@ -184,7 +191,7 @@ def gpu_table(state: RunState) -> Table:
     table: Table = {
         "model": {"name": state.model},
         "training": _training(state) | {"global_batch_size": wanted, "batch_policy": "nearest"},
-        "cluster": {"name": state.gpus, GPU_COUNT: gpus, **_of_cluster(state, "paying")},
+        "cluster": {"name": state.gpus, GPU_COUNT: gpus, **_of_cluster(state, "profile", "paying")},
     }
     table = merge(table, {key: value for key, value in others.items() if key != "cluster"})
     if isinstance(table["training"], dict):
@@ -209,7 +216,7 @@ def _training(state: RunState) -> Table:
 
 def _of_cluster(state: RunState, *controls: str) -> Table:
     """Keys of ``[cluster]`` whose controls may be empty."""
-    keys = {control: key.removeprefix("cluster.") for key, control in FIELDS.items() if key.startswith("cluster.")}
+    keys = {control: key.removeprefix("cluster.") for key, control in GPU_FIELDS.items() if key.startswith("cluster.")}
     return {keys[one]: getattr(state, one) for one in controls if getattr(state, one)}
 
 

@@ -185,13 +185,14 @@ def application(service: Service, hosts: tuple[str, ...] | None = LOOPBACK) -> S
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(_unheard)
-        starting = asyncio.ensure_future(service.start())
+        starting = asyncio.gather(service.start(), asyncio.to_thread(controls, RunState()))
         yield
         service.stop()
         starting.cancel()
 
     routes = [
         *(Route("/", page.run), Route("/comparison", page.comparison), Route("/plan", page.plan)),
+        Route("/plan/progress", page.progress),
         Route("/runs/{name}", page.ready_run),
         *(Route(f"/{RUN_FILE}", page.run_file), Route(f"/{GPU_FILE}", page.gpu_file)),
         *(Route(f"/{GOAL_FILE}", page.goal_file), Route(f"/{work.REPORT_FILE}", page.report)),
@@ -290,16 +291,17 @@ class _Page:
         return HTMLResponse(render("part.html", **values), status, headers)
 
     async def plan(self, request: Request) -> Response:
-        """The form of a goal, and its answer once the form was sent."""
+        """The form of a goal, and its answer; where that takes long, the page comes first, and asks for it."""
         pairs = request.query_params.multi_items()
-        state, is_asked = GoalState.of(pairs), "answer" in request.query_params
-        query = "&".join(part for part in (state.query(), "answer=yes" if is_asked else "") if part)
-        values: dict[str, Any] = {"planned": "", "message": "", "problems": {}, "is_asked": is_asked}
+        state, asked = GoalState.of(pairs), request.query_params.get("answer", "")
+        query = "&".join(part for part in (state.query(), "answer=yes" if asked else "") if part)
+        later = "&".join(part for part in (state.query(), "answer=wait") if part)
+        values: dict[str, Any] = {"planned": "", "message": "", "problems": {}, "later": later}
         status = 200
         try:
             check_keys(GoalState, pairs)
-            if is_asked:
-                values["planned"] = await _while_somebody_waits(request, self.service.plan(state))
+            answer = self.service.plan(state) if asked == "wait" else self.service.plan_if_soon(state)
+            values["planned"] = await _while_somebody_waits(request, answer)
         except WsesimError as error:
             values |= {"message": str(error), "problems": beside(str(error), GOAL_FIELDS)}
             values["is_of_address"] = isinstance(error, WrongAddress)
@@ -307,6 +309,10 @@ class _Page:
         values["is_file"] = status == 422
         values |= {"state": state, "query": state.query(), "address": f"/plan?{query}".rstrip("?")}
         return self._shown("plan", request, values | {"controls": goal_controls(state)}, status)
+
+    async def progress(self, request: Request) -> Response:
+        """How far the plan of a goal is."""
+        return PlainTextResponse(self.service.how_far(_asked(request, GoalState)))
 
     async def portfolio(self, request: Request) -> Response:
         """The form of jobs that share a cluster, and its answer once the form was sent."""
@@ -331,7 +337,8 @@ class _Page:
         is_part = "hx-request" in request.headers
         headers = {"vary": "hx-request"}
         if is_part:
-            headers["hx-push-url"] = values["address"]
+            if request.query_params.get("answer") != "wait":
+                headers["hx-push-url"] = values["address"]
             if values["message"]:  # the last answer stays
                 headers |= {"hx-retarget": "#refused", "hx-reswap": "innerHTML"}
         if status == 503:

@@ -159,6 +159,7 @@ class Service:
     def __init__(self, num_workers: int) -> None:
         self.quick, self.slow, self.long = (Workers(num_workers) for _ in range(3))
         self.answers = Answers()
+        self.told: dict[GoalState, str] = {}
 
     async def start(self) -> None:
         """Start a process of each kind before it is needed."""
@@ -245,8 +246,38 @@ class Service:
 
     async def plan(self, state: GoalState) -> str:
         """What meets a goal."""
-        found: str = await self.answers.get(("plan", state), lambda: self.long.run(limits.PLAN_S, work.plan, state))
+
+        def heard(text: str) -> None:
+            self.told[state] = text
+
+        def make() -> Awaitable[Any]:
+            return self.long.run(limits.PLAN_S, work.plan, state, heard=heard)
+
+        try:
+            found: str = await self.answers.get(("plan", state), make)
+        finally:
+            self.told.pop(state, None)
         return found
+
+    async def plan_if_soon(self, state: GoalState) -> str:
+        """The same, or nothing where it is not there at once; it is gone on with until somebody asks for it.
+
+        Raises
+        ------
+        WsesimError
+            The goal is refused, which is known at once.
+        """
+        await self.make(work.goal_file, state)
+        coming = asyncio.ensure_future(self.plan(state))
+        await asyncio.wait({coming}, timeout=HURRY_S)
+        if coming.done():
+            return coming.result()
+        asyncio.get_running_loop().call_later(LINGER_S, coming.cancel)
+        return ""
+
+    def how_far(self, state: GoalState) -> str:
+        """How far a plan is."""
+        return self.told.get(state, "")
 
     async def portfolio(self, state: JobsState) -> str:
         """Who of many jobs runs when."""

@@ -54,6 +54,8 @@ class RunState:
         Devices of the two clusters. [-]
     release
         Of the wafers' software; empty takes the newest, "auto" is that of the catalogue's run on the usual cluster, else empty.
+    profile
+        Of the GPUs' software; empty leaves it to their cluster.
     paying
         "owned" or "rented", for both clusters; empty leaves it to them.
     batch, batch_of
@@ -76,6 +78,7 @@ class RunState:
     weight_sparsity: str = "0"
     gpus: str = "aws_p4d"
     num_gpus: str = "256"
+    profile: str = ""
     paying: str = ""
     settings: str = ""
 

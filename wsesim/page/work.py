@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +36,7 @@ from wsesim.page.run_file import (
     wafer_table,
 )
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, JobsState, RunState, address_of, changed
+from wsesim.page.workers import tell
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts.render import drawn, javascript
@@ -439,8 +441,14 @@ def comparison(wafers: Entry, others: Entry, state: RunState, pinned: RunState |
 
 
 def plan(state: GoalState) -> str:
-    """What meets a goal."""
-    return render("planned.html", planned=planned(goals.answer(goal_of(state), GOAL_FILE), state))
+    """What meets a goal; tells which candidate is tried."""
+    goal, begun = goal_of(state), count(1)
+
+    def progress(what: str) -> None:
+        known = clusters().get(what)
+        tell(f"{next(begun)} of {len(goal.candidates)}: {known.title}" if known else f"{what} …")
+
+    return render("planned.html", planned=planned(goals.answer(goal, GOAL_FILE, progress), state))
 
 
 def portfolio(state: JobsState) -> str:

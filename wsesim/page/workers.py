@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from functools import cache
@@ -33,6 +34,19 @@ PATIENCE_S = 0.5
 """For the exit code of a process whose pipe is closed. [s]"""
 
 Job = Callable[..., Any]
+Tell = Callable[[str], None]
+_told_to: list[Connection] = []
+"""In a process that works: the pipe to the server."""
+
+
+def tell(text: str) -> None:
+    """Tell the server how far a job is; nobody hears it where none works for a server."""
+    for pipe in _told_to:
+        pipe.send((None, text))
+
+
+def _not_heard(_: str) -> None:
+    return
 
 
 @cache
@@ -94,6 +108,7 @@ def _work(pipe: Connection, most_jobs: tuple[int, int]) -> None:
     machine.page_limit.set(most_jobs[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
     _limit_memory()
+    _told_to[:] = [pipe]
     with contextlib.suppress(EOFError, OSError):
         pipe.send(None)
         while True:
@@ -172,17 +187,21 @@ class Worker:
             raise WorkerKilled("a worker process does not start; is the machine out of memory or processes?")
         ours.recv()
 
-    def call(self, job: Job, arguments: tuple[Any, ...], limit_s: float) -> Any:
+    def call(self, job: Job, arguments: tuple[Any, ...], limit_s: float, heard: Tell = _not_heard) -> Any:
         """Do a job in the process; replace the process if it takes too long."""
         try:
-            pipe = self._given(job, arguments, limit_s)
-            if not pipe.poll(limit_s):
-                self.stop()
-                raise TookTooLong(
-                    f"not done within {limit_s:g} s, the most that this page spends on one answer; make the model, the "
-                    "cluster or the number of choices smaller, or run it with `wsesim` on the command line"
-                )
-            is_done, found = pipe.recv()
+            pipe, end_s = self._given(job, arguments, limit_s), time.monotonic() + limit_s
+            is_done = None
+            while is_done is None:
+                if not pipe.poll(max(0.0, end_s - time.monotonic())):
+                    self.stop()
+                    raise TookTooLong(
+                        f"not done within {limit_s:g} s, the most that this page spends on one answer; make the model, the "
+                        "cluster or the number of choices smaller, or run it with `wsesim` on the command line"
+                    )
+                is_done, found = pipe.recv()
+                if is_done is None:
+                    heard(found)
         except (EOFError, OSError):
             process = self.process
             self.stop(PATIENCE_S)
@@ -284,8 +303,8 @@ class Workers:
         """Jobs that wait for a worker. [-]"""
         return self._waiting
 
-    async def run(self, limit_s: float, job: Job, *arguments: Any) -> Any:
-        """Do a job in one of the processes, when it is its turn.
+    async def run(self, limit_s: float, job: Job, *arguments: Any, heard: Tell = _not_heard) -> Any:
+        """Do a job in one of the processes, when it is its turn; `heard` is told how far it is, in a thread.
 
         Raises
         ------
@@ -298,7 +317,7 @@ class Workers:
         if self.is_stopped:
             raise _ends()
         worker = self._idle.pop()
-        call = _in_thread(lambda: worker.call(job, arguments, limit_s))
+        call = _in_thread(lambda: worker.call(job, arguments, limit_s, heard))
         self._calls.add(call)
         call.add_done_callback(lambda done: self._free(worker, done))  # also where nobody waits for it any longer
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsesim.config.cluster import Files
 from wsesim.errors import ConfigError, DoesNotFit
@@ -145,6 +145,15 @@ class GPU(Machine):
     def software(self, run: GPURun) -> str:
         """The profile of the training software."""
         return str(run.cluster.software_profile)
+
+    def software_choices(self, cluster: Any) -> dict[str, str]:
+        """Profiles of the catalogue, that of the cluster first."""
+        from wsesim.config import catalogue
+        from wsesim.config.loader import load_software
+
+        own = str(cluster.software_profile)
+        names = dict.fromkeys((own, *catalogue.names("software")))
+        return {name: f"{name}: {load_software(name).title}" for name in names}
 
     def failures(self, run: GPURun) -> Failures:
         """A node with its GPUs, host and adapters; stops that no node has caused."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from wsesim.config.cluster import release_key
 from wsesim.config.training import LARGEST_BATCH
 from wsesim.errors import DoesNotFit
 from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, Work, check_all, page_limit
@@ -126,6 +127,14 @@ class Wafer(Machine):
         from wsesim.machines.wafer.plan import pick_release
 
         return pick_release(run.cluster.system.calibration, run.cluster.software_release)[0]
+
+    def software_choices(self, cluster: Any) -> dict[str, str]:
+        """Calibrated releases, the newest first, with their rates over its own."""
+        releases = cluster.system.calibration.releases
+        newest, *older = sorted(releases, key=release_key, reverse=True)
+        return {newest: newest} | {
+            name: f"{name}: {releases[name] / releases[newest]:.0%} of the rate of {newest}" for name in older
+        }
 
     def failures(self, run: WaferRun) -> Failures:
         """A system with the link of its port; links above them and weight servers."""

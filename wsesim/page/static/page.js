@@ -23,17 +23,34 @@ function pairSlider() {
   });
 }
 
-// A release belongs to its generation of systems: another cluster starts with its newest.
-function clearRelease() {
-  field("cluster")?.addEventListener("input", () => {
-    field("release").value = "";
-  });
+// Another cluster has other releases to choose from.
+function offerReleases() {
+  const offered = field("releases");
+  const select = field("release");
+  if (!offered || !select || select.dataset.of === offered.dataset.of) return;
+  if (select.dataset.of || select.options.length < 2) select.replaceChildren(offered.content.cloneNode(true));
+  select.dataset.of = offered.dataset.of;
+}
+
+// Before anything is asked: a release belongs to its generation of systems, so another cluster starts with its newest; a
+// model is trained on sequences that are usual for it, until another length is asked for.
+const last = new Map();
+
+function follow(event) {
+  const { target } = event;
+  if (!["cluster", "model"].includes(target.id) || last.get(target.id) === target.value) return;
+  last.set(target.id, target.value);
+  if (target.id === "cluster") field("release").value = "";
+  const usual = target.selectedOptions[0]?.dataset.sequence;
+  if (usual) field("sequence_length").value = usual;
 }
 
 function mark() {
   document.querySelectorAll("[aria-describedby^=problem-]").forEach((control) => {
     const problem = field(control.getAttribute("aria-describedby"));
-    if (problem && problem.textContent.trim()) control.setAttribute("aria-invalid", "true");
+    const isWrong = problem && problem.textContent.trim();
+    if (control.matches(".candidates")) control.classList.toggle("wrong", isWrong); // a group is not invalid
+    else if (isWrong) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
   });
 }
@@ -55,15 +72,16 @@ function repair(event) {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const changes = Object.entries(JSON.parse(link.dataset.set));
+  const controls = field("form").elements;
   for (const [name, value] of changes) {
-    const control = field(name);
+    const control = controls.namedItem(name);
     if (name === "systems") control.type = "number";
     control.value = value;
-    control.closest("details")?.setAttribute("open", "");
+    field(name)?.closest("details")?.setAttribute("open", "");
   }
   if (field("slider")) field("slider").value = field("systems").value;
   isNewEntry = true;
-  field(changes[0][0]).focus();
+  field(changes[0][0])?.focus();
   htmx.trigger(field("form"), "submit");
 }
 
@@ -93,6 +111,8 @@ function settle() {
   if (result) setLimit(result.dataset.most);
   mark();
   markStale(result);
+  offerReleases();
+  countSeconds();
   if (window.wsesimPictures) window.wsesimPictures.draw(document);
 }
 
@@ -160,18 +180,19 @@ function tick() {
   if (place) place.textContent = `${Math.round((Date.now() - started) / 1000)} s`;
 }
 
-function begin() {
-  if (!field("elapsed")) return;
-  started = Date.now();
-  tick();
+function countSeconds() {
+  const isWaiting = Boolean(field("elapsed"));
+  if (isWaiting === Boolean(ticking)) return;
   clearInterval(ticking);
-  ticking = setInterval(tick, 1000);
+  started = Date.now();
+  ticking = isWaiting ? setInterval(tick, 1000) : 0;
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   document.documentElement.classList.add("js");
   pairSlider();
-  clearRelease();
+  for (const id of ["cluster", "model"]) last.set(id, field(id)?.value);
+  for (const kind of ["input", "change"]) document.addEventListener(kind, follow, true);
   settle();
   field("pictures").addEventListener("load", settle); // they take longer than all else
   document.addEventListener("input", noteMove);
@@ -180,8 +201,6 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("click", repair);
   document.body.addEventListener("htmx:beforeHistoryUpdate", chooseEntry);
   document.addEventListener("toggle", rememberOpen, true);
-  document.body.addEventListener("htmx:beforeRequest", begin);
-  document.body.addEventListener("htmx:afterRequest", () => clearInterval(ticking));
   document.body.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target.id !== "answer") return;
     document.querySelectorAll("#answer [hx-get]").forEach((late) => htmx.trigger(late, "htmx:abort"));
@@ -192,7 +211,8 @@ document.addEventListener("DOMContentLoaded", () => {
     settle();
   });
   document.body.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target.id === "answer" && field("elapsed")) field("answer").scrollIntoView({ block: "nearest" });
+    const isPlan = event.detail.target.id === "answer" && event.detail.requestConfig.path.startsWith("/plan");
+    if (isPlan && event.detail.elt.id === "form") field("answer").scrollIntoView({ block: "nearest" });
   });
   document.body.addEventListener("htmx:sendError", sayLost);
 });
