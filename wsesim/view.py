@@ -434,7 +434,10 @@ def of_each(sections: Sequence[Section], runs: Sequence[str]) -> Section:
     first = sections[0]
     if len(sections) == 1:
         return first
-    inside = tuple(one.of_run(run) for one, run in zip(sections, runs, strict=True) if one.parts)
+    named = [
+        _numbered(one, place).of_run(run) for place, (one, run) in enumerate(zip(sections, runs, strict=True), start=1)
+    ]
+    inside = tuple(one for one in named if one.parts)
     return replace(first, parts=inside)
 
 
@@ -456,6 +459,12 @@ def short(section: Section) -> Section:
     ]
     more = [Note(f"{plural(len(over), 'note')} more: `-v`", "aside")] if over else []
     return replace(section, parts=(*parts, *more), is_short=True)
+
+
+def _numbered(section: Section, place: int) -> Section:
+    """Its pictures under names of their own, where others stand beside it."""
+    parts = [replace(one, name=f"{one.name}-{place}") if isinstance(one, Figure) else one for one in section.parts]
+    return replace(section, parts=tuple(parts))
 
 
 def facts(lines: Iterable[Fact]) -> tuple[Facts, ...]:

@@ -284,6 +284,10 @@ class Price:
     note: str
     range: tuple[float, float] | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**vars(self), "range": None if self.range is None else list(self.range)}
+
 
 @dataclass(frozen=True)
 class Job:

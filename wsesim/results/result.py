@@ -354,7 +354,7 @@ def job_dict(job: Job) -> dict[str, Any]:
         **with_bounds("facility_energy_j", job.facility_energy_j),
         **with_bounds("electricity_usd", job.electricity_usd),
         **with_bounds("carbon_kg", job.carbon_kg),
-        "prices": [asdict(price) for price in job.prices],
+        "prices": [price.to_dict() for price in job.prices],
         **quality_dict(job.quality),
     }
 

@@ -420,7 +420,7 @@ class Answer(ShowsItself):
             "smallest": [one.to_dict() | {"binds": what_binds(self, one)} for one in self.smallest],
             "front": [one.to_dict() for one in self.front],
             "by_recipe": [one.to_dict() for one in self.by_recipe],
-            "prices": {one.cluster: [vars(price) for price in one.prices] for one in self.options},
+            "prices": {one.cluster: [price.to_dict() for price in one.prices] for one in self.options},
             "law": law_text(self.goal.law) if self.goal.has_recipe else None,
             "target_loss": wanted_loss(self.goal),
             "target_accuracy": self.goal.target_accuracy or None,

@@ -320,7 +320,7 @@ class Lifetime(ShowsItself):
             **with_bounds("cost_usd", self.cost_usd),
             **with_bounds("electricity_usd", self.electricity_usd),
             **with_bounds("carbon_kg", self.carbon_kg),
-            "prices": [vars(one) for one in prices(self.run)],
+            "prices": [one.to_dict() for one in prices(self.run)],
             "samples": self.samples,
             "replications": len(self.replications),
             "seed": self.seed,

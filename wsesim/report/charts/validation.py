@@ -124,4 +124,4 @@ def _template(sets: tuple[str, ...], marks: tuple[str, ...]) -> alt.TopLevelMixi
         band.mark_rule(style="ideal").encode(x=alt.X("none:Q", title=title)),
         points,
         medians.encode(x=x, y=y),
-    ).properties(height=alt.Step(STEP_PX), usermeta={"entry_px": entry_px(marks)})
+    ).properties(height=STEP_PX * max(len(sets), 1), usermeta={"entry_px": entry_px(marks)})
