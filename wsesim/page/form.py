@@ -270,7 +270,7 @@ def usual_sequence(model: ModelSpec) -> int:
     (4096, 2048, 512)
     """
     positions = model.max_position_embeddings or PLAIN_SEQUENCE
-    return min(LONGEST_SEQUENCE, 2 ** int(math.log2(positions)))
+    return min(LONGEST_SEQUENCE, 1 << int(math.log2(positions)))
 
 
 def _software(known: Offer | None, chosen: str, usual: str) -> tuple[Choice, ...]:

@@ -214,5 +214,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const isPlan = event.detail.target.id === "answer" && event.detail.requestConfig.path.startsWith("/plan");
     if (isPlan && event.detail.elt.id === "form") field("answer").scrollIntoView({ block: "nearest" });
   });
+  document.body.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt.id === "form") started = Date.now();
+  });
   document.body.addEventListener("htmx:sendError", sayLost);
 });
