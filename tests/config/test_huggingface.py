@@ -512,3 +512,44 @@ def test_any_text_reads_or_raises_config_error(text: str, tmp_path_factory: pyte
     path.write_text(text, encoding="utf-8", errors="replace")
     with pytest.raises(ConfigError):
         read_huggingface(path)
+
+
+LLAMA_7B = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "vocab_size": 32_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "note"),
+    [
+        ({"sliding_window": 4096}, "sliding_window is 4096, which models of the family llama do not read"),
+        ({"layer_types": ["sliding_attention"] * 32}, "layer_types, which models of the family llama do not read"),
+        ({"model_type": "mistral"}, "does not say, and family mistral has: sliding_window = 4096"),
+        ({"use_bidirectional_attention": True}, "attends to both sides, which is counted as if it were causal"),
+    ],
+)
+def test_windows_that_a_family_does_not_read_or_that_the_file_does_not_state_are_named(
+    keys: dict[str, Any], note: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA_7B | keys))
+    assert any(note in one for one in read_huggingface(path).notes)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"sliding_window": 4096, "use_sliding_window": False},
+        {"layer_types": ["full_attention"] * 32},
+        {"model_type": "mistral", "sliding_window": 1024},
+    ],
+)
+def test_windows_that_are_off_or_read_are_not(keys: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA_7B | keys))
+    assert not any("sliding_window" in one for one in read_huggingface(path).notes)

@@ -10,7 +10,7 @@ Not modelled: modules that predict several tokens, which are left out with a not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -309,9 +309,34 @@ def _text_part(document: Mapping[str, Any], config: Section) -> tuple[Section, s
     return section, f"{config.place} also sees pictures; only the language model in its text_config is read"
 
 
-def _extras(config: Section) -> list[str]:
-    """What a reader has to know about keys that are passed over."""
-    notes = []
+_OF_WINDOWS = ("sliding_window", "layer_types", "mlp_layer_types", "sliding_window_pattern")
+_WINDOW_KEYS = {"sliding_window", "attention_chunk_size", "window_size", "attn_config", "attention_types"}
+
+
+def _without_effect(config: Section, family: str) -> Iterator[str]:
+    """Keys that would mean a window, or blocks of two kinds, in families whose models do not read them."""
+    asked = {name for name, _ in config.asked}
+    if config.values.get("use_sliding_window") is False:
+        return
+    for name in _OF_WINDOWS:
+        value = config.values.get(name)
+        is_plain = isinstance(value, list) and {*map(str, value)} <= {"full_attention", "dense", "sparse"}
+        if value and not is_plain and config.prefix + name not in asked:
+            what = f"{name} is {value_shown(value)}" if isinstance(value, int) else name
+            yield f"{config.place}: {what}, which models of the family {family} do not read; attention is counted in full"
+
+
+def _extras(config: Section, family: str, fields: Fields) -> list[str]:
+    """What a reader has to know about keys that are passed over, and windows that the file does not state."""
+    notes = [*_without_effect(config, family)]
+    window = fields.found.get("sliding_window")
+    if window is not None and not _WINDOW_KEYS & config.values.keys():
+        notes.append(f"{config.place}: does not say, and family {family} has: sliding_window = {window}")
+    both_sides = config.values.get("use_bidirectional_attention") or config.values.get("is_causal") is False
+    if both_sides and fields.found.get("causal", True):
+        notes.append(
+            f"{config.place}: attends to both sides, which is counted as if it were causal; set model.causal = false"
+        )
     for name in ("num_nextn_predict_layers", "num_mtp_modules", "mtp_num_hidden_layers"):
         if config.values.get(name):
             number = config.values[name]
@@ -392,11 +417,11 @@ def _read_config(document: Mapping[str, Any], place: str, name: str, given: Iter
     _check_additions(config, family, causal)
     _check_head(config, causal)
     longest = _longest(config)
+    extras = [*([about_pictures] if about_pictures else []), *_extras(config, family, fields)]
     harmless = pass_over(config, (*OF_A_FAMILY.get(family, ()), *HARMLESS), lambda value: _unknown(family, value))
     if about_pictures:
         harmless |= dict.fromkeys((name for name in document if name != "text_config"), "about pictures")
     raise_problems(problems)
-    extras = [*([about_pictures] if about_pictures else []), *_extras(config)]
     if said := defaults_said(fields.understood):
         extras.append(f"{place}: does not say, and family {family} has: {said}")
     if found_by is not None:
