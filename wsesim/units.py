@@ -57,6 +57,12 @@ def _table() -> dict[str, tuple[str, float]]:
         "w": ("s", 7.0 * _DAY_S),
         "week": ("s", 7.0 * _DAY_S),
         "weeks": ("s", 7.0 * _DAY_S),
+        "wk": ("s", 7.0 * _DAY_S),
+        "wks": ("s", 7.0 * _DAY_S),
+        "hr": ("s", 3600.0),
+        "hrs": ("s", 3600.0),
+        "mins": ("s", 60.0),
+        "secs": ("s", 1.0),
         "sec": ("s", 1.0),
         "second": ("s", 1.0),
         "seconds": ("s", 1.0),
@@ -87,6 +93,16 @@ NOUNS = frozenset(
     | {"step", "steps", "system", "systems", "gpu", "gpus", "layer", "layers", "head", "heads"}
 )
 """What may stand behind a plain number."""
+_OF_TOKENS, _OF_SEQUENCES = frozenset({"token", "tokens"}), frozenset({"sequence", "sequences", "sample", "samples"})
+_COUNTED = {
+    **dict.fromkeys(("tokens", "global_batch_tokens", "sequence_length", "sliding_window"), _OF_TOKENS),
+    **dict.fromkeys(("max_position_embeddings", "vocab_size"), _OF_TOKENS),
+    **dict.fromkeys(("global_batch_size", "batch_size_per_system", "micro_batch_size"), _OF_SEQUENCES),
+    **dict.fromkeys(("num_systems", "max_systems"), frozenset({"system", "systems"})),
+    **dict.fromkeys(("num_gpus", "max_gpus", "gpus_per_node"), frozenset({"gpu", "gpus"})),
+    "steps": frozenset({"step", "steps"}),
+}
+"""What some fields count, as people say it behind the number."""
 OF_LENGTHS = frozenset({"sequence_length", "max_position_embeddings", "sliding_window"})
 """Fields whose k is 1024: a context of 8k has 8,192 tokens."""
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
@@ -133,6 +149,10 @@ _SUFFIXES = (
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$")
 
 
+_PARTS = re.compile(r"\d+(?:\.\d+)?\s*[A-Za-z]+")
+"""Pieces of a duration such as 6 weeks 2 days."""
+
+
 def unit_of_field(name: str) -> str:
     """SI unit that the end of a field's name promises; ``"-"`` for a plain number.
 
@@ -157,6 +177,10 @@ def read_quantity(name: str, text: str) -> float:
     """
     unit = unit_of_field(name)
     thousand = 1024.0 if name in OF_LENGTHS else 1000.0
+    noun = text.lower().split()[-1:]
+    if name in _COUNTED and not _COUNTED[name].issuperset(NOUNS.intersection(noun)):
+        counted = max(_COUNTED[name])
+        raise ValueError(f"{text!r} counts {noun[0]}, and {name} {counted}; write for example {example_for(name)}")
     return parse_quantity(text, unit, example_for(name), thousand)
 
 
@@ -178,6 +202,20 @@ def _plain(words: str, thousand: float) -> float | None:
         parts.pop()
     size = thousand if parts == ["k"] else 1.0 if not parts else PLAIN.get(parts[0])
     return size if len(parts) < 2 else None
+
+
+def means_tokens(text: str) -> bool:
+    """Whether the size of a batch is said in tokens: with the word, or in millions, of which no batch has sequences.
+
+    Examples
+    --------
+    >>> means_tokens("4M tokens"), means_tokens("2M"), means_tokens("1k"), means_tokens("2 million sequences")
+    (True, True, False, False)
+    """
+    match = _QUANTITY.match(text)
+    words = match[2].lower().split() if match else []
+    in_tokens = words[-1:] in (["token"], ["tokens"])
+    return in_tokens or (len(words) == 1 and PLAIN.get(words[0], 0.0) >= PLAIN["m"])
 
 
 def _unit(word: str, wanted: str) -> tuple[str, float]:
@@ -258,8 +296,8 @@ def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 10
     --------
     >>> parse_quantity("1.2 Tb/s", "bytes/s")
     150000000000.0
-    >>> parse_quantity("1 GiB", "bytes")
-    1073741824.0
+    >>> parse_quantity("1 GiB", "bytes"), parse_quantity("1 week 2 days", "s") / 86400
+    (1073741824.0, 9.0)
     """
     example = example or example_of(unit)
     if unit == "USD":

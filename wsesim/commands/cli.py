@@ -115,7 +115,7 @@ def _completion_option(
         name,
         is_flag=False,
         flag_value=own if own in _SHELLS else "bash",
-        type=click.Choice(_SHELLS),
+        type=click.Choice(_SHELLS, case_sensitive=False),
         expose_value=False,
         is_eager=True,
         callback=callback,

@@ -150,12 +150,23 @@ class Form(StrEnum):
     csv = "csv"
 
 
+class _Words(click.Choice[Form]):
+    """Forms in any case, and ``md``."""
+
+    def __init__(self, forms: type[Form]) -> None:
+        super().__init__(forms, case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Form:
+        is_short = isinstance(value, str) and value.lower() == "md"
+        return super().convert("markdown" if is_short else value, param, ctx)
+
+
 format_option = click.option(
     "--format",
     "form",
-    type=click.Choice(Form),
+    type=_Words(Form),
     default=Form.text,
-    help="text, json, the same in Markdown, or all figures in SI units as csv.",
+    help="text, json, the same in Markdown (or md), or all figures in SI units as csv.",
 )
 paying_option = click.option(
     "--paying",

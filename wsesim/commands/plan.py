@@ -184,7 +184,9 @@ POLICIES = ("first-come", "priority", "deadline")
 
 @command("portfolio")
 @click.argument("file", type=A_PATH, metavar="FILE", help="Portfolio file: a cluster and its jobs.")
-@click.option("--policy", type=click.Choice(POLICIES), default="first-come", help="Which job goes first.")
+@click.option(
+    "--policy", type=click.Choice(POLICIES, case_sensitive=False), default="first-come", help="Which job goes first."
+)
 @click.option(
     "--systems", type=click.IntRange(1, 10000000), metavar="N", help="Systems, or GPUs, instead of the file's."
 )

@@ -62,7 +62,7 @@ ENGINES = ("simpy", "recurrence")
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(ENGINES, case_sensitive=False),
     help="simpy, the reference, or recurrence: the same times; left out, SimPy where it is quick.",
 )
 @limit_option
@@ -212,7 +212,12 @@ FORMATS = ("html", "svg", "png", "pdf")
 @click.option(
     "--gpu-cluster", default="", metavar="NAME", help="GPU cluster beside the scaling of wafer-scale runs, or none."
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="html, or one picture as svg, png or pdf; by --out.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS, case_sensitive=False),
+    help="html, or one picture as svg, png or pdf; by --out.",
+)
 @click.option(
     "--picture",
     default="",

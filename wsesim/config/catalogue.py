@@ -364,6 +364,14 @@ def exists(path: Path) -> bool:
         return False
 
 
+def _near(name: str, known: Iterable[str]) -> str:
+    """A hint to the name of the same letters and digits, or to one that is near."""
+    listed = [*known]
+    bare = {re.sub(r"[-_. ]", "", one.lower()): one for one in listed}
+    same = bare.get(re.sub(r"[-_. ]", "", name.lower()))
+    return f"; did you mean {same}?" if same else did_you_mean(name.lower(), listed)
+
+
 def find(kind: str, name: str, place: str = "") -> Path:
     """File of one catalogue entry; `place` is the key that names it, for messages.
 
@@ -377,7 +385,10 @@ def find(kind: str, name: str, place: str = "") -> Path:
     MACHINES.load_others()
     if name in _entries(kind):
         return _entries(kind)[name]
-    hint = did_you_mean(name, names(kind)) or f"; `wsesim list {kind}` shows what there is"
+    same = [one for one in names(kind) if one.lower() == name.lower()]
+    if len(same) == 1:
+        return find(kind, same[0], place)
+    hint = _near(name, names(kind)) or f"; `wsesim list {kind}` shows what there is"
     where = f"{place}: " if place else ""
     raise UnknownNameError(f"{where}{kind.removesuffix('s')} {value_shown(name)} is not in the catalogue{hint}")
 

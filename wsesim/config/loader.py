@@ -32,6 +32,7 @@ from wsesim.config.spec import Origin, Spec, describe
 from wsesim.config.training import ON_GPUS_ONLY, TrainingSpec, batch_problem
 from wsesim.errors import ConfigError, did_you_mean
 from wsesim.plugins import MACHINES
+from wsesim.units import means_tokens
 
 # Entries of the catalogue: systems, GPUs, clusters, models, calibrations and laws, each as its spec.
 
@@ -342,7 +343,7 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     table = _with_run_file(layer(settings_table(settings), "--set", {}).over(raw), place)
     _check_tables(table, place)
     table.plain.setdefault("training", {})
-    table = replace(table, origins=_as_user(table.origins, place))
+    table, in_tokens = _batch_in_tokens(replace(table, origins=_as_user(table.origins, place)), place)
     model, along = model_table(sub(table, "model"), folder, place)
     cluster = cluster_table(sub(table, "cluster"), folder, place)
     files = files_of(cluster.plain)
@@ -367,7 +368,7 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     tables["job"] = _part(table, "job")
     for key, below in files.from_cluster.items():
         tables[key] = tables[key].over(_part(cluster, below).only(files.tables[key].model_fields))
-    notes = (*along.notes, *_length_note(table, along), *left_out)
+    notes = (*along.notes, *_length_note(table, along), *left_out, *in_tokens)
     own_cluster, name = table.plain["cluster"], table.plain.get("name")
     said = {key: own_cluster[key] for key in files.software if key in own_cluster}
     return Parts(tables, files.tables, problems, table.plain["model"], name, place, notes, said)
@@ -386,6 +387,19 @@ def _with_run_file(table: Layered, place: str) -> Layered:
     places = {"model.path": table.place_of("run.path", place)}
     own = {"path": path} | model if isinstance(model, dict) else model
     return replace(table, plain=plain | {"model": own}, places=places | table.places)
+
+
+def _batch_in_tokens(table: Layered, place: str) -> tuple[Layered, tuple[str, ...]]:
+    """A ``global_batch_size`` of ``"4M tokens"`` is read as ``global_batch_tokens``, and a note says so."""
+    training = table.plain["training"]
+    value = training.get("global_batch_size") if isinstance(training, dict) else None
+    if not isinstance(value, str) or not means_tokens(value):
+        return table, ()
+    moved = {key: one for key, one in training.items() if key != "global_batch_size"} | {"global_batch_tokens": value}
+    where = table.place_of("training.global_batch_size", place)
+    places = table.places | {"training.global_batch_tokens": where}
+    note = f"{where}: global_batch_size = {value!r} counts tokens, and was read as global_batch_tokens"
+    return replace(table, plain=table.plain | {"training": moved}, places=places), (note,)
 
 
 TYPICAL_LENGTH = 8192
