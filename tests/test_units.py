@@ -272,3 +272,23 @@ def _counts(values: ast.expr) -> bool:
     one = values.elt if isinstance(values, ast.GeneratorExp | ast.ListComp) else values
     is_length = ast.unparse(one).startswith(("len(", "1", "fact.is_key"))
     return isinstance(one, ast.Compare | ast.BoolOp) or is_length
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("6 weeks 2 days", 44.0), ("1 wk, 3 d and 12 h", 10.5), ("2 WKS", 14.0), ("1.5 weeks", 10.5)]
+)
+def test_durations_in_weeks_and_in_pieces(text: str, days: float) -> None:
+    assert parse_quantity(text, "s") == days * 86400.0
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "finding"),
+    [
+        ("micro_batch_size", "4M tokens", "'4M tokens' counts tokens, and micro_batch_size sequences"),
+        ("tokens", "20B parameters", "counts parameters, and tokens tokens"),
+        ("num_gpus", "64 systems", "counts systems, and num_gpus gpus"),
+    ],
+)
+def test_a_noun_that_a_field_does_not_count_is_refused(field: str, text: str, finding: str) -> None:
+    with pytest.raises(ValueError, match=finding):
+        read_quantity(field, text)

@@ -99,3 +99,12 @@ def test_the_flagship_scales_by_one_line() -> None:
     said = call("run", "andromeda_13b", "--set", "cluster.num_systems=16", "--json")
     assert said.code == 0
     assert said.json["step_time_s"] * said.json["samples_per_s"] == pytest.approx(1440)
+
+
+def test_a_batch_in_tokens_is_read_as_one_and_a_note_says_so() -> None:
+    """`4M tokens` and `2M` under global_batch_size; sequences stay sequences."""
+    answer = run("global_batch_size=4M tokens")
+    assert answer.training.global_batch_size == round(4e6 / 2048)
+    assert any("counts tokens, and was read as global_batch_tokens" in note for note in answer.notes)
+    assert batch("global_batch_size=2M") == 977
+    assert batch("global_batch_size=1k sequences") == 1000
