@@ -149,10 +149,6 @@ _SUFFIXES = (
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$")
 
 
-_PARTS = re.compile(r"(?<![\w.])\d+(?:\.\d+)?\s*[A-Za-z]+(?!\w)")
-"""Pieces of a duration such as 6 weeks 2 days."""
-
-
 def unit_of_field(name: str) -> str:
     """SI unit that the end of a field's name promises; ``"-"`` for a plain number.
 

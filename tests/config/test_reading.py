@@ -266,6 +266,7 @@ READERS = {
     "wsesim/page/server.py": "the page's own style and script",
     "wsesim/report/charts/render.py": "the report's own script",
     "wsesim/report/html.py": "the report's own templates",
+    "wsesim/report/write_report.py": "the first bytes of what is a regular file, to name a ledger for what it is",
     "wsesim/validate/gpu_predict.py": "its own table of the catalogue, which it writes anew",
     "wsesim/study/ledger.py": "SQLite reads it; the first bytes, after a look at its kind; JSON in its rows",
 }
