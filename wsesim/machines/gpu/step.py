@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -297,38 +298,42 @@ class GPUStep(Step):
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know before using the numbers."""
-        found = ["a step without failures, stragglers, data loading and checkpoints, which real runs have"]
+        """What a reader should know before using the numbers: what makes them doubtful first, what holds for all last."""
+        best = []
         if self.simulation.num_plans > 1:
-            best = describe(self.run, self.simulation.plan, 0)
-            found.append(
+            best.append(
                 f"the plan is the best of {self.simulation.num_plans:,} by the slow end of its range, with "
-                f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: {best}"
+                f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: "
+                f"{describe(self.run, self.simulation.plan, 0)}"
             )
-        found += self._evaluation_notes()
-        found += self._uneven_note()
-        if self.last_micro_batch_size < self.micro_batch_size:
-            found.append(
-                f"micro-batches of {self.micro_batch_size} do not divide the batch of a copy: the last one has "
-                f"{self.last_micro_batch_size} sequences"
-            )
-        filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
-        if filled > NEARLY_FULL:
-            found.append(f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls")
-        best_mfu = self.run.cluster.gpu.best_measured_mfu
-        mfu = self.model_flop / self.time_s / self.peak_flop_per_s
-        if best_mfu is not None and mfu > best_mfu:
-            found.append(f"{mfu:.0%} MFU is above every published run on this GPU, of which the best is {best_mfu:.0%}")
-        found.append(self._software_note)
+        everywhere = "a step without failures, stragglers, data loading and checkpoints, which real runs have"
+        return (*self._doubts(), *self._of_the_batch(), self._software_note, *best, everywhere)
+
+    def _doubts(self) -> Iterator[str]:
+        """Why less may come of it than is said."""
         gpu = self.run.cluster.gpu
+        mfu = self.model_flop / self.time_s / self.peak_flop_per_s
+        if gpu.best_measured_mfu is not None and mfu > gpu.best_measured_mfu:
+            yield f"{mfu:.0%} MFU is above every published run on this GPU, of which the best is {gpu.best_measured_mfu:.0%}"
         if not is_measured(gpu):
             kernels = (
                 "nothing was measured on it" if gpu.measured == "nothing" else f"of it {gpu.measured} were measured"
             )
-            found.append(f"no training step on {gpu.name} was compared with predictions; {kernels}")
+            yield f"no training step on {gpu.name} was compared with predictions; {kernels}"
         if self.run.model.num_experts > 1:
-            found.append("routing is taken to be balanced, and a mixture of experts was not compared with measurements")
-        return tuple(found)
+            yield "routing is taken to be balanced; of mixtures of experts, H100 and B200 were compared (`wsesim validate`)"
+        filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
+        if filled > NEARLY_FULL:
+            yield f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls"
+
+    def _of_the_batch(self) -> Iterator[str]:
+        yield from self._evaluation_notes()
+        yield from self._uneven_note()
+        if self.last_micro_batch_size < self.micro_batch_size:
+            yield (
+                f"micro-batches of {self.micro_batch_size} do not divide the batch of a copy: the last one has "
+                f"{self.last_micro_batch_size} sequences"
+            )
 
     @property
     def software(self) -> str:
