@@ -242,6 +242,34 @@ class Drawable(Protocol):
         """What it leaves out."""
 
 
+class Roof(NamedTuple):
+    """What bounds the rate of a device: its peak, what is reached of that, and a link through which its work has to come.
+
+    Attributes
+    ----------
+    peak_flop_per_s, reached_flop_per_s
+        Of one device. [FLOP/s]
+    bytes_per_s
+        Of the link. [bytes/s]
+    link
+        What it is called.
+    """
+
+    peak_flop_per_s: float
+    reached_flop_per_s: float
+    bytes_per_s: float
+    link: str
+
+
+class Passes(NamedTuple):
+    """Work of one kind in a step, on one device. [FLOP], [bytes], [s]"""
+
+    name: str
+    flop: float
+    num_bytes: float
+    time_s: float
+
+
 class Level(NamedTuple):
     """Parts of a machine that stand side by side in a drawing of it, from what all share down to the devices.
 

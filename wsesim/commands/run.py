@@ -222,7 +222,7 @@ FORMATS = ("html", "svg", "png", "pdf")
     "--picture",
     default="",
     metavar="NAME",
-    help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, validation, "
+    help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, families, roofline, life, validation, "
     "sensitivity or constants.",
 )
 @click.option("--sensitivity", is_flag=True, help="Add what single numbers do to the step; takes some seconds more.")

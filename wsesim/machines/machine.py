@@ -19,7 +19,7 @@ from wsesim.results.job import Range
 from wsesim.results.result import Result
 from wsesim.results.step import Step
 from wsesim.units import show
-from wsesim.view import MFU_DIFFERENCE, Bar, Fact, Level, Place, plural, share_of, show_mfu
+from wsesim.view import MFU_DIFFERENCE, Bar, Fact, Level, Passes, Place, Roof, plural, share_of, show_mfu
 
 # What a kind of machine is called, and what its answers say: the same words in every medium.
 
@@ -139,6 +139,10 @@ class Words:
     def places(self, result: Result) -> list[Place]:
         """Memories of a run that could be too small, the first one first."""
         return []
+
+    def roofline(self, result: Result) -> tuple[Roof, list[Passes]] | None:
+        """What bounds the work of a device, and where the kinds of its work lie; None where work comes over no link."""
+        return None
 
     def levels(self, cluster: AnyCluster, busy: Mapping[str, float]) -> list[Level]:
         """What a drawing of a cluster shows, from the top; `busy` are shares of a step by part, none without a run."""

@@ -12,7 +12,7 @@ from wsesim.machines.wafer.spec import ExceptionSpec
 from wsesim.machines.wafer.swarmx import nodes_per_level
 from wsesim.results.result import Result
 from wsesim.units import add_up, show
-from wsesim.view import Bar, Fact, Level, Place, plural, share_of
+from wsesim.view import Bar, Fact, Level, Passes, Place, Roof, plural, share_of
 
 LIMITS = {
     "sram": "SRAM of a core",
@@ -76,6 +76,21 @@ class WaferWords(Words):
         )
         state = {"model state": held["memoryx_bytes"]}
         return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
+
+    def roofline(self, result: Result) -> tuple[Roof, list[Passes]]:
+        """Peak of a wafer and its port, and the passes of each kind of layer."""
+        plan, cluster = result.simulation.plan, result.run.cluster
+        peak = result.peak_flop_per_s / result.num_devices
+        reached = peak * cluster.system.calibration.gemm_efficiency * plan.release_rate
+        found: dict[str, Passes] = {}
+        for visit in plan.visits:
+            sweep, layer = plan.kinds[visit.kind], plan.layers[visit.layer].name.partition(".")[0]
+            name, flop = f"{layer} {sweep.phase}", sweep.executed_flop_per_sequence * plan.sequences_per_pass
+            time_s = max(sweep.gemm_s + sweep.attention_s, sweep.num_bytes / sweep.rate_bytes_per_s) + sweep.latency_s
+            old = found.get(name, Passes(name, 0.0, 0.0, 0.0))
+            found[name] = Passes(name, old.flop + flop, old.num_bytes + sweep.num_bytes, old.time_s + time_s)
+        roof = Roof(peak, reached, min(cluster.system.wafer.io_bytes_per_s, plan.transport.down_bytes_per_s), "port")
+        return roof, [one for one in found.values() if one.flop > 0 and one.num_bytes > 0]
 
     def levels(self, cluster: Any, busy: Mapping[str, float]) -> list[Level]:
         """MemoryX, the levels of SwarmX, the systems."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wsesim.errors import InputError
 from wsesim.machines.machine import machine_of
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import (
     CATEGORY_COLOURS,
+    SERIES_COLOURS,
     STEP_PX,
     Scale,
     band,
@@ -247,3 +249,89 @@ def _memory_template(num_rows: int) -> alt.TopLevelMixin:
     )
     room = alt.Chart(alt.NamedData("heads")).mark_bar(style="frame").encode(x=alt.datum(0), x2=alt.datum(100), y=band())
     return alt.layer(room, held, heads()).add_params(present).properties(height=num_rows * STEP_PX)
+
+
+# A roofline: which rate the work of a device can have, by how much of it comes with each byte over a link.
+
+
+ROOF_PX, ROOM = 260, 3.0
+"""Height of the picture, and how far the axes go beyond what lies farthest out. [px], [-]"""
+
+
+def roofline(result: Result) -> Picture:
+    """Draw the roofs of a device and its link, and where the passes of a step lie.
+
+    Raises
+    ------
+    InputError
+        A machine whose work does not come over a link.
+    """
+    found = machine_of(result.run).words.roofline(result)
+    if found is None:
+        raise InputError("this picture is of machines whose weights come over a port; name a wafer-scale run")
+    roof, works = found
+    points: list[Row] = [
+        {
+            "name": one.name,
+            "intensity": one.flop / one.num_bytes,
+            "rate": one.flop / one.time_s,
+            "time": show(one.time_s, "s"),
+        }
+        for one in works
+    ]
+    knee = roof.peak_flop_per_s / roof.bytes_per_s
+    intensities = [one.flop / one.num_bytes for one in works]
+    low, high = min(knee, *intensities) / ROOM, max(knee, *intensities) * ROOM
+    lines = [
+        {"roof": name, "intensity": at, "rate": min(rate, at * roof.bytes_per_s)}
+        for name, rate in (("peak", roof.peak_flop_per_s), ("reached by large products", roof.reached_flop_per_s))
+        for at in sorted({low, min(high, max(low, rate / roof.bytes_per_s)), high})
+    ]
+    least = min(low * roof.bytes_per_s, roof.reached_flop_per_s, *(one.flop / one.time_s for one in works)) / 1.5
+    bound = [one.name for one in works if one.flop / one.num_bytes < roof.reached_flop_per_s / roof.bytes_per_s]
+    told = f"bound by the {roof.link}: {', '.join(bound)}" if bound else f"no pass is bound by the {roof.link}"
+    said = (
+        f"Roofline: {show(roof.peak_flop_per_s, 'FLOP/s')} at most, {show(roof.reached_flop_per_s, 'FLOP/s')} reached, "
+        f"{show(roof.bytes_per_s, 'bytes/s')} through the {roof.link}; {told}"
+    )
+    extent = (low, high, least, roof.peak_flop_per_s * 1.5)
+    return Picture(_roofline(extent, roof.link), {"roofs": lines, "passes": points}, said)
+
+
+@template
+def _roofline(extent: tuple[float, float, float, float], link: str) -> alt.TopLevelMixin:
+    import altair as alt
+
+    low, high, least, most = extent
+    x = alt.X(
+        "intensity:Q",
+        title=f"FLOP for each byte through the {link}",
+        axis=alt.Axis(format="~s", tickCount=5),
+        scale=alt.Scale(type="log", domain=[low, high], nice=False),
+    )
+    y = alt.Y(
+        "rate:Q",
+        title="rate of one device [FLOP/s]",
+        axis=alt.Axis(format="~s", tickCount=5),
+        scale=alt.Scale(type="log", domain=[least, most], nice=False),
+    )
+    roofs = alt.Chart(alt.NamedData("roofs")).mark_line(style="ideal").encode(x=x, y=y, detail="roof:N")
+    names = (
+        alt.Chart(alt.NamedData("roofs"))
+        .mark_text(style="quiet", align="right", dy=-7)
+        .encode(x=alt.X("max(intensity):Q"), y=alt.Y("max(rate):Q"), text="roof:N")
+    )
+    passes = (
+        alt.Chart(alt.NamedData("passes"))
+        .mark_point(size=90)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "name:N", legend=alt.Legend(title=None, columns=2), scale=alt.Scale(range=list(SERIES_COLOURS))
+            ),
+            shape=alt.Shape("name:N"),
+            tooltip=[alt.Tooltip("name:N", title="passes"), alt.Tooltip("time:N", title="time in a step")],
+        )
+    )
+    return alt.layer(roofs, names, passes).properties(height=ROOF_PX)

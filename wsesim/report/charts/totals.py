@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wsesim.config.loader import load_law
 from wsesim.errors import InputError
 from wsesim.report.charts.render import Picture, Row, template, unique
 from wsesim.report.charts.theme import SERIES_COLOURS, STEP_PX, Scale, band, heads, scale_of, series_scale
 from wsesim.results.job import Job, Range, show_energy, show_range, whole_time
-from wsesim.results.loss import Point
+from wsesim.results.loss import AVERAGE, COMPUTE, Point, loss_by_compute
 from wsesim.units import show_duration
+from wsesim.validate import losses
 
 if TYPE_CHECKING:
     import altair as alt
@@ -180,3 +183,93 @@ def _loss_template(series: tuple[str, ...]) -> alt.TopLevelMixin:
     line = base.mark_line().encode(x=x, y=y, color=colour)
     points = base.mark_point(opacity=0, size=60).encode(x=x, y=y, color=colour, tooltip=about)
     return alt.layer(band, line, points).properties(height=HEIGHT_PX)
+
+
+# Compute against loss and accuracy: these runs among published models.
+
+
+PANEL_PX = 220
+PANELS = (("loss", "test loss on the Pile [nats/token]"), ("accuracy", "mean zero-shot accuracy [-]"))
+LAW = "law of compute, at 20 tokens per parameter"
+
+
+def families_chart(results: Sequence[Result]) -> Picture:
+    """Draw loss and accuracy of runs over their compute, among the published models on which the laws rest.
+
+    Raises
+    ------
+    InputError
+        Encoders alone, for which no law was made.
+    """
+    own = _own_points(results)
+    if not own:
+        raise InputError("this picture is of decoders, for which there are laws of loss; name another run")
+    published = [
+        {"series": one.family, "model": one.model.name, "flop": one.training_flop, "loss": one.loss, "accuracy": mean}
+        for one in losses.published()
+        if (mean := one.accuracy.get(AVERAGE)) is not None or one.loss is not None
+    ]
+    flop = [float(row["flop"]) for row in (*own, *published)]
+    families = tuple(dict.fromkeys(str(row["series"]) for row in published))
+    extent = (min(flop) / 2.0, max(flop) * 2.0)
+    datasets = {name: [row for row in published if row[name] is not None] for name, _ in PANELS}
+    told = "; ".join(
+        f"{row['series']}: {row['flop']:.2g} FLOP, loss {row['loss']:.3f}, accuracy {row['accuracy']:.3f}"
+        for row in own
+    )
+    said = f"Loss and accuracy over training compute, of {len(published)} published models and these runs. {told}"
+    rows: dict[str, Sequence[Row]] = {"own": own, "law": _law_points(extent), **datasets}
+    return Picture(_families(families, extent), rows, said)
+
+
+def _own_points(results: Sequence[Result]) -> list[Row]:
+    found: list[Row] = []
+    for name, result in zip(unique(one.name for one in results), results, strict=True):
+        quality = result.job.quality
+        if quality is not None:
+            (loss_low, loss_high), (low, high) = quality.loss_range, quality.accuracy_range[AVERAGE]
+            ends = {"loss_low": loss_low, "loss_high": loss_high, "accuracy_low": low, "accuracy_high": high}
+            point = {"flop": quality.training_flop, "loss": quality.loss, "accuracy": quality.accuracy[AVERAGE]}
+            found.append({"series": name, "model": name, **point, **ends})
+    return found
+
+
+def _law_points(extent: tuple[float, float]) -> list[Row]:
+    law, steps = load_law(COMPUTE).compute, 24
+    low, high = (math.log(end) for end in extent)
+    flop = [math.exp(low + (high - low) * step / steps) for step in range(steps + 1)]
+    return [] if law is None else [{"flop": one, "loss": loss_by_compute(law, one)} for one in flop]
+
+
+@template
+def _families(families: tuple[str, ...], extent: tuple[float, float]) -> alt.TopLevelMixin:
+    import altair as alt
+
+    colours = [SERIES_COLOURS[place % len(SERIES_COLOURS)] for place in range(len(families))]
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=list(families), range=colours),
+        legend=alt.Legend(title="published", columns=4),
+    )
+    panels = []
+    for name, title in PANELS:
+        x = alt.X(
+            "flop:Q",
+            title="training compute [FLOP]",
+            axis=alt.Axis(format=".0e", tickCount=5),
+            scale=alt.Scale(type="log", domain=list(extent), nice=False),
+        )
+        y = alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False))
+        about = [
+            alt.Tooltip("model:N", title="model"),
+            alt.Tooltip("flop:Q", title="FLOP", format=".2e"),
+            alt.Tooltip(f"{name}:Q", title=name, format=".3f"),
+        ]
+        others = alt.Chart(alt.NamedData(name)).mark_point(size=45).encode(x=x, y=y, color=colour, tooltip=about)
+        base = alt.Chart(alt.NamedData("own"))
+        ends = base.mark_rule(style="range").encode(x=x, y=alt.Y(f"{name}_low:Q", title=title), y2=f"{name}_high:Q")
+        own = base.mark_point(style="own").encode(x=x, y=y, tooltip=about)
+        law = alt.Chart(alt.NamedData("law")).mark_line(style="ideal").encode(x=x, y=y)
+        layers = [law, others, ends, own] if name == "loss" else [others, ends, own]
+        panels.append(alt.layer(*layers).properties(height=PANEL_PX))
+    return alt.vconcat(*panels, spacing=16)

@@ -17,6 +17,7 @@ from wsesim.report.charts import breakdown as breakdown_chart
 from wsesim.report.charts import breakdown as memory_chart
 from wsesim.report.charts import breakdown as utilization_chart
 from wsesim.report.charts import machine as machine_chart
+from wsesim.report.charts import planning as planning_chart
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts import totals as loss_chart
@@ -33,7 +34,7 @@ from wsesim.study.sensitivity import Sensitivity, sensitivity
 from wsesim.study.timeline import Timeline, timeline_of
 from wsesim.units import show
 from wsesim.validate.near import Comparison, near
-from wsesim.view import Facts, Figure, Section, Table, notes, of_each
+from wsesim.view import Facts, Figure, Passes, Section, Table, notes, of_each
 
 Tell = Callable[[str], None]
 """Told what is being worked on."""
@@ -62,6 +63,10 @@ LEARNED = (
     "band holds 90 % of models that were left out of the fit."
 )
 
+ROOFLINE = (
+    "Passes left of the corner wait for the link that brings their weights, those right of it for the wafer. The upper line is the "
+    "peak, the lower one what large products reach; both axes are logarithmic."
+)
 SMALLEST_MODEL = "cerebras-gpt-111m"
 NO_GPUS = "none"
 """Instead of a GPU cluster: show none."""
@@ -247,14 +252,58 @@ def life(result: Result, replications: int | None = None) -> Section:
     return Section("life", "The life of the job", (*lifetime_page.picture(found), Facts(facts)), LIFE)
 
 
+def _lives(result: Result) -> Picture:
+    """When the job ends, many times."""
+    return planning_chart.lives(lifetime(result.run, result.step_time_s))
+
+
 def learned(results: Sequence[Result]) -> Section:
     """What the models will have learned, and the course of their loss; empty for encoders."""
     section = of_all(run.learned, results)
     if not section.parts:
         return section
-    return replace(
-        _above(section, Figure("loss", "Predicted loss over the run", loss_chart.loss_chart(results))), lead=LEARNED
+    loss = Figure("loss", "Predicted loss over the run", loss_chart.loss_chart(results))
+    families = Figure("families", "Compute against loss and accuracy, among published models", families_of(results))
+    return replace(_above(section, loss, families), lead=LEARNED)
+
+
+def families_of(results: Sequence[Result]) -> Picture:
+    """Runs among published models."""
+    return loss_chart.families_chart(results)
+
+
+def memory(study: Study) -> Section:
+    """What is held where, as a map of each memory."""
+    section = of_all(run.memory, study.results)
+    if not any(run.words_of(one).places(one) for one in study.results):
+        return section
+    return _above(section, Figure("memory-map", "What each memory holds", memory_chart.memory_chart(study.results)))
+
+
+def rooflines(study: Study) -> Section:
+    """What bounds the work of a device: its peak, or the link through which the work comes."""
+    several, figures = len(study.results) > 1, []
+    for place, one in enumerate(study.results, start=1):
+        found = run.words_of(one).roofline(one)
+        if found is not None:
+            title = f"Roofline of {one.name}" if several else "Roofline of a device and its port"
+            table = _passes_table(title, found[1])
+            figures.append(Figure(f"roofline-{place}", title, breakdown_chart.roofline(one), (table,)))
+    return Section("roofline", "What bounds the work", tuple(figures), ROOFLINE if figures else "")
+
+
+def _passes_table(title: str, works: Sequence[Passes]) -> Table:
+    rows = tuple(
+        (
+            one.name,
+            show(one.flop, "FLOP"),
+            show(one.num_bytes, "bytes"),
+            f"{one.flop / one.num_bytes:,.0f}",
+            show(one.flop / one.time_s, "FLOP/s"),
+        )
+        for one in works
     )
+    return Table(f"{title}, in numbers", ("passes", "|work", "|moves", "|FLOP per byte", "|rate"), rows)
 
 
 def measured(study: Study) -> Section:
@@ -299,7 +348,8 @@ PARTS: dict[str, Callable[[Study], Section]] = {
     "breakdown": breakdown,
     "utilization": utilization,
     "spread": lambda study: of_all(run.spread, study.results),
-    "memory": lambda study: of_all(run.memory, study.results),
+    "roofline": rooflines,
+    "memory": memory,
     "scaling": scaled,
     "totals": totals,
     "life": lambda study: of_all(life, study.results),
@@ -320,6 +370,9 @@ PICTURES: dict[str, Callable[[Study], Picture]] = {
     "utilization": lambda study: utilization_chart.utilization_chart(study.results),
     "totals": lambda study: totals_chart.chart(study.results),
     "loss": lambda study: loss_chart.loss_chart(study.results),
+    "families": lambda study: families_of(study.results),
+    "roofline": lambda study: breakdown_chart.roofline(_only(study).results[0]),
+    "life": lambda study: _lives(_only(study).results[0]),
     "validation": lambda study: validation_chart.chart(study.near),
     "sensitivity": lambda study: scaling_chart.tornado(_only(study).sensitivities[0], "uncertain"),
     "constants": lambda study: scaling_chart.tornado(_only(study).sensitivities[0], "constants"),
