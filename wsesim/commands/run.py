@@ -222,8 +222,8 @@ FORMATS = ("html", "svg", "png", "pdf")
     "--picture",
     default="",
     metavar="NAME",
-    help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, families, roofline, life, validation, "
-    "sensitivity or constants.",
+    help="breakdown, machine, scaling, efficiency, timeline, memory, utilization, totals, loss, families, roofline, life, "
+    "validation, sensitivity or constants.",
 )
 @click.option("--sensitivity", is_flag=True, help="Add what single numbers do to the step; takes some seconds more.")
 @click.option(
