@@ -266,7 +266,6 @@ def main(state: RunState, pinned: RunState | None = None) -> Main:
         "totals": run_page.totals(result, price_table=True),
         "utilization": run_page.utilization(result),
         "memory": run_page.memory(result),
-        "assumptions": run_page.assumptions([result]),
     }
     later = {name: one.title for name, one in PARTS.items() if result.job.quality is not None or name != "learned"}
     folded = render("folded.html", sections=parts, later=later, order=ORDER, query=query)
@@ -334,7 +333,7 @@ def _job_figures(
         lines = [scaling_chart.Line(one.result.devices, _value(one, key)) for one in others]
         picture = scaling_chart.over_devices(found, measure, [of(one) for one in whole], lines, other)
         title = f"{'Days' if measure.name == 'time' else 'Cost'} of the whole job {words}"
-        yield Figure(f"job-{measure.name}", title, picture, (table,))
+        yield Figure(f"job-{measure.name}", title, picture, (table,) if measure.name == "time" else ())
 
 
 def _time_s(job: Job) -> float:
@@ -378,6 +377,7 @@ PARTS = {
     "timeline": Later("One step as a timeline", _timeline),
     "life": Later("The life of the job", lambda result, _: life(result, LIVES)),
     "learned": Later("What the model will have learned", _learned),
+    "assumptions": Later("Not public: calibrated or assumed", lambda result, _: run_page.assumptions([result])),
 }
 ORDER = ("machine", "timeline", "totals", "life", "learned", "utilization", "memory", "assumptions")
 """Of the folds below the answer."""

@@ -14,11 +14,11 @@ function fitted(spec, width) {
   return { ...spec, vconcat: spec.vconcat.map((view) => ({ ...view, width: inside })) };
 }
 
-// A legend does not break its lines by itself.
+// A legend does not break its lines by itself. The box around a picture says what it shows; its marks have nothing to add.
 function configured(spec, width) {
   const config = CONFIGS[theme()];
   const columns = Math.max(1, Math.floor(width / ((spec.usermeta || {}).entry_px || LEGEND_ENTRY_PX)));
-  return { ...config, legend: { ...config.legend, columns, labelLimit: width - 60 } };
+  return { ...config, aria: false, legend: { ...config.legend, columns, labelLimit: width - 60 } };
 }
 
 async function drawOne(box) {
