@@ -80,7 +80,7 @@ PICTURES = {
             "machine-andromeda",
             "Andromeda as its file describes it: weights come down from MemoryX over SwarmX, summed gradients go up.",
         ),
-        "## What it does not know": (
+        "## How far to trust it": (
             "validation-wafer-scale",
             "Every measured rate of a wafer-scale system, solid by a fit without its model; right of the line is too fast.",
         ),

@@ -24,6 +24,7 @@ MACHINES = ("andromeda", "selene")
 """Clusters that are drawn."""
 FIVE_LAYERS = range(18, 23)
 """Blocks in the middle of a step. [-]"""
+IN_README = ("machine-andromeda", "validation-wafer-scale")
 README_PICTURES = Path(__file__).resolve().parent / "assets"
 PERFORMANCE = Path(__file__).resolve().parent / "performance.md"
 _CASE = re.compile(r"^\| ([^|]+) \| [\d,]+ \| ([\d.]+) ms \| [\d.]+ x \| ([\d.]+) ms \| ([\d.]+) ms \|$", re.MULTILINE)
@@ -117,8 +118,9 @@ def _bars(cases: tuple[str, ...]) -> Any:
 def write_for_readme() -> None:
     """Write the pictures of README, which is read where no site is built."""
     for theme in ("light", "dark"):
-        name = f"machine-andromeda-{theme}.svg"
-        (README_PICTURES / name).write_bytes(files()[f"pictures/{name}"])
+        for picture in IN_README:
+            name = f"{picture}-{theme}.svg"
+            (README_PICTURES / name).write_bytes(files()[f"pictures/{name}"])
 
 
 if __name__ == "__main__":
