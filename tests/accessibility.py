@@ -27,7 +27,8 @@ axe.run(document, { resultTypes: ["violations"] }).then((found) => done(found.vi
 """
 NAMELESS = """
 return [...document.querySelectorAll("img, svg, canvas, [role=img], object, iframe")].filter((one) =>
-  !one.closest("[aria-hidden=true], [role=img][aria-label]") && !one.getAttribute("aria-label") && !one.getAttribute("alt")
+  !one.closest("[aria-hidden=true], [role=img][aria-label], [hidden], a, button, label, [role=button]")
+  && !one.getAttribute("aria-label") && !one.getAttribute("alt")
   && one.getAttribute("alt") !== "" && !one.getAttribute("aria-labelledby") && !one.querySelector("title")
 ).map((one) => one.outerHTML.slice(0, 120));
 """

@@ -14,11 +14,18 @@ function fitted(spec, width) {
   return { ...spec, vconcat: spec.vconcat.map((view) => ({ ...view, width: inside })) };
 }
 
-// A legend does not break its lines by itself. The box around a picture says what it shows; its marks have nothing to add.
+// A legend does not break its lines by itself.
 function configured(spec, width) {
   const config = CONFIGS[theme()];
   const columns = Math.max(1, Math.floor(width / ((spec.usermeta || {}).entry_px || LEGEND_ENTRY_PX)));
-  return { ...config, aria: false, legend: { ...config.legend, columns, labelLimit: width - 60 } };
+  return { ...config, legend: { ...config.legend, columns, labelLimit: width - 60 } };
+}
+
+// The box says what the picture shows, and its marks have nothing to add; where it scrolls, keys have to reach it.
+function speakAsOne(box, canvas) {
+  canvas.querySelectorAll("svg, canvas").forEach((one) => one.setAttribute("aria-hidden", "true"));
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  else box.removeAttribute("tabindex");
 }
 
 async function drawOne(box) {
@@ -41,6 +48,7 @@ async function drawOne(box) {
   const shape = fitted(spec, width);
   const drawn = await vegaEmbed(canvas, shape, options);
   views.set(box, drawn.view);
+  speakAsOne(box, canvas);
   if (old) old.finalize();
   if ((spec.usermeta || {}).timeline) makeMovable(box, canvas, drawn.view, shape);
 }
