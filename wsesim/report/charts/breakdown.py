@@ -327,9 +327,7 @@ def _roofline(extent: tuple[float, float, float, float], link: str) -> alt.TopLe
         .encode(
             x=x,
             y=y,
-            color=alt.Color(
-                "name:N", legend=alt.Legend(title=None, columns=2), scale=alt.Scale(range=list(SERIES_COLOURS))
-            ),
+            color=alt.Color("name:N", legend=alt.Legend(title=None), scale=alt.Scale(range=list(SERIES_COLOURS))),
             shape=alt.Shape("name:N"),
             tooltip=[alt.Tooltip("name:N", title="passes"), alt.Tooltip("time:N", title="time in a step")],
         )

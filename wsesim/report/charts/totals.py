@@ -249,7 +249,7 @@ def _families(families: tuple[str, ...], extent: tuple[float, float]) -> alt.Top
     colour = alt.Color(
         "series:N",
         scale=alt.Scale(domain=list(families), range=colours),
-        legend=alt.Legend(title="published", columns=4),
+        legend=alt.Legend(title="published"),
     )
     panels = []
     for name, title in PANELS:
