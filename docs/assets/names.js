@@ -1,7 +1,13 @@
-// Blocks of code have buttons that the theme adds; each of their places has a name of its own.
-const nameAll = () =>
+// The theme adds a place for buttons to each block of code, without a name, and takes code that scrolls from those who use keys
+// where it sees no mouse.
+const mend = () => {
   document.querySelectorAll(".md-code__nav:not([aria-label])").forEach((one) => {
     one.setAttribute("aria-label", `Of code ${(one.closest("pre") || one).id.replace(/\D+/g, " ").trim()}`);
   });
-new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true });
-nameAll();
+  document.querySelectorAll("pre > code:not([tabindex])").forEach((one) => {
+    if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+  });
+};
+new MutationObserver(mend).observe(document.body, { attributeFilter: ["tabindex"], childList: true, subtree: true });
+window.addEventListener("resize", mend);
+mend();
