@@ -354,6 +354,8 @@ STILL_PHASES = {"forward": ("forward",), "backward": ("backward", "gradient")}
 """Panels, and the phases of events in each."""
 JOINED_S = 1e-9
 """What follows so soon after the last of its layer and pass is drawn as one with it. [s]"""
+STILL_BESIDE_PX = 100.0
+"""Names of the rows. [px]"""
 STILL_PX, NARROWEST = 34, 0.07
 """Height of a row, and share of the width from which a rectangle holds the name of its layer. [px], [-]"""
 
@@ -445,4 +447,4 @@ def _still(names: tuple[str, ...], ends: tuple[float, float], title: str) -> alt
         )
         words = base.mark_text(color="white", fontWeight="bold").encode(x="middle:Q", y=y, text="says:N")
         panels.append(alt.layer(boxes, words).properties(height={"step": STILL_PX}))
-    return alt.vconcat(*panels, spacing=18)
+    return alt.vconcat(*panels, spacing=18).properties(usermeta={"beside_px": STILL_BESIDE_PX})

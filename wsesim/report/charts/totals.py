@@ -188,7 +188,8 @@ def _loss_template(series: tuple[str, ...]) -> alt.TopLevelMixin:
 # Compute against loss and accuracy: these runs among published models.
 
 
-PANEL_PX = 220
+PANEL_PX, LABELS_PX = 220, 72.0
+"""Height of a panel, and its labels that stand out on both sides. [px]"""
 PANELS = (("loss", "test loss on the Pile [nats/token]"), ("accuracy", "mean zero-shot accuracy [-]"))
 LAW = "law of compute, at 20 tokens per parameter"
 
@@ -272,4 +273,4 @@ def _families(families: tuple[str, ...], extent: tuple[float, float]) -> alt.Top
         law = alt.Chart(alt.NamedData("law")).mark_line(style="ideal").encode(x=x, y=y)
         layers = [law, others, ends, own] if name == "loss" else [others, ends, own]
         panels.append(alt.layer(*layers).properties(height=PANEL_PX))
-    return alt.vconcat(*panels, spacing=16)
+    return alt.vconcat(*panels, spacing=16).properties(usermeta={"beside_px": LABELS_PX})
