@@ -12,6 +12,7 @@ from wsesim import load
 from wsesim.config import catalogue
 from wsesim.config.cluster import release_key
 from wsesim.config.loader import (
+    load_any,
     load_any_cluster,
     load_cluster,
     load_gpu,
@@ -134,6 +135,20 @@ def test_ranges_hold_their_value(kind: str, name: str) -> None:
         unit = unit_of_field(key)
         value = parse_quantity(origin.value, unit) if isinstance(origin.value, str) else float(origin.value)
         assert origin.low <= value <= origin.high, key
+
+
+OF_SIZE = ("num_systems", "num_gpus", "max_gpus", "year")
+"""Numbers that say how much there is, or when."""
+
+
+@pytest.mark.parametrize("name", catalogue.names("clusters"))
+def test_what_is_assumed_or_fitted_states_its_range(name: str) -> None:
+    training = {"sequence_length": 2048, "global_batch_size": 64}
+    run = load_any({"model": {"name": "cerebras-gpt-111m"}, "training": training, "cluster": {"name": name}})
+    for key, origin in run.origins.items():
+        if key.startswith("cluster.") and status_of(origin) in ("assumed", "calibrated") and not key.endswith(OF_SIZE):
+            assert origin.low is not None, f"{origin.place}: {key}"
+            assert origin.high is not None, f"{origin.place}: {key}"
 
 
 def test_every_source_is_complete_and_in_use() -> None:

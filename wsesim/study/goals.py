@@ -644,10 +644,14 @@ def what_binds(result: Answer, option: Option) -> str:
 
 def missed(option: Option) -> str:
     """Limits that an option misses, and by how much."""
-    return " and ".join(
-        f"{name} by {share:.1%}" if math.isfinite(share) else f"{name}, for it has no price"
-        for name, share in option.fails.items()
-    )
+    return " and ".join(f"{name}{_beyond(share)}" for name, share in option.fails.items())
+
+
+def _beyond(share: float) -> str:
+    """By how much a limit is missed: a percentage, and beyond twice the limit a factor."""
+    if not math.isfinite(share):
+        return ", for it has no price"
+    return f" by {share:.1%}" if share <= 1.0 else f" by a factor of {1.0 + share:.3g}"
 
 
 SOONER_S = (86_400.0, 3600.0, 600.0)
