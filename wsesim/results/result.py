@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -224,8 +224,7 @@ class Result(ShowsItself):
     @property
     def calibration_id(self) -> str:
         """Eight letters that stand for the fitted numbers in use; other numbers have others. Empty where none was fitted."""
-        fitted = [f"{one.key}={one.value!r}" for one in self.assumptions if one.status == "calibrated"]
-        return sha256("\n".join(sorted(fitted)).encode()).hexdigest()[:8] if fitted else ""
+        return _fitted_id(self.assumptions)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -311,6 +310,16 @@ class Result(ShowsItself):
             },
             **({"bytes_per_step": self.bytes_per_step} if self.bytes_per_step else {}),
         }
+
+
+def _fitted_id(numbers: Iterable[Assumption]) -> str:
+    fitted = [f"{one.key}={one.value!r}" for one in numbers if one.status == "calibrated"]
+    return sha256("\n".join(sorted(fitted)).encode()).hexdigest()[:8] if fitted else ""
+
+
+def answered_by(run: Run) -> dict[str, str]:
+    """Version, and the id of all fitted numbers that a run's cluster has, for answers about many steps of it."""
+    return {"version": __version__, "calibration": _fitted_id(assumptions_of(run.origins, lambda _: True))}
 
 
 @lru_cache(maxsize=RESULTS_KEPT)

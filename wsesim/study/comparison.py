@@ -13,6 +13,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.results.intervals import around
 from wsesim.results.job import HOUR_S, Range, keys_of_devices, power_w, price_usd_per_s
 from wsesim.results.result import Result, job_dict, status_of
+from wsesim.version import __version__
 from wsesim.view import Place
 from wsesim.workload.transformer import parameter_count
 
@@ -315,6 +316,7 @@ def _entry_dict(one: Entry, first: Entry) -> dict[str, Any]:
         "is_extrapolated": one.is_extrapolated,
         "assumptions": [asdict(row) for row in one.result.assumptions],
         "ratios": ratios(one, first),
+        "simulator": {"version": __version__, "calibration": one.result.calibration_id},
     }
 
 

@@ -19,6 +19,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.results.intervals import of_job
 from wsesim.results.job import Price, Range, job, job_definition, power_w, prices_of_devices, wanted_tokens
 from wsesim.results.loss import Quality, quality_dict
+from wsesim.results.result import answered_by
 from wsesim.study.scaling_laws import Recipe, batch_tokens, law_text, recipes, wanted_loss, with_model
 from wsesim.units import show
 from wsesim.view import ShowsItself
@@ -431,6 +432,9 @@ class Answer(ShowsItself):
             "would_do": [] if self.is_met else what_would_have_to_give(self),
             "refused": self.refused,
             "num_options": len(self.options),
+            "simulator": {
+                name: answered_by(run) for name, run in {one.cluster: one.run for one in self.options}.items()
+            },
         }
 
 

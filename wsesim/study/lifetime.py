@@ -26,7 +26,7 @@ from wsesim.results.job import (
     prices,
     wanted_tokens,
 )
-from wsesim.results.result import Assumption, assumptions_of, with_bounds
+from wsesim.results.result import Assumption, answered_by, assumptions_of, with_bounds
 from wsesim.study.life import CAUSES, JobTimeline, Replication, replicate
 from wsesim.units import show
 from wsesim.view import ShowsItself
@@ -325,6 +325,7 @@ class Lifetime(ShowsItself):
             "replications": len(self.replications),
             "seed": self.seed,
             "assumptions": [vars(one) for one in self.assumptions],
+            "simulator": answered_by(self.run),
         }
 
 

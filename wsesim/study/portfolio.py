@@ -23,7 +23,7 @@ from wsesim.errors import AnswerIsNo, ConfigError, DoesNotFit, InputError, Unkno
 from wsesim.machines.machine import machine_of
 from wsesim.machines.simulation import simulate
 from wsesim.results.job import Range, price_usd_per_s
-from wsesim.results.result import Result, with_bounds
+from wsesim.results.result import Result, answered_by, with_bounds
 from wsesim.study.lifetime import lifetime
 from wsesim.units import add_up, parse_quantity, show
 from wsesim.view import ShowsItself
@@ -755,6 +755,7 @@ class SharedCluster(ShowsItself):
             **with_bounds("cost_usd", self.portfolio.cost_usd(self.schedule)),
             "binds": [one.name for one in self.schedule.chain],
             "one_fewer": self._one_fewer(),
+            "simulator": answered_by(self.portfolio.shared),
         }
 
     def _one_fewer(self) -> dict[str, Any]:
