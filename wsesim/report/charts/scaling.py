@@ -91,7 +91,7 @@ def _picture(scaling: Scaling, field: str, quantity: str, baseline: Scaling | No
         said += f"; {BASELINE}: {_described(baseline, quantity)}"
     params = {key: _ticks([*points, *ideal(scaling)], key) for key in TICKS}
     made = _template(tuple(series), f"number of {word} [-]", field)
-    datasets: dict[str, list[Row]] = {"points": points, "ideal": ideal(scaling), "own": own}
+    datasets: dict[str, list[Row]] = {"points": points, "ideal": ideal(scaling), "own": _apart(own, field)}
     return Picture(made, datasets, said, params=params)
 
 
@@ -161,6 +161,14 @@ def _template(series: tuple[str, ...], devices: str, field: str) -> alt.TopLevel
     return alt.layer(straight, lines, points, ring, label).add_params(*ticks).properties(height=HEIGHT_PX)
 
 
+def _apart(points: Sequence[Row], key: str) -> list[Row]:
+    """Labels of two points: that of the higher one above it, that of the lower one below; one alone is put where room is."""
+    if len(points) < 2:
+        return [{**one, "place": ""} for one in points]
+    highest = max(points, key=lambda one: float(one[key]))
+    return [{**one, "place": "above" if one is highest else "below"} for one in points]
+
+
 def _dashed() -> Any:
     """The curves of a baseline are told by more than their colour."""
     import altair as alt
@@ -173,7 +181,7 @@ def _beside_the_curve(*, rises: bool) -> dict[str, Any]:
     at = "scale('x', datum.devices)"
     is_left = f"{at} > {LABEL if rises else 1 - LABEL} * width"
     is_above = is_left if rises else "false"
-    is_above = f"(datum.is_baseline ? !({is_above}) : {is_above})"  # two labels at one point stay apart
+    is_above = f"(datum.place ? datum.place == 'above' : {is_above})"
     return {
         "align": {"expr": f"{is_left} ? 'right' : 'left'"},
         "dx": {"expr": f"{is_left} ? -8 : 8"},
@@ -252,7 +260,7 @@ def over_devices(
     params = {"devices": _ticks(points, "devices"), "values": ticks}
     series = tuple(dict.fromkeys(str(one["series"]) for one in points))
     made = _over_devices(series, f"number of {scaling.device} [-]", measure.title, measure.is_log)
-    datasets: dict[str, Sequence[Row]] = {"points": points, "own": own, "lines": across}
+    datasets: dict[str, Sequence[Row]] = {"points": points, "own": _apart(own, "value"), "lines": across}
     return Picture(made, datasets, "; ".join(said), params=params)
 
 
