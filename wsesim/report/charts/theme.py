@@ -145,7 +145,7 @@ def _legend(theme: Theme) -> dict[str, Any]:
         "titleFontSize": theme.title_px,
         "titleFontWeight": "normal",
         "orient": "top",
-        "columnPadding": 12,
+        "columnPadding": 20,
         "rowPadding": 2,
         "symbolSize": 90,
         "labelLimit": 320,
