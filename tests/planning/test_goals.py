@@ -463,3 +463,8 @@ def test_what_a_limit_costs() -> None:
 def test_no_cluster_is_named() -> None:
     with pytest.raises(ConfigError, match="add --cluster NAME"):
         wsesim.plan(model="cerebras-gpt-13b")
+
+
+def test_sizes_that_cannot_run_are_tried_once() -> None:
+    found = wsesim.plan(model="cerebras-gpt-6.7b", deadline="30 d", budget="200 kUSD", clusters=["aws_p4d"])
+    assert found.is_met  # and the search ends

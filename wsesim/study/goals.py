@@ -522,7 +522,7 @@ class _Tried:
         gaps = [(max(below), min(able))] if below else []
         gaps += [(max(able), min(above))] if above else []
         found = (size_between(self.base, *gap) for gap in gaps)
-        yield from (number for number in found if number is not None)
+        yield from (number for number in found if number is not None and number not in self.options)
 
 
 def answer(
