@@ -1,3 +1,3 @@
 """Of this package; answers, ledgers and files that it wrote name it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -159,6 +159,10 @@ def toml(written: str, place: str) -> dict[str, Any]:
         raise ConfigError(f"{place}: is nested too deeply; is it the right file?") from None
     except ValueError as error:  # tomllib lets Python's own errors through: days that do not exist, 5000 digits
         reason = "a number has thousands of digits" if "digits" in str(error) else error
+        if written.lstrip().startswith("{"):
+            raise ConfigError(
+                f"{place}: is JSON, and this has to be TOML; a model file becomes a run with `wsesim import FILE`"
+            ) from None
         raise ConfigError(f"{place}: is not valid TOML: {reason}; correct that line") from None
     check_value(found, place)
     return found

@@ -214,6 +214,7 @@ def load_any(word: str | Path | Table, settings: Iterable[str] = ()) -> Run:
     >>> load_any("gpt_1t_3072xa100").parallelism.pipeline_parallel_size
     64
     """
+    settings = (settings,) if isinstance(settings, str) else settings
     if isinstance(word, dict):
         return any_from_table(word, place="the dict", settings=settings)
     if not isinstance(word, str | Path):
