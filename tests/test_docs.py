@@ -313,7 +313,11 @@ def test_every_key_of_lifetimes_and_portfolios_is_in_the_glossary() -> None:
 def test_every_key_of_plans_and_validations_is_in_the_glossary() -> None:
     answers = [wsesim.plan(**goal, clusters=["andromeda"]).to_dict() for goal in GOALS]
     told = [*answers, *(validation.as_dict(validation.gather(name)) for name in ("usc-gpt", "published-runs"))]
-    found = {key for one in told for key in keys({**one, "prices": [*one.get("prices", {}).values()]})}
+    found = {
+        key
+        for one in told
+        for key in keys(one | {name: [*one.get(name, {}).values()] for name in ("prices", "simulator")})
+    }
     assert found <= glossary_words(), found - glossary_words()
 
 

@@ -679,7 +679,7 @@ FILES = [
     wrong_run("broken TOML", RUN + "[x\n", f"{HERE}is not valid TOML", "line 16", "correct that line"),
     wrong_run("key twice", RUN + "num_systems = 3\n", f"{HERE}is not valid TOML", "line 16", "correct that line"),
     wrong_run("a day that does not exist", "day = 1979-02-30\n" + RUN, f"{HERE}is not valid TOML", "correct that line"),
-    wrong_run("JSON", '{"a": 1}', f"{HERE}is not valid TOML", "correct that line"),
+    wrong_run("JSON", '{"a": 1}', f"{HERE}is JSON, and this has to be TOML", "becomes a run with `wsesim import FILE`"),
     wrong_run("YAML", "a: 1", f"{HERE}is not valid TOML", "correct that line"),
     wrong_run(
         "model file is not there",

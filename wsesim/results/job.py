@@ -204,12 +204,6 @@ def job_words(run: Run) -> str:
     >>> job_words(load_any("andromeda_13b"))
     'Cerebras-GPT 13B, 12.85 B parameters, 257.1 B tokens; 1,080 x 2,048 tokens per step (90 per system, exact); release 2.1'
     """
-    what, how = job_parts(run)
-    return f"{what}; {how}"
-
-
-def job_parts(run: Run) -> tuple[str, str]:
-    """The job of a run: what is trained on how much, and in which steps by what software."""
     job, words = job_definition(run), MACHINES[run.machine].words
     key, value = job.asked
     per_copy, tokens = (f"{value:,.0f} per {words.copy}, ", f"of {show_count(value)} tokens, ")
@@ -220,7 +214,7 @@ def job_parts(run: Run) -> tuple[str, str]:
     done = "" if job.mode == "train" else f", {job.mode}"
     what = f"{job.model}, {show_count(job.parameters)} parameters{active}, {show_count(job.tokens)} tokens{done}"
     steps = f"{job.global_batch_size:,} x {job.sequence_length:,} tokens per step ({how})"
-    return what, steps + (f"; {words.software} {job.software}" if job.software else "")
+    return f"{what}; {steps}" + (f"; {words.software} {job.software}" if job.software else "")
 
 
 def time_and_cost(run: Run, step_time_s: float) -> tuple[float, float | None]:

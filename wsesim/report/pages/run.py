@@ -13,7 +13,7 @@ from wsesim.config.spec import STATUSES
 from wsesim.machines.machine import Words, devices, machine_of, samples_words, within
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
-from wsesim.results.job import Job, Price, Range, job_parts, job_words, show_bounds, show_energy, show_range, whole_time
+from wsesim.results.job import Job, Price, Range, job_words, show_bounds, show_energy, show_range, whole_time
 from wsesim.results.loss import AVERAGE, Quality
 from wsesim.results.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
@@ -146,19 +146,15 @@ def first(result: Result, *, is_titled: bool = False) -> Section:
 
 def _answers(result: Result) -> Iterator[Fact]:
     training, job, words = result.run.training, result.job, words_of(result)
-    what, how = job_parts(result.run)
-    steps, _, software = how.partition("; ")
-    batch, _, policy = steps.removesuffix(")").partition(" per step (")
-    yield Fact("job", what)
-    machine = words.on(result)
-    yield Fact("machine", machine, more="" if machine.endswith(software) else software)
+    yield Fact("job", job_words(result.run))
+    yield Fact("machine", words.on(result))
     if result.plan:
         yield Fact("plan", words.planned(result.run, result.plan) or "one copy of the model")
     bounds = within(result.samples_range_per_s.scaled(training.sequence_length))
     beside = f"MFU {result.mfu:.1%}; {result.samples_per_s:,.4g} samples/s"
     yield Fact("throughput", f"{_rate(result.tokens_per_s)} tokens/s {bounds}", is_key=True, more=beside)
     step = f"{show(result.step_time_s, 's')} {_span(result.step_time_range_s, 's')}"
-    yield Fact("step time", step, is_key=True, more=f"for {batch}; {policy}")
+    yield Fact("step time", step, is_key=True)
     time = f"{show(job.time_s, 's')} {_span(job.time_range_s, 's')}".strip()
     yield Fact(_whole_time(result), time, is_key=True, more=f"{job.steps:,} steps")
     energy = f"{show(job.energy_j.value / 3600.0, 'W')}h {_span(job.energy_j.scaled(1 / 3600.0), 'W', 'h')}".strip()
