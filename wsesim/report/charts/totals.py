@@ -118,6 +118,13 @@ IN_BILLIONS = "replace(format(datum.value, '~s'), 'G', 'B')"
 """Labels of an axis of tokens: 250B."""
 
 
+def _of_decoders(points: list[Row]) -> list[Row]:
+    """What is drawn of runs; there is nothing of encoders."""
+    if not points:
+        raise InputError("this picture is of decoders, for which there are laws of loss; name another run")
+    return points
+
+
 def loss_chart(results: Sequence[Result]) -> Picture:
     """Draw the loss of each run over its tokens.
 
@@ -126,9 +133,7 @@ def loss_chart(results: Sequence[Result]) -> Picture:
     InputError
         Encoders alone, for which no law was made.
     """
-    points = loss_rows(results)
-    if not points:
-        raise InputError("this picture is of decoders, for which there are laws of loss; name another run")
+    points = _of_decoders(loss_rows(results))
     last = {row["series"]: row for row in points}
     said = "; ".join(f"{name}: loss {row['loss']:.3f} after {row['tokens']:.3g} tokens" for name, row in last.items())
     return Picture(_loss_template(tuple(last)), {"points": points}, f"Predicted loss on the Pile. {said}")
@@ -202,9 +207,7 @@ def families_chart(results: Sequence[Result]) -> Picture:
     InputError
         Encoders alone, for which no law was made.
     """
-    own = _own_points(results)
-    if not own:
-        raise InputError("this picture is of decoders, for which there are laws of loss; name another run")
+    own = _of_decoders(_own_points(results))
     published = [
         {"series": one.family, "model": one.model.name, "flop": one.training_flop, "loss": one.loss, "accuracy": mean}
         for one in losses.published()
