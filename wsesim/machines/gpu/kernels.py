@@ -342,8 +342,11 @@ class Split(NamedTuple):
         GPUs over which norms and dropouts are split: `tensor` with sequence parallelism, else 1. [-]
     fused_attention
         Whether attention keeps no scores.
-    rotary_bytes
-        Moved to turn one element by its position. [bytes]
+    rotary_bytes, layout_bytes
+        Moved to turn one element of queries and keys by its position, and to lay out one of queries, keys and values for a fused
+        kernel; forward and backward. [bytes]
+    sums_biases
+        Whether gradients of biases are kernels of their own.
     """
 
     sequences: Array
@@ -354,7 +357,9 @@ class Split(NamedTuple):
     expert_tensor: Array
     sequence: Array
     fused_attention: bool
-    rotary_bytes: float = 4.0
+    rotary_bytes: tuple[float, float] = (4.0, 4.0)
+    layout_bytes: tuple[float, float] = (4.0, 4.0)
+    sums_biases: bool = True
 
     @property
     def tokens(self) -> Array:
@@ -446,7 +451,7 @@ def attention_forward(model: ModelSpec, split: Split) -> Kernels:
     wide, scores, tokens = attention_widths(model), _scores(model, split), split.tokens
     if split.fused_attention:
         operands = wide.query + wide.key + wide.value
-        moved = 4.0 * tokens * operands / split.tensor + _joined(split, wide.output, "forward")
+        moved = split.layout_bytes[0] * tokens * operands / split.tensor + _joined(split, wide.output, "forward")
         return Kernels((), (), (moved,), _fused(model, split))
     sequence = split.sequences * split.sequence_length
     products = (
@@ -467,7 +472,7 @@ def attention_backward(model: ModelSpec, split: Split) -> Kernels:
     forward, wide = attention_forward(model, split), attention_widths(model)
     if forward.fused is not None:
         operands = wide.query + wide.key + wide.value
-        moved = 4.0 * split.tokens * operands / split.tensor + _joined(split, operands, "backward")
+        moved = split.layout_bytes[1] * split.tokens * operands / split.tensor + _joined(split, operands, "backward")
         return Kernels((), (), (moved,), forward.fused, fused_share=2.5)
     scores = _scores(model, split)
     moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * wide.query / split.tensor)
@@ -492,6 +497,19 @@ def _rotated(model: ModelSpec, split: Split) -> Array:
     return split.tokens * (wide.query + wide.key) / split.tensor
 
 
+def _biased(model: ModelSpec, split: Split) -> list[Array]:
+    """Elements of which each product's bias gets the sum over tokens in the backward pass. [-]"""
+    wide, tokens, found = attention_widths(model), split.tokens, []
+    if model.qkv_bias:
+        found.append(tokens * (wide.query + wide.key + wide.value) / split.tensor)
+    if model.attention_output_bias:
+        found.append(tokens * model.hidden_size / split.sequence)
+    if model.mlp_bias:
+        inside = tokens * active_mlp_size(model) / split.tensor
+        found += [inside * (2 if model.gated_mlp else 1), tokens * model.hidden_size / split.sequence]
+    return found
+
+
 def _sorted_tokens(model: ModelSpec, split: Split, width: Array) -> list[Array]:
     """Tokens are sorted by expert, and back; where others send some, once more on arrival, and before they return. [bytes]"""
     if model.num_experts == 1:
@@ -508,7 +526,7 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
     moves = [4.0 * width, 4.0 * width, 7.0 * width, 7.0 * width, (6.0 if model.gated_mlp else 4.0) * inside]
     moves += [4.0 * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
-        moves.append(split.rotary_bytes * _rotated(model, split))
+        moves.append(split.rotary_bytes[0] * _rotated(model, split))
     moves += _sorted_tokens(model, split, width)
     return attention._replace(gemms=_projections(model, split), moves=(*attention.moves, *moves))
 
@@ -540,8 +558,9 @@ def block_backward(model: ModelSpec, split: Split) -> Kernels:
     inside = split.tokens * active_mlp_size(model) / split.tensor
     moves = [10.0 * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [(10.0 if model.gated_mlp else 6.0) * inside]
     moves += [10.0 * one for one in _more_norms(model, split)]
+    moves += [2.0 * one for one in _biased(model, split)] if split.sums_biases else []
     if model.position_embedding == "rotary":
-        moves.append(split.rotary_bytes * _rotated(model, split))
+        moves.append(split.rotary_bytes[1] * _rotated(model, split))
     moves += _sorted_tokens(model, split, width)
     return attention._replace(gemms=_gradients(_projections(model, split)), moves=(*attention.moves, *moves))
 

@@ -329,9 +329,13 @@ class GPUSoftwareSpec(Spec):
     flat_gradients
         Gradients are cast, added and copied through flat buffers, and with `zero_stage` 1 summed whole on every rank
         (DeepSpeed).
-    rotary_bytes
+    rotary_bytes, rotary_backward_bytes
         Moved to turn one element of queries and keys by its position: 4 in one kernel, more where slices are multiplied, added
         and joined one after another. [bytes]
+    attention_layout_bytes, attention_layout_backward_bytes
+        Moved to lay out one element of queries, keys and values as a fused attention kernel takes them: 4 for one copy. [bytes]
+    fused_bias_gradients
+        A kernel that reads the gradients anyway adds them up over tokens for the biases, as those of 8-bit products always do.
     grouped_experts
         One kernel multiplies for all experts of a GPU; without, the host starts one for each expert.
     exchanges_by_node
@@ -376,6 +380,10 @@ class GPUSoftwareSpec(Spec):
     sends_whole_gradients: bool = False
     flat_gradients: bool = False
     rotary_bytes: NotNegative = 4.0
+    rotary_backward_bytes: NotNegative = 4.0
+    attention_layout_bytes: NotNegative = 4.0
+    attention_layout_backward_bytes: NotNegative = 4.0
+    fused_bias_gradients: bool = False
     grouped_experts: bool = True
     exchanges_by_node: bool = False
     synchronizes_experts: bool = False

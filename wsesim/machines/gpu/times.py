@@ -136,6 +136,7 @@ def _at(values: Array, place: int) -> Array:
 
 def split_of(run: GPURun, plans: Plans) -> Split:
     """What one GPU works on in one micro-batch."""
+    software = run.cluster.software
     return Split(
         sequences=plans.micro_batch_size,
         sequence_length=run.training.sequence_length,
@@ -145,7 +146,9 @@ def split_of(run: GPURun, plans: Plans) -> Split:
         expert_tensor=plans.expert_tensor,
         sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
         fused_attention=run.parallelism.attention != "unfused",
-        rotary_bytes=run.cluster.software.rotary_bytes,
+        rotary_bytes=(software.rotary_bytes, software.rotary_backward_bytes),
+        layout_bytes=(software.attention_layout_bytes, software.attention_layout_backward_bytes),
+        sums_biases=not software.fused_bias_gradients and product_precision(run) == "16bit",
     )
 
 
