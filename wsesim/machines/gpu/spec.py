@@ -329,11 +329,15 @@ class GPUSoftwareSpec(Spec):
     flat_gradients
         Gradients are cast, added and copied through flat buffers, and with `zero_stage` 1 summed whole on every rank
         (DeepSpeed).
-    rotary_bytes, rotary_backward_bytes
+    rotary_bytes
         Moved to turn one element of queries and keys by its position: 4 in one kernel, more where slices are multiplied, added
         and joined one after another. [bytes]
-    attention_layout_bytes, attention_layout_backward_bytes
+    rotary_backward_bytes
+        The same in the backward pass. [bytes]
+    attention_layout_bytes
         Moved to lay out one element of queries, keys and values as a fused attention kernel takes them: 4 for one copy. [bytes]
+    attention_layout_backward_bytes
+        The same for their gradients. [bytes]
     fused_bias_gradients
         A kernel that reads the gradients anyway adds them up over tokens for the biases, as those of 8-bit products always do.
     grouped_experts
