@@ -112,6 +112,23 @@ def test_bytes_of_a_block_by_hand() -> None:
     assert moves == (4 * tokens * 64, 4 * tokens * 64, 7 * tokens * 64, 7 * tokens * 64, 4 * tokens * 256)
 
 
+def test_gradients_of_biases_read_what_they_add_up() -> None:
+    """One kernel for each, of 16-bit elements; where norms are split, a GPU has its part of what rows sum up."""
+    biased, plain = (
+        ModelSpec.model_validate(SHAPE | {"qkv_bias": has, "attention_output_bias": has, "mlp_bias": has})
+        for has in (True, False)
+    )
+    tokens, hidden, inside = 2048, 64, 256
+
+    def more(part: Split) -> tuple[float, float]:
+        found = [block_backward(model, part) for model in (biased, plain)]
+        return sum(found[0].moves) - sum(found[1].moves), found[0].num_launches - found[1].num_launches
+
+    assert more(split()) == (2.0 * tokens * (3 * hidden + hidden + inside + hidden), 4)
+    assert more(split(2)) == (tokens * (3 * hidden + hidden + inside + hidden), 4)
+    assert more(split()._replace(sums_biases=False)) == (0.0, 0)
+
+
 def test_sequence_parallelism_splits_what_tensor_parallelism_does_not() -> None:
     model = load_model("gpt3-13b")
     unsplit = Split(1, 2048, 8, 1, 1, 8, 1, True)

@@ -105,7 +105,7 @@ limit_option = click.option(
     "--limit",
     type=click.IntRange(1),
     metavar="JOBS",
-    help="Simulate steps of up to so many jobs, search among so many plans; 500,000 if left out.",
+    help="Simulate steps of up to so many jobs, search among twice as many plans; 500,000 if left out.",
 )
 SAID_FROM_S = 3.0
 """A run that takes longer says so before it starts. [s]"""

@@ -261,12 +261,15 @@ class Work(NamedTuple):
         About. [s], [bytes]
     what
         What has so many jobs; a search has plans.
+    for_each_job
+        So many of them are taken for each job that the limit allows: a plan takes less than a job. [-]
     """
 
     num_jobs: int = 0
     time_s: float = 0.0
     memory_bytes: float = 0.0
     what: str = "a step of {} jobs"
+    for_each_job: int = 1
 
     def __str__(self) -> str:
         """In words."""
@@ -281,9 +284,10 @@ class Work(NamedTuple):
         ConfigError
             With what to lower.
         """
-        if self.num_jobs > limit.get():
+        most = limit.get() * self.for_each_job
+        if self.num_jobs > most:
             raise ConfigError(
-                f"{place}: {self}, which is more than the limit of {limit.get():,}; {remedy}, or raise the limit (--limit)"
+                f"{place}: {self}, which is more than the limit of {most:,}; {remedy}, or raise the limit (--limit)"
             )
 
 

@@ -235,6 +235,8 @@ class Gemm(NamedTuple):
     role
         Whose columns or rows tensor parallelism splits: "column", "row", or neither; in the backward pass followed by which
         gradient it is, as "column_input" and "column_weight".
+    biased
+        Share of the result to which this GPU adds a bias; 0 without one. [-]
     """
 
     rows: Array
@@ -243,6 +245,7 @@ class Gemm(NamedTuple):
     count: Array = 1.0
     more_bytes: Array = 0.0
     role: str = ""
+    biased: Array = 0.0
 
     @property
     def flop(self) -> Array:
@@ -377,7 +380,8 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
             routed * model.experts_per_token / experts * split.expert_tensor / split.tensor,
             split.expert_tensor,
         )
-    found = [*_of_attention(model, split), *_of_mlp(model, model.expert_size / shared, routed, experts, split=True)]
+    found = [*_of_attention(model, split)]
+    found += _of_mlp(model, model.expert_size / shared, routed, experts, shares=_shares(split, shared))
     if model.num_experts > 1:
         found.append(Gemm(tokens, model.num_experts, hidden))
     if model.shared_expert_size:
@@ -390,9 +394,12 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
 def _of_attention(model: ModelSpec, split: Split) -> list[Gemm]:
     """Projections; every GPU of a tensor-parallel group compresses its own tokens for all heads."""
     wide, tokens, hidden, tensor = attention_widths(model), split.tokens, model.hidden_size, split.tensor
-    back = Gemm(tokens, hidden, wide.output / tensor, role="row")
+    back = Gemm(
+        tokens, hidden, wide.output / tensor, role="row", biased=model.attention_output_bias * _shares(split, tensor)
+    )
     if model.kv_lora_rank is None:
-        return [Gemm(tokens, (wide.query + wide.key + wide.value) / tensor, hidden, role="column"), back]
+        columns = (wide.query + wide.key + wide.value) / tensor
+        return [Gemm(tokens, columns, hidden, role="column", biased=1.0 * model.qkv_bias), back]
     queries, keys = compressed_widths(model)
     down = [Gemm(tokens / tensor, queries, hidden)] if queries else []
     up = model.num_attention_heads * ((model.qk_nope_head_dim or 0) + model.value_head_size)
@@ -405,11 +412,17 @@ def _of_attention(model: ModelSpec, split: Split) -> list[Gemm]:
     ]
 
 
-def _of_mlp(model: ModelSpec, inside: Array, rows: Array, count: Array, *, split: bool = False) -> list[Gemm]:
-    """So many MLPs of one width; `split` are those beside whose products collectives run."""
-    hidden, roles = model.hidden_size, ("column", "row") if split else ("", "")
-    up = Gemm(rows, inside * (2 if model.gated_mlp else 1), hidden, count, role=roles[0])
-    return [up, Gemm(rows, hidden, inside, count, role=roles[1])]
+def _shares(split: Split, size: Array) -> Array:
+    """Of the sums over so many GPUs, what each of them goes on with: its part where norms are split, too. [-]"""
+    return np.where(np.asarray(split.sequence) > 1, 1.0 / size, 1.0)
+
+
+def _of_mlp(model: ModelSpec, inside: Array, rows: Array, count: Array, *, shares: Array = None) -> list[Gemm]:
+    """So many MLPs of one width; collectives run beside the products of those of which `_shares` are given."""
+    hidden, roles = model.hidden_size, ("", "") if shares is None else ("column", "row")
+    wide, biased = inside * (2 if model.gated_mlp else 1), 1.0 * model.mlp_bias
+    up = Gemm(rows, wide, hidden, count, role=roles[0], biased=biased)
+    return [up, Gemm(rows, hidden, inside, count, role=roles[1], biased=biased * (1.0 if shares is None else shares))]
 
 
 def _gradients(gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
@@ -497,19 +510,6 @@ def _rotated(model: ModelSpec, split: Split) -> Array:
     return split.tokens * (wide.query + wide.key) / split.tensor
 
 
-def _biased(model: ModelSpec, split: Split) -> list[Array]:
-    """Elements of which each product's bias gets the sum over tokens in the backward pass. [-]"""
-    wide, tokens, found = attention_widths(model), split.tokens, []
-    if model.qkv_bias:
-        found.append(tokens * (wide.query + wide.key + wide.value) / split.tensor)
-    if model.attention_output_bias:
-        found.append(tokens * model.hidden_size / split.sequence)
-    if model.mlp_bias:
-        inside = tokens * active_mlp_size(model) / split.tensor
-        found += [inside * (2 if model.gated_mlp else 1), tokens * model.hidden_size / split.sequence]
-    return found
-
-
 def _sorted_tokens(model: ModelSpec, split: Split, width: Array) -> list[Array]:
     """Tokens are sorted by expert, and back; where others send some, once more on arrival, and before they return. [bytes]"""
     if model.num_experts == 1:
@@ -553,16 +553,17 @@ def operator_forward(model: ModelSpec, split: Split, operator: str) -> Kernels:
 
 def block_backward(model: ModelSpec, split: Split) -> Kernels:
     """Its backward pass: gradients of inputs and of weights, the latter added to those of earlier micro-batches."""
-    attention = attention_backward(model, split)
+    attention, products = attention_backward(model, split), _projections(model, split)
     width = split.tokens * model.hidden_size / split.sequence
     inside = split.tokens * active_mlp_size(model) / split.tensor
     moves = [10.0 * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [(10.0 if model.gated_mlp else 6.0) * inside]
     moves += [10.0 * one for one in _more_norms(model, split)]
-    moves += [2.0 * one for one in _biased(model, split)] if split.sums_biases else []
+    if split.sums_biases:
+        moves += [2.0 * one.rows * one.columns * one.count * one.biased for one in products if np.any(one.biased)]
     if model.position_embedding == "rotary":
         moves.append(split.rotary_bytes[1] * _rotated(model, split))
     moves += _sorted_tokens(model, split, width)
-    return attention._replace(gemms=_gradients(_projections(model, split)), moves=(*attention.moves, *moves))
+    return attention._replace(gemms=_gradients(products), moves=(*attention.moves, *moves))
 
 
 def head_forward(model: ModelSpec, split: Split, loss_bytes_per_logit: float) -> Kernels:

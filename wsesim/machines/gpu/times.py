@@ -232,16 +232,15 @@ ROUTER_LAUNCHES = 40
 def _more_launches(run: GPURun, plans: Plans, *, backward: bool) -> Array:
     """Kernels that move next to nothing, and so count by their launch alone. [-]
 
-    Backward, sums over tokens for biases and norms, and where no product does it, one to add each tensor's gradient to those of
+    Backward, sums over tokens for norms, and where no product does it, one to add each tensor's gradient to those of
     earlier micro-batches; in a mixture, each expert's product where none is for all.
     """
     model, software = run.model, run.cluster.software
     number: Array = 0.0
     if backward:
-        biases = 2 * model.mlp_bias + model.qkv_bias + model.attention_output_bias
-        number = biases + NORM_TENSORS
+        number = NORM_TENSORS
         if not run.parallelism.fused_gradient_accumulation:
-            weights = 4 + model.gated_mlp
+            weights, biases = 4 + model.gated_mlp, 2 * model.mlp_bias + model.qkv_bias + model.attention_output_bias
             number = number + (weights + biases + NORM_TENSORS * (2 if model.normalization == "layernorm" else 1))
     if model.num_experts == 1:
         return number
