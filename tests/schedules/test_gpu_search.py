@@ -136,8 +136,9 @@ def test_random_plans_execute_at_least_what_the_model_asks_for() -> None:
         except WsesimError:
             continue
         tried += 1
-        assert found.hfu >= found.mfu_causal * (1.0 - 1e-9)
-        assert found.hfu >= found.mfu or any("HFU" in note for note in found.notes)
+        same = 1.0 - 1e-12  # FLOP that are equal are added up in another order
+        assert found.hfu >= found.mfu_causal * same
+        assert found.hfu >= found.mfu * same or any("HFU" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(("model", "num_gpus", "batch"), [("llama-3-405b", 16_384, 2048), ("llama-3-70b", 512, 512)])
