@@ -13,7 +13,7 @@ from tests.notebooks import FOLDER, as_text, cells, sources
 
 SHOWN = {
     "scale_a_job": ["285,850 tokens/s", "16 systems:   381,134 tokens/s, 100.0% of linear", "one slow system"],
-    "compare_with_gpus": ["2.22x more", "111 A100 SXM 80 GB GPUs", "zero_stage = 3"],
+    "compare_with_gpus": ["2.22x more", "112 A100 SXM 80 GB GPUs", "zero_stage = 3"],
     "plan_a_quarter": [
         "2 CS-2 systems (Andromeda) is the least",
         "10.5 days on average",
