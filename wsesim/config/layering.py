@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,6 +84,14 @@ class Layered:
         """The same table without all other keys."""
         return replace(self, plain={name: value for name, value in self.plain.items() if name in keys})
 
+    def with_numbers(self, changes: Table) -> Layered:
+        """The same table with numbers in place of those that it has, and of their origins."""
+        plain = merge(self.plain, changes)
+        origins = {
+            key: replace(one, value=_at(plain, key)) for key, one in self.origins.items() if key in leaves(changes)
+        }
+        return replace(self, plain=plain, origins=self.origins | origins)
+
     def place_of(self, key: str, otherwise: str) -> str:
         """File or option that a key was read from."""
         return place_of(key, self.places, otherwise)
@@ -118,6 +126,11 @@ def _is_another_model(base: Table, top: Table) -> bool:
         return bool(top["path"] != base.get("path"))
     is_entry = isinstance(name, str) and (name.endswith(".toml") or name in catalogue.names("models"))
     return is_entry and ("path" in base or name != base.get("name"))
+
+
+def _at(table: Table, key: str) -> Any:
+    """The value of a dotted key."""
+    return reduce(lambda inner, name: inner[name], key.split("."), table)
 
 
 def leaves(table: Table, prefix: str = "") -> set[str]:

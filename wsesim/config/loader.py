@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -289,8 +289,7 @@ def from_table(raw: Table, folder: Path | None = None, place: str = "run", setti
 
 def _assemble(raw: Layered, folder: Path, place: str, settings: Iterable[str]) -> Run:
     """Build a run from the table of its file, with all problems of the file in one message."""
-    parts = parts_of(raw, folder, place, map(parse_setting, settings))
-    return parts.run(parts.built(parts.tables))
+    return parts_of(raw, folder, place, map(parse_setting, settings)).run()
 
 
 @dataclass(frozen=True)
@@ -322,12 +321,33 @@ class Parts:
     notes: tuple[str, ...] = ()
     software: Table = field(default_factory=dict)
 
-    def built(self, tables: dict[str, Layered]) -> dict[str, Any]:
-        """The specs of these tables, with all problems in one message."""
-        return _build_all(tables, self.specs, self.place, self.problems)
+    @property
+    def kind(self) -> str:
+        """Name of the kind of machine."""
+        cluster: Any = self.specs["cluster"]
+        return str(cluster.machine)
 
-    def run(self, built: dict[str, Any], origins: dict[str, Origin] | None = None) -> Run:
-        """The run whose specs these are."""
+    def takes_another(self, path: Sequence[str]) -> bool:
+        """Whether another number at a key would only stand in its place: it is there, and nothing else hangs on it."""
+        part, *inside = path
+        table: Any = self.tables[part].plain if part in self.tables else None
+        for name in inside:
+            table = table.get(name) if isinstance(table, dict) else None
+        decides = part == "training" and inside[0] in MACHINES[self.kind].files.strange
+        return isinstance(table, int | float) and not decides
+
+    def with_numbers(self, changes: Table) -> Parts:
+        """The same parts with numbers in place of those that they have."""
+        tables = {part: self.tables[part].with_numbers(inner) for part, inner in changes.items()}
+        return replace(self, tables=self.tables | tables)
+
+    def built(self) -> dict[str, Any]:
+        """The specs of the tables, with all problems in one message."""
+        return _build_all(self.tables, self.specs, self.place, self.problems)
+
+    def run(self, built: dict[str, Any] | None = None, origins: dict[str, Origin] | None = None) -> Run:
+        """The run whose parts these are; of specs and origins that are known already, where they are given."""
+        built = self.built() if built is None else built
         model = _with_masked_positions(built["model"], built["training"], self.model)
         name = f"{model.name} on {built['cluster'].name}" if self.name is None else self.name
         own = self.origins() if origins is None else origins

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from wsesim.config.catalogue import sources, value_shown
 from wsesim.errors import ConfigError, did_you_mean
@@ -177,7 +178,7 @@ def unwrap(
 _MOST_PROBLEMS = 20
 
 
-def _spec_at(spec: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+def spec_at(spec: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
     """The spec class that holds the last key of a path."""
     for part in path[:-1]:
         field = spec.model_fields.get(str(part))
@@ -244,7 +245,7 @@ def _limit(limit: float) -> str:
 
 def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -> str:
     kind, context, value = problem["type"], problem.get("ctx", {}), value_shown(problem.get("input"))
-    owner, field = _spec_at(spec, path), str(path[-1]) if path else ""
+    owner, field = spec_at(spec, path), str(path[-1]) if path else ""
     if isinstance(problem.get("input"), Unreadable):
         return str(problem["input"].finding)
     if kind == "extra_forbidden":
@@ -357,6 +358,12 @@ def options_of(annotation: Any) -> tuple[Any, ...]:
     if origin is typing.Literal:
         return typing.get_args(annotation)
     return (annotation,)
+
+
+def table_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The spec of a field that is a table; of none that is a list of them."""
+    found = [one for one in options_of(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return found[0] if found and typing.get_origin(field.annotation) is not tuple else None
 
 
 def _read_number(name: str, value: Any, options: tuple[Any, ...]) -> Any:
