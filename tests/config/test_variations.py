@@ -166,3 +166,8 @@ def test_unknown_keys_name_the_nearest(key: str, hint: str) -> None:
 @pytest.mark.parametrize("key", [key for key in ON_WAFERS if key not in ("parallelism", "cluster.num_gpus")])
 def test_known_keys_pass(key: str) -> None:
     check_key(key, ["wafer"])
+
+
+def test_a_word_that_is_no_number_hides_no_other_that_is_read() -> None:
+    rows = [["many"], ["4M tokens"], ["64"]]
+    compare("andromeda_13b", [], ["training.global_batch_size"], rows)

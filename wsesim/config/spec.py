@@ -6,7 +6,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -178,7 +178,7 @@ def unwrap(
 _MOST_PROBLEMS = 20
 
 
-def spec_at(spec: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+def spec_at(spec: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
     """The spec class that holds the last key of a path."""
     for part in path[:-1]:
         field = spec.model_fields.get(str(part))
