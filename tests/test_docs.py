@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +120,6 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(checkout),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8",
     }
     return subprocess.run(
@@ -150,7 +148,7 @@ def ran(words):
 
 print(json.dumps([ran(words) for words in json.loads(sys.argv[1])]))
 """
-"""Starting Python takes longer than most examples, so those of a page share one process."""
+"""Starting Python takes longer than most examples, and several ask for the same searches: all share one process."""
 
 
 def run_lines(checkout: Path, lines: list[str]) -> dict[str, str]:
@@ -175,11 +173,7 @@ def outputs(checkout: Path) -> dict[str, str]:
             if part.startswith("wsesim"):
                 first_page.setdefault(part, page)
 
-    def run_page(page: str) -> dict[str, str]:
-        return run_lines(checkout, [part for part, place in first_page.items() if place == page])
-
-    with ThreadPoolExecutor() as pool:
-        return {part: shown for page in pool.map(run_page, PAGES) for part, shown in page.items()}
+    return run_lines(checkout, [part for page in PAGES for part, place in first_page.items() if place == page])
 
 
 def test_every_command_in_the_docs_runs(outputs: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Iterable
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -149,6 +149,7 @@ _SUFFIXES = (
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$")
 
 
+@lru_cache(maxsize=4096)
 def unit_of_field(name: str) -> str:
     """SI unit that the end of a field's name promises; ``"-"`` for a plain number.
 

@@ -19,7 +19,8 @@ from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.plans import candidates, check
 from wsesim.machines.gpu.search import rank
 from wsesim.machines.gpu.simulation import simulate_gpu
-from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, LOSS_COUNTS, Plans, dealt_layers, recompute_said
+from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, FEW, LOSS_COUNTS, Plans, dealt_layers, recompute_said
+from wsesim.machines.gpu.times import times_of
 from wsesim.validate.gpu_predict import run_of
 
 AUTO = dict.fromkeys(
@@ -269,3 +270,22 @@ def test_the_whole_space_of_175b_on_1024_gpus_is_ranked() -> None:
     assert ranked.num_plans > 5_000
     assert 0 < len(ranked.plans.tensor) < ranked.num_plans
     assert_sound(run, ranked.plans)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"name": "cerebras-gpt-1.3b"}, {"name": "mixtral-8x7b", "num_layers": 4, "num_experts": 4}],
+    ids=["dense", "experts"],
+)
+def test_a_plan_among_many_takes_what_it_takes_alone(model: dict[str, Any]) -> None:
+    training = {"sequence_length": 2048, "global_batch_size": 24, "tokens": 1e9, "micro_batch_size": "auto"}
+    cluster = {"name": "dgx_h100", "num_gpus": 16}
+    run = from_table({"model": model, "training": training, "cluster": cluster, "parallelism": OPEN})
+    assert isinstance(run, GPURun)
+    plans = candidates(run)
+    assert len(plans.tensor) > FEW
+    among = times_of(run, plans)
+    for place in range(0, len(plans.tensor), len(plans.tensor) // 40):
+        alone = times_of(run, plans.only(slice(place, place + 1)))
+        # sums are added up in the same order, whatever else is in the array
+        assert all(np.array_equal(one, other) for one, other in zip(among.of(place), alone, strict=True))

@@ -23,6 +23,10 @@ SELECTIVE_OF_FSDP = 2
 """Every so many blocks one is computed again where FSDP is told "selective" (torchtitan's default). [-]"""
 EMBEDDING_COUNTS, LOSS_COUNTS = 1, 2
 """Parts of `Plans.ends`."""
+FEW = 100
+"""So many plans are worked out as fast as those that are alike are found. [-]"""
+MOST_KEYS = 2**62
+"""That a number holds which counts combinations of sizes. [-]"""
 
 
 class Plans(NamedTuple):
@@ -72,7 +76,23 @@ class Plans(NamedTuple):
 
     def only(self, places: Array) -> Plans:
         """Some of the plans."""
-        return Plans(*(field[places] for field in self))
+        is_mask = getattr(places, "dtype", None) == np.bool_
+        found = np.flatnonzero(places) if is_mask else places  # a mask is read once, not for every field
+        return Plans(*(field[found] for field in self))
+
+    def unlike(self, names: tuple[str, ...]) -> tuple[Plans, Array]:
+        """Plans of which no two agree in these fields, and the place among them of what is worked out for each plan."""
+        if len(self.tensor) < FEW:
+            return self, slice(None)
+        key, most = np.zeros(len(self.tensor), dtype=np.int64), 1
+        for name in names:
+            values = getattr(self, name)
+            size = int(np.max(values)) + 1
+            key, most = key * size + values, most * size
+        if most > MOST_KEYS:
+            return self, slice(None)
+        _, first, places = np.unique(key, return_index=True, return_inverse=True)
+        return self.only(first), places
 
     @property
     def full_passes(self) -> Array:
@@ -91,6 +111,8 @@ def expert_tensor_size(tensor: Array, ranks: Array, expert: Array) -> Array:
     >>> expert_tensor_size(np.array([4, 4, 4]), np.array([8, 4, 3]), np.array([8, 8, 8])).tolist()  # the last: 12 ranks
     [4, 2, 0]
     """
+    if np.all(expert == 1):
+        return tensor
     found = np.zeros_like(tensor)
     for size in range(1, int(np.max(tensor, initial=1)) + 1):
         fits = (tensor % size == 0) & (tensor * ranks % (size * expert) == 0)

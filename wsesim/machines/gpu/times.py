@@ -276,10 +276,24 @@ def _width_bytes(run: GPURun, split: Split) -> Array:
     return split.tokens * run.model.hidden_size * activation_bytes(run)
 
 
-def block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
-    """One block and micro-batch in one direction; the mean of the model's blocks where they differ."""
-    mean: Pass = mean_of_blocks(run, lambda one: _block_pass(one, plans, backward=backward))
-    return mean
+OF_A_PASS = ("micro_batch_size", "tensor", "context", "expert", "expert_tensor", "sequence_parallel")
+"""All that the pass of a block takes from a plan; what else plans differ in changes nothing about it."""
+
+
+def _block_passes(run: GPURun, plans: Plans) -> tuple[Pass, Pass]:
+    """One block and micro-batch forward and backward; the mean of the model's blocks where they differ."""
+    unlike, places = plans.unlike(OF_A_PASS)
+
+    def one_way(*, backward: bool) -> Pass:
+        mean: Pass = mean_of_blocks(run, lambda one: _block_pass(one, unlike, backward=backward))
+        return Pass(*(_each(part, places, len(unlike.tensor)) for part in mean))
+
+    return one_way(backward=False), one_way(backward=True)
+
+
+def _each(values: Array, places: Array, number: int) -> Array:
+    """What was worked out for so many plans, for all those that are like them; a constant stays one."""
+    return values[places] if np.shape(values) == (number,) else values
 
 
 def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
@@ -577,7 +591,7 @@ def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
 def times_of(run: GPURun, plans: Plans) -> Times:
     """Everything a step is put together from."""
     split = split_of(run, plans)
-    forward, backward = block_pass(run, plans, backward=False), block_pass(run, plans, backward=True)
+    forward, backward = _block_passes(run, plans)
     recompute = _recompute(run, plans, forward)
     shared, experts = block_parameters_of_gpu(run.model, plans)
     ends = end_parameters_of_gpu(run, plans)
