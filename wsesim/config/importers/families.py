@@ -33,6 +33,23 @@ def _count(*names: str, default: Any = REQUIRED, null: bool = False, at_least: i
     return lambda config: config.count(*names, default=default, null=null, at_least=at_least)
 
 
+def _counts(**defaults: int | None) -> dict[str, Read]:
+    """Counts that the file calls as `ModelSpec` does, and what the family takes for those left out."""
+    return {name: _count(name, default=default) for name, default in defaults.items()}
+
+
+def _experts(number: int, per_token: int, *names: str) -> dict[str, Read]:
+    """Experts that the file counts under `names`, and those that a token takes."""
+    return {
+        "num_experts": _count(*names, default=number),
+        "experts_per_token": _count("num_experts_per_tok", default=per_token),
+    }
+
+
+def _without(entries: Entries, *names: str) -> Entries:
+    return {name: entry for name, entry in entries.items() if name not in names}
+
+
 def _flag(*names: str, default: bool) -> Read:
     return lambda config: config.flag(*names, default=default)
 
@@ -152,11 +169,6 @@ _QWEN_WINDOWS = _windows(
 
 
 # Parts of families
-
-
-def _key_value_heads_if(name: str, default: bool) -> Read:
-    """One head of keys and values where a switch asks for multi-query attention."""
-    return _either(name, default, 1, None)
 
 
 def _opt_positions(config: Section) -> int | None:
@@ -352,6 +364,9 @@ def _first_dense(default: int) -> Read:
 
 # The table
 
+_BIASES = ("qkv_bias", "attention_output_bias", "mlp_bias")
+_IN_ATTENTION, _BEHIND_QKV = _BIASES[:2], _BIASES[1:]
+
 _SIZES: Entries = {
     "hidden_size": _count("hidden_size"),
     "num_layers": _count("num_hidden_layers", "num_layers"),
@@ -376,8 +391,7 @@ _GPTJ: Entries = {
     "position_embedding": "rotary",
     "parallel_block": True,
     "shared_norm": True,
-    "qkv_bias": False,
-    "attention_output_bias": False,
+    **dict.fromkeys(_IN_ATTENTION, False),
     "lm_head_bias": True,
     "attention_dropout": _share("attn_pdrop"),
     "tie_embeddings": _tied(False),
@@ -385,20 +399,17 @@ _GPTJ: Entries = {
 
 _LLAMA: Entries = {
     **_SIZES,
-    "intermediate_size": _count("intermediate_size", default=11_008),
-    "num_key_value_heads": _count("num_key_value_heads", default=None),
-    "head_dim": _count("head_dim", default=None),
+    **_counts(intermediate_size=11_008, num_key_value_heads=None, head_dim=None),
     "position_embedding": "rotary",
     "normalization": "rmsnorm",
     "gated_mlp": True,
-    "qkv_bias": _flag("attention_bias", default=False),
-    "attention_output_bias": _flag("attention_bias", default=False),
+    **dict.fromkeys(_IN_ATTENTION, _flag("attention_bias", default=False)),
     "mlp_bias": _flag("mlp_bias", default=False),
     "attention_dropout": _share("attention_dropout"),
     "tie_embeddings": _tied(False),
 }
 
-_NO_BIASES: Entries = {"qkv_bias": False, "attention_output_bias": False, "mlp_bias": False}
+_NO_BIASES: Entries = dict.fromkeys(_BIASES, False)
 
 _MISTRAL: Entries = {
     **_LLAMA,
@@ -410,8 +421,7 @@ _MISTRAL: Entries = {
 
 _BERT: Entries = {
     **_SIZES,
-    "intermediate_size": _count("intermediate_size", default=3072),
-    "max_position_embeddings": _count("max_position_embeddings", default=512),
+    **_counts(intermediate_size=3072, max_position_embeddings=512),
     "position_embedding": _absolute,
     "type_vocab_size": _count("type_vocab_size", default=2, at_least=0),
     "attention_dropout": _share("attention_probs_dropout_prob", default=0.1),
@@ -438,8 +448,7 @@ _QWEN2: Entries = {
     "intermediate_size": _count("intermediate_size", default=22_016),
     "num_key_value_heads": _count("num_key_value_heads", default=32, null=True),
     "qkv_bias": True,
-    "attention_output_bias": False,
-    "mlp_bias": False,
+    **dict.fromkeys(_BEHIND_QKV, False),
     **_QWEN_WINDOWS,
 }
 
@@ -462,17 +471,14 @@ _OLMO2: Entries = {**_LLAMA, "mlp_bias": False, "qk_norm": "width"}
 
 _GEMMA: Entries = {
     **_LLAMA,
-    "intermediate_size": _count("intermediate_size", default=24_576),
-    "num_key_value_heads": _count("num_key_value_heads", default=16),
-    "head_dim": _count("head_dim", default=256),
+    **_counts(intermediate_size=24_576, num_key_value_heads=16, head_dim=256),
     "mlp_bias": False,
     "tie_embeddings": _tied(True),
 }
 
 _GEMMA2: Entries = {
     **_GEMMA,
-    "intermediate_size": _count("intermediate_size", default=9216),
-    "num_key_value_heads": _count("num_key_value_heads", default=4),
+    **_counts(intermediate_size=9216, num_key_value_heads=4),
     "sandwich_norm": True,
     **_windows(4096, _every(2)),
 }
@@ -481,28 +487,22 @@ _GEMMA3: Entries = {
     **_GEMMA2,
     "hidden_size": _count("hidden_size", default=2304),
     "num_layers": _count("num_hidden_layers", default=26),
-    "num_attention_heads": _count("num_attention_heads", default=8),
-    "vocab_size": _count("vocab_size", default=262_208),
+    **_counts(num_attention_heads=8, vocab_size=262_208),
     "qk_norm": "head",
     **_windows(4096, _every(6, "sliding_window_pattern", "_sliding_window_pattern")),
 }
 
 _LATENT: Entries = {
     "q_lora_rank": _count("q_lora_rank", default=1536, null=True),
-    "kv_lora_rank": _count("kv_lora_rank", default=512),
-    "qk_nope_head_dim": _count("qk_nope_head_dim", default=128),
-    "qk_rope_head_dim": _count("qk_rope_head_dim", default=64),
-    "v_head_dim": _count("v_head_dim", default=128),
+    **_counts(kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128),
 }
 
 _DEEPSEEK: Entries = {
-    **{name: entry for name, entry in _LLAMA.items() if name not in ("num_key_value_heads", "head_dim")},
+    **_without(_LLAMA, "num_key_value_heads", "head_dim"),
     **_LATENT,
-    "intermediate_size": _count("intermediate_size", default=18_432),
-    "moe_intermediate_size": _count("moe_intermediate_size", default=2048),
+    **_counts(intermediate_size=18_432, moe_intermediate_size=2048),
     "mlp_bias": False,
-    "num_experts": _count("n_routed_experts", "num_local_experts", default=256),
-    "experts_per_token": _count("num_experts_per_tok", default=8),
+    **_experts(256, 8, "n_routed_experts", "num_local_experts"),
     "n_shared_experts": _count("n_shared_experts", default=1, at_least=0),
     "first_k_dense_replace": _first_dense(3),
     "interleave_moe_layer_step": _moe_layer_freq,
@@ -520,11 +520,8 @@ _COHERE: Entries = {
 
 _GLM: Entries = {
     **_LLAMA,
-    "intermediate_size": _count("intermediate_size", default=13_696),
-    "num_key_value_heads": _count("num_key_value_heads", default=2),
-    "head_dim": _count("head_dim", default=128),
-    "attention_output_bias": False,
-    "mlp_bias": False,
+    **_counts(intermediate_size=13_696, num_key_value_heads=2, head_dim=128),
+    **dict.fromkeys(_BEHIND_QKV, False),
 }
 
 
@@ -565,8 +562,7 @@ _CHATGLM: Entries = {
         or config.flag("add_qkv_bias", default=False)
         or config.flag("add_bias_linear", default=False)
     ),
-    "attention_output_bias": _chatglm_switch("add_bias_linear", False, True),
-    "mlp_bias": _chatglm_switch("add_bias_linear", False, True),
+    **dict.fromkeys(_BEHIND_QKV, _chatglm_switch("add_bias_linear", False, True)),
     "attention_dropout": _share("attention_dropout"),
     "tie_embeddings": _tied(False),
 }
@@ -586,8 +582,7 @@ _QWEN: Entries = {
     "normalization": "rmsnorm",
     "gated_mlp": True,
     "qkv_bias": True,
-    "attention_output_bias": _either("no_bias", True, False, True),
-    "mlp_bias": _either("no_bias", True, False, True),
+    **dict.fromkeys(_BEHIND_QKV, _either("no_bias", True, False, True)),
     "attention_dropout": _share("attn_dropout_prob", "attn_pdrop"),
     "tie_embeddings": _tied(False),
 }
@@ -640,9 +635,7 @@ _MPT: Entries = {
     "gated_mlp": _mpt_gated,
     "qk_norm": lambda config: "width" if config.section("attn_config").flag("qk_ln", default=False) else "none",
     "sliding_window": _mpt_window,
-    "qkv_bias": _either("no_bias", True, False, True),
-    "attention_output_bias": _either("no_bias", True, False, True),
-    "mlp_bias": _either("no_bias", True, False, True),
+    **dict.fromkeys(_BIASES, _either("no_bias", True, False, True)),
     "attention_dropout": _inside("attn_config", _share("attn_pdrop")),
     "tie_embeddings": _tied(True),
 }
@@ -675,16 +668,14 @@ def _minicpm_chosen(config: Section) -> int | None:
 
 _SHARES_EXPERTS: Entries = {
     "moe_intermediate_size": _count("moe_intermediate_size", default=1408),
-    "num_experts": _count("n_routed_experts", "num_local_experts", "num_experts", default=128),
-    "experts_per_token": _count("num_experts_per_tok", default=8),
+    **_experts(128, 8, "n_routed_experts", "num_local_experts", "num_experts"),
     "n_shared_experts": _count("n_shared_experts", "num_shared_experts", default=1, at_least=0),
 }
 
 _FROM_4: Entries = {
     **_LLAMA,
     **_NO_BIASES,
-    "intermediate_size": _count("intermediate_size", default=16_384),
-    "num_key_value_heads": _count("num_key_value_heads", default=32),
+    **_counts(intermediate_size=16_384, num_key_value_heads=32),
     "qk_norm": "head",
     **_windows(4096, _by_letters),
 }
@@ -713,8 +704,7 @@ _DISTILBERT: Entries = {
 
 _MIXTRAL: Entries = {
     **_MISTRAL,
-    "num_experts": _count("num_local_experts", default=8),
-    "experts_per_token": _count("num_experts_per_tok", default=2),
+    **_experts(8, 2, "num_local_experts"),
     **_windows(None, _all),
 }
 
@@ -757,11 +747,8 @@ FAMILIES: dict[str, Entries] = {
     },
     "cwm": {
         **_LLAMA,
-        "qkv_bias": False,
-        "attention_output_bias": False,
-        "intermediate_size": _count("intermediate_size", default=21_504),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "head_dim": _count("head_dim", default=128),
+        **dict.fromkeys(_IN_ATTENTION, False),
+        **_counts(intermediate_size=21_504, num_key_value_heads=8, head_dim=128),
         **_windows(8192, lambda config: _slides(_depth(config), lambda index: index % 4 == 0)),
     },
     "data2vec-text": _ROBERTA,
@@ -770,18 +757,15 @@ FAMILIES: dict[str, Entries] = {
         **_LLAMA,
         **_SHARES_EXPERTS,
         "mlp_bias": False,
-        "num_experts": _count("n_routed_experts", default=1),
-        "experts_per_token": _count("num_experts_per_tok", default=1),
+        **_experts(1, 1, "n_routed_experts"),
         "n_shared_experts": _count("n_shared_experts", default=0, at_least=0),
         "first_k_dense_replace": _first_dense(0),
         "interleave_moe_layer_step": _moe_layer_freq,
     },
     "deepseek_v2": {
         **_DEEPSEEK,
-        "intermediate_size": _count("intermediate_size", default=11_008),
-        "moe_intermediate_size": _count("moe_intermediate_size", default=1407),
-        "num_experts": _count("n_routed_experts", "num_local_experts", default=64),
-        "experts_per_token": _count("num_experts_per_tok", default=1),
+        **_counts(intermediate_size=11_008, moe_intermediate_size=1407),
+        **_experts(64, 1, "n_routed_experts", "num_local_experts"),
         "n_shared_experts": _count("n_shared_experts", default=2, at_least=0),
         "first_k_dense_replace": _first_dense(0),
     },
@@ -790,29 +774,21 @@ FAMILIES: dict[str, Entries] = {
     "dots1": {
         **_LLAMA,
         **_SHARES_EXPERTS,
-        "intermediate_size": _count("intermediate_size", default=10_944),
-        "num_key_value_heads": _count("num_key_value_heads", default=32),
+        **_counts(intermediate_size=10_944, num_key_value_heads=32),
         "mlp_bias": False,
         "qk_norm": "head",
         "first_k_dense_replace": _first_dense(0),
     },
     "ernie4_5": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=3072),
-        "num_key_value_heads": _count("num_key_value_heads", default=2),
-        "head_dim": _count("head_dim", default=128),
-        "qkv_bias": _flag("use_bias", default=False),
-        "attention_output_bias": _flag("use_bias", default=False),
-        "mlp_bias": _flag("use_bias", default=False),
+        **_counts(intermediate_size=3072, num_key_value_heads=2, head_dim=128),
+        **dict.fromkeys(_BIASES, _flag("use_bias", default=False)),
         "tie_embeddings": _tied(True),
     },
     "ernie4_5_moe": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=12_288),
-        "num_key_value_heads": _count("num_key_value_heads", default=4),
-        "qkv_bias": _no_bias,
-        "attention_output_bias": _no_bias,
-        "mlp_bias": _no_bias,
+        **_counts(intermediate_size=12_288, num_key_value_heads=4),
+        **dict.fromkeys(_BIASES, _no_bias),
         "num_experts": _count("moe_num_experts", "num_experts", default=64),
         "experts_per_token": _count("moe_k", "num_experts_per_tok", default=6),
         "moe_intermediate_size": _count("moe_intermediate_size", default=1536),
@@ -841,9 +817,7 @@ FAMILIES: dict[str, Entries] = {
         "position_embedding": _either("alibi", False, "alibi", "rotary"),
         "parallel_block": _flag("parallel_attn", default=True),
         "shared_norm": _falcon_shared_norm,
-        "qkv_bias": _flag("bias", default=False),
-        "attention_output_bias": _flag("bias", default=False),
-        "mlp_bias": _flag("bias", default=False),
+        **dict.fromkeys(_BIASES, _flag("bias", default=False)),
         "attention_dropout": _share("attention_dropout"),
         "tie_embeddings": _tied(True),
     },
@@ -851,8 +825,7 @@ FAMILIES: dict[str, Entries] = {
         **_LLAMA,
         "mlp_bias": False,
         "qk_norm": "width",
-        "num_experts": _count("num_experts", "num_local_experts", default=7),
-        "experts_per_token": _count("num_experts_per_tok", default=5),
+        **_experts(7, 5, "num_experts", "num_local_experts"),
     },
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
@@ -861,37 +834,30 @@ FAMILIES: dict[str, Entries] = {
     "glm4": {**_GLM, "sandwich_norm": True},
     "glm4_moe": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=10_944),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "attention_output_bias": False,
-        "mlp_bias": False,
+        **_counts(intermediate_size=10_944, num_key_value_heads=8),
+        **dict.fromkeys(_BEHIND_QKV, False),
         "qk_norm": _either("use_qk_norm", False, "head", "none"),
         "moe_intermediate_size": _count("moe_intermediate_size", default=1408),
-        "num_experts": _count("n_routed_experts", "num_local_experts", default=128),
-        "experts_per_token": _count("num_experts_per_tok", default=8),
+        **_experts(128, 8, "n_routed_experts", "num_local_experts"),
         "n_shared_experts": _count("n_shared_experts", default=1, at_least=0),
         "first_k_dense_replace": _first_dense(1),
     },
     "glm4_moe_lite": {
         **_DEEPSEEK,
-        "intermediate_size": _count("intermediate_size", default=10_240),
-        "moe_intermediate_size": _count("moe_intermediate_size", default=1536),
-        "num_experts": _count("n_routed_experts", "num_local_experts", default=64),
-        "experts_per_token": _count("num_experts_per_tok", default=4),
+        **_counts(intermediate_size=10_240, moe_intermediate_size=1536),
+        **_experts(64, 4, "n_routed_experts", "num_local_experts"),
         "q_lora_rank": _count("q_lora_rank", default=768, null=True),
-        "qk_nope_head_dim": _count("qk_nope_head_dim", default=192),
-        "v_head_dim": _count("v_head_dim", default=256),
+        **_counts(qk_nope_head_dim=192, v_head_dim=256),
         "first_k_dense_replace": _first_dense(1),
     },
     "gpt2": _GPT2,
-    "gpt_bigcode": {**_GPT2, "num_key_value_heads": _key_value_heads_if("multi_query", True)},
+    "gpt_bigcode": {**_GPT2, "num_key_value_heads": _either("multi_query", True, 1, None)},
     "gpt_neo": {
         "hidden_size": _count("hidden_size"),
         "num_layers": _count("num_layers", "num_hidden_layers"),
         "num_attention_heads": _count("num_heads", "num_attention_heads"),
         "vocab_size": _count("vocab_size"),
-        "intermediate_size": _count("intermediate_size", default=None),
-        "max_position_embeddings": _count("max_position_embeddings", default=2048),
+        **_counts(intermediate_size=None, max_position_embeddings=2048),
         "position_embedding": "learned",
         "sliding_window": _neo_window,
         "layer_types": _neo_layer_types,
@@ -904,18 +870,14 @@ FAMILIES: dict[str, Entries] = {
         "intermediate_size": _count("intermediate_size", default=24_576),
         "position_embedding": "rotary",
         "parallel_block": _flag("use_parallel_residual", default=True),
-        "qkv_bias": _flag("attention_bias", default=True),
-        "attention_output_bias": _flag("attention_bias", default=True),
+        **dict.fromkeys(_IN_ATTENTION, _flag("attention_bias", default=True)),
         "attention_dropout": _share("attention_dropout"),
         "tie_embeddings": _tied(False),
     },
     "gpt_oss": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=2880),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "head_dim": _count("head_dim", default=64),
-        "qkv_bias": _flag("attention_bias", default=True),
-        "attention_output_bias": _flag("attention_bias", default=True),
+        **_counts(intermediate_size=2880, num_key_value_heads=8, head_dim=64),
+        **dict.fromkeys(_IN_ATTENTION, _flag("attention_bias", default=True)),
         "mlp_bias": True,
         "router_bias": True,
         "attention_sinks": True,
@@ -928,23 +890,19 @@ FAMILIES: dict[str, Entries] = {
     "granitemoe": {
         **_LLAMA,
         "mlp_bias": False,
-        "num_experts": _count("num_local_experts", default=8),
-        "experts_per_token": _count("num_experts_per_tok", default=2),
+        **_experts(8, 2, "num_local_experts"),
     },
     "granitemoeshared": {
         **_LLAMA,
         "mlp_bias": False,
-        "num_experts": _count("num_local_experts", default=8),
-        "experts_per_token": _count("num_experts_per_tok", default=2),
+        **_experts(8, 2, "num_local_experts"),
         "shared_expert_intermediate_size": lambda config: (
             config.count("shared_intermediate_size", default=1024, at_least=0) or None
         ),
     },
     "helium": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=7040),
-        "num_key_value_heads": _count("num_key_value_heads", default=20),
-        "head_dim": _count("head_dim", default=128),
+        **_counts(intermediate_size=7040, num_key_value_heads=20, head_dim=128),
         "attention_output_bias": False,
     },
     "hunyuan_v1_dense": {**_LLAMA, "mlp_bias": False, "qk_norm": _either("use_qk_norm", True, "head", "none")},
@@ -961,14 +919,12 @@ FAMILIES: dict[str, Entries] = {
     "hyperclovax": {**_LLAMA, "sandwich_norm": _flag("use_post_norm", default=False)},
     "internlm": {
         **_LLAMA,
-        "qkv_bias": _flag("bias", default=True),
-        "attention_output_bias": _flag("bias", default=True),
+        **dict.fromkeys(_IN_ATTENTION, _flag("bias", default=True)),
         "mlp_bias": False,
     },
     "internlm2": {
         **_LLAMA,
-        "qkv_bias": _flag("bias", default=True),
-        "attention_output_bias": _flag("bias", default=True),
+        **dict.fromkeys(_IN_ATTENTION, _flag("bias", default=True)),
         "mlp_bias": False,
     },
     "internlm3": {
@@ -984,8 +940,7 @@ FAMILIES: dict[str, Entries] = {
         **_LLAMA,
         "normalization": "layernorm",
         "gated_mlp": False,
-        "qkv_bias": _flag("attention_bias", default=True),
-        "attention_output_bias": _flag("attention_bias", default=True),
+        **dict.fromkeys(_IN_ATTENTION, _flag("attention_bias", default=True)),
         "mlp_bias": _flag("mlp_bias", default=True),
     },
     "kimi_k2": _DEEPSEEK,
@@ -994,11 +949,9 @@ FAMILIES: dict[str, Entries] = {
         **_LLAMA,
         "intermediate_size": _count("intermediate_size_mlp", default=16_384),
         "moe_intermediate_size": _count("intermediate_size", default=8192),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "head_dim": _count("head_dim", default=None),
+        **_counts(num_key_value_heads=8, head_dim=None),
         "mlp_bias": False,
-        "num_experts": _count("num_local_experts", default=16),
-        "experts_per_token": _count("num_experts_per_tok", default=1),
+        **_experts(16, 1, "num_local_experts"),
         "n_shared_experts": 1,
         "interleave_moe_layer_step": _llama4_step,
         **_windows(8192, _llama4_types, key="attention_chunk_size"),
@@ -1006,11 +959,8 @@ FAMILIES: dict[str, Entries] = {
     "megatron-bert": {**_ROBERTA, "embedding_norm": False, "final_norm": True},
     "mellum": {
         **_QWEN3,
-        "intermediate_size": _count("intermediate_size", default=7168),
-        "num_key_value_heads": _count("num_key_value_heads", default=4),
-        "moe_intermediate_size": _count("moe_intermediate_size", default=896),
-        "num_experts": _count("num_local_experts", "num_experts", default=64),
-        "experts_per_token": _count("num_experts_per_tok", default=8),
+        **_counts(intermediate_size=7168, num_key_value_heads=4, moe_intermediate_size=896),
+        **_experts(64, 8, "num_local_experts", "num_experts"),
         "first_k_dense_replace": _leading_dense,
         **_windows(1024, lambda config: (FULL,) * _depth(config)),
     },
@@ -1022,23 +972,16 @@ FAMILIES: dict[str, Entries] = {
         "tie_embeddings": _tied(True),
     },
     "minicpm3": {
-        **{name: entry for name, entry in _LLAMA.items() if name not in ("num_key_value_heads", "head_dim")},
-        "q_lora_rank": _count("q_lora_rank", default=768),
-        "kv_lora_rank": _count("kv_lora_rank", default=256),
-        "qk_nope_head_dim": _count("qk_nope_head_dim", default=64),
-        "qk_rope_head_dim": _count("qk_rope_head_dim", default=32),
-        "v_head_dim": _count("v_head_dim", default=64),
+        **_without(_LLAMA, "num_key_value_heads", "head_dim"),
+        **_counts(q_lora_rank=768, kv_lora_rank=256, qk_nope_head_dim=64, qk_rope_head_dim=32, v_head_dim=64),
         "tie_embeddings": _tied(True),
     },
     "minimax_m2": {
         **_LLAMA,
         **_NO_BIASES,
-        "intermediate_size": _count("intermediate_size", default=1536),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "head_dim": _count("head_dim", default=128),
+        **_counts(intermediate_size=1536, num_key_value_heads=8, head_dim=128),
         "qk_norm": _either("use_qk_norm", True, "width", "none"),
-        "num_experts": _count("num_local_experts", "num_experts", default=256),
-        "experts_per_token": _count("num_experts_per_tok", default=8),
+        **_experts(256, 8, "num_local_experts", "num_experts"),
     },
     "ministral": {**_MISTRAL, "num_key_value_heads": _count("num_key_value_heads", default=8)},
     "ministral3": {**_MISTRAL, "head_dim": _count("head_dim", default=128), **_windows(None, _all)},
@@ -1059,11 +1002,10 @@ FAMILIES: dict[str, Entries] = {
         "intermediate_size": _count("intermediate_size", default=2048),
         "mlp_bias": False,
         "qk_norm": "width",
-        "num_experts": _count("num_experts", "num_local_experts", default=64),
-        "experts_per_token": _count("num_experts_per_tok", default=8),
+        **_experts(64, 8, "num_experts", "num_local_experts"),
     },
     "openai-gpt": {
-        **{name: entry for name, entry in _GPT2.items() if name != "intermediate_size"},
+        **_without(_GPT2, "intermediate_size"),
         "max_position_embeddings": _count("n_positions", default=512),
         "final_norm": False,
     },
@@ -1075,9 +1017,7 @@ FAMILIES: dict[str, Entries] = {
         "position_embedding": "learned",
         "normalization": _either("layer_norm_elementwise_affine", True, "layernorm", "plain"),
         "final_norm": _opt_final_norm,
-        "qkv_bias": _flag("enable_bias", default=True),
-        "attention_output_bias": _flag("enable_bias", default=True),
-        "mlp_bias": _flag("enable_bias", default=True),
+        **dict.fromkeys(_BIASES, _flag("enable_bias", default=True)),
         "attention_dropout": _share("attention_dropout"),
         "tie_embeddings": _tied(True),
     },
@@ -1092,8 +1032,7 @@ FAMILIES: dict[str, Entries] = {
     },
     "phi": {
         **_SIZES,
-        "intermediate_size": _count("intermediate_size", default=8192),
-        "num_key_value_heads": _count("num_key_value_heads", default=None),
+        **_counts(intermediate_size=8192, num_key_value_heads=None),
         "position_embedding": "rotary",
         "parallel_block": True,
         "shared_norm": True,
@@ -1110,13 +1049,11 @@ FAMILIES: dict[str, Entries] = {
     },
     "phimoe": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=6400),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
+        **_counts(intermediate_size=6400, num_key_value_heads=8),
         "normalization": "layernorm",
         "mlp_bias": False,
         "lm_head_bias": _flag("lm_head_bias", default=False),
-        "num_experts": _count("num_local_experts", default=16),
-        "experts_per_token": _count("num_experts_per_tok", default=2),
+        **_experts(16, 2, "num_local_experts"),
         **_windows(None, _all),
     },
     "qwen": _QWEN,
@@ -1126,22 +1063,16 @@ FAMILIES: dict[str, Entries] = {
         "intermediate_size": _count("intermediate_size", default=5632),
         "num_key_value_heads": _count("num_key_value_heads", default=16, null=True),
         "qkv_bias": _flag("qkv_bias", default=True),
-        "moe_intermediate_size": _count("moe_intermediate_size", default=1408),
-        "shared_expert_intermediate_size": _count("shared_expert_intermediate_size", default=5632),
+        **_counts(moe_intermediate_size=1408, shared_expert_intermediate_size=5632),
         "shared_expert_gate": True,
-        "num_experts": _count("num_experts", "num_local_experts", default=60),
-        "experts_per_token": _count("num_experts_per_tok", default=4),
+        **_experts(60, 4, "num_experts", "num_local_experts"),
         **_SPARSE_STEPS,
     },
     "qwen3": _QWEN3,
     "qwen3_moe": {
         **_QWEN3,
-        "intermediate_size": _count("intermediate_size", default=6144),
-        "num_key_value_heads": _count("num_key_value_heads", default=4),
-        "head_dim": _count("head_dim", default=None),
-        "moe_intermediate_size": _count("moe_intermediate_size", default=768),
-        "num_experts": _count("num_experts", "num_local_experts", default=128),
-        "experts_per_token": _count("num_experts_per_tok", default=8),
+        **_counts(intermediate_size=6144, num_key_value_heads=4, head_dim=None, moe_intermediate_size=768),
+        **_experts(128, 8, "num_experts", "num_local_experts"),
         **_SPARSE_STEPS,
     },
     "roberta": _ROBERTA,
@@ -1150,16 +1081,13 @@ FAMILIES: dict[str, Entries] = {
     "sarvam_moe": {
         **_LLAMA,
         **_SHARES_EXPERTS,
-        "mlp_bias": False,
-        "attention_output_bias": False,
+        **dict.fromkeys(_BEHIND_QKV, False),
         "qk_norm": _either("use_qk_norm", True, "head", "none"),
         "first_k_dense_replace": _first_dense(1),
     },
     "seed_oss": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=27_648),
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "head_dim": _count("head_dim", default=128),
+        **_counts(intermediate_size=27_648, num_key_value_heads=8, head_dim=128),
         "qkv_bias": _flag("attention_bias", default=True),
         "attention_output_bias": _flag("attention_out_bias", default=False),
     },
@@ -1172,34 +1100,26 @@ FAMILIES: dict[str, Entries] = {
     "solar_open": {
         **_LLAMA,
         **_SHARES_EXPERTS,
-        "num_key_value_heads": _count("num_key_value_heads", default=8),
-        "head_dim": _count("head_dim", default=128),
-        "intermediate_size": _count("intermediate_size", default=10_240),
-        "attention_output_bias": False,
-        "mlp_bias": False,
+        **_counts(num_key_value_heads=8, head_dim=128, intermediate_size=10_240),
+        **dict.fromkeys(_BEHIND_QKV, False),
         "moe_intermediate_size": _count("moe_intermediate_size", default=1280),
     },
     "stablelm": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=6912),
-        "num_key_value_heads": _count("num_key_value_heads", default=32),
+        **_counts(intermediate_size=6912, num_key_value_heads=32),
         "normalization": "layernorm",
         "parallel_block": _flag("use_parallel_residual", default=False),
         "shared_norm": _flag("use_parallel_residual", default=False),
         "qkv_bias": _flag("use_qkv_bias", default=False),
         "qk_norm": _either("qk_layernorm", False, "width", "none"),
-        "attention_output_bias": False,
-        "mlp_bias": False,
+        **dict.fromkeys(_BEHIND_QKV, False),
     },
     "starcoder2": {
         **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=12_288),
-        "num_key_value_heads": _count("num_key_value_heads", default=2),
+        **_counts(intermediate_size=12_288, num_key_value_heads=2),
         "normalization": "layernorm",
         "gated_mlp": False,
-        "qkv_bias": _flag("use_bias", default=True),
-        "attention_output_bias": _flag("use_bias", default=True),
-        "mlp_bias": _flag("use_bias", default=True),
+        **dict.fromkeys(_BIASES, _flag("use_bias", default=True)),
         "tie_embeddings": _tied(True),
         **_windows(None, _all),
     },
@@ -1209,7 +1129,7 @@ FAMILIES: dict[str, Entries] = {
     "xlm-roberta-xl": {**_ROBERTA, "embedding_norm": False, "final_norm": True},
     "xverse": {**_LLAMA, **_NO_BIASES},
     "youtu": {
-        **{name: entry for name, entry in _DEEPSEEK.items() if name != "moe_intermediate_size"},
+        **_without(_DEEPSEEK, "moe_intermediate_size"),
         "intermediate_size": _count("intermediate_size", default=6144),
         "num_experts": 1,
         "experts_per_token": 1,

@@ -25,6 +25,7 @@ from wsesim.config.importers.families import (
     architectures,
 )
 from wsesim.config.importers.section import (
+    JSON_FILES,
     MODEL_TYPES,
     Fields,
     Imported,
@@ -34,7 +35,7 @@ from wsesim.config.importers.section import (
     defaults_said,
     model_name,
     name_family,
-    name_json,
+    name_file,
     name_parts,
     pass_over,
     raise_problems,
@@ -196,10 +197,6 @@ def _check_additions(config: Section, family: str, causal: bool) -> None:
 def _adds(name: str, value: Any) -> bool:
     """One expert is none."""
     return bool(value) and not (name.endswith("experts") and value == 1)
-
-
-def _read_document(path: Path) -> Any:
-    return json_value(read_text(path), shown(path))
 
 
 def _supported() -> str:
@@ -390,11 +387,13 @@ def read_huggingface(path: Path, given: Iterable[str] = ()) -> Imported:
         Not readable, not JSON, a family that is not modelled, or keys that are missing, of a wrong type or not modelled; all
         problems of the file together.
     """
-    document = _read_document(path)
+    document = json_value(read_text(path), shown(path))
     place = shown(path)
     if not isinstance(document, dict):
         raise ConfigError(f"{place}: holds {value_shown(document)}; a config.json is one mapping of keys")
-    named = name_json(document) if "model_type" not in document and "architectures" not in document else None
+    named = (
+        name_file(JSON_FILES, document) if "model_type" not in document and "architectures" not in document else None
+    )
     if named is not None:
         own = document.get("_class_name")
         raise ConfigError(f"{place}: is {f'a {own}, ' if isinstance(own, str) else ''}{named}")

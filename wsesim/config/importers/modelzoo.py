@@ -42,7 +42,7 @@ from wsesim.config.importers.section import (
     is_off,
     model_name,
     name_family,
-    name_yaml,
+    name_file,
     pass_over,
     printable,
     raise_problems,
@@ -285,7 +285,7 @@ def _layout(document: Section) -> Layout:
         return _trainer(document)
     if document.has("model"):
         return _flat(document)
-    named = name_yaml(document.values)
+    named = name_file(YAML_FILES, document.values)
     if named is not None:
         raise ConfigError(f"{document.place}: is {named}")
     raise ConfigError(

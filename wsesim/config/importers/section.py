@@ -312,34 +312,9 @@ _SHAPES = re.compile(
 )
 """Keys that say of what kind a part of the model is."""
 _USUAL = frozenset(
-    (
-        *(
-            "default",
-            "standard",
-            "none",
-            "null",
-            "full",
-            "full_attention",
-            "global",
-            "causal",
-            "softmax",
-            "dense",
-            "mha",
-            "gqa",
-        ),
-        *(
-            "mqa",
-            "multi_head",
-            "multihead",
-            "self",
-            "self_attention",
-            "scaled_dot_product",
-            "dot_product",
-            "eager",
-            "sdpa",
-        ),
-        *("flash", "flash_attention", "flash_attention_2", "gated", "float32", "bfloat16", "float16"),
-    )
+    "default standard none null full full_attention global causal softmax dense mha gqa mqa multi_head multihead self "
+    "self_attention scaled_dot_product dot_product eager sdpa flash flash_attention flash_attention_2 gated float32 "
+    "bfloat16 float16".split()
 )
 """Kinds that every model here is of."""
 
@@ -454,17 +429,15 @@ def _mark(keys: str, what: str) -> Mark:
     return frozenset(keys.split()), what
 
 
+_GENERATION = "a generation_config.json, which says how text is written; the config.json beside it describes the model"
+_TOKENIZER = "a tokenizer; the config.json beside it describes the model"
 JSON_FILES: Final = (
-    _mark("_diffusers_version _class_name", "a component of a diffusion pipeline (diffusers), which is not modelled"),
     _mark("_class_name", "a component of a diffusion pipeline (diffusers), which is not modelled"),
     _mark("peft_type", "the configuration of an adapter (PEFT), which trains few weights and is not modelled"),
     _mark("weight_map", "the index of a checkpoint's files; the config.json beside it describes the model"),
-    _mark("added_tokens_decoder", "the configuration of a tokenizer; the config.json beside it describes the model"),
-    _mark(
-        "tokenizer_class model_max_length",
-        "the configuration of a tokenizer; the config.json beside it describes the model",
-    ),
-    _mark("added_tokens pre_tokenizer", "a tokenizer; the config.json beside it describes the model"),
+    _mark("added_tokens_decoder", f"the configuration of {_TOKENIZER}"),
+    _mark("tokenizer_class model_max_length", f"the configuration of {_TOKENIZER}"),
+    _mark("added_tokens pre_tokenizer", _TOKENIZER),
     _mark("zero_optimization", "a DeepSpeed configuration, which says how is trained but not what"),
     _mark("train_micro_batch_size_per_gpu", "a DeepSpeed configuration, which says how is trained but not what"),
     _mark("ssm_cfg", "a Mamba model, which has layers of a state space and is not modelled"),
@@ -473,26 +446,15 @@ JSON_FILES: Final = (
     _mark("dataset_name", "a data set's description; it describes no model"),
     _mark("step_time_s training", "an answer of wsesim; give the run file or the config.json"),
     _mark("nbformat cells", "a notebook; it describes no model"),
-    _mark(
-        "do_sample",
-        "a generation_config.json, which says how text is written; the config.json beside it describes the model",
-    ),
-    _mark(
-        "temperature",
-        "a generation_config.json, which says how text is written; the config.json beside it describes the model",
-    ),
-    _mark("embed_dim vision_cfg", "an OpenCLIP model, which reads pictures and is not modelled"),
+    _mark("do_sample", _GENERATION),
+    _mark("temperature", _GENERATION),
     _mark("vision_cfg", "an OpenCLIP model, which reads pictures and is not modelled"),
 )
 """Files that a ``config.json`` is mistaken for, by keys that all of them have."""
 
 
-def name_json(document: Mapping[str, Any]) -> str | None:
-    """What a JSON file is, if it is none that is read; None for one that may be."""
-    return _first(JSON_FILES, document)
-
-
-def _first(marks: Iterable[Mark], document: Mapping[str, Any]) -> str | None:
+def name_file(marks: Iterable[Mark], document: Mapping[str, Any]) -> str | None:
+    """What a file is, if it is none that is read; None for one that may be."""
     return next((what for keys, what in marks if keys <= document.keys()), None)
 
 
@@ -544,8 +506,3 @@ YAML_FILES: Final = (
     _mark("width depth heads", "a gigaGPT configuration; write the fields of [model] inline"),
 )
 """Files that a ``params.yaml`` is mistaken for."""
-
-
-def name_yaml(document: Mapping[str, Any]) -> str | None:
-    """What a YAML file is, if it is none that is read; None for one that may be."""
-    return _first(YAML_FILES, document)
