@@ -39,6 +39,7 @@ from wsesim.config.importers.section import (
     name_parts,
     pass_over,
     raise_problems,
+    read_reasons,
     value_shown,
 )
 from wsesim.errors import ConfigError
@@ -58,101 +59,82 @@ NOT_MODELLED = (
 """Keys that add or remove parameters in a way that the family's entries do not count."""
 
 
-def _why(reason: str, *patterns: str) -> tuple[str, str]:
-    return "|".join(patterns), reason
-
-
-HARMLESS: Reasons = (
-    _why(
-        "a name",
-        "_.*|name_or_path|name|revision|trust_remote_code|legacy|is_llama_config|transformers\\.js_config|model_type|architectures|_commit_hash|model_name|base_model.*|organization|license|tags|version",
-    ),
-    _why(
-        "how weights are stored or run",
-        "transformers_version|torch_dtype|dtype|auto_map|_?attn_implementation.*|custom_pipelines|use_cache.*|_?(use_)?flash_.*",
-        "attn_impl|device.*|init_device|low_cpu.*|quantization.*|compression_config|cache_quantization.*|bf16|fp16|fp32|fp8",
-        "use_bfloat16|torchscript|tf_legacy.*|gradient_checkpointing.*|use_mem.*|unsloth.*|pretraining_tp|base_model_[tp]p_plan",
-        "fused_.*|use_fused.*|keys_to_ignore.*|use_parallel_embedding|use_embedding_sharing|cache_implementation|cache_config",
-        ".*runner.*|pre_allocate.*|pad_key_length|max_batch_size|verbose|seed|onnx_safe|ep_size|_pre_quantization_dtype",
-        "for_llm_compressor|fc_type|moe_implementation|experts_implementation|recompute|return_dict.*|skip_bias_add.*",
-    ),
-    _why(
-        "how text is read or written",
-        "(bos|eos|pad|sep|cls|mask|unk|gmask|image|boi|eoi|video|eod|forced|decoder_start)_.*|.*_tokens?(_ids?|_index)?|pad_idx",
-        "vocab_file|tokenizer.*|chat_.*|prefix|languages?|task_specific_params|problem_type|finetuning_task|label2id|id2label",
-        "num_labels|do_sample|num_beams|num_beam_groups|num_return_sequences|(max|min)_(length|new_tokens)|early_stopping",
-        "(length|repetition|diversity)_penalty|.*no_repeat_ngram_size|bad_words_ids|typical_p|.*suppress_tokens|temperature|top_[kp]",
-        "remove_invalid_values|exponential_decay_length_penalty|output_.*|summary_.*|classifier_dropout|chunk_size_feed_forward",
-        "clean_up_tokenization_spaces|use_fast|pad_vocab.*|vocab_size_multiple.*|is_decoder|tie_encoder_decoder|max_(context|window)_size|max_new_tokens|use_pad_tokenizer|is_causal|apply_.*_template",
-    ),
-    _why(
-        "how far positions reach",
-        "seq_length|max_sequence_length|model_max_length|n_ctx|n_positions|(original_|initial_)?max_position_embeddings|max_seq_len",
-        "max_seq_length|(initial_)?context_length|max_window_layers|use_sliding_window|sliding_window(_pattern)?|_sliding_window_pattern",
-    ),
-    _why(
-        "turns or shifts by position, without parameters",
-        "rope|rope_.*|rotary.*|use_rotary.*|use_rope.*|.*_rope_.*|partial_rotary_factor|no_rope.*|attn_temperature_tuning|floor_scale",
-        "alibi|alibi_.*|use_alibi|offset_alibi|position_encoding_2d|original_rope|use_logn_attn|logn.*|use_dynamic_ntk|mrope.*",
-        "use_scaled_rope|long_factor|short_factor|mscale.*|yarn.*",
-    ),
-    _why(
-        "a term of the loss, or how experts are chosen, without parameters",
-        "aux_loss.*|router_.*|.*aux_loss.*|norm_topk_prob|scoring_func|topk_method|topk_group|n_group|routed_scaling_factor|seq_aux",
-        "(max_)?z_loss.*|moe_.*loss.*|moe_jitter.*|.*jitter_noise|moe_router.*|.*capacity_.*|moe_normalize_expert_weights",
-        "uniform_expert_assignment|num_nextn.*|mtp.*|num_mtp.*|moe_layers|group_limited.*",
-    ),
-    _why(
-        "rounding and constants of functions",
-        ".*_eps|.*epsilon|eps|.*softcap.*|.*_cap|query_pre_attn_scalar|.*_multiplier|.*_scale|.*_scaling|scale_.*|scale|logits?_.*|mup_.*",
-        "dim_model_base|clip_qkv|softmax_.*|attn_logit.*|swiglu_.*|embedding_fraction|.*_in_fp32|layernorm_compute.*|fp32_.*|residual_.*",
-        "apply_query_key_layer_scaling|apply_residual_connection_post_layernorm|slow_but_exact|masked_softmax_fusion|reorder.*",
-        "bias_dropout_fusion|interleaved_kv.*",
-    ),
-    _why("how weights are drawn before training", "initializer.*|.*_initializer.*|init_.*|.*_std|weight_init.*"),
-    _why(
-        "dropout outside attention, which changes nothing that is counted",
-        ".*dropout.*|.*_pdrop|.*_drop|.*drop_rate|.*_prob|layerdrop",
-    ),
-    _why(
-        "which function; whether it is gated, the family says",
-        "hidden_act(ivation)?|activation.*|ffn_act.*|act_fn|gelu.*|use_gated_activation",
-    ),
-    _why(
-        "follows from what is read, or is the same in all models of the family",
-        "num_key_value_heads|head_dim|num_kv_heads|n_head_kv|qk_head_dim|moe_layer_freq|sequence_classifier.*|layer_switch",
-        "attn_uses_sequence_id|prefix_lm|pre_seq_len|prefix_projection|cross_attention_hidden_size|use_parallel_block|output_projection",
-        "num_heads|dual_chunk_attention_config|rmsnorm|norm_config|multi_query_attention|no_bias|use_bidirectional_attention|layer_types|mlp_layer_types",
-    ),
-)
+HARMLESS: Reasons = read_reasons(r"""
+a name
+    _.* name_or_path name revision trust_remote_code legacy is_llama_config transformers\.js_config model_type
+    architectures _commit_hash model_name base_model.* organization license tags version
+how weights are stored or run
+    transformers_version torch_dtype dtype auto_map _?attn_implementation.* custom_pipelines use_cache.*
+    _?(use_)?flash_.* attn_impl device.* init_device low_cpu.* quantization.* compression_config cache_quantization.*
+    bf16 fp16 fp32 fp8 use_bfloat16 torchscript tf_legacy.* gradient_checkpointing.* use_mem.* unsloth.*
+    pretraining_tp base_model_[tp]p_plan fused_.* use_fused.* keys_to_ignore.* use_parallel_embedding
+    use_embedding_sharing cache_implementation cache_config .*runner.* pre_allocate.* pad_key_length max_batch_size
+    verbose seed onnx_safe ep_size _pre_quantization_dtype for_llm_compressor fc_type moe_implementation
+    experts_implementation recompute return_dict.* skip_bias_add.*
+how text is read or written
+    (bos|eos|pad|sep|cls|mask|unk|gmask|image|boi|eoi|video|eod|forced|decoder_start)_.* .*_tokens?(_ids?|_index)?
+    pad_idx vocab_file tokenizer.* chat_.* prefix languages? task_specific_params problem_type finetuning_task
+    label2id id2label num_labels do_sample num_beams num_beam_groups num_return_sequences
+    (max|min)_(length|new_tokens) early_stopping (length|repetition|diversity)_penalty .*no_repeat_ngram_size
+    bad_words_ids typical_p .*suppress_tokens temperature top_[kp] remove_invalid_values
+    exponential_decay_length_penalty output_.* summary_.* classifier_dropout chunk_size_feed_forward
+    clean_up_tokenization_spaces use_fast pad_vocab.* vocab_size_multiple.* is_decoder tie_encoder_decoder
+    max_(context|window)_size max_new_tokens use_pad_tokenizer is_causal apply_.*_template
+how far positions reach
+    seq_length max_sequence_length model_max_length n_ctx n_positions (original_|initial_)?max_position_embeddings
+    max_seq_len max_seq_length (initial_)?context_length max_window_layers use_sliding_window
+    sliding_window(_pattern)? _sliding_window_pattern
+turns or shifts by position, without parameters
+    rope rope_.* rotary.* use_rotary.* use_rope.* .*_rope_.* partial_rotary_factor no_rope.* attn_temperature_tuning
+    floor_scale alibi alibi_.* use_alibi offset_alibi position_encoding_2d original_rope use_logn_attn logn.*
+    use_dynamic_ntk mrope.* use_scaled_rope long_factor short_factor mscale.* yarn.*
+a term of the loss, or how experts are chosen, without parameters
+    aux_loss.* router_.* .*aux_loss.* norm_topk_prob scoring_func topk_method topk_group n_group routed_scaling_factor
+    seq_aux (max_)?z_loss.* moe_.*loss.* moe_jitter.* .*jitter_noise moe_router.* .*capacity_.*
+    moe_normalize_expert_weights uniform_expert_assignment num_nextn.* mtp.* num_mtp.* moe_layers group_limited.*
+rounding and constants of functions
+    .*_eps .*epsilon eps .*softcap.* .*_cap query_pre_attn_scalar .*_multiplier .*_scale .*_scaling scale_.* scale
+    logits?_.* mup_.* dim_model_base clip_qkv softmax_.* attn_logit.* swiglu_.* embedding_fraction .*_in_fp32
+    layernorm_compute.* fp32_.* residual_.* apply_query_key_layer_scaling apply_residual_connection_post_layernorm
+    slow_but_exact masked_softmax_fusion reorder.* bias_dropout_fusion interleaved_kv.*
+how weights are drawn before training
+    initializer.* .*_initializer.* init_.* .*_std weight_init.*
+dropout outside attention, which changes nothing that is counted
+    .*dropout.* .*_pdrop .*_drop .*drop_rate .*_prob layerdrop
+which function; whether it is gated, the family says
+    hidden_act(ivation)? activation.* ffn_act.* act_fn gelu.* use_gated_activation
+follows from what is read, or is the same in all models of the family
+    num_key_value_heads head_dim num_kv_heads n_head_kv qk_head_dim moe_layer_freq sequence_classifier.* layer_switch
+    attn_uses_sequence_id prefix_lm pre_seq_len prefix_projection cross_attention_hidden_size use_parallel_block
+    output_projection num_heads dual_chunk_attention_config rmsnorm norm_config multi_query_attention no_bias
+    use_bidirectional_attention layer_types mlp_layer_types
+""")
 """Patterns of keys that change nothing that is worked out, and why."""
 
 OF_A_FAMILY: dict[str, Reasons] = {
-    "llama4_text": (_why("norms of queries and keys without parameters", "use_qk_norm"),),
-    "dbrx": (
-        _why("stands at the top as well", r"ffn_config\.hidden_size|ffn_config\.model_type|attn_config\.model_type"),
-    ),
+    "llama4_text": (("use_qk_norm", "norms of queries and keys without parameters"),),
+    "dbrx": ((r"ffn_config\.hidden_size|ffn_config\.model_type|attn_config\.model_type", "stands at the top as well"),),
     "mpt": (
-        _why("not with ALiBi or rotary positions", "learned_pos_emb"),
-        _why("as many parameters whichever it is", "norm_type"),
+        ("learned_pos_emb", "not with ALiBi or rotary positions"),
+        ("norm_type", "as many parameters whichever it is"),
     ),
-    "falcon": (_why("not in the new architecture", "multi_query"),),
-    "bert": (_why("of a pooler that no class has any more", "pooler_.*"),),
-    "phi3": (_why("the same in all models of the family", "full_attn_mod|interpolate_factor"),),
-    "distilbert": (_why("the table of positions is drawn from sines, or not", "sinusoidal_pos_embds"),),
+    "falcon": (("multi_query", "not in the new architecture"),),
+    "bert": (("pooler_.*", "of a pooler that no class has any more"),),
+    "phi3": (("full_attn_mod|interpolate_factor", "the same in all models of the family"),),
+    "distilbert": (("sinusoidal_pos_embds", "the table of positions is drawn from sines, or not"),),
     "minimax_m2": (
-        _why("another name for what is read, or of experts that this model does not have", "mlp_intermediate_size"),
-        _why(
-            "attention is full in all blocks of the family",
+        ("mlp_intermediate_size", "another name for what is read, or of experts that this model does not have"),
+        (
             "attn_type_list|layernorm_.*_beta|use_routing_bias|qk_norm_type",
+            "attention is full in all blocks of the family",
         ),
     ),
-    "ernie4_5_moe": (_why("how experts are chosen", "moe_capacity|moe_gate|moe_use_aux_free|moe_norm_.*"),),
+    "ernie4_5_moe": (("moe_capacity|moe_gate|moe_use_aux_free|moe_norm_.*", "how experts are chosen"),),
     "hunyuan_v1_moe": (
-        _why("how it runs", "cla_share_factor|use_mixed_mlp_moe|capacity_factor|moe_drop_tokens|moe_random.*"),
+        ("cla_share_factor|use_mixed_mlp_moe|capacity_factor|moe_drop_tokens|moe_random.*", "how it runs"),
     ),
-    "exaone4": (_why("which blocks have windows, beside layer_types", "sliding_window_pattern"),),
-    "bloom": (_why("BLOOM's is always four times the width", "n_inner"),),
+    "exaone4": (("sliding_window_pattern", "which blocks have windows, beside layer_types"),),
+    "bloom": (("n_inner", "BLOOM's is always four times the width"),),
 }
 """The same for single families."""
 

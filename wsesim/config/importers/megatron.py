@@ -28,6 +28,7 @@ from wsesim.config.importers.section import (
     is_off,
     model_name,
     raise_problems,
+    read_reasons,
 )
 from wsesim.errors import ConfigError
 
@@ -827,199 +828,128 @@ SCRIPTS: Final = {
 """Programs of Megatron-LM, ``pretrain_X.py``, whose models are not modelled."""
 
 
-def _why(reason: str, names: str) -> tuple[str, str]:
-    return "|".join(names.split()), reason
-
-
-HARMLESS: Reasons = (
-    _why(
-        "what is written down, and where",
-        r"""
-        aim_.* app_tag_.* barrier_with_L1_time clearml_.* codecarbon_dir comet_.* config_logger_dir
-        dump_param_to_param_group_map enable_one_logger filter_warnings indexer_log_interval log log_.* logger logging_level
-        logits_save_.* memory_keys memory_snapshot_path mlflow_.* modules_to_filter moe_per_layer_logging
-        moe_routing_trace_.* no_one_logger nvtx_ranges one_logger_.* path_to_tensorboard profile profile_.* profiling
-        pytorch_profiler_.* record_.* run_workload_inspector_server runtime_time_unit set_level_for_all_loggers
-        tensorboard_.* throughput_window_size timers timing_log_.* use_nsys_profiler use_pytorch_profiler wandb_.*
-        """,
-    ),
-    _why(
-        "checkpoints, of which [job] and [reliability] say what they cost",
-        r"""
-        async_(save|strategy|ckpt_.*) auto_detect_ckpt_format checkpoint ckpt_.* disable_msc disable_msc_deprecated
-        dist_ckpt_.* distrib_optim_fully_reshardable_mem_efficient dump_.* enable_msc exit_on_missing_checkpoint finetune
-        fully_parallel_(load|save) hetereogenous_dist_checkpoint init_model_with_meta_device load load_.* metadata_path
-        moe_upcycling_granularity most_recent_k no_load_.* no_pipeline_parallel_save no_save_.* non_persistent_.*
-        object_storage_cache_path override_ckpt_iteration override_lr_scheduler override_opt_param_scheduler
-        pretrained_checkpoint refit_method replication replication_.* s3_cache_path save save_.* stream_ckpt_dequant
-        strict_fsdp_dtensor_load universal_checkpoint use_checkpoint_.* use_dist_ckpt use_dist_ckpt_deprecated
-        use_mp_args_from_checkpoint_args use_persistent_ckpt_worker use_sharp_ckpt use_tokenizer_model_from_checkpoint_args
-        verify_checkpoint.* verify_integrity
-        """,
-    ),
-    _why(
-        "which texts are read, and how",
-        r"""
-        allow_ambiguous_pad_tokens answer_loss_only block_data_path cache_dir chat_template data_.* dataloader_.* dataset.*
-        eod_mask_loss fim_.* full_validation loss_on_targets_only make_vocab_size_divisible_by max_seqlen_per_dp_cp_rank
-        merge_file mid_level_dataset_surplus mmap_bin_files mmap_warmup mock_data model_name multiple_validation_sets
-        (no_)?create_attention_mask_in_dataloader no_data_sharding no_mmap_bin_files null_tokenizer_.*
-        num_dataset_builder_threads num_workers pad_vocab_size pad_vocab_size_to padded_vocab_size per_.*_path
-        phase_transition_iterations reset_position_ids return_log_probs reweight_loss_.* sample_rate sft_.* short_seq_prob
-        shuffle.* skip_prompt_log_probs special_tokens split suggested_communication_unit_size tiktoken_.*
-        (titles|evidence)_data_path tokenizer.* train_weighted_split_paths.* (train|valid|test)_data_path trust_remote_code
-        use_one_sent_docs validation.* (valid|test)_weighted_split_paths.* vocab_.*
-        """,
-    ),
-    _why(
-        "how the optimizer steps",
-        r"""
-        adam_.* adaptive_muon_.* apply_wd_to_qk_layernorm calculate_per_token_loss clip_grad decoupled_.*
-        grad_norm_skip_threshold grad_scale_func head_lr_mult hysteresis initial_loss_scale lion_.* log_max_attention_logit
-        loss_scale loss_scale_window lr lr_.* lr_adjustment.* min_loss_scale min_lr muon_.* no_weight_decay_cond_type
-        qk_clip.* scheduler sgd_momentum soap_.* (start|end)_weight_decay store_param_remainders universal_lr
-        use_checkpoint_lr_scheduler warmup wd_incr_steps weight_decay weight_decay_incr_style wsd_decay_steps
-        """,
-    ),
-    _why(
-        "rounding and constants of functions",
-        r"""
-        .*_eps .*_epsilon activation_func.* activation_func_fp8_input_store apply_layernorm_1p apply_query_key_layer_scaling
-        apply_residual_connection_post_layernorm attention_multiplier attention_softmax_in_fp32 autocast_dtype
-        clone_scatter_output_in_embedding disable_bf16_reduced_precision_matmul disable_parameter_transpose_cache
-        embedding_multiplier embedding_weights_in_fp32 enable_autocast fp16_lm_cross_entropy fp4_recipe fp8_amax_.*
-        fp8_interval fp8_margin fp8_output_proj fp8_recipe fp8_wgrad fp[48]_quantizer_factory glu_linear_offset
-        input_embedding_.* keep_fp8_transpose_cache kitchen_.* layernorm_zero_centered_gamma logits_scaling
-        moe_grad_scale_func mtp_.*_func mup_.* no_fp8_wgrad no_query_key_layer_scaling num_layers_at_(start|end)_in_bf16
-        onnx_safe openai_gelu params_dtype pipeline_dtype preserve_fp32_weights qk_l2_norm reuse_grad_buf_for_mxfp8_param_ag
-        softmax_scale softmax_type squared_relu tp_only_amax_red use_kitchen_attention use_mup
-        """,
-    ),
-    _why(
-        "dropout outside attention, which changes nothing that is counted",
-        r"""
-        .*_dropout drop_path_rate hidden_dropout layerdrop
-        """,
-    ),
-    _why(
-        "positions, without parameters",
-        r"""
-        add_position_embedding apply_rope_fusion beta_(fast|slow) fused_single_qkv_rope max_position_embeddings
-        mrope_section mscale mscale_all_dim no_position_embedding no_rope_freq no_rope_freqs no_rope_fusion no_yarn_.*
-        original_max_position_embeddings position_embedding_type rope_.* rotary_.* rotary_position_embeddings_theta
-        use_flashinfer_fused_rope use_rope_scaling yarn_.*
-        """,
-    ),
-    _why(
-        "how weights are drawn before training",
-        r"""
-        .*seed data_parallel_random_init offset_sampling_seed_by_dp_rank use_same_sampling_seed_across_dp_ranks
-        embedding_init_.* init_method.* output_layer_init_method perform_initialization
-        use_cpu_initialization
-        """,
-    ),
-    _why(
-        "a term of the loss, or how experts are chosen, without parameters",
-        r"""
-        create_moe_param_group disable_moe_token_dropping disable_moe_top2_2nd_expert_sampling
-        enable_expert_tensor_parallelism moe_apply_probs_on_input moe_aux_loss_coeff moe_enable_routing_replay
-        moe_eval_capacity_factor moe_group_size moe_input_jitter_eps moe_loss_coeff moe_min_capacity moe_router_.*
-        moe_token_drop_policy moe_z_loss_coeff mtp_detach_heads mtp_loss_scaling_factor mtp_use_repeated_layer topk
-        use_tutel
-        """,
-    ),
-    _why(
-        "kernels of which the fast ones are simulated, or that cost a host's time alone",
-        r"""
-        attention_backend attention_masks_in_fusion cross_entropy_(loss_fusion|fusion_impl) cuda_graph_.*
-        delay_offload_until_cuda_graph deprecated_use_mcore_models disable_jit_fuser disable_mem_efficient_ln
-        flash_attention_version fp8_dot_product fused_residual_rmsnorm gemm_shapes inference_rng_tracker
-        memory_efficient_layer_norm mla_down_proj_fusion moe_(mlp|shared_expert)_glu_interleave_size
-        moe_(permute_fusion.*|router_fusion|grouped_gemm) moe_single_grouped_.* moe_use_legacy_grouped_gemm
-        (no_)?(masked_softmax|bias_gelu|bias_swiglu|bias_dropout|bias_activation|gradient_reduce_div|gradient_accumulation)_fusion
-        no_persist_layer_norm persist_layer_norm te_rng_tracker transformer_impl use_fast_.* use_flash_attn.* use_fused_.*
-        use_fused_weighted_squared_relu use_grouped_gemm_for_.* use_legacy_models use_mcore_models use_te_activation_func
-        use_te_rng_tracker use_transformer_engine_op_fuser use_turbo_.*
-        """,
-    ),
-    _why(
-        "how it runs, which is not simulated so finely",
-        r"""
-        .*_compiled_autograd .*_func _cpu_offloading_context activation_offload_fraction align_.* average_in_collective
-        batch_p2p_.* batch_size bucket_size consumed_.* cpu_offloading_.* create_all_gather_group data_parallel_size ddp
-        ddp_.* DDP_impl deallocate_pipeline_outputs decrease_batch_size_if_needed delay_(param_gather|grad_reduce)
-        delta_offload_bytes_across_pp_ranks disable_symmetric_registration dist distributed_.* enable_full_sharding_in_hsdp
-        ep_overlap_early_attn_memory_release fake_process_group fine_grained_offloading_.* fsdp_.* grad_reduce_in_.*
-        high_priority_.* iteration lazy_mpu_init local_rank manual_gc.* megatron_fsdp_.* min_offloaded_tensor_size
-        moe_(flex|hybridep|ncclep)_.* moe_deepep_num_sms moe_paged_stash_.* nccl_.*
-        (no_)?async_tensor_model_parallel_allreduce (no_)?pin_cpu_.* (no_)?scatter_gather_tensors_in_pipeline
-        (no_)?use_layer_wise_param_layout no_align_param_gather no_overlap_p2p_communication num_buckets num_micro_batches
-        optimizer_offload_fraction overlap_cpu_optimizer_d2h_h2d overlap_p2p_.* overlap_param_gather
-        pad_buckets_for_high_nccl_busbw param_name_patterns_for_.* pipeline_model_parallel_comm_backend rank
-        reduce_scatter_with_fp32_accumulation sharp_enabled_group skip_(all|gemm|reduce|send).*
-        sync_tp_duplicated_parameters (torch_fsdp2_)?reshard_after_forward tp_comm_.* train_sync_interval
-        transformer_pipeline_model_parallel_size use_contiguous_buffers_in_.* use_gloo_process_groups use_ring_exchange_p2p
-        use_torch_optimizer_for_cpu_offload virtual_pipeline_model_parallel_rank wgrad_deferral_limit world_size
-        """,
-    ),
-    _why(
-        "how the job is started, watched and ended",
-        r"""
-        abort_on_.* account adlr_autoresume.* bind.* calc_ft_timeouts chdir check_.* comment config config_file container_.*
-        cpu_bind cpus_per_task deepspeed_.* ds_config disable_straggler_.* enable_experimental enable_ft_package error
-        error_injection_.* exclude exclusive exit_.* experiment_name export flight_recorder_.* ft_.* gpu_sniff_test_interval
-        gpus gpus_per_node gpus_per_task gres help hostfile include inprocess_.* ipc iterations_to_skip job_name jobid
-        kill_on_bad_exit kill_switch_path label launcher log_dir machine_rank map_by master_(addr|port) max_restarts
-        max_tokens_to_oom mem model model_type module monitor_interval mpi name network nnodes no_check_.* no_python
-        node_rank nodelist nodes nproc_per_node ntasks.* num_gpus num_nodes numa_.* output partition qos rdzv rdzv_.*
-        redirects report_bindings requeue rerun_.* result_rejected_tracker_filename rm rng role rsh_.* run_id shm_size
-        signal skip_train_iteration_range standalone start_method straggler.* tee test_mode time train ulimit.* unbuffered
-        user volume wait yaml_cfg
-        """,
-    ),
-    _why(
-        "validation between steps, of which [job] says how often",
-        r"""
-        eval_.* no_eval_.* start_eval_at_iter
-        """,
-    ),
-    _why(
-        "what is trained is said by train_iters, train_samples or train_tokens",
-        r"""
-        exit_duration_in_mins skip_train_iterations train_(iters|samples|tokens)
-        """,
-    ),
-    _why(
-        "of inference",
-        r"""
-        cache_mla_latents decode_only_cuda_graphs ds_inference enable_chunked_prefill ep_size flash_decode grpo_.*
-        inference.* langrl_env_config max_batch_size max_tokens_to_generate mlp_chunks_for_prefill
-        moe_pad_experts_for_cuda_graph_inference nccl_all_reduce_for_prefill num_speculative_tokens rl_.* tp_size
-        use_legacy_static_engine
-        """,
-    ),
-    _why(
-        "of another kind of model, without effect on this one",
-        r"""
-        bert_.* biencoder_.* classes_fraction dino_.* dsa_.* embedding_path encoder_.* experimental_attention_variant_.*
-        expert_(model|tensor)_parallel_size heterogeneous_.* ict_head_size img_[hw] indexer_.* iter_per_epoch kv_channels
-        linear_.* logits_load_.* mamba_.* mask_(prob|type|factor) masked_lm_prob mean_noise_span_length moe_ffn_hidden_size
-        moe_layer_.* moe_shared_expert_.* mtp_hybrid_override_pattern noise_density num_(classes|channels) num_query_groups
-        output_bert_embeddings patch_dim qk_head_dim qk_pos_emb_head_dim query_in_block_prob (q|kv)_lora_rank
-        relative_attention_.* retriever_.* retro_.* rotary_interleaved_mla swin_backbone_type use_mamba_mem_eff_path
-        v_head_dim vision_.*
-        """,
-    ),
-    _why(
-        "without effect where what it belongs to is off",
-        r"""
-        activations_checkpoint_.* checkpoint_(activations|num_layers) compression_training contigious_checkpointing
-        cpu_torch_adam curriculum_.* data_efficiency.* data_parallel_sharding_strategy deepscale.* deepspeed
-        force_ds_sequence_parallel microbatch_group_size_.* no_pipeline_parallel profile_backward random_ltd_.* recompute_.*
-        remote_device synchronize_each_layer use_pin_memory zero_.*
-        """,
-    ),
-)
+HARMLESS: Reasons = read_reasons(r"""
+what is written down, and where
+    aim_.* app_tag_.* barrier_with_L1_time clearml_.* codecarbon_dir comet_.* config_logger_dir
+    dump_param_to_param_group_map enable_one_logger filter_warnings indexer_log_interval log log_.* logger
+    logging_level logits_save_.* memory_keys memory_snapshot_path mlflow_.* modules_to_filter moe_per_layer_logging
+    moe_routing_trace_.* no_one_logger nvtx_ranges one_logger_.* path_to_tensorboard profile profile_.* profiling
+    pytorch_profiler_.* record_.* run_workload_inspector_server runtime_time_unit set_level_for_all_loggers
+    tensorboard_.* throughput_window_size timers timing_log_.* use_nsys_profiler use_pytorch_profiler wandb_.*
+checkpoints, of which [job] and [reliability] say what they cost
+    async_(save|strategy|ckpt_.*) auto_detect_ckpt_format checkpoint ckpt_.* disable_msc disable_msc_deprecated
+    dist_ckpt_.* distrib_optim_fully_reshardable_mem_efficient dump_.* enable_msc exit_on_missing_checkpoint finetune
+    fully_parallel_(load|save) hetereogenous_dist_checkpoint init_model_with_meta_device load load_.* metadata_path
+    moe_upcycling_granularity most_recent_k no_load_.* no_pipeline_parallel_save no_save_.* non_persistent_.*
+    object_storage_cache_path override_ckpt_iteration override_lr_scheduler override_opt_param_scheduler
+    pretrained_checkpoint refit_method replication replication_.* s3_cache_path save save_.* stream_ckpt_dequant
+    strict_fsdp_dtensor_load universal_checkpoint use_checkpoint_.* use_dist_ckpt use_dist_ckpt_deprecated
+    use_mp_args_from_checkpoint_args use_persistent_ckpt_worker use_sharp_ckpt
+    use_tokenizer_model_from_checkpoint_args verify_checkpoint.* verify_integrity
+which texts are read, and how
+    allow_ambiguous_pad_tokens answer_loss_only block_data_path cache_dir chat_template data_.* dataloader_.*
+    dataset.* eod_mask_loss fim_.* full_validation loss_on_targets_only make_vocab_size_divisible_by
+    max_seqlen_per_dp_cp_rank merge_file mid_level_dataset_surplus mmap_bin_files mmap_warmup mock_data model_name
+    multiple_validation_sets (no_)?create_attention_mask_in_dataloader no_data_sharding no_mmap_bin_files
+    null_tokenizer_.* num_dataset_builder_threads num_workers pad_vocab_size pad_vocab_size_to padded_vocab_size
+    per_.*_path phase_transition_iterations reset_position_ids return_log_probs reweight_loss_.* sample_rate sft_.*
+    short_seq_prob shuffle.* skip_prompt_log_probs special_tokens split suggested_communication_unit_size tiktoken_.*
+    (titles|evidence)_data_path tokenizer.* train_weighted_split_paths.* (train|valid|test)_data_path
+    trust_remote_code use_one_sent_docs validation.* (valid|test)_weighted_split_paths.* vocab_.*
+how the optimizer steps
+    adam_.* adaptive_muon_.* apply_wd_to_qk_layernorm calculate_per_token_loss clip_grad decoupled_.*
+    grad_norm_skip_threshold grad_scale_func head_lr_mult hysteresis initial_loss_scale lion_.*
+    log_max_attention_logit loss_scale loss_scale_window lr lr_.* lr_adjustment.* min_loss_scale min_lr muon_.*
+    no_weight_decay_cond_type qk_clip.* scheduler sgd_momentum soap_.* (start|end)_weight_decay store_param_remainders
+    universal_lr use_checkpoint_lr_scheduler warmup wd_incr_steps weight_decay weight_decay_incr_style wsd_decay_steps
+rounding and constants of functions
+    .*_eps .*_epsilon activation_func.* activation_func_fp8_input_store apply_layernorm_1p
+    apply_query_key_layer_scaling apply_residual_connection_post_layernorm attention_multiplier
+    attention_softmax_in_fp32 autocast_dtype clone_scatter_output_in_embedding disable_bf16_reduced_precision_matmul
+    disable_parameter_transpose_cache embedding_multiplier embedding_weights_in_fp32 enable_autocast
+    fp16_lm_cross_entropy fp4_recipe fp8_amax_.* fp8_interval fp8_margin fp8_output_proj fp8_recipe fp8_wgrad
+    fp[48]_quantizer_factory glu_linear_offset input_embedding_.* keep_fp8_transpose_cache kitchen_.*
+    layernorm_zero_centered_gamma logits_scaling moe_grad_scale_func mtp_.*_func mup_.* no_fp8_wgrad
+    no_query_key_layer_scaling num_layers_at_(start|end)_in_bf16 onnx_safe openai_gelu params_dtype pipeline_dtype
+    preserve_fp32_weights qk_l2_norm reuse_grad_buf_for_mxfp8_param_ag softmax_scale softmax_type squared_relu
+    tp_only_amax_red use_kitchen_attention use_mup
+dropout outside attention, which changes nothing that is counted
+    .*_dropout drop_path_rate hidden_dropout layerdrop
+positions, without parameters
+    add_position_embedding apply_rope_fusion beta_(fast|slow) fused_single_qkv_rope max_position_embeddings
+    mrope_section mscale mscale_all_dim no_position_embedding no_rope_freq no_rope_freqs no_rope_fusion no_yarn_.*
+    original_max_position_embeddings position_embedding_type rope_.* rotary_.* rotary_position_embeddings_theta
+    use_flashinfer_fused_rope use_rope_scaling yarn_.*
+how weights are drawn before training
+    .*seed data_parallel_random_init offset_sampling_seed_by_dp_rank use_same_sampling_seed_across_dp_ranks
+    embedding_init_.* init_method.* output_layer_init_method perform_initialization use_cpu_initialization
+a term of the loss, or how experts are chosen, without parameters
+    create_moe_param_group disable_moe_token_dropping disable_moe_top2_2nd_expert_sampling
+    enable_expert_tensor_parallelism moe_apply_probs_on_input moe_aux_loss_coeff moe_enable_routing_replay
+    moe_eval_capacity_factor moe_group_size moe_input_jitter_eps moe_loss_coeff moe_min_capacity moe_router_.*
+    moe_token_drop_policy moe_z_loss_coeff mtp_detach_heads mtp_loss_scaling_factor mtp_use_repeated_layer topk
+    use_tutel
+kernels of which the fast ones are simulated, or that cost a host's time alone
+    attention_backend attention_masks_in_fusion cross_entropy_(loss_fusion|fusion_impl) cuda_graph_.*
+    delay_offload_until_cuda_graph deprecated_use_mcore_models disable_jit_fuser disable_mem_efficient_ln
+    flash_attention_version fp8_dot_product fused_residual_rmsnorm gemm_shapes inference_rng_tracker
+    memory_efficient_layer_norm mla_down_proj_fusion moe_(mlp|shared_expert)_glu_interleave_size
+    moe_(permute_fusion.*|router_fusion|grouped_gemm) moe_single_grouped_.* moe_use_legacy_grouped_gemm
+    (no_)?(masked_softmax|bias_gelu|bias_swiglu|bias_dropout|bias_activation|gradient_reduce_div|gradient_accumulation)_fusion
+    no_persist_layer_norm persist_layer_norm te_rng_tracker transformer_impl use_fast_.* use_flash_attn.* use_fused_.*
+    use_fused_weighted_squared_relu use_grouped_gemm_for_.* use_legacy_models use_mcore_models use_te_activation_func
+    use_te_rng_tracker use_transformer_engine_op_fuser use_turbo_.*
+how it runs, which is not simulated so finely
+    .*_compiled_autograd .*_func _cpu_offloading_context activation_offload_fraction align_.* average_in_collective
+    batch_p2p_.* batch_size bucket_size consumed_.* cpu_offloading_.* create_all_gather_group data_parallel_size ddp
+    ddp_.* DDP_impl deallocate_pipeline_outputs decrease_batch_size_if_needed delay_(param_gather|grad_reduce)
+    delta_offload_bytes_across_pp_ranks disable_symmetric_registration dist distributed_.*
+    enable_full_sharding_in_hsdp ep_overlap_early_attn_memory_release fake_process_group fine_grained_offloading_.*
+    fsdp_.* grad_reduce_in_.* high_priority_.* iteration lazy_mpu_init local_rank manual_gc.* megatron_fsdp_.*
+    min_offloaded_tensor_size moe_(flex|hybridep|ncclep)_.* moe_deepep_num_sms moe_paged_stash_.* nccl_.*
+    (no_)?async_tensor_model_parallel_allreduce (no_)?pin_cpu_.* (no_)?scatter_gather_tensors_in_pipeline
+    (no_)?use_layer_wise_param_layout no_align_param_gather no_overlap_p2p_communication num_buckets num_micro_batches
+    optimizer_offload_fraction overlap_cpu_optimizer_d2h_h2d overlap_p2p_.* overlap_param_gather
+    pad_buckets_for_high_nccl_busbw param_name_patterns_for_.* pipeline_model_parallel_comm_backend rank
+    reduce_scatter_with_fp32_accumulation sharp_enabled_group skip_(all|gemm|reduce|send).*
+    sync_tp_duplicated_parameters (torch_fsdp2_)?reshard_after_forward tp_comm_.* train_sync_interval
+    transformer_pipeline_model_parallel_size use_contiguous_buffers_in_.* use_gloo_process_groups
+    use_ring_exchange_p2p use_torch_optimizer_for_cpu_offload virtual_pipeline_model_parallel_rank
+    wgrad_deferral_limit world_size
+how the job is started, watched and ended
+    abort_on_.* account adlr_autoresume.* bind.* calc_ft_timeouts chdir check_.* comment config config_file
+    container_.* cpu_bind cpus_per_task deepspeed_.* ds_config disable_straggler_.* enable_experimental
+    enable_ft_package error error_injection_.* exclude exclusive exit_.* experiment_name export flight_recorder_.*
+    ft_.* gpu_sniff_test_interval gpus gpus_per_node gpus_per_task gres help hostfile include inprocess_.* ipc
+    iterations_to_skip job_name jobid kill_on_bad_exit kill_switch_path label launcher log_dir machine_rank map_by
+    master_(addr|port) max_restarts max_tokens_to_oom mem model model_type module monitor_interval mpi name network
+    nnodes no_check_.* no_python node_rank nodelist nodes nproc_per_node ntasks.* num_gpus num_nodes numa_.* output
+    partition qos rdzv rdzv_.* redirects report_bindings requeue rerun_.* result_rejected_tracker_filename rm rng role
+    rsh_.* run_id shm_size signal skip_train_iteration_range standalone start_method straggler.* tee test_mode time
+    train ulimit.* unbuffered user volume wait yaml_cfg
+validation between steps, of which [job] says how often
+    eval_.* no_eval_.* start_eval_at_iter
+what is trained is said by train_iters, train_samples or train_tokens
+    exit_duration_in_mins skip_train_iterations train_(iters|samples|tokens)
+of inference
+    cache_mla_latents decode_only_cuda_graphs ds_inference enable_chunked_prefill ep_size flash_decode grpo_.*
+    inference.* langrl_env_config max_batch_size max_tokens_to_generate mlp_chunks_for_prefill
+    moe_pad_experts_for_cuda_graph_inference nccl_all_reduce_for_prefill num_speculative_tokens rl_.* tp_size
+    use_legacy_static_engine
+of another kind of model, without effect on this one
+    bert_.* biencoder_.* classes_fraction dino_.* dsa_.* embedding_path encoder_.* experimental_attention_variant_.*
+    expert_(model|tensor)_parallel_size heterogeneous_.* ict_head_size img_[hw] indexer_.* iter_per_epoch kv_channels
+    linear_.* logits_load_.* mamba_.* mask_(prob|type|factor) masked_lm_prob mean_noise_span_length
+    moe_ffn_hidden_size moe_layer_.* moe_shared_expert_.* mtp_hybrid_override_pattern noise_density
+    num_(classes|channels) num_query_groups output_bert_embeddings patch_dim qk_head_dim qk_pos_emb_head_dim
+    query_in_block_prob (q|kv)_lora_rank relative_attention_.* retriever_.* retro_.* rotary_interleaved_mla
+    swin_backbone_type use_mamba_mem_eff_path v_head_dim vision_.*
+without effect where what it belongs to is off
+    activations_checkpoint_.* checkpoint_(activations|num_layers) compression_training contigious_checkpointing
+    cpu_torch_adam curriculum_.* data_efficiency.* data_parallel_sharding_strategy deepscale.* deepspeed
+    force_ds_sequence_parallel microbatch_group_size_.* no_pipeline_parallel profile_backward random_ltd_.*
+    recompute_.* remote_device synchronize_each_layer use_pin_memory zero_.*
+""")
 """Patterns of arguments that change nothing that is worked out, and why."""
 
 

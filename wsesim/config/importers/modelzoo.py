@@ -34,6 +34,7 @@ from wsesim.config.catalogue import shown, yaml_value
 from wsesim.config.importers.families import MASKED_SHARE
 from wsesim.config.importers.section import (
     REQUIRED,
+    YAML_FILES,
     Fields,
     Imported,
     Reasons,
@@ -46,6 +47,7 @@ from wsesim.config.importers.section import (
     pass_over,
     printable,
     raise_problems,
+    read_reasons,
     value_shown,
 )
 from wsesim.errors import ConfigError, did_you_mean
@@ -150,46 +152,36 @@ _ALGORITHMS = ("static", "sideband", "set", "rigl")
 _MICRO_BATCH_FLAG = "csx.performance.micro_batch_size"
 
 
-def _why(reason: str, *patterns: str) -> tuple[str, str]:
-    return "|".join(patterns), reason
-
-
-HARMLESS: Reasons = (
-    _why(
-        "rounding and constants of functions",
-        ".*_epsilon|.*_eps|.*softcap.*|.*_scale|.*_alpha|.*_scaling|scale_.*|.*_softmax_fp32|.*_fp32|.*_scaling_factor|mup_.*",
-        "attention_kernel|nonlinearity|.*_nonlinearity|.*_logit_.*|use_ffn_bias_in_attention|attention_logits_.*",
-    ),
-    _why("dropout outside attention, not counted", ".*dropout.*|.*drop_rate|.*_pdrop|stochastic_depth.*"),
-    _why(
-        "positions, without parameters",
-        "rotary_.*|rope_.*|pad_rope|fold_rope_consts|pos_scaling_.*|position_embedding_offset|.*relative_attention_.*|alibi_.*",
-        "embedding_pad_token_id|mask_padding_in_positional_embed|constant_pos_embedding|max_position_embeddings|max_rel.*",
-    ),
-    _why("how weights are drawn before training", ".*initializer.*|.*_init|init_.*|initializer_range|.*_std"),
-    _why(
-        "a term of the loss, or how experts are chosen, without parameters",
-        "loss_.*|.*_loss.*|mlm_.*|label_smoothing|z_loss.*|task_.*|problem_type|.*routing.*|router_.*|load_balancing_.*",
-        "probability_before_ffn|.*expert_weight.*|moe_implementation|null_expert_bias|gate_.*|include_padding_in_loss|.*ignore_index",
-        "expert_capacity.*|moe_.*coef|disable_nsp|num_cls_classes|.*_reduction|document_separator_token|use_masked_loss",
-    ),
-    _why(
-        "how it runs",
-        "use_vsl|batch_first|.*optimizations|weight_initialization_seed|mixed_precision|fp16_type|use_bfloat16|to_float16|dtype|enable_vts|cs_.*|precision.*|half_dtype|autogen_policy|checkpoint.*",
-        "boundary_casting|tf_summary|weight_histogram|.*summar.*|compute_.*metrics|eval_metrics|enable_.*|log_.*|seed|.*_seed",
-        "lr_adjustment_groups|max_checkpoint.*|tensorboard.*|return_.*|output_.*|dynamic_loss_.*|device.*",
-    ),
-    _why(
-        "how text is read",
-        ".*_token_id|.*_token|data_.*|tokenizer.*|vocab_file|token_dropout|max_sequence_length|.*_tokens",
-    ),
-    _why(
-        "follows from what is read, or is the same in all models of its kind",
-        "name|extra_attention_params|attention_module|use_final_layer_norm|norm_first|add_pooling_layer|use_mlm_bias|use_projection_bias.*",
-        "use_ffn_bias_in_mlm|use_output_bias_in_mlm|use_position_embedding|share_encoder_decoder.*|use_rms_norm|use_biasless_norm|use_bias_in_output",
-        "fixed_sparse_attention|attention_qk_norm_eps|moe_params|pretrained|embedding_layer_norm",
-    ),
-)
+HARMLESS: Reasons = read_reasons(r"""
+rounding and constants of functions
+    .*_epsilon .*_eps .*softcap.* .*_scale .*_alpha .*_scaling scale_.* .*_softmax_fp32 .*_fp32 .*_scaling_factor
+    mup_.* attention_kernel nonlinearity .*_nonlinearity .*_logit_.* use_ffn_bias_in_attention attention_logits_.*
+dropout outside attention, not counted
+    .*dropout.* .*drop_rate .*_pdrop stochastic_depth.*
+positions, without parameters
+    rotary_.* rope_.* pad_rope fold_rope_consts pos_scaling_.* position_embedding_offset .*relative_attention_.*
+    alibi_.* embedding_pad_token_id mask_padding_in_positional_embed constant_pos_embedding max_position_embeddings
+    max_rel.*
+how weights are drawn before training
+    .*initializer.* .*_init init_.* initializer_range .*_std
+a term of the loss, or how experts are chosen, without parameters
+    loss_.* .*_loss.* mlm_.* label_smoothing z_loss.* task_.* problem_type .*routing.* router_.* load_balancing_.*
+    probability_before_ffn .*expert_weight.* moe_implementation null_expert_bias gate_.* include_padding_in_loss
+    .*ignore_index expert_capacity.* moe_.*coef disable_nsp num_cls_classes .*_reduction document_separator_token
+    use_masked_loss
+how it runs
+    use_vsl batch_first .*optimizations weight_initialization_seed mixed_precision fp16_type use_bfloat16 to_float16
+    dtype enable_vts cs_.* precision.* half_dtype autogen_policy checkpoint.* boundary_casting tf_summary
+    weight_histogram .*summar.* compute_.*metrics eval_metrics enable_.* log_.* seed .*_seed lr_adjustment_groups
+    max_checkpoint.* tensorboard.* return_.* output_.* dynamic_loss_.* device.*
+how text is read
+    .*_token_id .*_token data_.* tokenizer.* vocab_file token_dropout max_sequence_length .*_tokens
+follows from what is read, or is the same in all models of its kind
+    name extra_attention_params attention_module use_final_layer_norm norm_first add_pooling_layer use_mlm_bias
+    use_projection_bias.* use_ffn_bias_in_mlm use_output_bias_in_mlm use_position_embedding share_encoder_decoder.*
+    use_rms_norm use_biasless_norm use_bias_in_output fixed_sparse_attention attention_qk_norm_eps moe_params
+    pretrained embedding_layer_norm
+""")
 """Patterns of keys of the model that change nothing that is worked out, and why."""
 
 
@@ -832,51 +824,44 @@ def _of_the_model(layout: Layout) -> dict[str, str]:
     return pass_over(opened, HARMLESS, _unknown)
 
 
-ELSEWHERE: Reasons = (
-    _why(
-        "how data is read",
-        r"train_input\..*|eval_input.*|fit\.train_dataloader\..*|fit\.(val_dataloader|ckpt_path).*|train_dataloader|val_dataloader.*",
-    ),
-    _why(
-        "validation between steps, of which [job] says how often",
-        r"validate.*|validate_all.*|.*eval_(frequency|steps|metrics|.*)",
-    ),
-    _why(
-        "how the optimizer steps",
-        r"optimizer\.(.*\.)?(betas?\d?|beta[12]|eps|epsilon|correct_bias|weight_decay.*|amsgrad|momentum|nesterov|dampening|maximize|foreach)",
-        r"optimizer\.(.*\.)?(learning_rate|lr|lr_.*|warmup.*|decay.*|scheduler.*|initial_.*|end_.*|total_iters|steps|power|rho|alpha|lambd|t0)",
-        r"optimizer\.(.*\.)?(loss_scaling_factor|initial_loss_scale|min_loss_scale|max_loss_scale|steps_per_increase|log_.*|ws_summary|grad_.*)",
-        r"optimizer\.(.*\.)?(max_gradient_(value|norm)|adjust_learning_rate|disable_lr_.*|use_bert_weight_decay|exclude_from_.*|params|relative_step)",
-        r"optimizer\.(.*\.)?(clip_threshold|scale_parameter|warmup_init|decay_rate|optimizer_params|name|type|etas|step_sizes|centered|lamb.*)",
-        r"(.*\.)?schedulers?(\..*)?|precision\.(loss_scaling_factor|log_loss_scale|.*loss_scale.*|steps_per_increase|max_gradient_value)",
-    ),
-    _why(
-        "what is written down, and where",
-        r"(.*\.)?(log_.*|logging.*|loggers?.*|.*log_level|save_.*|.*summar.*|tensorboard.*|wandb.*|model_dir|checkpoint.*|.*checkpoint.*|seed|.*_seed)",
-    ),
-    _why(
-        "how it runs",
-        r"(runconfig|loop|backend|csconfig|cluster_config)\.(.*\.)?(num_steps|num_epochs|steps_per_epoch|max_steps|mode|mount_dirs|python_paths|mgmt_.*)",
-        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(compile_.*|validate_only|job_.*|debug_.*|load_.*|autoload_.*|is_pretrained.*|disable_.*|dist_.*)",
-        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(backend_type|cluster_config|drop_data|use_cstorch.*|use_appliance.*|device.*|enable_.*|multireplica)",
-        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(transfer_processes|num_(wrk|act|wgt|csx|workers|nodes|replicas).*|max_(act|wgt|num).*|cs_.*|service_.*|port)",
-        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(credentials_path|workflow_id|fabric_.*|op_profiler.*|dump_.*|experimental.*|lazy_.*|init_method|main_process_id)",
-        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(grad_accum_steps|keep_.*|eval_.*|use_cbfloat16|use_cs_.*|fp16_type|precision.*|sync_.*|retrace.*|host.*|gpu.*)",
-        r"(runconfig|loop|backend|csconfig)\.(.*\.)?(execute_.*|artifact_dir|input_file|ini|params|config|overwrite|throttle_.*|stop_.*|cluster|.*_dir|.*_path)",
-        r"precision\.(precision_opt_level|pol|.*level)|csconfig|wsc.*|description|version|name|notes|cerebras|metadata.*|autogen.*|trainer\.\w+|cs_config.*|deterministic",
-    ),
-    _why("how weights become sparse", r"(.*\.)?sparsity(\..*)?"),
-)
+ELSEWHERE: Reasons = read_reasons(r"""
+how data is read
+    train_input\..* eval_input.* fit\.train_dataloader\..* fit\.(val_dataloader|ckpt_path).* train_dataloader
+    val_dataloader.*
+validation between steps, of which [job] says how often
+    validate.* validate_all.* .*eval_(frequency|steps|metrics|.*)
+how the optimizer steps
+    optimizer\.(.*\.)?(betas?\d?|beta[12]|eps|epsilon|correct_bias|weight_decay.*|amsgrad|momentum|nesterov|dampening|maximize|foreach)
+    optimizer\.(.*\.)?(learning_rate|lr|lr_.*|warmup.*|decay.*|scheduler.*|initial_.*|end_.*|total_iters|steps|power|rho|alpha|lambd|t0)
+    optimizer\.(.*\.)?(loss_scaling_factor|initial_loss_scale|min_loss_scale|max_loss_scale|steps_per_increase|log_.*|ws_summary|grad_.*)
+    optimizer\.(.*\.)?(max_gradient_(value|norm)|adjust_learning_rate|disable_lr_.*|use_bert_weight_decay|exclude_from_.*|params|relative_step)
+    optimizer\.(.*\.)?(clip_threshold|scale_parameter|warmup_init|decay_rate|optimizer_params|name|type|etas|step_sizes|centered|lamb.*)
+    (.*\.)?schedulers?(\..*)?
+    precision\.(loss_scaling_factor|log_loss_scale|.*loss_scale.*|steps_per_increase|max_gradient_value)
+what is written down, and where
+    (.*\.)?(log_.*|logging.*|loggers?.*|.*log_level|save_.*|.*summar.*|tensorboard.*|wandb.*|model_dir|checkpoint.*|.*checkpoint.*|seed|.*_seed)
+how it runs
+    (runconfig|loop|backend|csconfig|cluster_config)\.(.*\.)?(num_steps|num_epochs|steps_per_epoch|max_steps|mode|mount_dirs|python_paths|mgmt_.*)
+    (runconfig|loop|backend|csconfig)\.(.*\.)?(compile_.*|validate_only|job_.*|debug_.*|load_.*|autoload_.*|is_pretrained.*|disable_.*|dist_.*)
+    (runconfig|loop|backend|csconfig)\.(.*\.)?(backend_type|cluster_config|drop_data|use_cstorch.*|use_appliance.*|device.*|enable_.*|multireplica)
+    (runconfig|loop|backend|csconfig)\.(.*\.)?(transfer_processes|num_(wrk|act|wgt|csx|workers|nodes|replicas).*|max_(act|wgt|num).*|cs_.*|service_.*|port)
+    (runconfig|loop|backend|csconfig)\.(.*\.)?(credentials_path|workflow_id|fabric_.*|op_profiler.*|dump_.*|experimental.*|lazy_.*|init_method|main_process_id)
+    (runconfig|loop|backend|csconfig)\.(.*\.)?(grad_accum_steps|keep_.*|eval_.*|use_cbfloat16|use_cs_.*|fp16_type|precision.*|sync_.*|retrace.*|host.*|gpu.*)
+    (runconfig|loop|backend|csconfig)\.(.*\.)?(execute_.*|artifact_dir|input_file|ini|params|config|overwrite|throttle_.*|stop_.*|cluster|.*_dir|.*_path)
+    precision\.(precision_opt_level|pol|.*level) csconfig wsc.* description version name notes cerebras metadata.*
+    autogen.* trainer\.\w+ cs_config.* deterministic
+how weights become sparse
+    (.*\.)?sparsity(\..*)?
+""")
 """Patterns of keys outside the model, and why they change nothing."""
 
-CALLBACKS: Reasons = (
-    _why(
-        "watches, writes down or keeps",
-        r"(keep|check|compute|rate|log|save|load|hf|dump|debug|profil|model|nan|tensor|listener|global_?flags|scoped|specialized|progress).*",
-        r".*(norm|loss|logger|metrics?|checkpoint|profiler|flags?|summar\w*|monitor|scheduler|rate|metadata|cache\w*|states?|listener)",
-    ),
-    _why("evaluates between steps, of which [job] says how often", r".*(eval|harness|validat).*"),
-)
+CALLBACKS: Reasons = read_reasons(r"""
+watches, writes down or keeps
+    (keep|check|compute|rate|log|save|load|hf|dump|debug|profil|model|nan|tensor|listener|global_?flags|scoped|specialized|progress).*
+    .*(norm|loss|logger|metrics?|checkpoint|profiler|flags?|summar\w*|monitor|scheduler|rate|metadata|cache\w*|states?|listener)
+evaluates between steps, of which [job] says how often
+    .*(eval|harness|validat).*
+""")
 """The same of callbacks, by their names in lower case."""
 
 MATTER: tuple[tuple[str, str], ...] = (

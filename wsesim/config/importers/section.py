@@ -282,6 +282,23 @@ Reasons = Iterable[tuple[str, str]]
 """Patterns of keys, and why these keys change nothing that wsesim works out."""
 
 
+def read_reasons(text: str) -> Reasons:
+    r"""A table of them, written as a line that says why, and patterns below it, indented.
+
+    Examples
+    --------
+    >>> read_reasons("how it runs\n    seed .*_seed\n    device.*")
+    [('seed|.*_seed|device.*', 'how it runs')]
+    """
+    found: list[tuple[list[str], str]] = []
+    for line in text.split("\n"):
+        if line.startswith(" "):
+            found[-1][0].extend(line.split())
+        elif line:
+            found.append(([], line))
+    return [("|".join(patterns), why) for patterns, why in found]
+
+
 def pass_over(section: Section, reasons: Reasons, remedy: Callable[[Any], str]) -> dict[str, str]:
     """Why each key that was not read is harmless; what is neither read nor harmless is a problem, with `remedy`.
 
@@ -311,10 +328,10 @@ _SHAPES = re.compile(
     r"_?(?:type|kind|class|cls|style|variant|mode|pattern|arch)s?"
 )
 """Keys that say of what kind a part of the model is."""
-_USUAL = frozenset(
-    "default standard none null full full_attention global causal softmax dense mha gqa mqa multi_head multihead self "
-    "self_attention scaled_dot_product dot_product eager sdpa flash flash_attention flash_attention_2 gated float32 "
-    "bfloat16 float16".split()
+_USUAL = re.compile(
+    r"default|standard|none|null|full|full_attention|global|causal|softmax|dense|mha|gqa|mqa|multi_head|multihead|"
+    r"self|self_attention|scaled_dot_product|dot_product|eager|sdpa|flash|flash_attention|flash_attention_2|gated|"
+    r"float32|bfloat16|float16"
 )
 """Kinds that every model here is of."""
 
@@ -323,7 +340,7 @@ def _why_a_word(key: str, value: str) -> str | None:
     """Why a word of an unknown key is harmless; None where it may say of what kind a part of the model is."""
     if not _SHAPES.fullmatch(key.lower()):
         return "a word, which counts nothing"
-    return "the kind that is taken" if value in _USUAL else None
+    return "the kind that is taken" if _USUAL.fullmatch(value) else None
 
 
 def printable(name: str) -> str:
