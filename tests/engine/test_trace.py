@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsesim.engine.program import Span, Window, ended_within_s, overlap_s, within
+from wsesim.engine.program import Span, Window, overlap_s, within
 
 TIMES = st.floats(0.0, 100.0)
 few = settings(deadline=None, max_examples=100)
@@ -67,27 +67,3 @@ def test_only_spans_that_touch_a_window_are_seen_with_its_weight() -> None:
     spans = [span(0.0, 1.0), span(1.0, 3.0), span(4.0, 6.0), span(6.0, 7.0)]
     found = list(within(spans, [Window(2.0, 5.0), Window(6.0, 6.5, weight=10.0)]))
     assert found == [(spans[1], 1.0), (spans[2], 1.0), (spans[3], 5.0)]
-
-
-def test_a_span_counts_whole_where_it_ends() -> None:
-    windows = [Window(2.0, 5.0), Window(4.0, 5.0, weight=3.0)]
-    assert ended_within_s(span(0.0, 3.0), windows) == 3.0
-    assert ended_within_s(span(3.0, 5.0), windows) == 2.0 + 3.0 * 2.0
-    assert ended_within_s(span(1.0, 2.0), windows) == 0.0
-    assert ended_within_s(span(4.0, 6.0), windows) == 0.0
-
-
-@few
-@given(st.lists(st.floats(0.01, 10.0), min_size=1, max_size=10), st.floats(0.0, 5.0))
-def test_what_repeats_counts_once_in_every_period(durations: list[float], offset: float) -> None:
-    period = sum(durations)
-    spans, now = [], 0.0
-    for _ in range(3):
-        for duration in durations:
-            spans.append(span(now, now + duration))
-            now += duration
-    start_s = offset % period
-    counted = sum(ended_within_s(one, [Window(start_s, start_s + period)]) for one in spans)
-    # up to thirty additions of numbers up to 100; a span that ends at an edge may fall on either side
-    edge = max(durations) if counted != pytest.approx(period, abs=1e-9) else 0.0
-    assert counted == pytest.approx(period, abs=edge + 1e-9)

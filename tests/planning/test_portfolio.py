@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.front_door import answer, call
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
-from wsesim.study.portfolio import Policy, Schedule, Task, fewest_systems, from_table, schedule, seconds_after
+from wsesim.study.portfolio import Policy, Schedule, Task, from_table, schedule, search, seconds_after, why_not
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "portfolio.toml"
 POLICIES: tuple[Policy, ...] = ("first-come", "priority", "deadline")
@@ -91,6 +91,13 @@ def test_a_job_takes_the_size_with_which_it_ends_first() -> None:
 def test_a_job_that_needs_more_than_there_is() -> None:
     with pytest.raises(DoesNotFit, match="whole needs 4 systems, and there are 3"):
         schedule(FOUR, 3)
+
+
+def fewest_systems(tasks: list[Task], by_s: float, most: int, policy: Policy = "first-come") -> Schedule:
+    found = search(tasks, by_s, most, policy)
+    if found.best is None or not found.is_enough:
+        raise AnswerIsNo(why_not(tasks, found, most))
+    return found.best
 
 
 def test_fewest_systems() -> None:

@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import replace
 
 import pytest
+from generate.errors import wafer_errors
 
 from wsesim.config import catalogue
 from wsesim.config.loader import load_law
@@ -13,7 +14,7 @@ from wsesim.errors import PastTolerance
 from wsesim.machines.wafer.rows import published
 from wsesim.report.pages import validation
 from wsesim.results.loss import AVERAGE, PILE
-from wsesim.validate.left_out import errors_toml, inside_in_no_fit, num_inside, published_left_out
+from wsesim.validate.left_out import inside_in_no_fit, num_inside, published_left_out
 from wsesim.validate.losses import (
     COMPUTE_TOLERANCE,
     LOSS_TOLERANCE,
@@ -83,7 +84,7 @@ def test_rows_of_no_fit_are_counted_apart(predictions: list[Prediction]) -> None
 
 def test_left_out_errors_of_the_catalogue_are_those_of_the_fits() -> None:
     shipped = catalogue.read_toml(catalogue.root() / "errors" / "wafers.toml")
-    found = tomllib.loads(errors_toml(published_left_out()))
+    found = tomllib.loads(wafer_errors(published_left_out()))
     assert {key: shipped[key] for key in ("rows", "left_out", "measured")} == found
 
 

@@ -71,13 +71,6 @@ def within(spans: Iterable[Span], windows: Iterable[Window]) -> Iterator[tuple[S
             yield span, inside
 
 
-def ended_within_s(span: Span, windows: Iterable[Window]) -> float:
-    """Whole duration of a span for each window that it ends in, times the window's weight. [s]"""
-    return add_up(
-        (span.end_s - span.start_s) * window.weight for window in windows if window.start_s < span.end_s <= window.end_s
-    )
-
-
 # A schedule as data: which worker does what, in which order, and what each piece of work waits for.
 #
 # Workers take their jobs in program order, micro-batch after micro-batch. A job starts when

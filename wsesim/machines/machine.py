@@ -529,11 +529,6 @@ def of_kind(kind: str) -> Machine:
     return next(one for one in MACHINES.values() if one.kind == kind)
 
 
-def that_offer(option: str) -> str:
-    """Words for runs on machines that have what an option of `wsesim run` asks for."""
-    return " and ".join(f"{one.words.adjective} runs" for one in plugins.MACHINES.known if option in one.offers)
-
-
 def check_all(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
     """Runs that can be, and why the others cannot."""
     good: list[Run] = []

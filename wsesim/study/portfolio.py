@@ -472,28 +472,6 @@ def _badness(found: Schedule, by_s: float) -> tuple[int, float]:
     return len(late), max(late, default=0.0)
 
 
-def fewest_systems(
-    tasks: Sequence[Task], by_s: float, most: int, policy: Policy = "first-come", *, backfill: bool = True
-) -> Schedule:
-    """The schedule with the fewest systems in which all jobs end by a time, and by their deadlines; as `search`.
-
-    Raises
-    ------
-    wsesim.errors.AnswerIsNo
-        With what would have to give.
-
-    Examples
-    --------
-    >>> tasks = [Task("a", {2: 10.0}), Task("b", {2: 10.0})]
-    >>> fewest_systems(tasks, by_s=10.0, most=8).num_systems, fewest_systems(tasks, by_s=20.0, most=8).num_systems
-    (4, 2)
-    """
-    found = search(tasks, by_s, most, policy, backfill=backfill)
-    if found.best is None or not found.is_enough:
-        raise AnswerIsNo(why_not(tasks, found, most))
-    return found.best
-
-
 def late_words(found: Schedule, by_s: float = math.inf) -> str:
     """Which jobs end past their deadlines, and what ends after all should be done; empty where nothing does."""
     said = [f"{one.name} misses its deadline by {show(one.late_s, 's')}" for one in found.missed]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import suppress
@@ -19,7 +18,7 @@ from wsesim.config.loader import any_from_table, origins_of
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.machines.gpu.doubts import Kind, gpu_bounds, kind_of, without
 from wsesim.machines.gpu.plans import candidates
-from wsesim.machines.gpu.rows import GPUMeasurement, published, run_table
+from wsesim.machines.gpu.rows import GPUMeasurement, run_table
 from wsesim.machines.gpu.search import closed_form_s, rank
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
@@ -123,11 +122,6 @@ class Prediction:
         """Relative error; positive where the predicted step is too long. [-]"""
         return None if self.predicted_s is None else self.predicted_s / self.measurement.iteration_s - 1.0
 
-    @property
-    def error_percent(self) -> float | None:
-        """The same. [%]"""
-        return None if self.error is None else 100.0 * self.error
-
 
 @dataclass(frozen=True)
 class SetStatistics:
@@ -215,7 +209,8 @@ def with_constants(cluster: GPUClusterSpec, **constants: Any) -> GPUClusterSpec:
     return cluster.model_copy(update={"gpu": cluster.gpu.model_copy(update={"calibration": calibration})})
 
 
-def _predict(row: GPUMeasurement, simulate: Simulate) -> Prediction:
+def predict(row: GPUMeasurement, simulate: Simulate) -> Prediction:
+    """Compare a row with its run; one that is refused says why."""
     flop = 0.0
     try:
         run = run_of(row)
@@ -232,34 +227,6 @@ def _with_range(found: Prediction, run: GPURun) -> Prediction:
     return replace(found, bounds=gpu_bounds(run, told))
 
 
-def errors_toml(predictions: Iterable[Prediction]) -> str:
-    """The tables of errors of ``cluster_configs/errors/gpus.toml``: of rows that nothing was fitted to."""
-    kinds: dict[str, dict[str, list[float]]] = {}
-    for one in predictions:
-        if one.measurement.use == "validation" and one.kind is not None:
-            kinds.setdefault(one.kind.key, {}).setdefault(one.measurement.set, []).append(one.log_error)
-    lines = [
-        "# Written by `python -m wsesim.validate.gpu_predict`: ln(measured / predicted time) of rows that nothing was fitted to."
-    ]
-    for key, tables in kinds.items():
-        lines.append(f'[left_out."{key}"]')
-        lines += [f'"{name}" = [{", ".join(f"{error:.3f}" for error in errors)}]' for name, errors in tables.items()]
-    return "\n".join(lines) + "\n"
-
-
-def predict_rows(rows: Iterable[GPUMeasurement], simulate: Simulate) -> tuple[Prediction, ...]:
-    """Predict each row; one that is refused says why, and the others go on.
-
-    Parameters
-    ----------
-    rows
-        Measurements.
-    simulate
-        Time of one step of a run. [s]
-    """
-    return tuple(_predict(row, simulate) for row in rows)
-
-
 def simulated_s(run: GPURun) -> float:
     """Time of one step by the event simulation, or as it finds it up to rounding. [s]"""
     return simulate_gpu(run, lazily=True).step_time_s
@@ -274,7 +241,7 @@ def with_calibration(run: GPURun, calibration: GPUCalibrationSpec | None) -> GPU
 
 
 def _simulate(row: GPUMeasurement, calibration: GPUCalibrationSpec | None) -> Prediction:
-    return _predict(row, lambda run: simulated_s(with_calibration(run, calibration)))
+    return predict(row, lambda run: simulated_s(with_calibration(run, calibration)))
 
 
 def simulate_rows(
@@ -382,13 +349,6 @@ def per_set(predictions: Iterable[Prediction]) -> list[SetStatistics]:
         groups.setdefault((one.measurement.set, one.measurement.use), []).append(one)
     return [_statistics(name, use, rows) for (name, use), rows in groups.items()]
 
-
-if __name__ == "__main__":
-    from pathlib import Path
-
-    file = Path(sys.argv[1])
-    kept = file.read_text(encoding="utf-8").split("# Written by", maxsplit=1)[0]
-    file.write_text(kept.rstrip() + "\n\n" + errors_toml(simulate_rows(published(), processes=1)), encoding="utf-8")
 
 # How far errors on GPU clusters hang on the constants that nobody measured.
 #

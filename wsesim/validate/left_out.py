@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsesim.config.catalogue import read_text
 from wsesim.config.loader import from_table
 from wsesim.config.model import ModelSpec
-from wsesim.machines.wafer.checks import SMALL_STEP, model_shape, share_of_waiting, wafer_bounds
+from wsesim.machines.wafer.checks import SMALL_STEP, share_of_waiting, wafer_bounds
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.machines.wafer.rows import Measurement
 from wsesim.machines.wafer.spec import CalibrationSpec
@@ -250,49 +248,6 @@ def inside_in_no_fit(predictions: Sequence[Prediction]) -> dict[str, tuple[tuple
     return {use: tuple(rows) for use, rows in sorted(found.items())}
 
 
-def errors_toml(found: LeftOut) -> str:
-    """The tables of left-out errors of ``cluster_configs/errors/wafers.toml``."""
-    written = "written by `python -m wsesim.validate.left_out`"
-    told = [(row.id, error) for fold in found.fixed for row, error in zip(fold.rows, fold.errors, strict=True)]
-    lines = [f"[rows]   # {written}: predicted / measured rate - 1 by the fit without the row's model"]
-    lines += [f'"{name}" = {error:.4f}' for name, error in sorted(told) if error is not None]
-    lines += ["", f"[left_out.known_release]   # {written}: ln(measured / predicted time), nested"]
-    for model, errors in errors_of(found.nested).items():
-        lines.append(f'"{model}" = [{", ".join(f"{error:.4f}" for error in errors)}]')
-    lines += ["", *_measured_toml(written)]
-    return "\n".join(lines) + "\n"
-
-
-def _measured_toml(written: str) -> list[str]:
-    """What rates were measured on: a run outside of it says so, without reading all rows."""
-    from wsesim.machines.wafer.rows import published
-
-    rates = [row for row in published() if row.is_rate]
-    lines = []
-    for system in sorted({row.system for row in rates}):
-        rows = [row for row in rates if row.system == system]
-        models = {row.id: run_of(row).model for row in rows}
-        numbers = {
-            "num_systems": [row.num_systems for row in rows],
-            "hidden_size": [models[row.id].hidden_size for row in rows],
-            "sequence_length": [row.sequence_length for row in rows],
-            "tokens_per_system_and_step": [
-                row.global_batch_size // row.num_systems * row.sequence_length for row in rows
-            ],
-        }
-        lines.append(f"[measured.{system}]   # {written}: least and most of the rates that ship")
-        lines += [f"{key} = [{min(found)}, {max(found)}]" for key, found in numbers.items()]
-        lines += [f"[measured.{system}.releases]   # layers, hidden size, heads, MLP size, key-value heads"]
-        fixed: dict[str, set[tuple[int, ...]]] = {}
-        for row in rows:
-            if row.is_fitted and row.software_release is not None:
-                fixed.setdefault(row.software_release, set()).add(model_shape(models[row.id]))
-        for release, shapes in sorted(fixed.items()):
-            lines.append(f'"{release}" = [{", ".join(str(list(shape)) for shape in sorted(shapes))}]')
-        lines.append("")
-    return lines[:-1]
-
-
 @cache
 def published_left_out() -> LeftOut:
     """Of the rates that ship with wsesim, by the shipped calibration's form."""
@@ -301,11 +256,3 @@ def published_left_out() -> LeftOut:
 
     rows = [row for row in published() if row.use == "leave-one-out" and row.is_rate]
     return left_out(rows, load_calibration("cs2"))
-
-
-if __name__ == "__main__":
-    from pathlib import Path
-
-    file = Path(sys.argv[1])
-    kept = read_text(file).split("[left_out.", maxsplit=1)[0].split("[rows]", maxsplit=1)[0]
-    file.write_text(kept.rstrip() + "\n\n" + errors_toml(published_left_out()), encoding="utf-8")

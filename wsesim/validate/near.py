@@ -14,7 +14,7 @@ from wsesim.config.run import Run
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
 from wsesim.machines.gpu import rows as gpu_measurements
 from wsesim.machines.gpu.rows import GPUMeasurement
-from wsesim.machines.machine import MACHINES, Machine, machine_of
+from wsesim.machines.machine import Machine, machine_of
 from wsesim.machines.wafer import rows as measurements
 from wsesim.machines.wafer.plan import lanes_of
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
@@ -323,10 +323,6 @@ class Rows(ABC):
         """Where each row lies, by its key."""
 
     @abstractmethod
-    def never_fitted(self) -> tuple[str, ...]:
-        """Keys of the rows that no number was fitted to."""
-
-    @abstractmethod
     def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
         """What is predicted for some rows; None for those that cannot be simulated."""
 
@@ -349,10 +345,6 @@ class _WaferRows(Rows):
     def places(self) -> dict[str, Place]:
         """Where each row lies."""
         return self._places
-
-    def never_fitted(self) -> tuple[str, ...]:
-        """Rows for validation, and steps that are mostly latency and streams, which have a line of their own."""
-        return tuple(key for key, row in self.rows.items() if row.use in ("validation", "small-step"))
 
     def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
         """Simulated in one batch."""
@@ -403,10 +395,6 @@ class _GPURows(Rows):
         """Where each row lies."""
         return self._places
 
-    def never_fitted(self) -> tuple[str, ...]:
-        """Rows for validation, and steps that are mostly latency and streams, which have a line of their own."""
-        return tuple(key for key, row in self.rows.items() if row.use in ("validation", "small-step"))
-
     def predictions(self, keys: tuple[str, ...]) -> tuple[Comparison | None, ...]:
         """Each simulated alone."""
         return tuple(map(self._predicted, keys))
@@ -432,15 +420,3 @@ def _gpu_place(row: GPUMeasurement) -> Place:
 
 
 WAFER_ROWS, GPU_ROWS = _WaferRows(), _GPURows()
-
-
-def never_fitted(machine: str) -> tuple[Comparison, ...]:
-    """Every published throughput of one kind of machine that no number was fitted to.
-
-    Examples
-    --------
-    >>> {one.use for one in never_fitted("wafer")}
-    {'small-step'}
-    """
-    rows = rows_of(MACHINES[machine])
-    return () if rows is None else tuple(filter(None, rows.predictions(rows.never_fitted())))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pictures
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import wsesim
 from tests.report.charts.drawn import result
-from wsesim.report.charts.timeline import MOST_TRACKS, Box, boxes_of, chart, merged, shown_tracks, still
+from wsesim.report.charts.timeline import MOST_TRACKS, Box, boxes_of, chart, merged, shown_tracks
 from wsesim.study.timeline import Event, Track, timeline_of
 
 STEPS = st.tuples(
@@ -102,7 +103,7 @@ def test_pieces_of_merged_spans_are_as_wide_as_their_share() -> None:
 
 def test_a_still_shows_what_comes_what_is_computed_and_what_leaves() -> None:
     timeline = timeline_of(wsesim.simulate(wsesim.load("andromeda_13b", ["training.batch_size_per_system=8"])))
-    picture = still(timeline, range(18, 23))
+    picture = pictures.still(timeline, range(18, 23))
     assert {row["row"] for row in picture.datasets["forward"]} == {"weights come", "wafer computes"}
     assert {row["row"] for row in picture.datasets["backward"]} == {"weights come", "wafer computes", "gradients leave"}
     for rows in picture.datasets.values():

@@ -65,11 +65,6 @@ def path_latency_s(spec: SwarmXSpec, num_systems: int) -> float:
     return num_hops(num_systems, spec.fan_out) * spec.hop_latency_s
 
 
-def broadcast_time_s(spec: SwarmXSpec, num_systems: int, size_bytes: float) -> float:
-    """Time for one tensor to reach every CS system through an idle tree. [s]"""
-    return path_latency_s(spec, num_systems) + size_bytes / spec.link_bytes_per_s
-
-
 def tree(num_systems: int, fan_out: int) -> nx.DiGraph[Any]:
     """The fabric as a directed graph from ``"memoryx"`` to ``"cs.0"``, ``"cs.1"``, ...
 

@@ -52,12 +52,6 @@ def bundle(snippet: str) -> str:
     return made
 
 
-def is_kept(snippet: str) -> bool:
-    """Whether `bundle` answers at once."""
-    kept = _place(snippet)
-    return kept is not None and kept.is_file()
-
-
 def _place(snippet: str) -> Path | None:
     """Where the script is kept; None where there is no such folder."""
     told = hashlib.sha256(f"{metadata.version('vl-convert-python')}\n{snippet}".encode()).hexdigest()
