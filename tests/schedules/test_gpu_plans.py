@@ -19,7 +19,15 @@ from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.plans import candidates, check
 from wsesim.machines.gpu.search import rank
 from wsesim.machines.gpu.simulation import simulate_gpu
-from wsesim.machines.gpu.stages import EMBEDDING_COUNTS, FEW, LOSS_COUNTS, Plans, dealt_layers, recompute_said
+from wsesim.machines.gpu.stages import (
+    EMBEDDING_COUNTS,
+    FEW,
+    LOSS_COUNTS,
+    Plans,
+    blocks_of_chunks,
+    dealt_layers,
+    recompute_said,
+)
 from wsesim.machines.gpu.times import times_of
 from wsesim.validate.gpu_predict import run_of
 
@@ -179,6 +187,8 @@ def test_all_plans_of_a_small_space_are_there() -> None:
         for ends, extra in ((0, 0), (2, 1), (3, 2)):
             if -(-(8 + extra) // stages) % chunks or stages * chunks > 8 + extra or (stages == 1 and ends):
                 continue
+            if (stages, chunks, ends) == (2, 1, 3):  # 4 + 4 blocks, as where none counts
+                continue
             for zero, recompute in itertools.product(range(4), range(3)):
                 # nothing to share out, or gradients and parameters shared in a pipeline
                 if (data == 1 and zero > 0) or (stages > 1 and zero > 2):
@@ -289,3 +299,23 @@ def test_a_plan_among_many_takes_what_it_takes_alone(model: dict[str, Any]) -> N
         alone = times_of(run, plans.only(slice(place, place + 1)))
         # sums are added up in the same order, whatever else is in the array
         assert all(np.array_equal(one, other) for one, other in zip(among.of(place), alone, strict=True))
+
+
+@pytest.mark.parametrize("layers", [30, 126])
+def test_no_plan_is_searched_twice(layers: int) -> None:
+    # 126 blocks on 32 stages: 3, 30 x 4, 3, whether or not embedding and loss count as one block each
+    model = {"name": "llama-3-8b", "num_layers": layers}
+    training = {"sequence_length": 2048, "global_batch_size": 64, "tokens": 1e9, "micro_batch_size": "auto"}
+    parallelism = AUTO | {"activation_recompute": "none", "zero_stage": 1}
+    cluster = {"name": "dgx_h100", "num_gpus": 128}
+    run = from_table({"model": model, "training": training, "cluster": cluster, "parallelism": parallelism})
+    assert isinstance(run, GPURun)
+    plans = candidates(run)
+    told = []
+    for place in range(len(plans.tensor)):
+        plan = plans.only(slice(place, place + 1))
+        others = tuple(int(field[0]) for name, field in plan._asdict().items() if name != "ends")
+        told.append((others, blocks_of_chunks(run, plan)))
+    assert len(set(told)) == len(told) > 100
+    assert 0 in plans.ends
+    assert 3 in plans.ends

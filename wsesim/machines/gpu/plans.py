@@ -570,6 +570,8 @@ def _that_deal(run: GPURun, stages: Array, chunks: Array, ends: Array) -> Array:
         return (listed == number) | ((listed == stages) & (number <= run.model.num_layers))
     dealt = dealt_layers(run, ends)
     keeps = (number <= dealt) & ((stages > 1) | (ends == min(ends, default=0)))
+    if min(ends, default=0) == 0:
+        keeps &= ~_deals_as_even(run.model.num_layers, stages, number, ends, dealt)
     if not spec.deals_as_it_likes:
         given = [spec.num_layers_in_first_pipeline_stage or 0, spec.num_layers_in_last_pipeline_stage or 0]
         others, left = stages - np.count_nonzero(given), run.model.num_layers - add_up(given)
@@ -577,6 +579,12 @@ def _that_deal(run: GPURun, stages: Array, chunks: Array, ends: Array) -> Array:
     if spec.virtual_pipeline_size == "auto":
         keeps &= -(-dealt // stages) % chunks == 0
     return keeps
+
+
+def _deals_as_even(layers: int, stages: Array, chunks: Array, ends: Array, dealt: Array) -> Array:
+    """Where ends that count change nothing: even chunks that leave a rest have fewer blocks at the end, and in front, too."""
+    divides_evenly = (chunks == stages) | (stages > dealt - layers)
+    return (ends >= LOSS_COUNTS) & (dealt % chunks == 0) & (chunks <= layers) & divides_evenly
 
 
 def _grid(*axes: Array | tuple[int, ...]) -> Array:

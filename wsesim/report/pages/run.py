@@ -688,10 +688,13 @@ def plans(results: Sequence[Result], wanted: int) -> Section:
 
 
 def plan_words(result: Result) -> str:
-    """A plan in one line: sizes, what is shared, micro-batch, what is computed again."""
+    """A plan in one line: sizes, layers of uneven stages, what is shared, micro-batch, what is computed again."""
+    from wsesim.machines.gpu.words import stage_layers
+
     plan = result.plan
-    sizes = ("data", "tensor", "pipeline", "context", "expert")
-    words = [f"{name} {plan[f'{name}_parallel_size']}" for name in sizes if plan[f"{name}_parallel_size"] > 1]
+    dealt = {"pipeline": stage_layers(plan["layers_per_stage"])}
+    sizes = {name: plan[f"{name}_parallel_size"] for name in ("data", "tensor", "pipeline", "context", "expert")}
+    words = [f"{name} {size}{dealt.get(name, '')}" for name, size in sizes.items() if size > 1]
     if plan["virtual_pipeline_size"] > 1:
         words.append(f"chunks {plan['virtual_pipeline_size']}")
     if plan["sequence_parallel"]:
