@@ -19,6 +19,20 @@ _DECIMAL = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e
 _SMALL = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _DAY_S = 86_400.0
+_TIMES = (
+    ("min", 60.0),
+    ("h", 3600.0),
+    ("d day days", _DAY_S),
+    ("a year years", 365.0 * _DAY_S),
+    ("month months", 365.0 / 12.0 * _DAY_S),
+    ("w week weeks wk wks", 7.0 * _DAY_S),
+    ("hr hrs", 3600.0),
+    ("mins", 60.0),
+    ("secs sec second seconds", 1.0),
+    ("minute minutes", 60.0),
+    ("hour hours", 3600.0),
+)
+"""Times as people write them. [s]"""
 
 
 def _table() -> dict[str, tuple[str, float]]:
@@ -43,37 +57,10 @@ def _table() -> dict[str, tuple[str, float]]:
         units[prefix + "USD/kWh"] = ("USD/kWh", factor)
     for prefix, factor in {**_SMALL, "": 1.0}.items():
         units[prefix + "s"] = ("s", factor)
+    for names, size in _TIMES:
+        units |= dict.fromkeys(names.split(), ("s", size))
     units |= {
-        "min": ("s", 60.0),
-        "h": ("s", 3600.0),
-        "d": ("s", _DAY_S),
-        "day": ("s", _DAY_S),
-        "days": ("s", _DAY_S),
-        "a": ("s", 365.0 * _DAY_S),
-        "year": ("s", 365.0 * _DAY_S),
-        "years": ("s", 365.0 * _DAY_S),
-        "month": ("s", 365.0 / 12.0 * _DAY_S),
-        "months": ("s", 365.0 / 12.0 * _DAY_S),
-        "w": ("s", 7.0 * _DAY_S),
-        "week": ("s", 7.0 * _DAY_S),
-        "weeks": ("s", 7.0 * _DAY_S),
-        "wk": ("s", 7.0 * _DAY_S),
-        "wks": ("s", 7.0 * _DAY_S),
-        "hr": ("s", 3600.0),
-        "hrs": ("s", 3600.0),
-        "mins": ("s", 60.0),
-        "secs": ("s", 1.0),
-        "sec": ("s", 1.0),
-        "second": ("s", 1.0),
-        "seconds": ("s", 1.0),
-        "minute": ("s", 60.0),
-        "minutes": ("s", 60.0),
-        "hour": ("s", 3600.0),
-        "hours": ("s", 3600.0),
-        "1/s": ("1/s", 1.0),
-        "samples/s": ("1/s", 1.0),
-        "parameters/s": ("1/s", 1.0),
-        "tokens/s": ("1/s", 1.0),
+        **dict.fromkeys(("1/s", "samples/s", "parameters/s", "tokens/s"), ("1/s", 1.0)),
         "kg": ("kg", 1.0),
         "t": ("kg", 1000.0),
         "kg/kWh": ("kg/kWh", 1.0),
@@ -119,32 +106,25 @@ EXAMPLES = {
 }  # fmt: skip
 """A value that fits each field, for messages."""
 
-_SUFFIXES = (
-    ("_bytes_per_parameter", "bytes"),
-    ("_bytes_per_weight", "bytes"),
-    ("_bytes_per_gradient", "bytes"),
-    ("_bytes_per_token", "bytes"),
-    ("_usd_per_system_hour", "USD/h"),
-    ("_usd_per_gpu_hour", "USD/h"),
-    ("_w_per_gpu", "W"),
-    ("_usd_per_gpu", "USD"),
-    ("_usd_per_kwh", "USD/kWh"),
-    ("_kg_per_kwh", "kg/kWh"),
-    ("_kg", "kg"),
-    ("_usd_per_j", "USD/J"),
-    ("_bytes_per_s", "bytes/s"),
-    ("_flop_per_s", "FLOP/s"),
-    ("_samples_per_s", "1/s"),
-    ("_parameters_per_s", "1/s"),
-    ("_tokens_per_s", "1/s"),
-    ("_bytes", "bytes"),
-    ("_flop", "FLOP"),
-    ("_hz", "Hz"),
-    ("_usd", "USD"),
-    ("_s", "s"),
-    ("_w", "W"),
-    ("_j", "J"),
-)
+_ENDS = {
+    "bytes": "_bytes_per_parameter _bytes_per_weight _bytes_per_gradient _bytes_per_token _bytes",
+    "USD/h": "_usd_per_system_hour _usd_per_gpu_hour",
+    "W": "_w_per_gpu _w",
+    "USD": "_usd_per_gpu _usd",
+    "USD/kWh": "_usd_per_kwh",
+    "kg/kWh": "_kg_per_kwh",
+    "kg": "_kg",
+    "USD/J": "_usd_per_j",
+    "bytes/s": "_bytes_per_s",
+    "FLOP/s": "_flop_per_s",
+    "1/s": "_samples_per_s _parameters_per_s _tokens_per_s",
+    "FLOP": "_flop",
+    "Hz": "_hz",
+    "s": "_s",
+    "J": "_j",
+}
+_SUFFIXES = sorted(((end, unit) for unit, ends in _ENDS.items() for end in ends.split()), key=lambda one: -len(one[0]))
+"""Ends of names of fields and their units, the longest first."""
 
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$")
 
