@@ -23,13 +23,6 @@ class Plugins(Mapping[str, Any]):
 
     Reading our own needs no look at installed packages, which takes longer than a short run. `known` are those that
     were read so far, and ours.
-
-    Parameters
-    ----------
-    group
-        Of entry points.
-    own
-        Addresses of our own, by name.
     """
 
     def __init__(self, group: str, own: Mapping[str, str]) -> None:

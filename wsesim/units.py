@@ -246,23 +246,12 @@ _DURATION = re.compile(r"(?:\band\b|,)?\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
 def parse_quantity(text: str, unit: str, example: str = "", thousand: float = 1000.0) -> float:
-    """Read ``"1.2 Tb/s"`` as a float in the wanted SI unit.
+    """Read ``"1.2 Tb/s"`` as a float in the wanted SI unit, as `unit_of_field` names it.
 
     Parameters
     ----------
-    text
-        A number, with or without a unit.
-    unit
-        The SI unit that is wanted, as `unit_of_field` names it.
-    example
-        A well-formed value, for messages.
     thousand
         What a k behind a plain number is. [-]
-
-    Returns
-    -------
-    float
-        The value in `unit`.
 
     Raises
     ------

@@ -65,16 +65,7 @@ def check_kind(mode: int, place: str) -> None:
 
 
 def content(path: Path, place: str, largest_bytes: int = LARGEST_BYTES) -> bytes:
-    """The bytes of a regular file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    place
-        How messages name it.
-    largest_bytes
-        More are refused, and not read. [bytes]
+    """The bytes of a regular file; more than the largest are refused, and not read.
 
     Raises
     ------

@@ -188,8 +188,6 @@ def search(
     ----------
     engine_of
         Makes an engine for some scenarios, by their places, whose steps have so many micro-batches.
-    skip
-        Simulate fewer micro-batches than the step has, once they repeat.
     """
     found: dict[int, Steady] = {}
     counts = [_counts(one, skip=skip) for one in scenarios]

@@ -121,16 +121,8 @@ def read_rows(
 
     Parameters
     ----------
-    path
-        The file.
     columns
         Columns that are known, and what they hold.
-    needed
-        Columns that must be there.
-    aliases
-        Other names of columns.
-    ignored
-        Columns that are passed over.
 
     Raises
     ------

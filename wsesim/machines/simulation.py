@@ -94,19 +94,9 @@ def step_time(run: Run) -> Result:
 
 
 def best_plans(run: Run, number: int) -> list[Result]:
-    """Simulate the best plans of a run whose machine leaves a choice.
+    """Simulate the best plans of a run whose machine leaves a choice, fastest first.
 
-    Parameters
-    ----------
-    run
-        A GPU run, for one.
-    number
-        Plans that are wanted; there may be fewer that fit. [-]
-
-    Returns
-    -------
-    list of Result
-        Fastest first; the first is the plan that `wsesim.simulate` takes where it looks as far.
+    The first is what `wsesim.simulate` takes where it looks as far.
 
     Raises
     ------

@@ -267,10 +267,6 @@ def streams_of(event: Event, stage: int, num_bytes: Mapping[str, float]) -> Iter
 
     Parameters
     ----------
-    event
-        A pass, or a send that the stage waits for.
-    stage
-        Its place in the pipeline. [-]
     num_bytes
         What a whole event moves, by stream. [bytes]
     """

@@ -218,8 +218,6 @@ def check_keys(kind: type[AnyState], pairs: Pairs, others: Iterable[str] = ()) -
 
     Parameters
     ----------
-    kind
-        Whose controls are asked.
     others
         Keys that the address may have beside those of the page.
 

@@ -43,21 +43,12 @@ Line = tuple[int, int, str]
 
 
 def write(timeline: Timeline, path: Path, advance: Advance) -> int:
-    """Write a timeline, with gzip where the name says so; the file is whole, or it is the old one.
+    """Write a timeline, with gzip where the name says so; the file is whole, or it is the old one. Its size. [bytes]
 
     Parameters
     ----------
-    timeline
-        From `wsesim.study.timeline.timeline_of`.
-    path
-        Ends in ``.json`` or ``.gz``.
     advance
         Told of every event, arrow and point of a counter.
-
-    Returns
-    -------
-    int
-        Size of the file. [bytes]
 
     Raises
     ------

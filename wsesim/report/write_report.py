@@ -78,12 +78,7 @@ class Wanted:
 
 
 def of(wanted: Wanted) -> int:
-    """Make a report or a picture, and write it.
-
-    Returns
-    -------
-    int
-        Its size. [bytes]
+    """Make a report or a picture, and write it. Its size. [bytes]
 
     Raises
     ------

@@ -532,10 +532,6 @@ def answer(
 
     Parameters
     ----------
-    goal, place
-        The goal, and how messages name it.
-    progress
-        Told what is tried.
     folder
         Where files lie that the goal names; the working directory where left out.
 

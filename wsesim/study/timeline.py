@@ -17,22 +17,15 @@ __all__ = ["Arrow", "Counter", "Event", "Stretch", "Timeline", "Track", "timelin
 
 
 def timeline_of(result: Result, *, num_steps: int = 1, layers: Collection[int] | None = None) -> Timeline:
-    """Tracks, events, arrows and counters of steps in the steady state.
+    """Tracks, events, arrows and counters of steps in the steady state, from the start of the first one.
 
     Parameters
     ----------
     result
         Of a simulated run; that of a wafer-scale run is simulated once more.
-    num_steps
-        Steps in a row. [-]
     layers
         Show events of these layers only, by place in forward order (0 is the embedding), and those that
         belong to no layer.
-
-    Returns
-    -------
-    Timeline
-        Times count from the start of the first step shown.
 
     Examples
     --------
@@ -58,8 +51,6 @@ def layers_in(words: str, num_blocks: int) -> frozenset[int]:
     ----------
     words
         Blocks by number, ranges with both ends, names; separated by commas.
-    num_blocks
-        Of the model. [-]
 
     Raises
     ------

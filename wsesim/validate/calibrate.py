@@ -274,14 +274,8 @@ def solve(
 
     Parameters
     ----------
-    rates
-        What is fitted to.
-    forms
-        One for each fit.
     weights
         Of each row in each fit, shape ``(num_fits, num_rows)``; 0 leaves a row out. [-]
-    start
-        Where the three numbers start.
     numbers
         Whether they are fitted, or only the releases.
     """
@@ -367,12 +361,6 @@ def fit(
     ----------
     measurements
         Rows that may be fitted. Rates of other systems count for the three numbers, which all systems share.
-    start
-        Where the fit starts, and what it keeps where rows are too few.
-    system
-        Whose releases are wanted.
-    progress
-        Called with what is going on.
 
     Raises
     ------
@@ -486,10 +474,6 @@ def as_toml(fit: Fit, source: str, kept: Mapping[str, Origin] = MappingProxyType
 
     Parameters
     ----------
-    fit
-        What was fitted.
-    source
-        Of rows that do not name theirs.
     kept
         Origins of the numbers that were there before; one that was not fitted keeps its own.
     """

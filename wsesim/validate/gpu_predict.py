@@ -254,10 +254,6 @@ def simulate_rows(
 
     Parameters
     ----------
-    calibration
-        In place of the shipped one.
-    advance
-        Called after each row.
     processes
         How many; as many as there are cores when left out. [-]
     """

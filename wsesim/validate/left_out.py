@@ -130,8 +130,6 @@ def left_out(rows: Sequence[Measurement], start: CalibrationSpec) -> LeftOut:
 
     Parameters
     ----------
-    rows
-        Rates of at least two models.
     start
         Where the fits start, and the form of `LeftOut.fixed`.
     """

@@ -227,19 +227,12 @@ def rows_of(machine: Machine) -> Rows | None:
 
 
 def near(run: Run, number: int = NEAREST) -> tuple[Comparison, ...]:
-    """The published measurements nearest to a run, nearest first, each with its error.
+    """The published measurements nearest to a run, nearest first, each with its error; fewer where there are fewer.
 
     Parameters
     ----------
     run
         Only measurements of the same kind of machine are compared.
-    number
-        How many, 1 at least. [-]
-
-    Returns
-    -------
-    tuple of Comparison
-        There are fewer where fewer are published, or where a row cannot be simulated.
 
     Examples
     --------

@@ -133,8 +133,6 @@ def constant_hfu_mape(measured_s: Sequence[float], executed_flop_per_gpu: Sequen
 
     Parameters
     ----------
-    measured_s
-        Times of a step. [s]
     executed_flop_per_gpu
         What each GPU computes in it, recomputation included. [FLOP]
 

@@ -465,20 +465,7 @@ def _block(model: ModelSpec, sequence_length: int, output_bytes: float) -> Layer
 
 @lru_cache(maxsize=256)
 def layers(model: ModelSpec, sequence_length: int) -> tuple[Layer, ...]:
-    """The model as a chain of layers: embedding, blocks, head.
-
-    Parameters
-    ----------
-    model
-        The transformer.
-    sequence_length
-        Tokens per sequence. [-]
-
-    Returns
-    -------
-    tuple of Layer
-        ``num_layers + 2`` entries in forward order.
-    """
+    """The model as a chain of ``num_layers + 2`` layers: embedding, blocks, head."""
     output = BYTES_PER_ACTIVATION * float(model.hidden_size)
     embedding = Layer(
         name="embedding",

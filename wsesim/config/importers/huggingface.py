@@ -348,14 +348,7 @@ def _fields(config: Section, entries: Entries, given: Iterable[str]) -> Fields:
 
 
 def read_huggingface(path: Path, given: Iterable[str] = ()) -> Imported:
-    """Read a Hugging Face ``config.json`` as plain `ModelSpec` field values.
-
-    Parameters
-    ----------
-    path
-        The file; nothing is downloaded.
-    given
-        Fields that a run file states itself; they are not asked of the file.
+    """Read a Hugging Face ``config.json`` as plain `ModelSpec` field values; what `given` names is not asked of the file.
 
     Returns
     -------

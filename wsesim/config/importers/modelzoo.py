@@ -927,19 +927,7 @@ def _first_reason(reasons: Reasons, name: str) -> str | None:
 
 
 def read_modelzoo(path: Path, given: Iterable[str] = ()) -> Imported:
-    """Read a Model Zoo params file.
-
-    Parameters
-    ----------
-    path
-        A YAML file in the flat or in the trainer layout.
-    given
-        Fields of ``[model]`` that a run file states itself; they are not asked of the file.
-
-    Returns
-    -------
-    Imported
-        Fields of `ModelSpec`, the fields of `TrainingSpec` that the file states, and those of the cluster.
+    """Read a Model Zoo params file in either layout; what `given` names is not asked of the file.
 
     Raises
     ------

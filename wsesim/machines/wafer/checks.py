@@ -249,8 +249,6 @@ def wafer_bounds(run: Run, plan: Plan, step_time_s: float, errors: Errors | None
 
     Parameters
     ----------
-    run, plan, step_time_s
-        What was predicted.
     errors
         Of left-out models; those of all models that ship with wsesim when left out. [-]
     """

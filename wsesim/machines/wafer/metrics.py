@@ -408,12 +408,6 @@ def bottleneck(run: Run, breakdown: dict[str, float], step_time_s: float, tried:
 
     Parameters
     ----------
-    run
-        Whose parts are named.
-    breakdown
-        Of the step. [s]
-    step_time_s
-        As it is. [s]
     tried
         The step time with each change. [s]
     """

@@ -95,14 +95,10 @@ def run_schedule(
     merge_chunks: bool = True,
     keeps_trace: bool = True,
 ) -> Simulation:
-    """Simulate a run.
+    """Simulate a run: the step in its steady state, and its trace.
 
     Parameters
     ----------
-    run
-        What to simulate.
-    engine
-        "simpy", the reference, or "recurrence".
     fold
         Simulate equal systems once; without it every system has its own processes.
     skip_micro_batches
@@ -111,11 +107,6 @@ def run_schedule(
         Simulate chunks as one whose number changes nothing (SimPy only).
     keeps_trace
         Whether SimPy remembers every span, which takes most of its memory.
-
-    Returns
-    -------
-    Simulation
-        The step in its steady state, and the trace.
 
     Raises
     ------
@@ -180,18 +171,6 @@ def _simulation(
 
 def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool = True) -> list[Simulation]:
     """Simulate many runs with the recurrence; runs whose models have the same shape share its cost.
-
-    Parameters
-    ----------
-    runs
-        In any order.
-    fold, skip_micro_batches
-        As `run_schedule`.
-
-    Returns
-    -------
-    list of Simulation
-        In the order of `runs`.
 
     Raises
     ------
@@ -271,17 +250,7 @@ class Recording:
 
 
 def record(simulation: Simulation, num_more_steps: int, buffers: Sequence[str]) -> Recording:
-    """Simulate a run once more, on SimPy, for more steps; the first ones are equal to those of `simulation`.
-
-    Parameters
-    ----------
-    simulation
-        From either engine.
-    num_more_steps
-        Steps behind the last one of `simulation`. [-]
-    buffers
-        To watch.
-    """
+    """Simulate a run once more, on SimPy, for more steps; the first ones are equal to those of `simulation`."""
     plan, count, num_steps = simulation.plan, simulation.num_simulated_micro_batches, simulation.num_steps
     schedule = _events(plan, count)
     watched = {buffer: schedule.watch(buffer) for buffer in buffers}

@@ -52,8 +52,6 @@ def laid_out_attention_flop(layer: Layer, calibration: CalibrationSpec, *, drops
 
     Parameters
     ----------
-    layer
-        A block.
     calibration
         Width of a block of a head, and what softmax and mask of a score cost in features.
     drops_scores
@@ -135,15 +133,9 @@ def lay_out(system: SystemSpec, hidden_size: int, working_set: float, sequence_l
 
     Parameters
     ----------
-    system
-        The CS system.
-    hidden_size
-        Width of the model. [-]
     working_set
         What a token keeps on the wafer over the working set of a GPT block of this width: of the widest layer, and of others
         whose activations stay. [-]
-    sequence_length
-        Tokens per sequence. [-]
 
     Raises
     ------

@@ -39,8 +39,6 @@ def chart(cluster: AnyCluster, busy: Mapping[str, float] | None = None) -> Pictu
 
     Parameters
     ----------
-    cluster
-        With the devices that a job uses.
     busy
         Shares of a step in which each part works (`Result.utilization`); None draws the machine alone. [-]
     """

@@ -115,13 +115,7 @@ def _value(option: Option, of_cost: bool) -> float:
 
 
 def choices(options: Sequence[Option], front: Sequence[Option], where: dict[str, str]) -> Picture:
-    """Time against cost of all that was tried, or against energy where nothing has a price; those that nothing beats are marked.
-
-    Parameters
-    ----------
-    where
-        How each cluster's devices are told, by the name of the cluster: the legend.
-    """
+    """Time against cost of all that was tried, or against energy where nothing has a price; those that nothing beats are marked."""
     of_cost = any(one.cost_usd is not None for one in options)
     drawn = [one for one in options if one.cost_usd is not None or not of_cost]
     values = [_value(one, of_cost) for one in drawn]

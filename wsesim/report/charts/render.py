@@ -162,21 +162,14 @@ def template(build: Callable[Parameters, alt.TopLevelMixin]) -> Callable[Paramet
 
 
 def spec(picture: Picture, theme: ThemeName = "light", width: Width = "container") -> dict[str, Any]:
-    """Finished Vega-Lite with data and colours.
+    """Finished Vega-Lite with data and colours, for vega-embed, a notebook or vl-convert.
 
     Parameters
     ----------
-    picture
-        What to draw.
     theme
         "light", "dark" or "paper".
     width
         "container" for the width of the page, "single" or "double" for a paper's columns, or a number. [px]
-
-    Returns
-    -------
-    dict
-        For vega-embed, a notebook or vl-convert.
     """
     factor = PAPER_SIZE if theme == "paper" else 1.0
     width_px = WIDTHS_PX.get(str(width), width)

@@ -232,14 +232,10 @@ def over_devices(
 
     Parameters
     ----------
-    scaling
-        With one curve.
     values
         Of its points, in SI units.
     lines
         What else the job could be done on.
-    beside
-        The same of a baseline.
     """
     points = list(_whole(scaling, measure, values, ""))
     own = _own_points(points, scaling.own.num_devices, "this run")

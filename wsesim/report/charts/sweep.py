@@ -67,16 +67,7 @@ class Axis(NamedTuple):
 
 
 def chart(rows: Sequence[SweptRow], keys: Sequence[str], metric: str) -> Picture:
-    """Draw a metric over one key or two.
-
-    Parameters
-    ----------
-    rows
-        Points of a sweep; see `wsesim.study.sweep.SweepResult`.
-    keys
-        One or two columns that varied.
-    metric
-        Column of the answers.
+    """Draw a metric over one column that varied, or two.
 
     Raises
     ------

@@ -403,12 +403,8 @@ def run_report(study: Study, command: str, files: tuple[TextFile, ...] = (), tel
 
     Parameters
     ----------
-    study
-        Its results.
     command, files
         How it was made.
-    tell
-        Called before each part.
     """
     results = study.results
     tell("answer")
