@@ -252,10 +252,11 @@ def _complete(spec: type[Spec]) -> Schema:
 
 
 def _run(definitions: Definitions) -> Schema:
+    spreads = (one.files.spread for one in MACHINES.known if one.files.spread is not None)
     keys = {
         "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "Title of the run."},
         **{name: definitions.of_a_run(name) for name in _TABLES_OF_A_RUN},
-        "parallelism": {"anyOf": [{"const": "auto"}, *(definitions.reference(spread) for spread in _spreads())]},
+        "parallelism": {"anyOf": [{"const": "auto"}, *map(definitions.reference, spreads)]},
         "run": {
             "type": "object",
             "description": "A file of another tool that gives the model, the batch and the plan.",
@@ -282,10 +283,6 @@ def _run(definitions: Definitions) -> Schema:
 def _parts() -> list[type[Spec]]:
     """Specs of what a key of another table may name: it lies over the entry that it extends."""
     return [spec for one in MACHINES.known for _, spec in one.files.schemas.values() if spec is not one.files.cluster]
-
-
-def _spreads() -> list[type[Spec]]:
-    return [one.files.spread for one in MACHINES.known if one.files.spread is not None]
 
 
 def kinds() -> dict[str, Kind]:

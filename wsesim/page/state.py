@@ -234,9 +234,10 @@ def check_keys(kind: type[AnyState], pairs: Pairs, others: Iterable[str] = ()) -
     wsesim.page.state.WrongAddress: the page's address: 'system' is not a known key; did you mean systems?
     """
     known = (*_names(kind), *_BESIDE[kind], *others)
+    listed = f"; it has {', '.join(known)}"
     counts = Counter(key for key, _ in pairs)
     problems = [
-        f"{_PLACE}: {value_shown(key)} is not a known key{did_you_mean(key, known) or _all_of(known)}"
+        f"{_PLACE}: {value_shown(key)} is not a known key{did_you_mean(key, known) or listed}"
         for key in counts
         if key not in known
     ]
@@ -288,10 +289,6 @@ def differences(state: RunState, other: RunState) -> dict[str, tuple[str, str]]:
     """Controls that two runs set otherwise, with what each of them says; GPUs beside make no difference."""
     mine, others = vars(state), vars(other)
     return {name: (others[name], mine[name]) for name in mine if mine[name] != others[name]}
-
-
-def _all_of(known: Iterable[str]) -> str:
-    return f"; it has {', '.join(known)}"
 
 
 def _differences(state: State, usual: State) -> dict[str, object]:

@@ -96,7 +96,7 @@ def of(wanted: Wanted) -> int:
 def check(wanted: Wanted) -> None:
     """Refuse what cannot be done, before anything is simulated."""
     if wanted.kind is None or wanted.out.suffix:
-        check_out(wanted.out, list(ENDINGS) if wanted.kind is None else _endings_of(wanted.kind))
+        check_out(wanted.out, [ending for ending, kind in ENDINGS.items() if wanted.kind in (None, kind)])
     else:
         check_out(wanted.out, [""])
     if bool(wanted.runs) == (wanted.ledger is not None):
@@ -137,10 +137,6 @@ def _check_run(wanted: Wanted, path: Path) -> None:
         raise InputError(
             f"report: {path} is no run file; name the run itself, or make one of a model file by `wsesim import`"
         )
-
-
-def _endings_of(kind: str) -> list[str]:
-    return [ending for ending, one in ENDINGS.items() if one == kind]
 
 
 def _check_picture(wanted: Wanted) -> None:

@@ -243,14 +243,9 @@ def _software(entries: Sequence[Entry]) -> list[str]:
         mine = [one for one in entries if one.kind == kind]
         if len({one.result.definition.software for one in mine}) > 1:
             shown = ", ".join(f"{one.result.definition.software} ({one.name})" for one in mine)
-            found.append(
-                f"the runs have different software: {shown}; cluster.{_software_key(mine[0])} makes them alike"
-            )
+            key = machine_of(mine[0].result.run).files.software[0]
+            found.append(f"the runs have different software: {shown}; cluster.{key} makes them alike")
     return found
-
-
-def _software_key(one: Entry) -> str:
-    return str(machine_of(one.result.run).files.software[0])
 
 
 def _weights(entries: Sequence[Entry]) -> list[str]:

@@ -282,7 +282,7 @@ def _notes(run: Run, curves: Sequence[Curve], own: Point) -> tuple[str, ...]:
         found.append(f"the curves are of identical {machine.words.short}s, without the exceptions of the run itself")
     found += [_limited(curve) for curve in curves if curve.limits]
     found += [_missing(curve) for curve in curves if curve.left_out]
-    if machine.estimates or any(_is_beside(curve) for curve in curves):
+    if machine.estimates or any(curve.kind not in (WEAK, STRONG) for curve in curves):
         found.append("points on GPUs are estimates of the best plan by the closed form, not simulated")
     if machine.estimates:
         found += _off_the_line(own, curves[0], machine.words.devices)
@@ -293,10 +293,6 @@ def _limited(curve: Curve) -> str:
     """Which parts of the step are large, from which number of devices on."""
     parts = [f"{text} from {number:,} on" for number, text in curve.limits]
     return f"{curve.kind} scaling, parts with a tenth of the step or more: {', '.join(parts)}"
-
-
-def _is_beside(curve: Curve) -> bool:
-    return curve.kind not in (WEAK, STRONG)
 
 
 def _off_the_line(own: Point, curve: Curve, devices: str) -> list[str]:

@@ -131,7 +131,7 @@ def compare(
         raise InputError(
             f"--set {unused[0]}: none of the runs has such a key; see `wsesim schema`, or docs/configuration.md"
         )
-    entries = tuple(entry(_answered(one)) for one in read)
+    entries = tuple(entry(simulate(one) if isinstance(one, Run) else one) for one in read)
     return Comparison(entries, searches(entries, same))
 
 
@@ -203,10 +203,6 @@ def moved(run: Run, where: str, settings: Sequence[str] = ()) -> Run:
     own = found.training.model_copy(update=same | {"global_batch_size": training.global_batch_size})
     cluster = found.cluster.on_devices(int(count))
     return replace(found, name=title, model=run.model, training=own, cluster=cluster, asked=None).with_batch()
-
-
-def _answered(one: Run | Result) -> Result:
-    return simulate(one) if isinstance(one, Run) else one
 
 
 def same_job(run: Run, first: Run) -> Run:

@@ -873,14 +873,9 @@ MATTER: tuple[tuple[str, str], ...] = (
 """Keys and callbacks that change the time of a step, are not read, and are named."""
 
 
-def _dotted(name: str) -> str:
-    """A key without what the trainer's layout puts before it."""
-    return re.sub(r"^trainer\.(init\.)?", "", name)
-
-
 def _pieces(name: str, value: Any) -> Iterator[tuple[str, str, Any]]:
     """A key as one where it is known, else one by one what it holds."""
-    known = _dotted(name)
+    known = re.sub(r"^trainer\.(init\.)?", "", name)
     if isinstance(value, Mapping) and value and name.count(".") < _DEEPEST and _first_reason(ELSEWHERE, known) is None:
         for key, inner in value.items():
             yield from _pieces(f"{name}.{key}", inner)

@@ -224,15 +224,11 @@ def lanes_of(run: Run) -> Lanes:
         Not even one sequence fits.
     """
     chain = layers(run.model, run.training.sequence_length)
-    widest = max(_different(run), key=lambda layer: layer.working_set_bytes_per_token)
+    different = (layer for layer, _ in layer_counts(run.model, run.training.sequence_length))
+    widest = max(different, key=lambda layer: layer.working_set_bytes_per_token)
     working_set = wafer.working_set_over_gpt(widest, run.model.hidden_size) * activation_bytes_factor(run.training)
     working_set *= 1.0 + kept_per_working_set(run.training, chain)
     return wafer.lay_out(run.cluster.system, run.model.hidden_size, working_set, run.training.sequence_length)
-
-
-def _different(run: Run) -> tuple[Layer, ...]:
-    """The first layer of each kind."""
-    return tuple(layer for layer, _ in layer_counts(run.model, run.training.sequence_length))
 
 
 def activation_bytes_factor(training: TrainingSpec) -> float:

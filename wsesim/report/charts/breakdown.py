@@ -36,11 +36,6 @@ LABEL_PX = 34
 """Width that a part needs for its label. [px]"""
 
 
-def meaning_of(category: str, result: Result) -> str:
-    """What a part of a run's step is, in words."""
-    return machine_of(result.run).words.meaning(category)
-
-
 def chart(results: Sequence[Result], *, as_share: bool = False) -> Picture:
     """Draw the breakdown of one run or of several, in time or as shares of each step."""
     scale = Scale(0.01, "%") if as_share else scale_of(max(one.step_time_s for one in results), "s")
@@ -77,7 +72,7 @@ def rows(results: Sequence[Result], scale: Scale, *, as_share: bool = False) -> 
                         "width": length / longest,
                         "time": show(value_s, "s"),
                         "share": f"{share:.1%}",
-                        "meaning": meaning_of(category, result),
+                        "meaning": machine_of(result.run).words.meaning(category),
                         "ink": ink_on(colour_of(category)),
                     }
                 )

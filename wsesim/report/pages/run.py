@@ -598,7 +598,7 @@ def numbers_table(caption: str, numbers: Iterable[Assumption]) -> Table:
     rows = tuple(
         (
             one.key,
-            assumption_value(one),
+            show(one.value, unit_of_field(one.key)) if isinstance(one.value, int | float) else str(one.value),
             one.status,
             source_cell(one.source),
             bounds_cell(one.range, unit_of_field(one.key)),
@@ -607,11 +607,6 @@ def numbers_table(caption: str, numbers: Iterable[Assumption]) -> Table:
         for one in numbers
     )
     return Table(caption, ("number", "value", "status", "~source", "+range", "+note"), rows)
-
-
-def assumption_value(one: Assumption) -> str:
-    """The value of an assumption with its unit."""
-    return show(one.value, unit_of_field(one.key)) if isinstance(one.value, int | float) else str(one.value)
 
 
 def source_cell(source: str) -> Cell:
