@@ -12,7 +12,7 @@ from wsesim import GPURun, from_table
 from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.rows import GPUMeasurement, published
-from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.stages import Plan
 
 Table = dict[str, Any]
 
@@ -50,11 +50,11 @@ def gpu_run(**overrides: Any) -> GPURun:
     return run
 
 
-def plan_of(run: GPURun) -> Plans:
+def plan_of(run: GPURun) -> Plan:
     """The one plan that a run leaves."""
     plans = candidates(run)
     assert len(plans.tensor) == 1, f"{len(plans.tensor)} plans"
-    return plans
+    return plans.plan(0)
 
 
 def one(value: Any) -> float:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +18,7 @@ from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.pipeline import num_jobs, shape_of, write_program
 from wsesim.machines.gpu.search import closed_form_s
 from wsesim.machines.gpu.simulation import GPUSimulation, simulate_gpu, simulate_plan
-from wsesim.machines.gpu.times import Pass, Times, times_of
+from wsesim.machines.gpu.times import Pass, Times, times_of_plan
 from wsesim.validate.gpu_predict import run_of
 
 few = settings(deadline=None, max_examples=40)
@@ -43,8 +42,8 @@ def evaluation_of(run: GPURun) -> GPURun:
 
 def with_times(times: Times, **factors: float) -> Times:
     """Some durations as shares of the forward pass of a block."""
-    block_s = one(times.forward.total_s)
-    return times._replace(**{name: np.array([share * block_s]) for name, share in factors.items()})
+    block_s = times.forward.total_s
+    return times._replace(**{name: share * block_s for name, share in factors.items()})
 
 
 def whole(run: GPURun, times: Times, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -52,7 +51,7 @@ def whole(run: GPURun, times: Times, monkeypatch: pytest.MonkeyPatch) -> Any:
     with monkeypatch.context() as patch:
         patch.setattr("wsesim.machines.gpu.search.ROUNDS", 10**6)
         step, number = simulate_plan(run, plan_of(run), times)
-    assert number == int(plan_of(run).num_micro_batches[0])
+    assert number == plan_of(run).num_micro_batches
     return step
 
 
@@ -92,7 +91,7 @@ def test_skipped_micro_batches_change_nothing(
     chunks = num_chunks if num_stages > 1 else 1
     number = rounds * num_stages + (rest % num_stages if chunks == 1 else 0)
     run = pipeline_run(num_stages, number, chunks, data_parallel_size=8, zero_stage=zero_stage, **switches)
-    times = with_times(times_of(run, plan_of(run)), **factors)
+    times = with_times(times_of_plan(run, plan_of(run)), **factors)
     skipping, _ = simulate_plan(run, plan_of(run), times)
     with pytest.MonkeyPatch.context() as patch:
         every = whole(run, times, patch)
@@ -105,7 +104,7 @@ def test_skipped_micro_batches_change_nothing(
 @pytest.mark.parametrize("num_chunks", [1, 2])
 def test_a_long_step_is_simulated_with_five_rounds(num_chunks: int) -> None:
     run = pipeline_run(4, 400, num_chunks)
-    _, number = simulate_plan(run, plan_of(run), times_of(run, plan_of(run)))
+    _, number = simulate_plan(run, plan_of(run), times_of_plan(run, plan_of(run)))
     assert number == 20
 
 
@@ -113,7 +112,7 @@ def test_a_pipeline_that_is_slow_to_fill_is_simulated_for_longer(monkeypatch: py
     """Interleaved, with a first stage a little heavier than the others, which are held up only after many rounds."""
     run = pipeline_run(3, 90, 2)
     ends = {"embedding_s": 0.1, "head_forward_s": 0.02, "head_backward_s": 0.02}
-    times = with_times(times_of(run, plan_of(run)), send_s=0.0015, **ends)
+    times = with_times(times_of_plan(run, plan_of(run)), send_s=0.0015, **ends)
     step, number = simulate_plan(run, plan_of(run), times)
     assert 15 < number < 90
     assert step.time_s == pytest.approx(whole(run, times, monkeypatch).time_s, rel=1e-9)
@@ -121,7 +120,7 @@ def test_a_pipeline_that_is_slow_to_fill_is_simulated_for_longer(monkeypatch: py
 
 def test_gpipe_is_simulated_as_a_whole() -> None:
     run = pipeline_run(4, 40, pipeline_schedule="gpipe")
-    assert simulate_plan(run, plan_of(run), times_of(run, plan_of(run)))[1] == 40
+    assert simulate_plan(run, plan_of(run), times_of_plan(run, plan_of(run)))[1] == 40
 
 
 # The bubble
@@ -148,7 +147,7 @@ def test_interleaving_divides_the_bubble(num_stages: int, num_chunks: int, round
 def balanced(run: GPURun) -> tuple[float, float]:
     """Step and bubble where only blocks take time. [s]"""
     free = ("send_s", "head_forward_s", "head_backward_s", "embedding_s", "embedding_reduce_s", "update_s")
-    times = with_times(times_of(run, plan_of(run)), **dict.fromkeys(free, 0.0))
+    times = with_times(times_of_plan(run, plan_of(run)), **dict.fromkeys(free, 0.0))
     step, _ = simulate_plan(run, plan_of(run), times)
     return step.time_s, step.spent_s["bubble"]
 
@@ -176,9 +175,9 @@ def test_one_stage_adds_up_by_hand() -> None:
     run = gpu_run(training={"global_batch_size": 3}, cluster={"num_gpus": 1})
     found = simulate_gpu(run)
     times = found.times
-    blocks_s = 8 * one(times.forward.total_s + times.backward.total_s + times.accumulate_s)
-    ends_s = 2 * one(times.embedding_s) + one(times.head_forward_s + times.head_backward_s)
-    assert found.step_time_s == pytest.approx(3 * (blocks_s + ends_s) + one(times.update_s), rel=1e-9)
+    blocks_s = 8 * (times.forward.total_s + times.backward.total_s + times.accumulate_s)
+    ends_s = 2 * times.embedding_s + (times.head_forward_s + times.head_backward_s)
+    assert found.step_time_s == pytest.approx(3 * (blocks_s + ends_s) + times.update_s, rel=1e-9)
 
 
 def test_what_is_shared_does_not_change_what_is_computed() -> None:
@@ -234,7 +233,7 @@ def test_the_closed_form_is_near_on_published_configurations(name: str) -> None:
         if row.set != name or row.use == "shown":
             continue
         run, found = simulated(row.id)
-        off = one(closed_form_s(run, found.plan, found.times)) / found.step_time_s - 1.0
+        off = one(closed_form_s(run, found.plan.table, found.times)) / found.step_time_s - 1.0
         if abs(off) > FAR.get(name, 0.03):
             far[row.id] = off
     assert not far
@@ -296,7 +295,7 @@ def test_zero_2_reduces_the_gradient_of_each_micro_batch(network: str) -> None:
     """One stage, several passes: never faster than ZeRO-1, and on a slow network as long as all its reductions."""
     cluster = {"name": "dgx_a100_80gb", "num_gpus": 16, "node_network_bytes_per_s": network}
     one_of, two_of = (simulate_gpu(gpu_run(cluster=cluster, parallelism={"zero_stage": zero})) for zero in (1, 2))
-    passes, reduced_s = 4, 8 * one(two_of.times.reduce_s)
+    passes, reduced_s = 4, 8 * two_of.times.reduce_s
     assert two_of.step_time_s >= one_of.step_time_s * (1 - 1e-9)
     assert (two_of.step_time_s > passes * reduced_s) or network == "1600 GB/s"
 
@@ -320,9 +319,7 @@ def test_interleaved_stages_reduce_once_for_a_group() -> None:
     )
     assert one_group == one_group_shared
     assert two_groups_shared == two_groups + 4
-    assert one(found[1].memory.buffers - found[0].memory.buffers) == pytest.approx(
-        2 * one(found[1].memory.weights) / 2, rel=0.4
-    )
+    assert found[1].memory.buffers - found[0].memory.buffers == pytest.approx(2 * found[1].memory.weights / 2, rel=0.4)
 
 
 # Evaluations
@@ -334,19 +331,19 @@ def test_interleaved_stages_reduce_once_for_a_group() -> None:
 def test_an_evaluation_passes_the_stages_once(num_stages: int, num_micro_batches: int, num_chunks: int) -> None:
     """Equal stages: as many forward passes of a chunk as each stage has, and the way down to the last one."""
     run = evaluation_of(pipeline_run(num_stages, num_micro_batches, num_chunks))
-    times = with_times(times_of(run, plan_of(run)), embedding_s=0.0, head_forward_s=0.0, send_s=0.0)
+    times = with_times(times_of_plan(run, plan_of(run)), embedding_s=0.0, head_forward_s=0.0, send_s=0.0)
     step, _ = simulate_plan(run, plan_of(run), times)
-    forward_s = 2.0 * one(times.forward.total_s)
+    forward_s = 2.0 * times.forward.total_s
     assert step.time_s == pytest.approx((num_micro_batches * num_chunks + num_stages - 1) * forward_s)
     assert {span.kind for span in step.trace} <= {"forward", "wait_pipeline"}
-    assert float(closed_form_s(run, plan_of(run), times)[0]) == pytest.approx(step.time_s)
+    assert one(closed_form_s(run, plan_of(run).table, times)) == pytest.approx(step.time_s)
 
 
 def test_the_slowest_stage_of_an_evaluation_decides_and_no_stage_runs_away() -> None:
     run = evaluation_of(pipeline_run(3, 40))
-    times = with_times(times_of(run, plan_of(run)), embedding_s=0.0, head_forward_s=2.0, send_s=0.0)
+    times = with_times(times_of_plan(run, plan_of(run)), embedding_s=0.0, head_forward_s=2.0, send_s=0.0)
     step, _ = simulate_plan(run, plan_of(run), times)
-    block_s = one(times.forward.total_s)
+    block_s = times.forward.total_s
     assert step.time_s == pytest.approx((2 + 2 + 40 * 4) * block_s)
     ends_s = [span.end_s for span in step.trace if span.part == "stage.0.0" and span.kind == "forward"]
     assert ends_s[-1] > 0.8 * step.simulated_step_s
@@ -367,7 +364,7 @@ def test_skipped_micro_batches_of_an_evaluation_change_nothing(
 ) -> None:
     spread = {"data_parallel_size": 2, "zero_stage": 3, "overlap_pipeline_communication": overlaps}
     run = evaluation_of(pipeline_run(num_stages, rounds * num_stages, num_chunks, **spread))
-    times = with_times(times_of(run, plan_of(run)), **factors)
+    times = with_times(times_of_plan(run, plan_of(run)), **factors)
     skipping, _ = simulate_plan(run, plan_of(run), times)
     with pytest.MonkeyPatch.context() as patch:
         every = whole(run, times, patch)
@@ -394,7 +391,7 @@ def test_an_evaluation_on_one_gpu_is_about_a_third_of_a_step() -> None:
 def test_evaluations_of_published_configurations(name: str) -> None:
     train, run = load_any(name), load_any(name, ["training.mode=evaluation"])
     trained, found = simulate(train), simulate(run)
-    estimate_s = float(np.ravel(closed_form_s(run, found.simulation.plan, found.simulation.times))[0])
+    estimate_s = one(closed_form_s(run, found.simulation.plan.table, found.simulation.times))
     assert estimate_s == pytest.approx(found.step_time_s, rel=0.05)
     assert 0.2 < found.step_time_s / trained.step_time_s < 0.4
     assert found.memory["gpu_bytes"] < trained.memory["gpu_bytes"]

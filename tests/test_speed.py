@@ -15,7 +15,7 @@ from wsesim.config.loader import load
 from wsesim.config.run import Run
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.simulation import simulate_plan
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.times import times_of_plan
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.machines.wafer.simulation import run_schedule
 
@@ -33,8 +33,8 @@ def test_identical_systems_cost_as_much_as_one() -> None:
 @pytest.mark.parametrize("case", GPU_CASES, ids=lambda case: case.name)
 def test_a_gpu_run_is_as_much_work_as_recorded(case: GPUCase) -> None:
     run = case.load()
-    plan = candidates(run).only(slice(0, 1))
-    assert simulate_plan(run, plan, times_of(run, plan))[0].num_events == case.events
+    plan = candidates(run).plan(0)
+    assert simulate_plan(run, plan, times_of_plan(run, plan))[0].num_events == case.events
     assert len(candidates(case.open()).tensor) == case.plans
 
 

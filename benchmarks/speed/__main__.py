@@ -30,7 +30,7 @@ from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.search import outline_of, rank
 from wsesim.machines.gpu.simulation import simulate_gpu, simulate_plan
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.times import times_of_plan
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.machines.wafer.simulation import run_many, run_schedule, step_time_s
 from wsesim.machines.wafer.spec import ExceptionSpec
@@ -174,8 +174,8 @@ def gpu_pipelines() -> Table:
     table = table_of("GPU run", "events", "SimPy", "events/s", "plans", "search", "plans/s", "best plan")
     for case in GPU_CASES:
         run, free = case.load(), case.open()
-        plan = candidates(run).only(slice(0, 1))
-        times = times_of(run, plan)
+        plan = candidates(run).plan(0)
+        times = times_of_plan(run, plan)
         events = simulate_plan(run, plan, times)[0].num_events
         assert events == case.events, f"{case.name}: {events} events, not {case.events}"
         found = rank(free).num_plans

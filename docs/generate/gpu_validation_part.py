@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
 from wsesim.config import catalogue
-from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.memory import memory_of_plan
 from wsesim.machines.gpu.rows import GPUMeasurement, published
 from wsesim.report.markdown import markdown_table
 from wsesim.report.pages.gpu_validation import (
@@ -211,7 +209,7 @@ def _kernels() -> str:
 def _memory_share(row: GPUMeasurement) -> float:
     """Of a GPU's memory that the plan of a row needs by wsesim. [-]"""
     run = run_of(row)
-    return float(np.ravel(memory_of(run, plan_of(run)).total)[0]) / run.cluster.gpu.memory_bytes
+    return float(memory_of_plan(run, plan_of(run)).total) / run.cluster.gpu.memory_bytes
 
 
 def _worst(predictions: Sequence[Prediction]) -> str:

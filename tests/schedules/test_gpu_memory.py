@@ -9,7 +9,7 @@ import pytest
 from tests.gpu_builders import ROWS, gpu_run, one, plan_of, with_parallelism
 from wsesim import GPURun, from_table
 from wsesim.errors import DoesNotFit
-from wsesim.machines.gpu.memory import block_activation_bytes, in_flight, kept_of_stages, memory_of
+from wsesim.machines.gpu.memory import block_activation_bytes, in_flight, kept_of_stages, memory_of, memory_of_plan
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.times import parameters_of_gpu
@@ -59,9 +59,9 @@ def test_full_recomputation_keeps_the_input_of_each_block(sequence: bool) -> Non
     found = run(4, activation_recompute="full", sequence_parallel=sequence)
     plan = plan_of(found)
     inputs = 8 * 2 * S * B * H / (4 if sequence else 1)
-    running = one(block_activation_bytes(found, plan))
+    running = one(block_activation_bytes(found, plan.table))
     logits = 6 * S * B * 32_000 / 4
-    assert one(kept_of_stages(found, plan)(0, 8)) == pytest.approx(inputs + running + logits)
+    assert one(kept_of_stages(found, plan.table)(0, 8)) == pytest.approx(inputs + running + logits)
 
 
 def test_float32_keeps_twice_the_bytes() -> None:
@@ -83,12 +83,12 @@ def test_stages_hold_micro_batches(schedule: str, chunks: int, batch: int, held:
         parallelism={"pipeline_parallel_size": 4, "virtual_pipeline_size": chunks, "pipeline_schedule": schedule},
     )
     plan = plan_of(found)
-    assert one(in_flight(found, plan, 0)) == held
-    each = one(block_activation_bytes(found, plan))
-    assert one(in_flight(found, plan, plan.pipeline - 1)) == held_last
+    assert one(in_flight(found, plan.table, 0)) == held
+    each = one(block_activation_bytes(found, plan.table))
+    assert one(in_flight(found, plan.table, plan.pipeline - 1)) == held_last
     last = held_last * 2 * each + 6 * S * 32_000
-    assert one(kept_of_stages(found, plan)(0, 2)) == pytest.approx(held * 2 * each)
-    assert one(kept_of_stages(found, plan)(3, 2)) == pytest.approx(last)
+    assert one(kept_of_stages(found, plan.table)(0, 2)) == pytest.approx(held * 2 * each)
+    assert one(kept_of_stages(found, plan.table)(3, 2)) == pytest.approx(last)
 
 
 # States
@@ -102,7 +102,7 @@ def test_stages_hold_micro_batches(schedule: str, chunks: int, batch: int, held:
 def test_states_are_divided_as_zero_says(precision: str, zero: int, shared: tuple[str, ...]) -> None:
     """Megatron-LM: 20 bytes with 16-bit gradients, of which it keeps a 32-bit copy, 18 with 32-bit; all shared 16."""
     found = run(zero_stage=zero, reduction_precision=precision, keeps_gradient_copy=True)
-    memory = memory_of(found, plan_of(found))
+    memory = memory_of_plan(found, plan_of(found))
     number = parameter_count(found.model, S)
     few = precision == "16bit"
     bytes_each = {"weights": 2, "gradients": 2 if few or zero == 3 else 4, "optimizer": 16 if few and zero < 2 else 12}
@@ -115,8 +115,8 @@ def test_states_are_divided_as_zero_says(precision: str, zero: int, shared: tupl
 @pytest.mark.parametrize(("optimizer", "each"), [("adamw", 16), ("lion", 12), ("sgd", 12)])
 def test_float32_needs_no_second_copy(optimizer: str, each: int) -> None:
     found = gpu_run(training={"precision": "float32", "optimizer": optimizer})
-    memory = memory_of(found, plan_of(found))
-    states = one(memory.weights) + one(memory.gradients) + one(memory.optimizer)
+    memory = memory_of_plan(found, plan_of(found))
+    states = memory.weights + memory.gradients + memory.optimizer
     assert states == pytest.approx(each * parameter_count(found.model, S))
 
 
@@ -124,8 +124,8 @@ def test_hybrid_shard_divides_by_its_group() -> None:
     found = run(num_gpus=16, zero_stage=3, shard_group_size=4)
     whole = run(num_gpus=16, zero_stage=3)
     for name in ("weights", "gradients", "optimizer"):
-        ratio = one(getattr(memory_of(found, plan_of(found)), name)) / one(
-            getattr(memory_of(whole, plan_of(whole)), name)
+        ratio = one(getattr(memory_of_plan(found, plan_of(found)), name)) / one(
+            getattr(memory_of_plan(whole, plan_of(whole)), name)
         )
         assert ratio == 4
 
@@ -156,11 +156,11 @@ def test_memory_as_measured(name: str, states_gib: float, unsplit_gib: float, se
     """
     selective = with_parallelism(run_of(ROWS[f"kort5-{name}-selsp"]), reduction_precision="32bit")
     unsplit = with_parallelism(selective, activation_recompute="none", sequence_parallel=False)
-    few, many = memory_of(selective, plan_of(selective)), memory_of(unsplit, plan_of(unsplit))
+    few, many = memory_of_plan(selective, plan_of(selective)), memory_of_plan(unsplit, plan_of(unsplit))
     near = 0.03 if name == "22B" else 0.01
-    assert one(few.activations) / GIB == pytest.approx(selective_gib, rel=near)
-    assert one(many.activations) / GIB == pytest.approx(unsplit_gib, rel=near)
-    states = one(few.weights) + one(few.gradients) + one(few.optimizer)
+    assert few.activations / GIB == pytest.approx(selective_gib, rel=near)
+    assert many.activations / GIB == pytest.approx(unsplit_gib, rel=near)
+    states = few.weights + few.gradients + few.optimizer
     assert states / GIB == pytest.approx(states_gib, rel=0.09)
 
 
@@ -208,7 +208,7 @@ def test_gpt3_175b_on_8_a100_is_told_what_fits() -> None:
     larger = from_table(table)
     assert larger.machine == "gpu"
     found = simulate_gpu(larger)
-    assert one(found.memory.total) <= larger.cluster.gpu.memory_bytes
+    assert found.memory.total <= larger.cluster.gpu.memory_bytes
     # half as many GPUs do not hold it
     with pytest.raises(DoesNotFit):
         simulate_gpu(larger.on(num_gpus // 2).with_auto_plan())

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.gpu_builders import ROWS, gpu_run, one
+from tests.gpu_builders import ROWS, gpu_run
 from wsesim import GPURun, from_table
 from wsesim.errors import DoesNotFit
 from wsesim.machines.gpu.parallelism import ParallelismSpec
@@ -23,12 +23,14 @@ from wsesim.machines.gpu.stages import (
     EMBEDDING_COUNTS,
     FEW,
     LOSS_COUNTS,
-    Plans,
+    Plan,
+    PlanTable,
     blocks_of_chunks,
     dealt_layers,
     recompute_said,
+    row_of,
 )
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.times import times_of, times_of_plan
 from wsesim.validate.gpu_predict import run_of
 
 AUTO = dict.fromkeys(
@@ -53,12 +55,12 @@ def open_run(num_gpus: int = 8, **parallelism: Any) -> GPURun:
     )
 
 
-def rows_of(plans: Plans) -> list[tuple[int, ...]]:
+def rows_of(plans: PlanTable) -> list[tuple[int, ...]]:
     """One tuple for each plan."""
     return [tuple(int(value) for value in row) for row in zip(*plans, strict=True)]
 
 
-def assert_sound(run: GPURun, plans: Plans) -> None:
+def assert_sound(run: GPURun, plans: PlanTable) -> None:
     """Everything multiplies and divides."""
     assert (plans.tensor * plans.pipeline * plans.data * plans.context == run.cluster.num_gpus).all()
     per_copy = plans.micro_batch_size * (plans.num_micro_batches - 1) + plans.last_micro_batch_size
@@ -141,9 +143,9 @@ def test_the_search_proposes_nothing_that_the_checks_refuse(
     if not len(plans.tensor):
         return
     for place in {at % len(plans.tensor), len(plans.tensor) - 1}:
-        proposed = _only(run, plans, place)
+        proposed = _only(run, plans.plan(place))
         check(proposed)
-        assert rows_of(candidates(proposed)) == rows_of(plans.only(slice(place, place + 1)))
+        assert rows_of(candidates(proposed)) == [plans.plan(place)]
         with contextlib.suppress(DoesNotFit):
             assert simulate_gpu(proposed).step_time_s > 0
 
@@ -166,6 +168,16 @@ def test_what_is_given_is_kept(key: str) -> None:
     plans = candidates(open_run(**{key: words.get(key, value)}))
     assert len(plans.tensor)
     assert set(np.asarray(getattr(plans, field)).tolist()) == {value}
+
+
+def test_a_plan_is_plain_numbers_and_a_table_of_it_alone_the_same() -> None:
+    plans = candidates(open_run())
+    for place in (0, len(plans.tensor) - 1):
+        plan = plans.plan(place)
+        assert {type(value) for value in plan[:-1]} == {int}
+        assert type(plan.sequence_parallel) is bool
+        assert plan.table.plan(0) == plan
+        assert all(map(np.array_equal, plan.table, plans.only(slice(place, place + 1))))
 
 
 def test_all_plans_of_a_small_space_are_there() -> None:
@@ -207,26 +219,26 @@ def test_the_fastest_of_a_small_space_is_chosen() -> None:
     ranked = rank(run)
     assert (np.diff(ranked.late_s) >= 0).all()
     assert (ranked.memory_bytes <= run.cluster.gpu.memory_bytes).all()
-    fastest_s = min(simulate_gpu(_only(run, ranked.plans, place)).step_time_s for place in range(60))
+    fastest_s = min(simulate_gpu(_only(run, ranked.plans.plan(place))).step_time_s for place in range(60))
     assert simulate_gpu(run).step_time_s <= fastest_s * (1 + 1e-3)
 
 
-def _only(run: GPURun, plans: Plans, place: int) -> GPURun:
+def _only(run: GPURun, plan: Plan) -> GPURun:
     """The run with one plan written out."""
     spread = {
-        "tensor_parallel_size": int(plans.tensor[place]),
-        "pipeline_parallel_size": int(plans.pipeline[place]),
-        "data_parallel_size": int(plans.data[place]),
-        "virtual_pipeline_size": int(plans.chunks[place]),
-        "account_for_embedding": bool(plans.ends[place] & EMBEDDING_COUNTS),
-        "account_for_loss": bool(plans.ends[place] & LOSS_COUNTS),
-        "zero_stage": int(plans.zero_stage[place]),
-        "sequence_parallel": bool(plans.sequence_parallel[place]) if plans.tensor[place] > 1 else "auto",
-        "context_parallel_size": int(plans.context[place]),
-        "expert_parallel_size": int(plans.expert[place]),
-        "activation_recompute": recompute_said(run, plans, place),
+        "tensor_parallel_size": plan.tensor,
+        "pipeline_parallel_size": plan.pipeline,
+        "data_parallel_size": plan.data,
+        "virtual_pipeline_size": plan.chunks,
+        "account_for_embedding": bool(plan.ends & EMBEDDING_COUNTS),
+        "account_for_loss": bool(plan.ends & LOSS_COUNTS),
+        "zero_stage": plan.zero_stage,
+        "sequence_parallel": plan.sequence_parallel if plan.tensor > 1 else "auto",
+        "context_parallel_size": plan.context,
+        "expert_parallel_size": plan.expert,
+        "activation_recompute": recompute_said(run, plan),
     }
-    micro = run.training.model_copy(update={"micro_batch_size": int(plans.micro_batch_size[place])})
+    micro = run.training.model_copy(update={"micro_batch_size": plan.micro_batch_size})
     chosen = ParallelismSpec(**{**run.parallelism.model_dump(), **spread})
     return replace(run, training=micro, parallelism=chosen)
 
@@ -262,8 +274,8 @@ def test_hybrid_shard_shares_among_its_group() -> None:
         for size in ("auto", 8)
     )
     # parameters come from inside the node, and more of them lie there
-    assert one(shared.times.gather_s) < one(whole.times.gather_s)
-    assert one(shared.memory.weights) == pytest.approx(4 * one(whole.memory.weights))
+    assert shared.times.gather_s < whole.times.gather_s
+    assert shared.memory.weights == pytest.approx(4 * whole.memory.weights)
 
 
 def test_the_whole_space_of_175b_on_1024_gpus_is_ranked() -> None:
@@ -296,9 +308,8 @@ def test_a_plan_among_many_takes_what_it_takes_alone(model: dict[str, Any]) -> N
     assert len(plans.tensor) > FEW
     among = times_of(run, plans)
     for place in range(0, len(plans.tensor), len(plans.tensor) // 40):
-        alone = times_of(run, plans.only(slice(place, place + 1)))
         # sums are added up in the same order, whatever else is in the array
-        assert all(np.array_equal(one, other) for one, other in zip(among.of(place), alone, strict=True))
+        assert row_of(among, place) == times_of_plan(run, plans.plan(place))
 
 
 @pytest.mark.parametrize("layers", [30, 126])
@@ -313,9 +324,8 @@ def test_no_plan_is_searched_twice(layers: int) -> None:
     plans = candidates(run)
     told = []
     for place in range(len(plans.tensor)):
-        plan = plans.only(slice(place, place + 1))
-        others = tuple(int(field[0]) for name, field in plan._asdict().items() if name != "ends")
-        told.append((others, blocks_of_chunks(run, plan)))
+        plan = plans.plan(place)
+        told.append((plan._replace(ends=0), blocks_of_chunks(run, plan)))
     assert len(set(told)) == len(told) > 100
     assert 0 in plans.ends
     assert 3 in plans.ends

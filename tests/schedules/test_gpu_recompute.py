@@ -9,12 +9,12 @@ import pytest
 from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim.config.loader import any_from_table
 from wsesim.errors import ConfigError, DoesNotFit
-from wsesim.machines.gpu.memory import block_activation_bytes, kept_of_stages, memory_of
+from wsesim.machines.gpu.memory import block_activation_bytes, kept_of_stages, memory_of, memory_of_plan
 from wsesim.machines.gpu.plans import candidates, memory_to_fill_bytes
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import BLOCKS
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.times import times_of_plan
 from wsesim.machines.simulation import simulate
 
 S, H, F = 1024, 1024, 4096
@@ -37,7 +37,7 @@ def kept_bytes(again: Any) -> float:
     [({"every": 1}, 8), ({"every": 2}, 4), ({"every": 3}, 3), ({"blocks": 3}, 3), ({"blocks": 9}, 8)],
 )
 def test_some_blocks_keep_only_their_input(again: dict[str, int], number: int) -> None:
-    whole = one(block_activation_bytes(run_with("none"), plan_of(run_with("none"))))
+    whole = one(block_activation_bytes(run_with("none"), plan_of(run_with("none")).table))
     assert kept_bytes(again) == pytest.approx(number * 2 * S * H + (8 - number) * whole + whole)
 
 
@@ -148,7 +148,7 @@ def test_a_printed_peak() -> None:
     """Llama 3.1 8B of NVIDIA's DGX Cloud benchmarks v25.04.02 on 8 H100: 70.8 GB."""
     run = gpus(NEMO_8B)
     # 3 %: half of what is reserved for the context and the communicators
-    assert one(memory_of(run, plan_of(run)).total) == pytest.approx(70.8e9, rel=0.03)
+    assert memory_of_plan(run, plan_of(run)).total == pytest.approx(70.8e9, rel=0.03)
 
 
 LLAMA_405B = {
@@ -189,8 +189,8 @@ MPT_30B = {
 def test_plans_that_ran_fit(table: dict[str, Any]) -> None:
     """Llama 3 405B (arXiv:2407.21783, 3.3.2), MPT-30B of llm-foundry, Llama 3.1 8B of DGX Cloud."""
     run = gpus(table)
-    assert one(memory_of(run, plan_of(run)).total) <= run.cluster.gpu.memory_bytes
-    assert times_of(run, plan_of(run)).flop > 0
+    assert memory_of_plan(run, plan_of(run)).total <= run.cluster.gpu.memory_bytes
+    assert times_of_plan(run, plan_of(run)).flop > 0
 
 
 @pytest.mark.parametrize(

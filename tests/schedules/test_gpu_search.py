@@ -13,14 +13,15 @@ from tests.gpu_builders import ROWS, gpu_run, one, plan_of
 from wsesim.config.loader import any_from_table, load_gpu
 from wsesim.errors import WsesimError
 from wsesim.machines.gpu.doubts import bounds_of, doubts, lateness
-from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.memory import memory_of, memory_of_plan
 from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.plans import candidates, check, memory_to_fill_bytes
 from wsesim.machines.gpu.search import CLOSE, Candidate, rank
 from wsesim.machines.gpu.search import closed_form_s as estimated_s
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.stages import row_of
+from wsesim.machines.gpu.times import times_of, times_of_plan
 from wsesim.machines.gpu.words import why_above_one
 from wsesim.machines.simulation import simulate
 from wsesim.validate.gpu_predict import run_of
@@ -118,9 +119,9 @@ def test_no_plan_of_a_finer_space_is_much_faster(
         plans = candidates(other)
         if len(plans.tensor) != 1 or one(memory_of(other, plans).total) > memory_to_fill_bytes(run):
             continue
-        tried, times = tried + 1, times_of(other, plans)
+        tried, times = tried + 1, row_of(times_of(other, plans))
         if one(estimated_s(other, plans, times)) < (1.0 + CLOSE) * best_s:
-            candidate = Candidate(other, plans, times)
+            candidate = Candidate(other, plans.plan(0), times)
             assert candidate.at_least_s() > 0.95 * best_s or candidate.step_time_s() > 0.95 * best_s
 
 
@@ -148,8 +149,8 @@ def test_the_plan_is_within_5_percent_of_the_best_that_can_be_simulated(model: s
     chosen_s, ranked = simulate_gpu(run, lazily=True).step_time_s, rank(run)
     near = np.flatnonzero(ranked.late_s <= 1.2 * ranked.late_s[0])[:60]
     for place in near:
-        plan = ranked.plans.only(slice(place, place + 1))
-        candidate = Candidate(run, plan, times_of(run, plan))
+        plan = ranked.plans.plan(place)
+        candidate = Candidate(run, plan, times_of_plan(run, plan))
         assert candidate.at_least_s() > 0.95 * chosen_s or candidate.step_time_s() > 0.95 * chosen_s
 
 
@@ -160,7 +161,7 @@ def test_an_odd_plan_needs_a_margin() -> None:
         gpu_run(training={"sequence_length": 2048}, parallelism={**words, "context_parallel_size": size})
         for size in (1, 2)
     ]
-    plain, odd = (lateness(run, plan_of(run), memory_of(run, plan_of(run)).total) for run in both)
+    plain, odd = (lateness(run, plan_of(run).table, memory_of_plan(run, plan_of(run)).total) for run in both)
     assert one(plain) == 1.0
     assert 1.02 < one(odd) < 1.15
     assert bounds_of(both[1], plan_of(both[1])).slower > bounds_of(both[0], plan_of(both[0])).slower
@@ -170,8 +171,8 @@ def test_an_odd_plan_needs_a_margin() -> None:
 def test_every_doubt_has_a_number() -> None:
     run = gpu_run()
     plan = plan_of(run)
-    assert len(doubts(run, plan, memory_of(run, plan).total)) == 5
-    assert one(lateness(run, plan, np.array([run.cluster.gpu.memory_bytes]))) > 1.0
+    assert len(doubts(run, plan.table, memory_of_plan(run, plan).total)) == 5
+    assert one(lateness(run, plan.table, np.array([run.cluster.gpu.memory_bytes]))) > 1.0
 
 
 def test_memory_stays_free_for_the_allocator() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim import GPURun
-from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.memory import memory_of_plan
 from wsesim.machines.gpu.pipeline import durations_s, shape_of
 from wsesim.machines.gpu.plans import candidates
 from wsesim.machines.gpu.simulation import simulate_gpu
@@ -23,7 +23,7 @@ from wsesim.machines.gpu.stages import (
     group_size,
     layers_of_stages,
 )
-from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of, times_of_kinds
+from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of_kinds, times_of_plan
 from wsesim.machines.simulation import simulate
 from wsesim.workload.transformer import routed_parameters
 
@@ -68,7 +68,7 @@ def test_layers_are_dealt(layers: int, stages: int, chunks: int, words: dict[str
     run = staged(layers, stages, chunks, **words)
     plan = plan_of(run)
     assert list(layers_of_stages(run, plan)) == expected
-    assert [one(blocks_of_stage(run, plan, stage)) for stage in range(stages)] == expected
+    assert [one(blocks_of_stage(run, plan.table, stage)) for stage in range(stages)] == expected
 
 
 def test_chunks_are_dealt_in_the_order_of_the_model() -> None:
@@ -93,12 +93,12 @@ def test_every_deal_is_whole_and_its_extremes_are_known(
     run = staged(layers, stages, chunks, **words)
     plans = candidates(run)
     for place in range(len(plans.tensor)):
-        plan = plans.only(slice(place, place + 1))
+        plan = plans.plan(place)
         each = layers_of_stages(run, plan)
         assert sum(each) == layers
         assert min(blocks_of_chunks(run, plan)[1:-1], default=1) >= 0
-        assert [one(blocks_of_stage(run, plan, stage)) for stage in range(stages)] == list(each)
-        named = [int(one(stage)) for stage in deciding_stages(run, plan)]
+        assert [one(blocks_of_stage(run, plan.table, stage)) for stage in range(stages)] == list(each)
+        named = [int(one(stage)) for stage in deciding_stages(run, plan.table)]
         inside = range(1, stages - 1)
         assert set(named) >= {0, stages - 1}
         for stage in inside:  # some named stage before it has as many blocks
@@ -144,14 +144,14 @@ def test_a_short_last_micro_batch_takes_its_share(schedule: str) -> None:
     update_s = six.step_time_s - pass_s
     assert found.step_time_s == pytest.approx(six.step_time_s + one_only.step_time_s - update_s, rel=1e-9)
     # what is executed is that of seven sequences
-    assert one(found.simulation.times.flop) == pytest.approx(7 * one(one_only.simulation.times.flop))
+    assert found.simulation.times.flop == pytest.approx(7 * one_only.simulation.times.flop)
 
 
 @pytest.mark.parametrize(("batch", "group"), [(8, 4), (9, 5), (6, 6), (11, 6)])
 def test_interleaved_stages_take_uneven_groups(batch: int, group: int) -> None:
     """And still gain over stages of one chunk."""
     interleaved, plain = (staged(32, 4, chunks, batch=batch, **OVERLAPS) for chunks in (2, 1))
-    assert one(plan_of(interleaved).group) == group
+    assert plan_of(interleaved).group == group
     assert simulate_gpu(interleaved).step_time_s < simulate_gpu(plain).step_time_s
 
 
@@ -160,8 +160,8 @@ def test_larger_groups_hold_more() -> None:
     held = []
     for group in (4, 6):
         run = staged(8, 4, 2, batch=12, micro_batch_group_size=group)
-        held.append(memory_of(run, plan_of(run)))
-    assert one(held[1].activations) / one(held[0].activations) == pytest.approx(13 / 11)
+        held.append(memory_of_plan(run, plan_of(run)))
+    assert held[1].activations / held[0].activations == pytest.approx(13 / 11)
 
 
 def test_the_plan_of_44_blocks_on_6_stages_runs() -> None:
@@ -204,8 +204,8 @@ def test_groups_of_experts_fold_over_tensor_ranks() -> None:
     """Mixtral with TP 4 and EP 8 on 16 GPUs: two GPUs hold each expert, and each of them an eighth of all."""
     run = gpu_run(**MIXTRAL, parallelism={"tensor_parallel_size": 4, "expert_parallel_size": 8})
     plan = plan_of(run)
-    assert (one(plan.data), one(plan.expert_tensor)) == (4, 2)
-    _, experts = block_parameters_of_gpu(run.model, plan)
+    assert (plan.data, plan.expert_tensor) == (4, 2)
+    _, experts = block_parameters_of_gpu(run.model, plan.table)
     all_of_it = routed_parameters(run.model)
     assert one(experts) == pytest.approx(all_of_it / 16)
     assert simulate(run).plan["expert_tensor_parallel_size"] == 2
@@ -219,9 +219,9 @@ def test_folding_moves_no_work(size: int) -> None:
         parallelism={"tensor_parallel_size": 4, "expert_parallel_size": 2, "expert_tensor_parallel_size": size},
     )
     usual = gpu_run(**MIXTRAL, parallelism={"tensor_parallel_size": 4, "expert_parallel_size": 2})
-    times, as_usual = (times_of(one_run, plan_of(one_run)) for one_run in (run, usual))
-    assert one(times.flop) == pytest.approx(one(as_usual.flop))
-    assert (one(times.forward.tensor_s) < one(as_usual.forward.tensor_s)) == (size < 4)
+    times, as_usual = (times_of_plan(one_run, plan_of(one_run)) for one_run in (run, usual))
+    assert times.flop == pytest.approx(as_usual.flop)
+    assert (times.forward.tensor_s < as_usual.forward.tensor_s) == (size < 4)
 
 
 def test_states_of_experts_are_shared_by_those_that_hold_them() -> None:
@@ -232,10 +232,10 @@ def test_states_of_experts_are_shared_by_those_that_hold_them() -> None:
         parallelism={"expert_parallel_size": 4, "tensor_parallel_size": 1, **words},
     )
     plan = plan_of(run)
-    shared, experts = block_parameters_of_gpu(run.model, plan)
-    ends = one(memory_of(run, plan).weights) / 2 - 8 * one(shared + experts)
+    shared, experts = block_parameters_of_gpu(run.model, plan.table)
+    ends = memory_of_plan(run, plan).weights / 2 - 8 * one(shared + experts)
     expected = 12 * ((8 * one(shared) + ends) / 8 + 8 * one(experts) / 2)
-    assert one(memory_of(run, plan).optimizer) == pytest.approx(expected)
+    assert memory_of_plan(run, plan).optimizer == pytest.approx(expected)
 
 
 MIXED = {"num_experts": 8, "experts_per_token": 2, "moe_intermediate_size": 2048, "first_k_dense_replace": 4}
@@ -254,11 +254,11 @@ def test_each_stage_takes_the_time_of_its_own_blocks(fields: dict[str, Any]) -> 
             "parallelism": {"pipeline_parallel_size": 4, "tensor_parallel_size": 1, "virtual_pipeline_size": 1},
         }
     )
-    plan = candidates(run).only(slice(0, 1))
-    times = times_of(run, plan)
+    plan = candidates(run).plan(0)
+    times = times_of_plan(run, plan)
     own_s = durations_s(run, plan, times, shape_of(run, plan, 4))
-    first, other = (float(np.ravel(one.forward.total_s)[0]) for one in times_of_kinds(run, plan, times))
-    at_ends = {0: float(np.ravel(times.embedding_s)[0]), 3: float(np.ravel(times.head_forward_s)[0])}
+    first, other = (one(kind.forward.total_s) for kind in times_of_kinds(run, plan.table, times))
+    at_ends = {0: times.embedding_s, 3: times.head_forward_s}
     stages_s = [own_s["forward_s", stage] - at_ends.get(stage, 0.0) for stage in range(4)]
     wanted = [4 * first, 4 * other, 4 * other, 4 * other] if fields is MIXED else [4 * first] * 3 + [4 * other]
     assert stages_s == pytest.approx(wanted)

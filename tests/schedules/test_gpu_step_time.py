@@ -14,7 +14,7 @@ from tests.gpu_builders import gpu_run, plan_of
 from wsesim.machines.gpu import search as gpu_search
 from wsesim.machines.gpu.search import Candidate, choose, rank, step_time_s
 from wsesim.machines.gpu.simulation import simulate_best, simulate_plan
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.times import times_of_plan
 
 few = settings(deadline=None, max_examples=15)
 
@@ -66,7 +66,7 @@ def test_the_step_time_of_every_plan_is_that_of_the_simulation(
         parallelism={"pipeline_parallel_size": num_stages, "virtual_pipeline_size": chunks, **settings_},
     )
     plan = plan_of(run)
-    times = times_of(run, plan)
+    times = times_of_plan(run, plan)
     block_s = times.forward.total_s
     times = times._replace(send_s=send_share * block_s, gather_s=gather_share * block_s)
     simulated_s = simulate_plan(run, plan, times)[0].time_s
@@ -91,8 +91,8 @@ def test_plans_that_are_passed_over_would_not_have_won(batch: int, num_gpus: int
     ranked = rank(run)
     close = np.count_nonzero(ranked.late_s <= (1.0 + gpu_search.CLOSE) * ranked.late_s[0])
     compared = max(min(int(close), gpu_search.COMPARED), number)
-    plans = [ranked.plans.only(slice(place, place + 1)) for place in range(min(compared, len(ranked.estimates_s)))]
-    every = [(plan, simulate_plan(run, plan, times_of(run, plan))[0].time_s) for plan in plans]
+    plans = [ranked.plans.plan(place) for place in range(min(compared, len(ranked.estimates_s)))]
+    every = [(plan, simulate_plan(run, plan, times_of_plan(run, plan))[0].time_s) for plan in plans]
     late = ranked.late_s / ranked.estimates_s
     order = sorted(range(len(every)), key=lambda place: every[place][1] * late[place])
     best = [every[place] for place in order[:number]]

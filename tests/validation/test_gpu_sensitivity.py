@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from wsesim.machines.gpu.rows import published
-from wsesim.machines.gpu.search import closed_form_s
-from wsesim.machines.gpu.times import times_of
+from wsesim.machines.gpu.search import closed_form_of_plan_s
 from wsesim.validate.gpu_predict import plan_of, ranges, run_of, sensitivities, variants_s, with_constants
 
 ROWS = {row.id: row for row in published()}
@@ -21,11 +19,11 @@ def test_variants_are_each_of_them_alone(name: str) -> None:
     plan, ends = plan_of(run), ranges()
     found = variants_s(run, plan)
     assert found.shape == (1 + 2 * len(ends),)
-    assert found[0] == pytest.approx(float(np.ravel(closed_form_s(run, plan, times_of(run, plan)))[0]))
+    assert found[0] == pytest.approx(closed_form_of_plan_s(run, plan))
     for place, (key, pair) in enumerate(ends.items()):
         for side, end in enumerate(pair):
             alone = replace(run, cluster=with_constants(run.cluster, **{key: end}))
-            expected = float(np.ravel(closed_form_s(alone, plan, times_of(alone, plan)))[0])
+            expected = closed_form_of_plan_s(alone, plan)
             assert found[1 + 2 * place + side] == pytest.approx(expected, rel=1e-12), key
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from tests.builders import tiny_run
-from tests.gpu_builders import gpu_run, plan_of
+from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim.config.model import ModelSpec
-from wsesim.machines.gpu.memory import block_activation_bytes, memory_of
-from wsesim.machines.gpu.stages import Plans
-from wsesim.machines.gpu.times import block_parameters_of_gpu, pass_flop, times_of
+from wsesim.machines.gpu.memory import block_activation_bytes, memory_of_plan
+from wsesim.machines.gpu.times import block_parameters_of_gpu, pass_flop, times_of_plan
 from wsesim.machines.wafer.plan import make_plan
 from wsesim.workload.transformer import (
     Layer,
@@ -66,9 +64,9 @@ def amounts(model: ModelSpec) -> dict[str, float]:
         "gemm": sum(block.gemm_flop_per_sequence for block in blocks),
         "attention": sum(block.attention_flop_per_sequence for block in blocks),
         "kept": max(block.working_set_bytes_per_token for block in blocks),
-        "gpu_parameters": float(np.ravel(sum(block_parameters_of_gpu(run.model, plan)))[0]) * LAYERS,
-        "gpu_flop": float(np.ravel(pass_flop(run, plan).forward)[0]) * LAYERS,
-        "gpu_bytes": float(np.ravel(block_activation_bytes(run, plan))[0]) * LAYERS,
+        "gpu_parameters": one(sum(block_parameters_of_gpu(run.model, plan.table))) * LAYERS,
+        "gpu_flop": one(pass_flop(run, plan.table).forward) * LAYERS,
+        "gpu_bytes": one(block_activation_bytes(run, plan.table)) * LAYERS,
     }
 
 
@@ -239,16 +237,15 @@ def test_a_gpu_holds_and_takes_the_mean_of_different_blocks() -> None:
 
     def held(one: ModelSpec) -> tuple[float, float, float]:
         run = gpu_run(model=one.model_dump(exclude_none=True), training={"sequence_length": LENGTH})
-        plan: Plans = plan_of(run)
-        forward_s = float(np.ravel(times_of(run, plan).forward.total_s)[0])
-        memory = memory_of(run, plan)
-        return forward_s, float(np.ravel(memory.activations)[0]), float(np.ravel(memory.weights)[0])
+        plan = plan_of(run)
+        memory = memory_of_plan(run, plan)
+        return times_of_plan(run, plan).forward.total_s, memory.activations, memory.weights
 
     (dense, _), (mixture, _) = block_variants(model)
     parts = zip(held(model), held(dense.model_copy(update={"num_layers": LAYERS})), strict=True)
     other = held(mixture.model_copy(update={"num_layers": LAYERS}))
-    for (mixed, one), many in zip(parts, other, strict=True):
-        assert mixed == pytest.approx(0.25 * one + 0.75 * many)
+    for (mixed, few), many in zip(parts, other, strict=True):
+        assert mixed == pytest.approx(0.25 * few + 0.75 * many)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from wsesim.machines.gpu.rows import GPUMeasurement, run_table
 from wsesim.machines.gpu.search import closed_form_s, rank
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
-from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.stages import Plan
 from wsesim.machines.gpu.times import times_of
 from wsesim.results.intervals import Bounds, knowledge
 from wsesim.units import add_up
@@ -397,7 +397,7 @@ def ranges() -> dict[str, tuple[float, float]]:
     }
 
 
-def variants_s(run: GPURun, plans: Plans) -> Any:
+def variants_s(run: GPURun, plan: Plan) -> Any:
     """Estimates of one plan as shipped, and with each constant at both ends. Shape ``(1 + 2 num_ranges,)``. [s]"""
     ends = ranges()
     number = 1 + 2 * len(ends)
@@ -407,13 +407,13 @@ def variants_s(run: GPURun, plans: Plans) -> Any:
         values[1 + 2 * place : 3 + 2 * place] = pair
         constants[key] = values
     varied = replace(run, cluster=with_constants(run.cluster, **constants))
-    return np.ravel(closed_form_s(varied, plans, times_of(varied, plans)))
+    return np.ravel(closed_form_s(varied, plan.table, times_of(varied, plan.table)))
 
 
-def plan_of(run: GPURun) -> Plans:
+def plan_of(run: GPURun) -> Plan:
     """The plan of a run, by the estimate where it leaves a choice."""
     plans = candidates(run)
-    return plans if len(plans.tensor) == 1 else rank(run).plans.only(slice(0, 1))
+    return plans.plan(0) if len(plans.tensor) == 1 else rank(run).plans.plan(0)
 
 
 def sensitivities(rows: Sequence[GPUMeasurement]) -> Sensitivities:

@@ -11,10 +11,10 @@ import numpy as np
 
 from wsesim.config.loader import load_gpu_cluster
 from wsesim.config.training import is_training
-from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.memory import memory_of_plan
 from wsesim.machines.gpu.rows import published
 from wsesim.machines.gpu.spec import GPURun, GPUSpec
-from wsesim.machines.gpu.stages import Plans
+from wsesim.machines.gpu.stages import Plan, PlanTable
 from wsesim.results.intervals import (
     FEWEST_GROUPS,
     NOTHING_KNOWN,
@@ -179,7 +179,7 @@ def gpu_bounds(run: GPURun, told: Known | None = None) -> Bounds:
     return together(*reasons)
 
 
-def doubts(run: GPURun, plans: Plans, memory_bytes: Array) -> dict[str, Array]:
+def doubts(run: GPURun, plans: PlanTable, memory_bytes: Array) -> dict[str, Array]:
     """Which plans do what no published step tells of, by the key of ``cluster_configs/errors/gpus.toml``."""
     tensor = plans.tensor.astype(int)
     return {
@@ -191,15 +191,15 @@ def doubts(run: GPURun, plans: Plans, memory_bytes: Array) -> dict[str, Array]:
     }
 
 
-def lateness(run: GPURun, plans: Plans, memory_bytes: Array) -> Array:
+def lateness(run: GPURun, plans: PlanTable, memory_bytes: Array) -> Array:
     """By what factor the pessimistic end of a plan is later than that of a plan without doubts. [-]"""
     known, usual = knowledge("gpus").assumed, gpu_bounds(run).slower
     squares = add_up(known[key].slower ** 2 * has for key, has in doubts(run, plans, memory_bytes).items())
     return np.exp(np.sqrt(usual**2 + squares) - usual)
 
 
-def bounds_of(run: GPURun, plan: Plans) -> Bounds:
+def bounds_of(run: GPURun, plan: Plan) -> Bounds:
     """By how much the step of one plan may be faster or slower."""
-    known, needed = knowledge("gpus").assumed, memory_of(run, plan).total
-    found = [known[key] for key, has in doubts(run, plan, needed).items() if np.ravel(has)[0]]
+    known, needed = knowledge("gpus").assumed, memory_of_plan(run, plan).total
+    found = [known[key] for key, has in doubts(run, plan.table, needed).items() if np.any(has)]
     return together(gpu_bounds(run), *found)

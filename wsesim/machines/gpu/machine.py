@@ -68,7 +68,7 @@ class GPU(Machine):
         from wsesim.machines.gpu.search import work
 
         plans = candidates(run)
-        return work(run, plans) if len(plans.tensor) == 1 else work_of_search(len(plans.tensor))
+        return work(run, plans.plan(0)) if len(plans.tensor) == 1 else work_of_search(len(plans.tensor))
 
     def simulate(self, run: GPURun, engine: str = "") -> GPUStep:
         """One step with the plan of the file, or with the fastest."""

@@ -19,10 +19,12 @@ from wsesim.machines.gpu.spec import GPURun
 from wsesim.machines.gpu.stages import (
     OPERATORS,
     SELECTIVE,
-    Plans,
+    Plan,
+    PlanTable,
     blocks_again,
     blocks_of_stage,
     deciding_stages,
+    row_of,
     share_again,
 )
 from wsesim.machines.gpu.times import (
@@ -62,7 +64,7 @@ class Memory(NamedTuple):
         return add_up(self)
 
 
-def memory_of(run: GPURun, plans: Plans) -> Memory:
+def memory_of(run: GPURun, plans: PlanTable) -> Memory:
     """What each plan needs on its fullest stage."""
     each, of_experts = state_bytes(run, plans), state_bytes(run, plans, copies_of_experts(plans))
     held, experts, activations = _fullest(run, plans, add_up(each), add_up(of_experts))
@@ -70,13 +72,18 @@ def memory_of(run: GPURun, plans: Plans) -> Memory:
     return Memory(weights, gradients, states, activations, _buffer_bytes(run, plans))
 
 
-def copies_of_experts(plans: Plans) -> Array:
-    """GPUs that share the state of an expert's parameter: those of `Plans.shard` that hold the same experts. [-]"""
+def memory_of_plan(run: GPURun, plan: Plan) -> Memory:
+    """The same of one plan, in plain numbers."""
+    return row_of(memory_of(run, plan.table))
+
+
+def copies_of_experts(plans: PlanTable) -> Array:
+    """GPUs that share the state of an expert's parameter: those of `Plan.shard` that hold the same experts. [-]"""
     copies = plans.tensor * plans.data * plans.context / (plans.expert_tensor * plans.expert)
     return np.where(plans.zero_stage >= 1, np.minimum(plans.shard, copies), 1)
 
 
-def _buffer_bytes(run: GPURun, plans: Plans) -> Array:
+def _buffer_bytes(run: GPURun, plans: PlanTable) -> Array:
     """Gathered parameters, gradients as they are reduced, and what software reserves. [bytes]"""
     shared, experts = block_parameters_of_gpu(run.model, plans)
     wide = run.training.precision == "float32"
@@ -90,7 +97,7 @@ def _buffer_bytes(run: GPURun, plans: Plans) -> Array:
     return run.cluster.reserved_memory_bytes + np.where(plans.zero_stage == 3, whole, kept) * (shared + experts)
 
 
-def state_bytes(run: GPURun, plans: Plans, shard: Array | None = None) -> tuple[Array, Array, Array]:
+def state_bytes(run: GPURun, plans: PlanTable, shard: Array | None = None) -> tuple[Array, Array, Array]:
     """Weights, gradients and optimizer state of a parameter on one GPU, as frameworks keep them; `shard` GPUs share it. [bytes]
 
     Megatron-LM keeps a 32-bit copy of 16-bit gradients with the optimizer state (`keeps_gradient_copy`): 20 bytes, or 4 + 16/d
@@ -118,7 +125,7 @@ def state_bytes(run: GPURun, plans: Plans, shard: Array | None = None) -> tuple[
     )
 
 
-def _fullest(run: GPURun, plans: Plans, each: Array, of_experts: Array) -> tuple[Array, Array, Array]:
+def _fullest(run: GPURun, plans: PlanTable, each: Array, of_experts: Array) -> tuple[Array, Array, Array]:
     """Parameters, those of experts apart, and bytes of activations, of the stage that holds most. [-], [-], [bytes]"""
     found: tuple[Array, Array, Array] = (0.0, 0.0, 0.0)
     parameters, kept = parameters_of_stages(run, plans), kept_of_stages(run, plans)
@@ -133,7 +140,7 @@ def _fullest(run: GPURun, plans: Plans, each: Array, of_experts: Array) -> tuple
     return found
 
 
-def kept_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]:
+def kept_of_stages(run: GPURun, plans: PlanTable) -> Callable[[Array, Array], Array]:
     """Bytes between the forward and the backward pass, of all micro-batches in flight, of a stage with so many blocks. [bytes]
 
     In an evaluation those of the block that is computed, and what waits to be.
@@ -153,26 +160,26 @@ def kept_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]
     return kept if is_training(run.training) else of_evaluation
 
 
-def waiting(plans: Plans) -> Array:
+def waiting(plans: PlanTable) -> Array:
     """Micro-batches of an evaluation whose activations wait for a stage; of interleaved ones, the rest of a group, too. [-]"""
     behind = np.where(plans.chunks > 1, np.maximum(0, plans.group - plans.pipeline), 0)
     return np.where(plans.pipeline > 1, RUNS_AHEAD - 1 + behind, 0)
 
 
-def kept_bytes_per_block(run: GPURun, plans: Plans) -> Array:
+def kept_bytes_per_block(run: GPURun, plans: PlanTable) -> Array:
     """Kept of one block and micro-batch between its forward and its backward pass, on the mean of all blocks. [bytes]"""
     share = share_again(run, plans)
     return share * _input_bytes(run, plans) + (1.0 - share) * _kept_plainly(run, plans)
 
 
-def _kept_plainly(run: GPURun, plans: Plans) -> Array:
+def _kept_plainly(run: GPURun, plans: PlanTable) -> Array:
     """Kept of a block that is not computed again as a whole. [bytes]"""
     some = (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
     less = block_activation_bytes(run, plans, without=operators_again(run))
     return np.where(some, less, block_activation_bytes(run, plans))
 
 
-def fewest_blocks_again(run: GPURun, plans: Plans, most_bytes: float) -> Array:
+def fewest_blocks_again(run: GPURun, plans: PlanTable, most_bytes: float) -> Array:
     """Of each chunk, the fewest blocks to compute again so that a plan fits; the plans say "blocks". [-]"""
     each, parameters = add_up(state_bytes(run, plans)), parameters_of_stages(run, plans)
     more = add_up(state_bytes(run, plans, copies_of_experts(plans))) - each
@@ -188,18 +195,18 @@ def fewest_blocks_again(run: GPURun, plans: Plans, most_bytes: float) -> Array:
     return found
 
 
-def in_flight(run: GPURun, plans: Plans, stage: Array) -> Array:
+def in_flight(run: GPURun, plans: PlanTable, stage: Array) -> Array:
     """Micro-batches whose activations a stage holds. [-]"""
     schedule = run.parallelism.pipeline_schedule
     return layer_equivalents(plans.pipeline, plans.chunks, plans.num_micro_batches, schedule, stage, plans.group)
 
 
-def block_activation_bytes(run: GPURun, plans: Plans, *, without: tuple[str, ...] = ()) -> Array:
+def block_activation_bytes(run: GPURun, plans: PlanTable, *, without: tuple[str, ...] = ()) -> Array:
     """One block and micro-batch, without what some operators make that are computed again; the mean of all blocks. [bytes]"""
     return mean_of_blocks(run, lambda one: _block_activation_bytes(one, plans, without))
 
 
-def _block_activation_bytes(run: GPURun, plans: Plans, without: tuple[str, ...]) -> Array:
+def _block_activation_bytes(run: GPURun, plans: PlanTable, without: tuple[str, ...]) -> Array:
     model, split = run.model, split_of(run, plans)
     tokens, double = split.tokens, 2.0 if run.training.precision == "float32" else 1.0
     wide, masks = attention_widths(model), 0.0 if split.fused_attention else 2.0
@@ -230,7 +237,7 @@ def _inside_bytes(run: GPURun, without: tuple[str, ...]) -> float:
     return inputs + (4.0 if run.model.gated_mlp and not run.parallelism.fused_mlp_activation else 2.0)
 
 
-def _input_bytes(run: GPURun, plans: Plans) -> Array:
+def _input_bytes(run: GPURun, plans: PlanTable) -> Array:
     """The input of a block, from which it can be computed again. [bytes]"""
     split = split_of(run, plans)
     return (BYTES_32BIT if run.training.precision == "float32" else BYTES_16BIT) * (

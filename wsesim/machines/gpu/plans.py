@@ -22,7 +22,7 @@ from wsesim.machines.gpu.stages import (
     OPERATORS,
     RECOMPUTE,
     SELECTIVE,
-    Plans,
+    PlanTable,
     dealt_layers,
     expert_tensor_size,
     group_size,
@@ -346,7 +346,7 @@ def _choices(value: Any, offered: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def ends_to_try(run: GPURun) -> tuple[int, ...]:
-    """Which ends may count as a layer each: values of `Plans.ends`."""
+    """Which ends may count as a layer each: values of `Plan.ends`."""
     spec = run.parallelism
     if not spec.deals_as_it_likes:
         return (0,)
@@ -395,7 +395,7 @@ def memory_to_fill_bytes(run: GPURun) -> float:
     return run.cluster.gpu.memory_bytes * (1.0 - run.parallelism.free_memory_share)
 
 
-def _with_fewest_blocks_again(run: GPURun, plans: Plans) -> Plans:
+def _with_fewest_blocks_again(run: GPURun, plans: PlanTable) -> PlanTable:
     """Plans that compute some blocks again, where that is searched: as few as fit, and only where none and all would not do."""
     if BLOCKS not in plans.recompute or run.parallelism.activation_recompute != "auto":
         return plans
@@ -426,7 +426,7 @@ def _chunks_offered(run: GPURun) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=1)
-def candidates(run: GPURun) -> Plans:
+def candidates(run: GPURun) -> PlanTable:
     """Every plan that the run file allows and that divides evenly, but for the batch, whose fullest copy decides.
 
     Raises
@@ -463,13 +463,13 @@ def candidates(run: GPURun) -> Plans:
     sizes = sorted({size for share in shares for size in divisors(share, share)}) or [1]
     micro = _choices(run.training.micro_batch_size, tuple(sizes))
     every = (*axes[:6], micro, *axes[7:])
-    found: list[Plans] = []
+    found: list[PlanTable] = []
     for some in _blocks(layouts, every):
         found.append(_that_divide(run, some, every))
         work_of_search(add_up(len(one.tensor) for one in found)).check(
             run.place, "give training.micro_batch_size or sizes in [parallelism]"
         )
-    return Plans(*(np.concatenate(one) for one in zip(*found, strict=True)))
+    return PlanTable(*(np.concatenate(one) for one in zip(*found, strict=True)))
 
 
 def work_of_search(number: int) -> Work:
@@ -497,7 +497,7 @@ def _layouts(run: GPURun, axes: tuple[tuple[int, ...], ...]) -> Array:
     return np.stack([tensor, pipeline, context, data])[:, fits]
 
 
-def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...]) -> Plans:
+def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...]) -> PlanTable:
     """All combinations with the other choices, without those that do not divide or say nothing new.
 
     What divides the batch and the layers is found first, as few combinations do.
@@ -520,7 +520,7 @@ def _that_divide(run: GPURun, layouts: Array, axes: tuple[tuple[int, ...], ...])
     if spec.shard_group_size != "auto":
         keeps &= ranks % spec.shard_group_size == 0
     shard = ranks if spec.shard_group_size == "auto" else np.full_like(ranks, spec.shard_group_size)
-    found = Plans(
+    found = PlanTable(
         tensor=tensor,
         pipeline=pipeline,
         data=data,

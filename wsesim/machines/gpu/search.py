@@ -15,7 +15,7 @@ from wsesim.engine.evaluate import ends_from_rest, from_rest
 from wsesim.engine.program import Key, Program
 from wsesim.errors import ConfigError, DoesNotFit
 from wsesim.machines.gpu.doubts import lateness
-from wsesim.machines.gpu.memory import memory_of
+from wsesim.machines.gpu.memory import memory_of, memory_of_plan
 from wsesim.machines.gpu.pipeline import (
     PipelineShape,
     capacities_of,
@@ -27,7 +27,15 @@ from wsesim.machines.gpu.pipeline import (
 )
 from wsesim.machines.gpu.plans import candidates, check, explain_no_plan, memory_to_fill_bytes
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import Plans, blocks_of_stage, deciding_stages, kinds_of_stages, recompute_said
+from wsesim.machines.gpu.stages import (
+    Plan,
+    PlanTable,
+    blocks_of_stage,
+    deciding_stages,
+    kinds_of_stages,
+    recompute_said,
+    row_of,
+)
 from wsesim.machines.gpu.times import (
     Times,
     hides_sends,
@@ -51,7 +59,7 @@ from wsesim.units import add_up, show
 Array = Any
 
 
-def closed_form_s(run: GPURun, plans: Plans, times: Times) -> Array:
+def closed_form_s(run: GPURun, plans: PlanTable, times: Times) -> Array:
     """Estimated time of one step, for each plan. [s]"""
     stages = plans.pipeline
     backward_s = times.backward.total_s + times.recompute.total_s + times.accumulate_s
@@ -62,7 +70,12 @@ def closed_form_s(run: GPURun, plans: Plans, times: Times) -> Array:
     return plans.full_passes * slowest_s + fill_s + _after_s(run, plans, times, backward_s)
 
 
-def _block_s(run: GPURun, plans: Plans, times: Times) -> Array:
+def closed_form_of_plan_s(run: GPURun, plan: Plan) -> float:
+    """The same of one plan. [s]"""
+    return float(closed_form_s(run, plan.table, times_of(run, plan.table)).item())
+
+
+def _block_s(run: GPURun, plans: PlanTable, times: Times) -> Array:
     """A block forward and backward, with what is gathered and reduced beside it. [s]"""
     forward_s = np.maximum(times.forward.total_s, times.gather_s)
     if not is_training(run.training):
@@ -78,7 +91,7 @@ def _block_s(run: GPURun, plans: Plans, times: Times) -> Array:
     return np.where(shares_gradients(plans), each_s, block_s)
 
 
-def _slowest_s(run: GPURun, plans: Plans, times: Times, block_s: Array) -> Array:
+def _slowest_s(run: GPURun, plans: PlanTable, times: Times, block_s: Array) -> Array:
     """A micro-batch forward and backward on the stage that takes longest, of whose own blocks it is. [s]"""
     kinds = times_of_kinds(run, plans, times)
     if len(kinds) == 1:
@@ -95,14 +108,14 @@ def _slowest_s(run: GPURun, plans: Plans, times: Times, block_s: Array) -> Array
     )
 
 
-def _ends_s(run: GPURun, plans: Plans, times: Times, stage: Array) -> Array:
+def _ends_s(run: GPURun, plans: PlanTable, times: Times, stage: Array) -> Array:
     """What a stage does beside its blocks, and how long it waits for its sends. [s]"""
     head_s, is_last = times.head_forward_s + times.head_backward_s, stage == plans.pipeline - 1
     own_s = (stage == 0) * num_ways(run) * times.embedding_s + is_last * head_s
     return own_s + _exposed_sends_s(run, plans, times, is_last)
 
 
-def _exposed_sends_s(run: GPURun, plans: Plans, times: Times, is_last: Array) -> Array:
+def _exposed_sends_s(run: GPURun, plans: PlanTable, times: Times, is_last: Array) -> Array:
     """Of one micro-batch on one stage, where the GPU waits for its sends; the last stage has none behind it. [s]
 
     In training stages wait for one another both ways, and the last one for the sends of all.
@@ -111,7 +124,7 @@ def _exposed_sends_s(run: GPURun, plans: Plans, times: Times, is_last: Array) ->
     return np.where(hides_sends(run.parallelism, plans.chunks), 0.0, number * times.send_s)
 
 
-def _after_s(run: GPURun, plans: Plans, times: Times, backward_s: Array) -> Array:
+def _after_s(run: GPURun, plans: PlanTable, times: Times, backward_s: Array) -> Array:
     """After the last backward pass: reductions that did not fit beside it, optimizer, parameters. [s]"""
     blocks = run.model.num_layers / plans.pipeline
     reductions_s = blocks * times.reduce_s
@@ -136,7 +149,7 @@ KINDS = ("forward", "backward", "send", "gather")
 """Jobs that come in every round."""
 
 
-def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
+def lengths(run: GPURun, plan: Plan) -> Iterator[int]:
     """Micro-batches to simulate: more each time that no two rounds were alike, at last all. [-]
 
     In a round every stage passes a group of micro-batches, as many as there are stages unless interleaved stages have larger
@@ -155,13 +168,13 @@ def lengths(run: GPURun, plan: Plans) -> Iterator[int]:
         yield number
 
 
-def _lengths(run: GPURun, plan: Plans) -> Iterator[int]:
-    wanted = int(plan.num_micro_batches[0])
+def _lengths(run: GPURun, plan: Plan) -> Iterator[int]:
+    wanted = plan.num_micro_batches
     first = wanted if schedule_of(run) == "gpipe" else ROUNDS
-    return repeat.lengths(first, wanted, each=int(plan.group[0]))
+    return repeat.lengths(first, wanted, each=plan.group)
 
 
-def work(run: GPURun, plan: Plans, num_micro_batches: int | None = None) -> Work:
+def work(run: GPURun, plan: Plan, num_micro_batches: int | None = None) -> Work:
     """What a step of a plan takes, counted without writing its program; with so many micro-batches, or those tried first."""
     passes = next(_lengths(run, plan)) if num_micro_batches is None else num_micro_batches
     number = num_jobs(shape_of(run, plan, passes))
@@ -211,10 +224,10 @@ class Candidate:
         [s]
     """
 
-    def __init__(self, run: GPURun, plan: Plans, times: Times) -> None:
+    def __init__(self, run: GPURun, plan: Plan, times: Times) -> None:
         self.run, self.plan = run, plan
-        self.num_micro_batches, self.num_stages = int(plan.num_micro_batches[0]), int(plan.pipeline[0])
-        self.group = int(plan.group[0])
+        self.num_micro_batches, self.num_stages = plan.num_micro_batches, plan.pipeline
+        self.group = plan.group
         self.shape = shape_of(run, plan, self.num_micro_batches)
         self.durations = durations_s(run, plan, times, self.shape)
 
@@ -260,7 +273,7 @@ class Candidate:
         return add_up(self.durations[f"{which}{name}", chunk] for chunk in chunks for name in names)
 
 
-def step_time_s(run: GPURun, plan: Plans, times: Times) -> float:
+def step_time_s(run: GPURun, plan: Plan, times: Times) -> float:
     """Time of one step of one plan, as `wsesim.machines.gpu.simulation` finds it up to rounding. [s]"""
     return Candidate(run, plan, times).step_time_s()
 
@@ -335,7 +348,7 @@ class Ranked:
         All that divide evenly. [-]
     """
 
-    plans: Plans
+    plans: PlanTable
     estimates_s: Array
     late_s: Array
     memory_bytes: Array
@@ -349,13 +362,13 @@ class Chosen:
     Attributes
     ----------
     plans
-        Of one place each, in the order in which the closed form ranks them. More than were asked for only where
+        In the order in which the closed form ranks them. More than were asked for only where
         they differ by no more than rounding.
     num_plans
         All that divide evenly. [-]
     """
 
-    plans: tuple[Plans, ...]
+    plans: tuple[Plan, ...]
     num_plans: int
 
 
@@ -388,18 +401,18 @@ def estimate_s(run: GPURun) -> float | None:
     return float(ranked.estimates_s[0]) if len(ranked.estimates_s) else None
 
 
-def _bytes_needed(run: GPURun, plans: Plans) -> Array:
+def _bytes_needed(run: GPURun, plans: PlanTable) -> Array:
     """On the fullest GPU of each plan. [bytes]"""
     return _by_block(lambda part: memory_of(run, part).total, plans)
 
 
-def _by_block(work_out: Callable[[Plans], Array], plans: Plans) -> Array:
+def _by_block(work_out: Callable[[PlanTable], Array], plans: PlanTable) -> Array:
     """A number for each plan, block by block."""
     blocks = [plans.only(slice(start, start + BLOCK)) for start in range(0, len(plans.tensor), BLOCK)]
     return np.concatenate([work_out(one) * np.ones(len(one.tensor)) for one in blocks] or [np.empty(0)])
 
 
-def _ranked(run: GPURun, plans: Plans, needed: Array) -> Ranked:
+def _ranked(run: GPURun, plans: PlanTable, needed: Array) -> Ranked:
     """Those plans that fit, fastest first."""
     limit_bytes = memory_to_fill_bytes(run) if len(needed) > 1 else run.cluster.gpu.memory_bytes
     if not (needed <= limit_bytes).any():
@@ -412,14 +425,15 @@ def _ranked(run: GPURun, plans: Plans, needed: Array) -> Ranked:
     return Ranked(fitting.only(order), times_s[order], late_s[order], needed[places[order]], len(plans.tensor))
 
 
-def does_not_fit(run: GPURun, plans: Plans, bytes_needed: Array) -> DoesNotFit:
+def does_not_fit(run: GPURun, plans: PlanTable, bytes_needed: Array) -> DoesNotFit:
     """What is missing, and the nearest plan that fits."""
     best = int(np.argmin(bytes_needed))
     gpu, needed = run.cluster.gpu, float(bytes_needed[best])
-    held = memory_of(run, plans.only(slice(best, best + 1)))
-    parts = ", ".join(f"{name} {show(float(np.ravel(value)[0]), 'bytes')}" for name, value in held._asdict().items())
+    plan = plans.plan(best)
+    held = memory_of_plan(run, plan)
+    parts = ", ".join(f"{name} {show(value, 'bytes')}" for name, value in held._asdict().items())
     return DoesNotFit(
-        f"{run.place}: {describe(run, plans, best)} needs {show(needed, 'bytes')} on each GPU ({parts}), a {gpu.name} has "
+        f"{run.place}: {describe(run, plan)} needs {show(needed, 'bytes')} on each GPU ({parts}), a {gpu.name} has "
         f"{show(gpu.memory_bytes, 'bytes')}; {_nearest(run)}"
     )
 
@@ -440,7 +454,7 @@ def _nearest(run: GPURun) -> str:
                     if freed.cluster.num_gpus > run.cluster.num_gpus
                     else ""
                 )
-                return f"what fits is {more}{describe(freed, ranked.plans, 0)}"
+                return f"what fits is {more}{describe(freed, ranked.plans.plan(0))}"
         freed = freed.on(2 * freed.cluster.num_gpus)
     return "no number of these GPUs holds it; take a GPU with more memory"
 
@@ -449,24 +463,24 @@ MOST_GPUS = 65_536
 """Up to here the search for a plan that fits goes on. [-]"""
 
 
-def describe(run: GPURun, plans: Plans, place: int) -> str:
+def describe(run: GPURun, plan: Plan) -> str:
     """A plan in the words of a run file."""
     names = (
-        ("tensor_parallel_size", plans.tensor, 1),
-        ("pipeline_parallel_size", plans.pipeline, 1),
-        ("data_parallel_size", plans.data, 0),
-        ("context_parallel_size", plans.context, 1),
-        ("expert_parallel_size", plans.expert, 1),
-        ("virtual_pipeline_size", plans.chunks, 1),
-        ("zero_stage", plans.zero_stage, 0),
-        ("micro_batch_size", plans.micro_batch_size, 0),
+        ("tensor_parallel_size", plan.tensor, 1),
+        ("pipeline_parallel_size", plan.pipeline, 1),
+        ("data_parallel_size", plan.data, 0),
+        ("context_parallel_size", plan.context, 1),
+        ("expert_parallel_size", plan.expert, 1),
+        ("virtual_pipeline_size", plan.chunks, 1),
+        ("zero_stage", plan.zero_stage, 0),
+        ("micro_batch_size", plan.micro_batch_size, 0),
     )
-    said = [f"{name} = {int(values[place])}" for name, values, silent in names if int(values[place]) != silent]
-    if int(plans.tensor[place]) > 1:
-        said.append(f"sequence_parallel = {str(bool(plans.sequence_parallel[place])).lower()}")
-    if int(plans.shard[place]) not in (1, int(plans.data[place] * plans.context[place])):
-        said.append(f"shard_group_size = {int(plans.shard[place])}")
-    again = recompute_said(run, plans, place)
+    said = [f"{name} = {value}" for name, value, silent in names if value != silent]
+    if plan.tensor > 1:
+        said.append(f"sequence_parallel = {str(plan.sequence_parallel).lower()}")
+    if plan.shard not in (1, plan.data * plan.context):
+        said.append(f"shard_group_size = {plan.shard}")
+    again = recompute_said(run, plan)
     shown = (
         f'"{again}"'
         if isinstance(again, str)
@@ -489,14 +503,14 @@ def choose(run: GPURun, number: int = 1) -> Chosen:
     few = min(len(ranked.late_s), max(min(COMPARED, close), number))
     best = ranked.plans.only(slice(0, few))
     late = ranked.late_s[:few] / ranked.estimates_s[:few]
-    return Chosen((best,) if ranked.num_plans == 1 else _earliest(run, best, late, number), ranked.num_plans)
+    return Chosen((best.plan(0),) if ranked.num_plans == 1 else _earliest(run, best, late, number), ranked.num_plans)
 
 
-def _earliest(run: GPURun, plans: Plans, late: Array, number: int) -> tuple[Plans, ...]:
+def _earliest(run: GPURun, plans: PlanTable, late: Array, number: int) -> tuple[Plan, ...]:
     """Plans whose pessimistic ends are earliest; those that cannot be among them are not worked out."""
     times, few = times_of(run, plans), len(late)
-    every = [plans.only(slice(place, place + 1)) for place in range(few)]
-    compared = [Candidate(run, plan, times.of(place)) for place, plan in enumerate(every)]
+    every = [plans.plan(place) for place in range(few)]
+    compared = [Candidate(run, plan, row_of(times, place)) for place, plan in enumerate(every)]
     least_s = [one.at_least_s() * late[place] for place, one in enumerate(compared)]
     found: dict[int, float] = {}
     limit_s, too_large = np.inf, None

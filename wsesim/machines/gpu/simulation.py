@@ -18,12 +18,12 @@ from wsesim.engine.program import Span
 from wsesim.engine.repeat import collector_paused, round_s
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.machines.gpu.doubts import lateness
-from wsesim.machines.gpu.memory import Memory, memory_of
+from wsesim.machines.gpu.memory import Memory, memory_of_plan
 from wsesim.machines.gpu.pipeline import PipelineShape, numbers_of, shape_of, write_program
 from wsesim.machines.gpu.search import KINDS, choose, compared_round, lengths, pieces_of, step_time_s
 from wsesim.machines.gpu.spec import GPURun
-from wsesim.machines.gpu.stages import Plans
-from wsesim.machines.gpu.times import Pass, Times, times_of
+from wsesim.machines.gpu.stages import Plan
+from wsesim.machines.gpu.times import Pass, Times, times_of_plan
 from wsesim.units import add_up
 
 
@@ -78,7 +78,7 @@ class GPUSimulation:
     Attributes
     ----------
     plan, times, memory
-        Arrays of one place.
+        The plan, and of it alone what its parts take alone and what it needs on the fullest GPU.
     step_time_s
         One optimizer step. [s]
     num_plans
@@ -90,7 +90,7 @@ class GPUSimulation:
     """
 
     run: GPURun
-    plan: Plans
+    plan: Plan
     times: Times
     memory: Memory
     step_time_s: float
@@ -129,7 +129,7 @@ class GPUSimulation:
         return self.known[0].num_events if self.known else 0
 
 
-def _simulate(run: GPURun, plan: Plans, times: Times, num_micro_batches: int) -> Step:
+def _simulate(run: GPURun, plan: Plan, times: Times, num_micro_batches: int) -> Step:
     shape, clock = shape_of(run, plan, num_micro_batches), Clock()
     events = DiscreteEvents(clock, write_program(shape), numbers_of(run, plan, times, shape), 1)
     events.run_step()
@@ -162,7 +162,7 @@ def spent_s(trace: Iterable[Span], times: Times, shape: PipelineShape, step_s: f
 
 
 def _parts(one: Pass) -> dict[str, float]:
-    return {name.removesuffix("_s"): float(np.ravel(value)[0]) for name, value in one._asdict().items()}
+    return {name.removesuffix("_s"): value for name, value in one._asdict().items()}
 
 
 def pass_shares(times: Times) -> dict[str, dict[str, float]]:
@@ -178,7 +178,7 @@ def _shares(one: Pass) -> dict[str, float]:
 
 def _backward_shares(times: Times) -> dict[str, float]:
     parts, again = _parts(times.backward), add_up(_parts(times.recompute).values())
-    parts["kernels"] += float(np.ravel(times.accumulate_s)[0])
+    parts["kernels"] += times.accumulate_s
     parts["recompute"] = again
     whole = add_up(parts.values())
     return {name: value / whole for name, value in parts.items()} if whole > 0.0 else {}  # an evaluation has none
@@ -215,9 +215,9 @@ def _round(trace: tuple[Span, ...], shape: PipelineShape, missing: int) -> tuple
     return Rounds(missing, length_s, begins_s), inside
 
 
-def simulate_plan(run: GPURun, plan: Plans, times: Times) -> tuple[Step, int]:
+def simulate_plan(run: GPURun, plan: Plan, times: Times) -> tuple[Step, int]:
     """One step of one plan, and how many of its micro-batches were simulated."""
-    wanted, group, num_events = int(plan.num_micro_batches[0]), int(plan.group[0]), 0
+    wanted, group, num_events = plan.num_micro_batches, plan.group, 0
     for number in lengths(run, plan):
         step, shape = _simulate(run, plan, times, number), shape_of(run, plan, number)
         num_events += step.num_events
@@ -267,13 +267,13 @@ def simulate_best(run: GPURun, number: int, *, lazily: bool = False) -> list[GPU
         chosen = choose(run, number)
         found = [_simulated(run, plan, chosen.num_plans, lazily=lazily) for plan in chosen.plans]
     wall_s = time.perf_counter() - started_s
-    late = [float(np.ravel(lateness(run, one.plan, one.memory.total))[0]) for one in found]
+    late = [float(lateness(run, one.plan.table, one.memory.total).item()) for one in found]
     order = sorted(range(len(found)), key=lambda place: found[place].step_time_s * late[place])[:number]
     return [replace(found[place], wall_s=wall_s) for place in order]
 
 
-def _simulated(run: GPURun, plan: Plans, num_plans: int, *, lazily: bool) -> GPUSimulation:
-    times = times_of(run, plan)
+def _simulated(run: GPURun, plan: Plan, num_plans: int, *, lazily: bool) -> GPUSimulation:
+    times = times_of_plan(run, plan)
     known = None if lazily else simulate_plan(run, plan, times)
     time_s = step_time_s(run, plan, times) if known is None else known[0].time_s
-    return GPUSimulation(run, plan, times, memory_of(run, plan), time_s, num_plans, known=known)
+    return GPUSimulation(run, plan, times, memory_of_plan(run, plan), time_s, num_plans, known=known)

@@ -7,30 +7,33 @@ Chunks of interleaved stages are dealt in the same way, in the order of the mode
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import add_up
 from wsesim.workload.transformer import block_kinds
 
 Array = Any
+Ints = NDArray[np.int64]
+Record = TypeVar("Record", bound=tuple[Any, ...])
 RECOMPUTE = ("none", "selective", "full", "every", "blocks", "operators")
-"""What `Plans.recompute` counts; the last three are keys of a table."""
+"""What `Plan.recompute` counts; the last three are keys of a table."""
 NONE, SELECTIVE, FULL, EVERY, BLOCKS, OPERATORS = range(6)
 SELECTIVE_OF_FSDP = 2
 """Every so many blocks one is computed again where FSDP is told "selective" (torchtitan's default). [-]"""
 EMBEDDING_COUNTS, LOSS_COUNTS = 1, 2
-"""Parts of `Plans.ends`."""
+"""Parts of `Plan.ends`."""
 FEW = 100
 """So many plans are worked out as fast as those that are alike are found. [-]"""
 MOST_KEYS = 2**62
 """That a number holds which counts combinations of sizes. [-]"""
 
 
-class Plans(NamedTuple):
-    """Ways to spread a run over its GPUs; every field is an array over them.
+class Plan(NamedTuple):
+    """One way to spread a run over its GPUs.
 
     Attributes
     ----------
@@ -56,31 +59,62 @@ class Plans(NamedTuple):
         Whether norms are split, too.
     """
 
-    tensor: Array
-    pipeline: Array
-    data: Array
-    context: Array
-    expert: Array
-    expert_tensor: Array
-    chunks: Array
-    ends: Array
-    group: Array
-    micro_batch_size: Array
-    num_micro_batches: Array
-    last_micro_batch_size: Array
-    zero_stage: Array
-    shard: Array
-    recompute: Array
-    again: Array
-    sequence_parallel: Array
+    tensor: int
+    pipeline: int
+    data: int
+    context: int
+    expert: int
+    expert_tensor: int
+    chunks: int
+    ends: int
+    group: int
+    micro_batch_size: int
+    num_micro_batches: int
+    last_micro_batch_size: int
+    zero_stage: int
+    shard: int
+    recompute: int
+    again: int
+    sequence_parallel: bool
 
-    def only(self, places: Array) -> Plans:
+    @property
+    def table(self) -> PlanTable:
+        """Of this plan alone, for what is worked out for many plans at once."""
+        return PlanTable._make(np.array([value]) for value in self)
+
+
+class PlanTable(NamedTuple):
+    """Many plans side by side: each field of `Plan` as an array over them."""
+
+    tensor: Ints
+    pipeline: Ints
+    data: Ints
+    context: Ints
+    expert: Ints
+    expert_tensor: Ints
+    chunks: Ints
+    ends: Ints
+    group: Ints
+    micro_batch_size: Ints
+    num_micro_batches: Ints
+    last_micro_batch_size: Ints
+    zero_stage: Ints
+    shard: Ints
+    recompute: Ints
+    again: Ints
+    sequence_parallel: NDArray[np.bool_]
+
+    def plan(self, place: int) -> Plan:
+        """One of the plans."""
+        return Plan._make(row_of(self, place))
+
+    def only(self, places: Array) -> PlanTable:
         """Some of the plans."""
         is_mask = getattr(places, "dtype", None) == np.bool_
         found = np.flatnonzero(places) if is_mask else places  # a mask is read once, not for every field
-        return Plans(*(field[found] for field in self))
+        return PlanTable._make(field[found] for field in self)
 
-    def unlike(self, names: tuple[str, ...]) -> tuple[Plans, Array]:
+    def unlike(self, names: tuple[str, ...]) -> tuple[PlanTable, Array]:
         """Plans of which no two agree in these fields, and the place among them of what is worked out for each plan."""
         if len(self.tensor) < FEW:
             return self, slice(None)
@@ -98,6 +132,23 @@ class Plans(NamedTuple):
     def full_passes(self) -> Array:
         """Passes of a step, the last one counted by its sequences. [-]"""
         return self.num_micro_batches - 1 + self.last_micro_batch_size / self.micro_batch_size
+
+
+def row_of(record: Record, place: int = 0) -> Record:
+    """What a record of arrays over plans holds for one of them, as plain numbers; what is the same for all may stand there once.
+
+    Examples
+    --------
+    >>> row_of((np.array([1.5, 2.5]), (np.array([True, False]), 7.0)), 1)
+    (2.5, (False, 7.0))
+    """
+    make: Any = getattr(type(record), "_make", type(record))
+    found: Record = make(row_of(part, place) if isinstance(part, tuple) else _number(part, place) for part in record)
+    return found
+
+
+def _number(values: Array, place: int) -> Any:
+    return np.ravel(values)[place if np.size(values) > 1 else 0].item()
 
 
 def expert_tensor_size(tensor: Array, ranks: Array, expert: Array) -> Array:
@@ -135,7 +186,7 @@ def counts_loss(ends: Array) -> Array:
     return (ends & LOSS_COUNTS) // LOSS_COUNTS
 
 
-def blocks_of_stage(run: GPURun, plans: Plans, stage: Array) -> Array:
+def blocks_of_stage(run: GPURun, plans: PlanTable, stage: Array) -> Array:
     """Blocks of one stage of each plan. [-]"""
     spec, last_stage = run.parallelism, plans.pipeline - 1
     if spec.layers_per_stage != "even":
@@ -149,7 +200,7 @@ def blocks_of_stage(run: GPURun, plans: Plans, stage: Array) -> Array:
     return np.where(last_stage == 0, run.model.num_layers, found)
 
 
-def _between_ends(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+def _between_ends(run: GPURun, plans: PlanTable) -> tuple[Array, Array]:
     """Layers of each stage of which the run file does not say how many it has, and how many of them have one more. [-]"""
     spec = run.parallelism
     given = [spec.num_layers_in_first_pipeline_stage or 0, spec.num_layers_in_last_pipeline_stage or 0]
@@ -164,7 +215,7 @@ def _listed(layers: tuple[int, ...], stages: Array, stage: Array) -> Array:
     return add_up(each[np.minimum(stage + lap * stages, len(layers) - 1)] for lap in range(laps))
 
 
-def deciding_stages(run: GPURun, plans: Plans) -> list[Array]:
+def deciding_stages(run: GPURun, plans: PlanTable) -> list[Array]:
     """Stages of which one takes longest, and one holds most: both ends, and the first of each kind between them."""
     stages = plans.pipeline
     if run.parallelism.layers_per_stage != "even":
@@ -174,9 +225,9 @@ def deciding_stages(run: GPURun, plans: Plans) -> list[Array]:
     return [0 * stages, np.minimum(1, stages - 1), heavier, stages - 1]
 
 
-def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
+def blocks_of_chunks(run: GPURun, plan: Plan) -> tuple[int, ...]:
     """Blocks of each chunk of the pipeline of one plan, in the order of the model. Shape ``(chunks * stages,)``. [-]"""
-    stages, chunks, ends = int(plan.pipeline[0]), int(plan.chunks[0]), int(plan.ends[0])
+    stages, chunks, ends = plan.pipeline, plan.chunks, plan.ends
     listed, number = run.parallelism.layers_per_stage, stages * chunks
     if listed != "even" and len(listed) == number:
         return listed
@@ -185,12 +236,12 @@ def blocks_of_chunks(run: GPURun, plan: Plans) -> tuple[int, ...]:
         each[0] -= counts_embedding(ends)
         each[-1] -= counts_loss(ends)
         return tuple(each)
-    of_stage = [int(np.ravel(blocks_of_stage(run, plan, stage))[0]) for stage in range(stages)]
+    of_stage = blocks_of_stage(run, plan.table, np.arange(stages)).tolist()
     laps = [_dealt(layers, chunks, chunks - (stage == stages - 1)) for stage, layers in enumerate(of_stage)]
     return tuple(laps[stage][lap] for lap in range(chunks) for stage in range(stages))
 
 
-def kinds_of_chunks(run: GPURun, plan: Plans) -> list[list[int]]:
+def kinds_of_chunks(run: GPURun, plan: Plan) -> list[list[int]]:
     """Of each chunk, how many of its blocks are of each kind (`wsesim.workload.transformer.block_variants`). [-]"""
     kinds, first, found = block_kinds(run.model), 0, []
     for number in blocks_of_chunks(run, plan):
@@ -200,19 +251,19 @@ def kinds_of_chunks(run: GPURun, plan: Plans) -> list[list[int]]:
     return found
 
 
-def kinds_of_stages(run: GPURun, plans: Plans) -> Array:
+def kinds_of_stages(run: GPURun, plans: PlanTable) -> Array:
     """The same of each stage of many plans; shape ``(num_plans, num_stages, num_kinds)``. [-]"""
     keys = np.stack([plans.pipeline, plans.chunks, plans.ends], axis=1)
     _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     table = np.zeros((len(first), int(np.max(plans.pipeline, initial=1)), max(block_kinds(run.model)) + 1))
     for row, index in enumerate(first):
-        stages = int(plans.pipeline[index])
-        for chunk, numbers in enumerate(kinds_of_chunks(run, plans.only(slice(index, index + 1)))):
-            table[row, chunk % stages] += numbers
+        plan = plans.plan(index)
+        for chunk, numbers in enumerate(kinds_of_chunks(run, plan)):
+            table[row, chunk % plan.pipeline] += numbers
     return table[np.ravel(place)]
 
 
-def blocks_again(plans: Plans, blocks: Array) -> Array:
+def blocks_again(plans: PlanTable, blocks: Array) -> Array:
     """Of so many blocks of a stage, those that the backward pass computes again as a whole. [-]"""
     is_fsdp = (plans.recompute == SELECTIVE) & (plans.zero_stage == 3)
     every = np.where(is_fsdp, SELECTIVE_OF_FSDP, np.maximum(1, plans.again))
@@ -224,25 +275,25 @@ def blocks_again(plans: Plans, blocks: Array) -> Array:
     )
 
 
-def share_again(run: GPURun, plans: Plans) -> Array:
+def share_again(run: GPURun, plans: PlanTable) -> Array:
     """Of all blocks, the share that is computed again as a whole, taken to be the same on all stages. [-]"""
     mean = run.model.num_layers / plans.pipeline
     return np.where(plans.recompute == FULL, 1.0, blocks_again(plans, np.ceil(mean)) / np.ceil(mean))
 
 
-def recompute_said(run: GPURun, plans: Plans, place: int) -> str | dict[str, Any]:
+def recompute_said(run: GPURun, plan: Plan) -> str | dict[str, Any]:
     """What is computed again, as ``activation_recompute`` says it."""
-    word = RECOMPUTE[int(plans.recompute[place])]
+    word = RECOMPUTE[plan.recompute]
     given = run.parallelism.activation_recompute
     if word == "operators" and not isinstance(given, str):
         return {"operators": list(given.operators or ())}
-    return {word: int(plans.again[place])} if word in ("every", "blocks") else word
+    return {word: plan.again} if word in ("every", "blocks") else word
 
 
-def layers_of_stages(run: GPURun, plan: Plans) -> tuple[int, ...]:
+def layers_of_stages(run: GPURun, plan: Plan) -> tuple[int, ...]:
     """Blocks of each stage of one plan. [-]"""
-    stages, each = int(plan.pipeline[0]), blocks_of_chunks(run, plan)
-    return tuple(add_up(each[stage::stages]) for stage in range(stages))
+    each = blocks_of_chunks(run, plan)
+    return tuple(add_up(each[stage :: plan.pipeline]) for stage in range(plan.pipeline))
 
 
 def _dealt(layers: int, parts: int, end: int) -> list[int]:

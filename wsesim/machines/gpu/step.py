@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from wsesim.config.loader import load_software
 from wsesim.config.training import is_training
 from wsesim.engine.program import Span
@@ -16,12 +14,12 @@ from wsesim.errors import ConfigError
 from wsesim.machines.gpu.doubts import bounds_of, is_beyond, is_measured
 from wsesim.machines.gpu.kernels import kernel_name
 from wsesim.machines.gpu.parallelism import SWITCHES
-from wsesim.machines.gpu.search import closed_form_s, describe
+from wsesim.machines.gpu.search import closed_form_of_plan_s, describe
 from wsesim.machines.gpu.search import step_time_s as simulated_s
 from wsesim.machines.gpu.simulation import GPUSimulation
 from wsesim.machines.gpu.spec import ORDINARY, GPURun
 from wsesim.machines.gpu.stages import NONE, group_size, layers_of_stages, recompute_said
-from wsesim.machines.gpu.times import product_precision, times_of
+from wsesim.machines.gpu.times import product_precision, times_of_plan
 from wsesim.machines.gpu.words import CATEGORIES
 from wsesim.results.intervals import Bounds
 from wsesim.results.result import FORWARD_SHARE
@@ -75,24 +73,23 @@ class GPUStep(Step):
     def flop(self) -> float:
         """Model FLOP, attention over the full square, and what all GPUs compute again. [FLOP]"""
         plan = self.simulation.plan
-        once = plan._replace(recompute=np.full_like(plan.recompute, NONE))
-        more = self.simulation.times.flop / times_of(self.run, once).flop
-        return self.model_flop * float(np.ravel(more)[0])
+        once = times_of_plan(self.run, plan._replace(recompute=NONE))
+        return self.model_flop * float(self.simulation.times.flop / once.flop)
 
     @property
     def micro_batch_size(self) -> int:
         """Sequences of one copy of the model and pass. [-]"""
-        return int(self.simulation.plan.micro_batch_size[0])
+        return self.simulation.plan.micro_batch_size
 
     @property
     def num_micro_batches(self) -> int:
         """Passes per step. [-]"""
-        return int(self.simulation.plan.num_micro_batches[0])
+        return self.simulation.plan.num_micro_batches
 
     @property
     def last_micro_batch_size(self) -> int:
         """Sequences of the last pass of a step, which may be fewer. [-]"""
-        return int(self.simulation.plan.last_micro_batch_size[0])
+        return self.simulation.plan.last_micro_batch_size
 
     @cached_property
     def spent_s(self) -> dict[str, float]:
@@ -104,19 +101,19 @@ class GPUStep(Step):
         """How the model is spread, in the words of ``[parallelism]``."""
         plan = self.simulation.plan
         return {
-            "tensor_parallel_size": int(plan.tensor[0]),
-            "pipeline_parallel_size": int(plan.pipeline[0]),
-            "data_parallel_size": int(plan.data[0]),
-            "context_parallel_size": int(plan.context[0]),
-            "expert_parallel_size": int(plan.expert[0]),
-            "expert_tensor_parallel_size": int(plan.expert_tensor[0]),
-            "virtual_pipeline_size": int(plan.chunks[0]),
-            "micro_batch_group_size": int(plan.group[0]) if int(plan.chunks[0]) > 1 else 1,
+            "tensor_parallel_size": plan.tensor,
+            "pipeline_parallel_size": plan.pipeline,
+            "data_parallel_size": plan.data,
+            "context_parallel_size": plan.context,
+            "expert_parallel_size": plan.expert,
+            "expert_tensor_parallel_size": plan.expert_tensor,
+            "virtual_pipeline_size": plan.chunks,
+            "micro_batch_group_size": plan.group if plan.chunks > 1 else 1,
             "layers_per_stage": list(layers_of_stages(self.run, plan)),
-            "sequence_parallel": bool(plan.sequence_parallel[0]),
-            "zero_stage": int(plan.zero_stage[0]),
-            "shard_group_size": int(plan.shard[0]),
-            "activation_recompute": recompute_said(self.run, plan, 0),
+            "sequence_parallel": plan.sequence_parallel,
+            "zero_stage": plan.zero_stage,
+            "shard_group_size": plan.shard,
+            "activation_recompute": recompute_said(self.run, plan),
         }
 
     @property
@@ -171,20 +168,15 @@ class GPUStep(Step):
             },
             "twice the network": {"node_network_bytes_per_s": 2.0 * cluster.node_network_bytes_per_s},
         }
-        now_s = self._estimate_s(self.run)
+        now_s = closed_form_of_plan_s(self.run, plan)
         found = {}
         for words, change in changes.items():
             changed = replace(self.run, cluster=cluster.model_copy(update=change))
-            found[words] = now_s / self._estimate_s(changed) - 1.0
-        if int(plan.num_micro_batches[0]) > 1 or int(plan.pipeline[0]) > 1:
+            found[words] = now_s / closed_form_of_plan_s(changed, plan) - 1.0
+        if plan.num_micro_batches > 1 or plan.pipeline > 1:
             twice = plan._replace(num_micro_batches=2 * plan.num_micro_batches)
-            longer_s = float(np.ravel(closed_form_s(self.run, twice, times_of(self.run, twice)))[0])
-            found["twice the global batch"] = 2.0 * now_s / longer_s - 1.0
+            found["twice the global batch"] = 2.0 * now_s / closed_form_of_plan_s(self.run, twice) - 1.0
         return found
-
-    def _estimate_s(self, run: GPURun) -> float:
-        plan = self.simulation.plan
-        return float(np.ravel(closed_form_s(run, plan, times_of(run, plan)))[0])
 
     @cached_property
     def utilization(self) -> dict[str, float]:
@@ -200,36 +192,34 @@ class GPUStep(Step):
     @cached_property
     def memory(self) -> dict[str, float]:
         """What lies on the fullest GPU. [bytes]"""
-        parts = {f"{name}_bytes": float(np.ravel(value)[0]) for name, value in self.simulation.memory._asdict().items()}
+        parts = {f"{name}_bytes": value for name, value in self.simulation.memory._asdict().items()}
         capacity = self.run.cluster.gpu.memory_bytes
         return {**parts, "gpu_bytes": add_up(parts.values()), "gpu_capacity_bytes": capacity}
 
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of one copy of the model times their number; estimates that copy. [-]"""
-        copies = int(self.simulation.plan.data[0])
+        copies = self.simulation.plan.data
         return self._alone_s(1) / self.time_s, self._alone_s(copies) / self.time_s / copies
 
     def _alone_s(self, times_as_many: int) -> float:
         """Step time of one copy of the model with so many times its micro-batches. [s]"""
         plan = self.simulation.plan
-        if int(plan.data[0]) == 1:
+        if plan.data == 1:
             return self.time_s
-        one, ranks = np.ones_like(plan.data), plan.context
         sequences = -(-times_as_many * self.run.training.global_batch_size // plan.data)
         passes = -(-sequences // plan.micro_batch_size)
         alone = plan._replace(
-            data=one,
+            data=1,
             num_micro_batches=passes,
             last_micro_batch_size=sequences - (passes - 1) * plan.micro_batch_size,
-            group=group_size(plan.pipeline, plan.chunks, passes),
-            shard=np.minimum(plan.shard, ranks),
+            group=int(group_size(plan.pipeline, plan.chunks, passes)),
+            shard=min(plan.shard, plan.context),
         )
-        smaller = self.run.on(self.run.num_devices // int(plan.data[0]))
-        times = times_of(smaller, alone)
+        smaller = self.run.on(self.run.num_devices // plan.data)
         try:
-            return simulated_s(smaller, alone, times)
+            return simulated_s(smaller, alone, times_of_plan(smaller, alone))
         except ConfigError:  # more jobs than the limit
-            return float(np.ravel(closed_form_s(smaller, alone, times))[0])
+            return closed_form_of_plan_s(smaller, alone)
 
     def uses(self, key: str) -> bool:
         """Whether a number had a part in it."""
@@ -270,7 +260,7 @@ class GPUStep(Step):
 
     def _uneven_note(self) -> list[str]:
         """How a batch was dealt out that does not divide by the copies of the model."""
-        batch, copies = self.run.training.global_batch_size, int(self.simulation.plan.data[0])
+        batch, copies = self.run.training.global_batch_size, self.simulation.plan.data
         each, fuller = divmod(batch, copies)
         if not fuller:
             return []
@@ -304,7 +294,7 @@ class GPUStep(Step):
             best.append(
                 f"the plan is the best of {self.simulation.num_plans:,} by the slow end of its range, with "
                 f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: "
-                f"{describe(self.run, self.simulation.plan, 0)}"
+                f"{describe(self.run, self.simulation.plan)}"
             )
         everywhere = "a step without failures, stragglers, data loading and checkpoints, which real runs have"
         return (*self._doubts(), *self._of_the_batch(), self._software_note, *best, everywhere)

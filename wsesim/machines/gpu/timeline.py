@@ -10,15 +10,13 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import accumulate
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from wsesim.engine.program import Span
 from wsesim.machines.gpu.memory import kept_bytes_per_block
 from wsesim.machines.gpu.pipeline import PIECES_AHEAD, shape_of
 from wsesim.machines.gpu.simulation import Rounds, pass_shares
-from wsesim.machines.gpu.stages import blocks_of_chunks
+from wsesim.machines.gpu.stages import blocks_of_chunks, row_of
 from wsesim.machines.gpu.times import messages_of, pass_flop
 from wsesim.machines.timeline import (
     IN_PASS,
@@ -119,10 +117,6 @@ class Chunk(NamedTuple):
 def draw(result: Result, num_steps: int, layers: Collection[int] | None) -> Timeline:
     """Steps of a run; see `wsesim.study.timeline.timeline_of`."""
     return _Drawing(result, num_steps, layers).timeline()
-
-
-def _number(value: Any) -> float:
-    return float(np.ravel(value)[0])
 
 
 def _track(span: Span) -> str:
@@ -329,8 +323,7 @@ class _Drawing:
                 yield Event(track, WORDS["wait_step"], "wait", "bubble", end_s, self.step_s, micro_batch=last)
 
     def _sizes(self) -> dict[str, float]:
-        messages = messages_of(self.result.run, self.simulation.plan)
-        return {name: _number(value) for name, value in messages._asdict().items()}
+        return row_of(messages_of(self.result.run, self.simulation.plan.table))._asdict()
 
     def _share(self, place: Place) -> float:
         """Sequences of a micro-batch over those of most. [-]"""
@@ -352,7 +345,7 @@ class _Drawing:
 
     def _flop(self) -> dict[tuple[str, int], float]:
         """What one GPU executes in a whole pass through each chunk. [FLOP]"""
-        forward, backward, head_forward, head_backward = map(_number, pass_flop(self.result.run, self.simulation.plan))
+        forward, backward, head_forward, head_backward = row_of(pass_flop(self.result.run, self.simulation.plan.table))
         found = {}
         for number, chunk in enumerate(self.chunks):
             found["forward", number] = chunk.num_blocks * forward + chunk.is_last * head_forward
@@ -396,7 +389,7 @@ class _Drawing:
 
         In an evaluation those of one block at a time, to the end of the forward pass.
         """
-        each = _number(kept_bytes_per_block(self.result.run, self.simulation.plan))
+        each = float(kept_bytes_per_block(self.result.run, self.simulation.plan.table).item())
         for index in self.by_track[f"stage.{stage}"]:
             span, place = self.spans[index], self.places[index]
             if span.kind == "forward" and self.shape.forward_only:

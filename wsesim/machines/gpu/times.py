@@ -1,6 +1,6 @@
 """How long each piece of a GPU's step takes alone: one block, one chunk of a stage, one collective.
 
-Everything is worked out for many plans at once: a plan is one place in the arrays of `Plans`. Who
+Everything is worked out for many plans at once: a plan is one place in the arrays of `PlanTable`. Who
 waits for whom is in `wsesim.machines.gpu.pipeline`.
 """
 
@@ -29,7 +29,16 @@ from wsesim.machines.gpu.collectives import (
 from wsesim.machines.gpu.kernels import Kernels, Split
 from wsesim.machines.gpu.parallelism import ParallelismSpec
 from wsesim.machines.gpu.spec import GPUClusterSpec, GPURun, GPUSpec
-from wsesim.machines.gpu.stages import OPERATORS, SELECTIVE, Plans, blocks_of_stage, deciding_stages, share_again
+from wsesim.machines.gpu.stages import (
+    OPERATORS,
+    SELECTIVE,
+    Plan,
+    PlanTable,
+    blocks_of_stage,
+    deciding_stages,
+    row_of,
+    share_again,
+)
 from wsesim.units import add_up
 from wsesim.workload.transformer import (
     attention_widths,
@@ -114,13 +123,6 @@ class Times(NamedTuple):
     parameter_gather_s: Array
     flop: Array
 
-    def of(self, place: int) -> Times:
-        """Those of one plan."""
-        parts = [
-            Pass(*(_at(one, place) for one in part)) if isinstance(part, Pass) else _at(part, place) for part in self
-        ]
-        return Times(*parts)
-
     def forward_alone(self) -> Times:
         """Those of an evaluation: what training alone does takes no time."""
         nothing = Pass(*(0.0 * part for part in self.backward))
@@ -129,12 +131,7 @@ class Times(NamedTuple):
         return found._replace(backward=nothing, recompute=nothing)
 
 
-def _at(values: Array, place: int) -> Array:
-    """A value of one plan; some are the same for all."""
-    return values[place : place + 1] if np.size(values) > 1 else values
-
-
-def split_of(run: GPURun, plans: Plans) -> Split:
+def split_of(run: GPURun, plans: PlanTable) -> Split:
     """What one GPU works on in one micro-batch."""
     software = run.cluster.software
     return Split(
@@ -229,7 +226,7 @@ ROUTER_LAUNCHES = 40
 """Small kernels in one pass of a block with experts: scores of the router, their choice, counts, maps of tokens. [-]"""
 
 
-def _more_launches(run: GPURun, plans: Plans, *, backward: bool) -> Array:
+def _more_launches(run: GPURun, plans: PlanTable, *, backward: bool) -> Array:
     """Kernels that move next to nothing, and so count by their launch alone. [-]
 
     Backward, sums over tokens for norms, and where no product does it, one to add each tensor's gradient to those of
@@ -280,7 +277,7 @@ OF_A_PASS = ("micro_batch_size", "tensor", "context", "expert", "expert_tensor",
 """All that the pass of a block takes from a plan; what else plans differ in changes nothing about it."""
 
 
-def _block_passes(run: GPURun, plans: Plans) -> tuple[Pass, Pass]:
+def _block_passes(run: GPURun, plans: PlanTable) -> tuple[Pass, Pass]:
     """One block and micro-batch forward and backward; the mean of the model's blocks where they differ."""
     unlike, places = plans.unlike(OF_A_PASS)
 
@@ -313,7 +310,7 @@ def mean_of_blocks(run: GPURun, of_one: Callable[[GPURun], Any]) -> Any:
     return type(first)(*found) if hasattr(first, "_fields") else tuple(found)
 
 
-def _block_pass(run: GPURun, plans: Plans, *, backward: bool) -> Pass:
+def _block_pass(run: GPURun, plans: PlanTable, *, backward: bool) -> Pass:
     split, cluster = split_of(run, plans), run.cluster
     work = (kernels.block_backward if backward else kernels.block_forward)(run.model, split)
     products = products_s(run, work, product_precision(run))
@@ -340,7 +337,7 @@ def _by_role(work: Kernels, products: list[Array]) -> dict[str, list[Array]]:
 
 
 def _tensor_s(
-    run: GPURun, plans: Plans, width_bytes: Array, products: dict[str, list[Array]], *, backward: bool
+    run: GPURun, plans: PlanTable, width_bytes: Array, products: dict[str, list[Array]], *, backward: bool
 ) -> tuple[Array, Array]:
     """Collectives of a tensor-parallel group in one pass of a block, and how much of them the GPU waits for. [s]
 
@@ -358,7 +355,7 @@ def _tensor_s(
 
 
 def _sums_s(
-    run: GPURun, plans: Plans, size: Array, width_bytes: Array, products: dict[str, list[Array]], *, backward: bool
+    run: GPURun, plans: PlanTable, size: Array, width_bytes: Array, products: dict[str, list[Array]], *, backward: bool
 ) -> tuple[Array, Array]:
     """All collectives of a block's pass, were they of groups of one size, and how much of them the GPU waits for. [s]"""
     cluster, overlap = run.cluster, run.cluster.software.tensor_parallel_overlap
@@ -411,7 +408,7 @@ def _in_parts(scatter_s: Array, product_s: Array) -> Array:
     return scatter_s / PARTS + (1.0 - 1.0 / PARTS) * _behind(scatter_s, product_s)
 
 
-def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
+def _context_s(run: GPURun, plans: PlanTable, split: Split, *, backward: bool) -> Array:
     """Keys and values go round the ring while attention works on those that are there; what that does not hide."""
     cluster, attention = run.cluster, kernels.attention_backward if backward else kernels.attention_forward
     sent = _key_bytes(run, plans, split, backward=backward)
@@ -421,13 +418,13 @@ def _context_s(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Ar
     return np.where(plans.context > 1, exposed_s + cluster.gpu.calibration.nvlink.small_start_s, 0.0)
 
 
-def _key_bytes(run: GPURun, plans: Plans, split: Split, *, backward: bool) -> Array:
+def _key_bytes(run: GPURun, plans: PlanTable, split: Split, *, backward: bool) -> Array:
     """Keys and values of one block on one rank, and backward their gradients, too. [bytes]"""
     wide = attention_widths(run.model)
     return split.tokens * (wide.key + wide.value) / plans.tensor * activation_bytes(run) * (2.0 if backward else 1.0)
 
 
-def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
+def _expert_s(run: GPURun, plans: PlanTable, width_bytes: Array) -> Array:
     """Tokens to the GPUs of their experts, and back."""
     group = group_of(run.cluster, plans.expert, plans.expert_tensor)
     by_node = run.cluster.software.exchanges_by_node
@@ -436,12 +433,12 @@ def _expert_s(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
     return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
 
 
-def _routed_bytes(run: GPURun, plans: Plans, width_bytes: Array) -> Array:
+def _routed_bytes(run: GPURun, plans: PlanTable, width_bytes: Array) -> Array:
     """Tokens that one GPU sends to experts. [bytes]"""
     return width_bytes * run.model.experts_per_token / plans.tensor
 
 
-def _recompute(run: GPURun, plans: Plans, forward: Pass) -> Pass:
+def _recompute(run: GPURun, plans: PlanTable, forward: Pass) -> Pass:
     """What the backward pass computes again, on the mean of all blocks."""
     part: Pass = mean_of_blocks(run, lambda one: _again(one, plans, forward))
     share, some = share_again(run, plans), (plans.recompute == SELECTIVE) | (plans.recompute == OPERATORS)
@@ -462,7 +459,7 @@ SUMMED = {"mlp": 0.5, "mlp_in": 0.25, "qkv": 0.25, "out": 0.25}
 """Share of a forward pass's tensor-parallel traffic that an operator repeats. [-]"""
 
 
-def _again(run: GPURun, plans: Plans, forward: Pass) -> Pass:
+def _again(run: GPURun, plans: PlanTable, forward: Pass) -> Pass:
     """Kernels of the operators, what they wait for the host, and collectives that come with them. [s]"""
     split, launch_s = split_of(run, plans), launch_latency_s(run)
     kernels_s, launches_s, summed, exchanged = np.zeros(1), np.zeros(1), 0.0, 0.0
@@ -484,7 +481,7 @@ def _repeats(run: GPURun, work: Kernels) -> bool:
     return work.fused is None or not isinstance(run.parallelism.activation_recompute, str)
 
 
-def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Array]:
+def block_parameters_of_gpu(model: ModelSpec, plans: PlanTable) -> tuple[Array, Array]:
     """Parameters of one block on one GPU: those that all data-parallel ranks hold, and those of its experts. [-]"""
     shared = experts = 0.0
     for one, number in block_variants(model):
@@ -495,7 +492,7 @@ def block_parameters_of_gpu(model: ModelSpec, plans: Plans) -> tuple[Array, Arra
     return shared / each, experts / model.num_layers / (plans.expert_tensor * plans.expert)
 
 
-def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
+def end_parameters_of_gpu(run: GPURun, plans: PlanTable) -> tuple[Array, Array]:
     """Parameters of the embedding and of the head on one GPU; a tied table lies on both ends of a pipeline. [-]"""
     model = run.model
     first = embedding_parameters(model, run.training.sequence_length) / plans.tensor
@@ -504,7 +501,7 @@ def end_parameters_of_gpu(run: GPURun, plans: Plans) -> tuple[Array, Array]:
     return first, own + np.where(plans.pipeline > 1, table, 0.0)
 
 
-def parameters_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], Array]:
+def parameters_of_stages(run: GPURun, plans: PlanTable) -> Callable[[Array, Array], Array]:
     """Parameters on one GPU of a stage with so many blocks. [-]"""
     shared, experts = block_parameters_of_gpu(run.model, plans)
     first, last = end_parameters_of_gpu(run, plans)
@@ -513,7 +510,7 @@ def parameters_of_stages(run: GPURun, plans: Plans) -> Callable[[Array, Array], 
     )
 
 
-def parameters_of_gpu(run: GPURun, plans: Plans) -> Array:
+def parameters_of_gpu(run: GPURun, plans: PlanTable) -> Array:
     """Parameters of the fullest stage on one GPU. [-]"""
     of = parameters_of_stages(run, plans)
     return largest(of(stage, blocks_of_stage(run, plans, stage)) for stage in deciding_stages(run, plans))
@@ -545,12 +542,12 @@ def accumulated_bytes(run: GPURun) -> float:
     return BYTES_16BIT + sums + copied
 
 
-def _gather_s(cluster: GPUClusterSpec, plans: Plans, num_bytes: Array) -> Array:
+def _gather_s(cluster: GPUClusterSpec, plans: PlanTable, num_bytes: Array) -> Array:
     """All-gather among those that share a state. [s]"""
     return all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), num_bytes)
 
 
-def _reduce_s(run: GPURun, plans: Plans, shared: Array, experts: Array) -> Array:
+def _reduce_s(run: GPURun, plans: PlanTable, shared: Array, experts: Array) -> Array:
     """Gradients of so many parameters to the data-parallel group. [s]"""
     cluster, each = run.cluster, reduction_bytes(run)
     ranks = plans.data * plans.context
@@ -573,7 +570,7 @@ def hides_sends(spec: ParallelismSpec, chunks: Array) -> Array:
     return chunks > 1 if overlap == "interleaved" else np.full(np.shape(chunks), overlap)
 
 
-def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
+def _sends_s(run: GPURun, plans: PlanTable, split: Split) -> Array:
     """A micro-batch's activations to the next stage: each rank of the tensor-parallel group sends its share."""
     width = _width_bytes(run, split)
     distance = plans.tensor * plans.context * plans.data
@@ -588,7 +585,7 @@ def _sends_s(run: GPURun, plans: Plans, split: Split) -> Array:
     return np.where(plans.pipeline > 1, (2.0 if software.separate_transfers else 1.0) * (sent_s + waits_s), 0.0)
 
 
-def times_of(run: GPURun, plans: Plans) -> Times:
+def times_of(run: GPURun, plans: PlanTable) -> Times:
     """Everything a step is put together from."""
     split = split_of(run, plans)
     forward, backward = _block_passes(run, plans)
@@ -625,12 +622,17 @@ def times_of(run: GPURun, plans: Plans) -> Times:
     return found if is_training(run.training) else found.forward_alone()
 
 
+def times_of_plan(run: GPURun, plan: Plan) -> Times:
+    """The same of one plan, in plain numbers."""
+    return row_of(times_of(run, plan.table))
+
+
 def num_ways(run: GPURun) -> float:
     """How often a micro-batch passes the stages: forward, and in training backward. [-]"""
     return 2.0 if is_training(run.training) else 1.0
 
 
-def times_of_kinds(run: GPURun, plans: Plans, mean: Times) -> list[Times]:
+def times_of_kinds(run: GPURun, plans: PlanTable, mean: Times) -> list[Times]:
     """As `times_of`, were all blocks of one kind, for each kind of a model whose blocks differ."""
     kinds = block_variants(run.model)
     if len(kinds) == 1:
@@ -640,7 +642,7 @@ def times_of_kinds(run: GPURun, plans: Plans, mean: Times) -> list[Times]:
 
 
 def _beside(
-    run: GPURun, plans: Plans, forward: Pass, backward: Pass, recompute: Pass, gather_s: Array, reduce_s: Array
+    run: GPURun, plans: PlanTable, forward: Pass, backward: Pass, recompute: Pass, gather_s: Array, reduce_s: Array
 ) -> tuple[Array, Array]:
     """By how much longer a block computes because its parameters are gathered and gradients reduced beside it. [s]"""
     share, gathers = run.cluster.gpu.calibration.overlap_slowdown, plans.zero_stage == 3
@@ -651,17 +653,17 @@ def _beside(
     return np.where(gathers, ahead_s, 0.0), np.where(reduces, back_s, 0.0)
 
 
-def shares_gradients(plans: Plans) -> Array:
+def shares_gradients(plans: PlanTable) -> Array:
     """Whether gradients are reduced before the last micro-batch, as no GPU keeps all of them whole (ZeRO-2). [-]"""
     return (plans.zero_stage == 2) & (plans.num_micro_batches > 1)
 
 
-def passes_to_reduction(plans: Plans) -> Array:
+def passes_to_reduction(plans: PlanTable) -> Array:
     """Backward passes of a block whose gradients are summed up before they are reduced, where that is before the last. [-]"""
     return np.where(plans.chunks > 1, plans.group, 1)
 
 
-def _embedding_reduce_s(run: GPURun, plans: Plans, parameters: Array) -> Array:
+def _embedding_reduce_s(run: GPURun, plans: PlanTable, parameters: Array) -> Array:
     distance = plans.tensor * plans.context * plans.data * np.maximum(1, plans.pipeline - 1)
     domain = run.cluster.domain_size
     pair = group_of(run.cluster, 2 * np.ones(np.shape(plans.tensor)), np.where(distance < domain, 1, domain))
@@ -686,7 +688,7 @@ class PassFlop(NamedTuple):
     head_backward: Array
 
 
-def pass_flop(run: GPURun, plans: Plans) -> PassFlop:
+def pass_flop(run: GPURun, plans: PlanTable) -> PassFlop:
     """FLOP of each pass on one GPU. [FLOP]"""
     split, logit_bytes = split_of(run, plans), loss_bytes_per_logit(run)
     forward, backward, core = mean_of_blocks(run, lambda one: _block_flop(one, split))
@@ -707,7 +709,7 @@ def _block_flop(run: GPURun, split: Split) -> tuple[Array, Array, Array]:
     return forward, backward, core
 
 
-def _flop(run: GPURun, plans: Plans) -> Array:
+def _flop(run: GPURun, plans: PlanTable) -> Array:
     """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
     one = pass_flop(run, plans)
     blocks = run.model.num_layers * (one.forward + one.backward)
@@ -752,7 +754,7 @@ class Messages(NamedTuple):
     expert_backward: Array
 
 
-def messages_of(run: GPURun, plans: Plans) -> Messages:
+def messages_of(run: GPURun, plans: PlanTable) -> Messages:
     """Sizes of what passes between GPUs. [bytes]"""
     shared, experts = block_parameters_of_gpu(run.model, plans)
     first, last = end_parameters_of_gpu(run, plans)
@@ -777,10 +779,10 @@ def messages_of(run: GPURun, plans: Plans) -> Messages:
     )
 
 
-def end_reduce_s(run: GPURun, plan: Plans, *, is_first: bool, is_last: bool) -> float:
+def end_reduce_s(run: GPURun, plan: Plan, *, is_first: bool, is_last: bool) -> float:
     """Gradients of what a chunk of one plan has beside its blocks, to the data-parallel group. [s]"""
     if not (is_first or is_last):
         return 0.0
-    first, last = end_parameters_of_gpu(run, plan)
+    first, last = end_parameters_of_gpu(run, plan.table)
     ends = is_first * first + is_last * last
-    return float(np.ravel(_reduce_s(run, plan, ends, 0.0 * ends))[0])
+    return float(_reduce_s(run, plan.table, ends, 0.0 * ends).item())
