@@ -51,7 +51,7 @@ def test_a_gpu_run_is_as_much_work_as_recorded(case: GPUCase) -> None:
             ),
             "a step of 9,608 jobs",
         ),
-        (("parallelism=auto",), "a search among 11,235 plans"),
+        (("parallelism=auto",), "a search among 10,018 plans"),
     ],
 )
 def test_a_gpu_run_has_the_same_limit(words: tuple[str, ...], what: str) -> None:
