@@ -166,10 +166,10 @@ def waiting(plans: PlanTable) -> Array:
     return np.where(plans.pipeline > 1, RUNS_AHEAD - 1 + behind, 0)
 
 
-def kept_bytes_per_block(run: GPURun, plans: PlanTable) -> Array:
-    """Kept of one block and micro-batch between its forward and its backward pass, on the mean of all blocks. [bytes]"""
-    share = share_again(run, plans)
-    return share * _input_bytes(run, plans) + (1.0 - share) * _kept_plainly(run, plans)
+def kept_bytes_per_block(run: GPURun, plan: Plan) -> float:
+    """Kept of one block and micro-batch of one plan between its passes, on the mean of all blocks. [bytes]"""
+    plans, share = plan.table, share_again(run, plan.table)
+    return float((share * _input_bytes(run, plans) + (1.0 - share) * _kept_plainly(run, plans)).item())
 
 
 def _kept_plainly(run: GPURun, plans: PlanTable) -> Array:

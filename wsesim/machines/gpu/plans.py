@@ -127,7 +127,7 @@ def _layers(run: GPURun) -> None:
 
 def _even_layers(run: GPURun) -> None:
     stages, chunks = _number(run.parallelism.pipeline_parallel_size), _number(run.parallelism.virtual_pipeline_size)
-    dealt, name = int(max(dealt_layers(run, ends) for ends in ends_to_try(run))), run.model.name
+    dealt, name = max(dealt_layers(run, ends) for ends in ends_to_try(run)), run.model.name
     if stages > dealt:
         raise ConfigError(
             f"{run.place}: parallelism.pipeline_parallel_size is {stages}, but {name} has {dealt} layers to deal; "
@@ -263,7 +263,7 @@ def _groups(run: GPURun, passes: int) -> None:
         found = (
             "leaves a last group of " + str(rest) if stages <= group <= passes else f"is not in {stages} to {passes}"
         )
-        best = int(group_size(np.asarray(stages), np.asarray(chunks), np.asarray(passes)))
+        best = int(group_size(stages, chunks, passes))
         raise ConfigError(
             f"{run.place}: parallelism.micro_batch_group_size is {group}, which of {passes} micro-batches {found}; no group "
             f'may be smaller than the number of stages, {stages}; use {best}, or "auto"'
@@ -413,9 +413,9 @@ def _with_fewest_blocks_again(run: GPURun, plans: PlanTable) -> PlanTable:
 
 def stages_to_try(run: GPURun) -> tuple[int, ...]:
     """Numbers of stages that the run file allows and that divide the GPUs."""
-    spec, num_gpus, most = run.parallelism, run.cluster.num_gpus, dealt_layers(run, np.asarray(max(ends_to_try(run))))
+    spec, num_gpus, most = run.parallelism, run.cluster.num_gpus, dealt_layers(run, max(ends_to_try(run)))
     if spec.layers_per_stage == "even":
-        return _choices(spec.pipeline_parallel_size, divisors(num_gpus, int(most)))
+        return _choices(spec.pipeline_parallel_size, divisors(num_gpus, most))
     listed = len(spec.layers_per_stage)
     return _choices(spec.pipeline_parallel_size, tuple(one for one in divisors(listed, listed) if num_gpus % one == 0))
 
@@ -459,7 +459,7 @@ def candidates(run: GPURun) -> PlanTable:
         _choices(spec.sequence_parallel, (0, 1)),
     )
     layouts = _layouts(run, axes)
-    shares = {int(-(-batch // data)) for data in layouts[3].tolist()}
+    shares = {-(-batch // data) for data in layouts[3].tolist()}
     sizes = sorted({size for share in shares for size in divisors(share, share)}) or [1]
     micro = _choices(run.training.micro_batch_size, tuple(sizes))
     every = (*axes[:6], micro, *axes[7:])

@@ -169,9 +169,8 @@ def lengths(run: GPURun, plan: Plan) -> Iterator[int]:
 
 
 def _lengths(run: GPURun, plan: Plan) -> Iterator[int]:
-    wanted = plan.num_micro_batches
-    first = wanted if schedule_of(run) == "gpipe" else ROUNDS
-    return repeat.lengths(first, wanted, each=plan.group)
+    first = plan.num_micro_batches if schedule_of(run) == "gpipe" else ROUNDS
+    return repeat.lengths(first, plan.num_micro_batches, each=plan.group)
 
 
 def work(run: GPURun, plan: Plan, num_micro_batches: int | None = None) -> Work:
@@ -226,14 +225,12 @@ class Candidate:
 
     def __init__(self, run: GPURun, plan: Plan, times: Times) -> None:
         self.run, self.plan = run, plan
-        self.num_micro_batches, self.num_stages = plan.num_micro_batches, plan.pipeline
-        self.group = plan.group
-        self.shape = shape_of(run, plan, self.num_micro_batches)
+        self.shape = shape_of(run, plan, plan.num_micro_batches)
         self.durations = durations_s(run, plan, times, self.shape)
 
     def step_time_s(self) -> float:
         """Time of one step, as `wsesim.machines.gpu.simulation` finds it up to rounding. [s]"""
-        wanted, durations = self.num_micro_batches, self.durations
+        wanted, durations = self.plan.num_micro_batches, self.durations
         for number in lengths(self.run, self.plan):
             outline = outline_of(shape_of(self.run, self.plan, number))
             times_s = [0.0 if name is None else durations[name] for name in outline.durations]
@@ -243,7 +240,7 @@ class Candidate:
             lasting = [pairs for name, pairs in outline.rounds if durations[name] > 0.0]
             length_s = repeat.round_s([ends[later] - ends[earlier] for pairs in lasting for earlier, later in pairs])
             if length_s is not None:
-                return ends[-1] + (wanted - number) // self.group * length_s
+                return ends[-1] + (wanted - number) // self.plan.group * length_s
         return ends[-1]
 
     def at_least_s(self) -> float:
@@ -252,7 +249,7 @@ class Candidate:
         Before it works, a micro-batch comes down to it through the stages before, and behind its last pass the gradients
         go back up through them. Then the first stage updates its parameters.
         """
-        number, stages, shape = self.num_micro_batches, self.num_stages, self.shape
+        number, stages, shape = self.plan.num_micro_batches, self.plan.pipeline, self.shape
         last = "last_" if shape.short_last else ""
         send_s = min(self.durations[f"{which}send_s", 0] for which in ("", last)) if stages > 1 else 0.0
         blocked_s = send_s if shape.blocking_sends else 0.0

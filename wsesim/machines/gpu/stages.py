@@ -232,7 +232,7 @@ def blocks_of_chunks(run: GPURun, plan: Plan) -> tuple[int, ...]:
     if listed != "even" and len(listed) == number:
         return listed
     if run.parallelism.deals_as_it_likes:
-        each = _dealt(int(dealt_layers(run, ends)), number, number - 1)
+        each = _dealt(dealt_layers(run, ends), number, number - 1)
         each[0] -= counts_embedding(ends)
         each[-1] -= counts_loss(ends)
         return tuple(each)

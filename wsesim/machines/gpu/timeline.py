@@ -323,7 +323,7 @@ class _Drawing:
                 yield Event(track, WORDS["wait_step"], "wait", "bubble", end_s, self.step_s, micro_batch=last)
 
     def _sizes(self) -> dict[str, float]:
-        return row_of(messages_of(self.result.run, self.simulation.plan.table))._asdict()
+        return messages_of(self.result.run, self.simulation.plan)._asdict()
 
     def _share(self, place: Place) -> float:
         """Sequences of a micro-batch over those of most. [-]"""
@@ -389,7 +389,7 @@ class _Drawing:
 
         In an evaluation those of one block at a time, to the end of the forward pass.
         """
-        each = float(kept_bytes_per_block(self.result.run, self.simulation.plan.table).item())
+        each = kept_bytes_per_block(self.result.run, self.simulation.plan)
         for index in self.by_track[f"stage.{stage}"]:
             span, place = self.spans[index], self.places[index]
             if span.kind == "forward" and self.shape.forward_only:

@@ -739,30 +739,31 @@ class Messages(NamedTuple):
         Tokens of one block to their experts, and back.
     """
 
-    send: Array
-    gather: Array
-    reduce: Array
-    reduce_first: Array
-    reduce_last: Array
-    embedding_reduce: Array
-    parameter_gather: Array
-    tensor_forward: Array
-    tensor_backward: Array
-    context_forward: Array
-    context_backward: Array
-    expert_forward: Array
-    expert_backward: Array
+    send: float
+    gather: float
+    reduce: float
+    reduce_first: float
+    reduce_last: float
+    embedding_reduce: float
+    parameter_gather: float
+    tensor_forward: float
+    tensor_backward: float
+    context_forward: float
+    context_backward: float
+    expert_forward: float
+    expert_backward: float
 
 
-def messages_of(run: GPURun, plans: PlanTable) -> Messages:
-    """Sizes of what passes between GPUs. [bytes]"""
+def messages_of(run: GPURun, plan: Plan) -> Messages:
+    """Sizes of what passes between the GPUs of one plan. [bytes]"""
+    plans = plan.table
     shared, experts = block_parameters_of_gpu(run.model, plans)
     first, last = end_parameters_of_gpu(run, plans)
     each, split = reduction_bytes(run), split_of(run, plans)
     width = _width_bytes(run, split)
     tensor, expert = SUMS_PER_BLOCK * width, EXCHANGES_PER_BLOCK * _routed_bytes(run, plans, width)
     around = plans.context - 1
-    return Messages(
+    found = Messages(
         send=width / plans.tensor,
         gather=(shared + experts) * gather_bytes(run),
         reduce=(shared + experts) * each,
@@ -777,12 +778,14 @@ def messages_of(run: GPURun, plans: PlanTable) -> Messages:
         expert_forward=expert,
         expert_backward=expert,
     )
+    return row_of(found)
 
 
 def end_reduce_s(run: GPURun, plan: Plan, *, is_first: bool, is_last: bool) -> float:
     """Gradients of what a chunk of one plan has beside its blocks, to the data-parallel group. [s]"""
     if not (is_first or is_last):
         return 0.0
-    first, last = end_parameters_of_gpu(run, plan.table)
+    plans = plan.table
+    first, last = end_parameters_of_gpu(run, plans)
     ends = is_first * first + is_last * last
-    return float(_reduce_s(run, plan.table, ends, 0.0 * ends).item())
+    return float(_reduce_s(run, plans, ends, 0.0 * ends).item())
