@@ -88,13 +88,7 @@ def content(path: Path, place: str, largest_bytes: int = LARGEST_BYTES) -> bytes
 
 
 def text(path: Path, place: str, largest_bytes: int = LARGEST_BYTES, errors: str = "strict") -> str:
-    """The text of a file, with or without a byte order mark; lines end as on Unix.
-
-    Raises
-    ------
-    ConfigError
-        As `content`, or not text.
-    """
+    """The text of a file, with or without a byte order mark; lines end as on Unix."""
     try:
         return content(path, place, largest_bytes).decode("utf-8-sig", errors).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
@@ -263,13 +257,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def csv_lines(written: str, place: str, *, strict: bool = False) -> list[list[str]]:
-    """The cells of a table, line by line; `strict` refuses quotes that are not closed.
-
-    Raises
-    ------
-    ConfigError
-        It is not CSV.
-    """
+    """The cells of a table, line by line; `strict` refuses quotes that are not closed."""
     try:
         return list(csv.reader(io.StringIO(written, newline=""), strict=strict))
     except csv.Error as error:
@@ -368,13 +356,7 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def find(kind: str, name: str, place: str = "") -> Path:
-    """File of one catalogue entry; `place` is the key that names it, for messages.
-
-    Raises
-    ------
-    UnknownNameError
-        With the nearest known name.
-    """
+    """File of one catalogue entry; `place` is the key that names it, for messages."""
     if name in _files(root(), kind):
         return root() / kind / f"{name}.toml"
     MACHINES.load_others()

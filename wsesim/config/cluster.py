@@ -23,13 +23,7 @@ from wsesim.plugins import MACHINES, imported
 
 @lru_cache(maxsize=256)
 def release_key(release: str, where: str = "cluster.software_release") -> tuple[int, ...]:
-    """A software release as numbers that can be compared; "R2.0.3" and "2.0.3" are the same.
-
-    Raises
-    ------
-    ConfigError
-        Not a release.
-    """
+    """A software release as numbers that can be compared; "R2.0.3" and "2.0.3" are the same."""
     match = re.fullmatch(r"[rR]?([0-9]{1,9}(?:\.[0-9]{1,9}){0,7})", release.strip())
     if match is None:
         raise ConfigError(f'{where} is {catalogue.value_shown(release)}; write a release such as "2.1"')

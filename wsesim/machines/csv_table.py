@@ -123,11 +123,6 @@ def read_rows(
     ----------
     columns
         Columns that are known, and what they hold.
-
-    Raises
-    ------
-    MeasurementError
-        With file and line.
     """
     lines = csv_lines(catalogue.read_text(path, LARGEST_TABLE_BYTES), str(path))
     if not lines:

@@ -277,13 +277,7 @@ class Work(NamedTuple):
         return f"{self.what.format(f'{self.num_jobs:,}')} takes about {about}"
 
     def check(self, place: str, remedy: str) -> None:
-        """Refuse more jobs than the limit.
-
-        Raises
-        ------
-        ConfigError
-            With what to lower.
-        """
+        """Refuse more jobs than the limit."""
         most = limit.get() * self.for_each_job
         if self.num_jobs > most:
             raise ConfigError(

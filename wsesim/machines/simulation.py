@@ -98,11 +98,6 @@ def best_plans(run: Run, number: int) -> list[Result]:
 
     The first is what `wsesim.simulate` takes where it looks as far.
 
-    Raises
-    ------
-    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
-        As `simulate`.
-
     Examples
     --------
     >>> from wsesim.config.loader import load_any

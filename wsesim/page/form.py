@@ -48,11 +48,6 @@ def ready_runs() -> tuple[Ready, ...]:
 def ready_state(name: str) -> RunState:
     """The controls of a run of the catalogue, with a cluster of the other kind beside it.
 
-    Raises
-    ------
-    wsesim.errors.ConfigError
-        The catalogue has no such run.
-
     Examples
     --------
     >>> ready_state("andromeda_13b").release

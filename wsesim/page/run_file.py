@@ -130,24 +130,12 @@ ONLY_ON_WAFERS = ("weight_sparsity", "activations", "micro_batch_size")
 
 
 def run_of(state: RunState) -> Run:
-    """The run of a state.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        As `wsesim.load_any` of the file.
-    """
+    """The run of a state."""
     return _of_kind(any_from_table(wafer_table(state), place=RUN_FILE), is_baseline=False, cluster=state.cluster)
 
 
 def gpu_run_of(state: RunState) -> Run:
-    """The same job on the GPUs that it is compared with.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        As `wsesim.load_any` of the file.
-    """
+    """The same job on the GPUs that it is compared with."""
     return _of_kind(any_from_table(gpu_table(state), place=GPU_FILE), is_baseline=True, cluster=state.gpus)
 
 
@@ -306,13 +294,7 @@ GOAL_FIELDS = {
 
 
 def goal_of(state: GoalState) -> GoalSpec:
-    """The goal of a state, whose training is one that its first cluster can be asked for.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        As `wsesim plan` of the file.
-    """
+    """The goal of a state, whose training is one that its first cluster can be asked for."""
     goal = goal_from_table(goal_table(state), GOAL_FILE)
     base_of(goal, goal.candidates[0], goal.model or {"name": GoalState.model}, None, GOAL_FILE, Path())
     return goal
@@ -388,13 +370,7 @@ JOBS_FIELDS = {
 
 
 def portfolio_of(state: JobsState) -> Portfolio:
-    """The portfolio of a state, each of its jobs simulated.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        As `wsesim portfolio` of the file.
-    """
+    """The portfolio of a state, each of its jobs simulated."""
     return from_table(jobs_table(state), place=JOBS_FILE)
 
 

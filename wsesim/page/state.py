@@ -221,11 +221,6 @@ def check_keys(kind: type[AnyState], pairs: Pairs, others: Iterable[str] = ()) -
     others
         Keys that the address may have beside those of the page.
 
-    Raises
-    ------
-    WrongAddress
-        With all that is wrong.
-
     Examples
     --------
     >>> check_keys(RunState, [("system", "3")])

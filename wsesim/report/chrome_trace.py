@@ -49,11 +49,6 @@ def write(timeline: Timeline, path: Path, advance: Advance) -> int:
     ----------
     advance
         Told of every event, arrow and point of a counter.
-
-    Raises
-    ------
-    InputError
-        Nothing can be written there.
     """
     with whole(path) as file:
         with _packed(file, is_packed=path.suffix == ".gz") as packed:

@@ -31,13 +31,7 @@ def check_out(path: Path, endings: Sequence[str]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """Write beside the old file; what is written takes its place when the block ends without a failure.
-
-    Raises
-    ------
-    InputError
-        Nothing can be written there.
-    """
+    """Write beside the old file; what is written takes its place when the block ends without a failure."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:

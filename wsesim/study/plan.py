@@ -32,13 +32,7 @@ OF_SIZE = ("name", "num_systems", "num_gpus")
 
 
 def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
-    """A goal, checked.
-
-    Raises
-    ------
-    ConfigError
-        With all that is wrong.
-    """
+    """A goal, checked."""
     raw = _in_seconds(raw, place)
     try:
         return GoalSpec.model_validate(raw)
@@ -87,13 +81,7 @@ def goal_of(
     clusters: Iterable[str],
     settings: Iterable[str] = (),
 ) -> GoalSpec:
-    """A goal from a file, with what options say laid over it; or from options alone.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        With place, finding and remedy.
-    """
+    """A goal from a file, with what options say laid over it; or from options alone."""
     raw = {} if word is None else catalogue.read_toml(Path(word))
     changed = _tables(settings)
     said = {key: value for key, value in named.items() if value is not None}
@@ -168,11 +156,6 @@ def _with_keys(candidates: list[Any], keys: Table) -> list[Any]:
 
 def accuracies(words: Iterable[str]) -> dict[str, float]:
     """Accuracies as options of `wsesim plan` say them.
-
-    Raises
-    ------
-    ConfigError
-        What is no task with a number.
 
     Examples
     --------

@@ -116,13 +116,7 @@ def _once(values: Sequence[Any]) -> list[Any]:
 
 
 def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """All ``--vary`` options.
-
-    Raises
-    ------
-    InputError
-        With the option and what it should be.
-    """
+    """All ``--vary`` options."""
     found: dict[str, list[Any]] = {}
     for text in texts:
         key, equals, values = text.partition("=")

@@ -52,11 +52,6 @@ def layers_in(words: str, num_blocks: int) -> frozenset[int]:
     words
         Blocks by number, ranges with both ends, names; separated by commas.
 
-    Raises
-    ------
-    InputError
-        Something that is not a layer of the model.
-
     Examples
     --------
     >>> sorted(layers_in("embedding, 0..2, block.7", num_blocks=8))

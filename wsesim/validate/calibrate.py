@@ -361,11 +361,6 @@ def fit(
     ----------
     measurements
         Rows that may be fitted. Rates of other systems count for the three numbers, which all systems share.
-
-    Raises
-    ------
-    MeasurementError
-        No row that can be used.
     """
     own = [row for row in measurements if row.system == system]
     batches = [row for row in own if not row.is_rate]

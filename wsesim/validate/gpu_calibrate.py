@@ -146,13 +146,7 @@ class KernelErrors:
 
 
 def read_tables(path: Path, kind: str) -> tuple[KernelTable, ...]:
-    """Tables of a CSV file.
-
-    Raises
-    ------
-    MeasurementError
-        With file and line.
-    """
+    """Tables of a CSV file."""
     needed = ("gpu", *WORDS[kind], *NUMBERS[kind], "time_us")
     columns = {key: MEANINGS[key] for key in ("use", "source", *needed, "note")}
     groups: dict[tuple[str, str], list[Row]] = {}

@@ -190,13 +190,7 @@ def executed_flop_per_gpu(run: GPURun) -> float:
 
 
 def run_of(row: GPUMeasurement) -> GPURun:
-    """The run of a measurement.
-
-    Raises
-    ------
-    InputError
-        With file and line of the row.
-    """
+    """The run of a measurement."""
     run = any_from_table(run_table(row), place=row.place or row.id)
     if run.machine != "gpu":
         raise ConfigError(f"{row.place or row.id}: cluster is {row.cluster!r}, which has no GPUs; name a GPU cluster")

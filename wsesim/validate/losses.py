@@ -148,13 +148,7 @@ def is_table(path: Path) -> bool:
 
 
 def read_table(path: Path) -> list[Evaluated]:
-    """A table of trained models.
-
-    Raises
-    ------
-    MeasurementError
-        With file and line.
-    """
+    """A table of trained models."""
     return [_evaluated(row) for row in read_rows(path, COLUMNS, NEEDED)]
 
 

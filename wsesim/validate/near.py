@@ -57,13 +57,7 @@ def with_calibration(run: Run, calibration: CalibrationSpec) -> Run:
 
 
 def predict(runs: Sequence[Run], metrics: Sequence[str]) -> list[float]:
-    """One metric of each run, in the unit of the metric's name.
-
-    Raises
-    ------
-    DoesNotFit
-        With the row that asks for it.
-    """
+    """One metric of each run, in the unit of the metric's name."""
     rates = [run for run, metric in zip(runs, metrics, strict=True) if metric not in LAYOUT_METRICS]
     times_s = iter(step_times_s(rates))
     predicted = []

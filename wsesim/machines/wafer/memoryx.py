@@ -32,13 +32,7 @@ def state_bytes(num_parameters: int, optimizer: str) -> float:
 
 
 def check_capacity(spec: MemoryXSpec, num_parameters: int, optimizer: str) -> None:
-    """Refuse a model that MemoryX cannot hold.
-
-    Raises
-    ------
-    DoesNotFit
-        With what would be needed.
-    """
+    """Refuse a model that MemoryX cannot hold."""
     needed, held = state_bytes(num_parameters, optimizer), spec.dram_bytes + spec.flash_bytes
     if needed > held:
         raise DoesNotFit(

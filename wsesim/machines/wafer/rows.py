@@ -314,11 +314,6 @@ def read_table(path: Path) -> list[Measurement]:
     """Measurements of a CSV file.
 
     Rows that are marked as context (compile times, hardware facts) are passed over.
-
-    Raises
-    ------
-    MeasurementError
-        With file and line.
     """
     rows = read_rows(path, COLUMNS, ("value",), ALIASES, IGNORED)
     found = [_measurement(row) for row in rows if row.text("use") != "context"]

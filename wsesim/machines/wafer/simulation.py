@@ -73,13 +73,7 @@ MOST_EVENTS = 60_000
 
 
 def usual_engine(run: Run) -> str:
-    """SimPy, unless it would take long; checks the run first.
-
-    Raises
-    ------
-    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
-        As `wsesim.machines.wafer.checks.check`.
-    """
+    """SimPy, unless it would take long; checks the run first."""
     check(run)
     plan = make_plan(run)
     passes = min(plan.num_micro_batches, repeat.FEWEST_MICRO_BATCHES) * repeat.FEWEST_STEPS
@@ -107,11 +101,6 @@ def run_schedule(
         Simulate chunks as one whose number changes nothing (SimPy only).
     keeps_trace
         Whether SimPy remembers every span, which takes most of its memory.
-
-    Raises
-    ------
-    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
-        As `wsesim.machines.wafer.checks.check`.
     """
     if engine == "recurrence":
         return run_many([run], fold=fold, skip_micro_batches=skip_micro_batches)[0]
@@ -170,13 +159,7 @@ def _simulation(
 
 
 def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool = True) -> list[Simulation]:
-    """Simulate many runs with the recurrence; runs whose models have the same shape share its cost.
-
-    Raises
-    ------
-    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
-        As `wsesim.machines.wafer.checks.check`, for the first run that is refused.
-    """
+    """Simulate many runs with the recurrence; runs whose models have the same shape share its cost."""
     began_s = time.perf_counter()
     plans = _plans(runs, fold=fold)
     found = _evaluated(runs, plans, skip=skip_micro_batches, explains=True)
@@ -186,24 +169,12 @@ def run_many(runs: Sequence[Run], *, fold: bool = True, skip_micro_batches: bool
 
 
 def step_times_s(runs: Sequence[Run]) -> list[float]:
-    """Step times of many runs by the recurrence, equal to those of `run_many`, in three quarters of its time or less. [s]
-
-    Raises
-    ------
-    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
-        As `run_many`.
-    """
+    """Step times of many runs by the recurrence, equal to those of `run_many`, in three quarters of its time or less. [s]"""
     return [one.step_time_s for one in _evaluated(runs, _plans(runs), skip=True, explains=False)]
 
 
 def step_time_s(run: Run) -> float:
-    """Step time of one run, equal to that of `run_schedule`; numpy is not imported for equal systems. [s]
-
-    Raises
-    ------
-    wsesim.errors.ConfigError, wsesim.errors.DoesNotFit
-        As `run_many`.
-    """
+    """Step time of one run, equal to that of `run_schedule`; numpy is not imported for equal systems. [s]"""
     return step_times_s([run])[0]
 
 

@@ -165,13 +165,7 @@ def _behaviour(
 
 
 def check_size(cluster: ClusterSpec) -> None:
-    """Refuse more systems than the fabric takes.
-
-    Raises
-    ------
-    DoesNotFit
-        With the number that it takes.
-    """
+    """Refuse more systems than the fabric takes."""
     if cluster.num_systems > cluster.max_systems:
         raise DoesNotFit(
             f"{cluster.num_systems:,} systems are more than the fabric of {cluster.name} takes, {cluster.max_systems:,}; "
@@ -196,13 +190,7 @@ def _exceptions_by_system(
 
 
 def system_classes(cluster: ClusterSpec, *, fold: bool = True) -> tuple[SystemClass, ...]:
-    """Systems grouped by behaviour; without `fold`, a class for each system.
-
-    Raises
-    ------
-    DoesNotFit
-        More systems than the fabric takes.
-    """
+    """Systems grouped by behaviour; without `fold`, a class for each system."""
     check_size(cluster)
     own, above = _exceptions_by_system(cluster)
     named = own.keys() | above.keys()

@@ -192,13 +192,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def tables_of(path: Path | None, gpu: str) -> tuple[KernelTable, ...]:
-    """Measured kernels of a file, or those that ship with wsesim; of one GPU where one is named.
-
-    Raises
-    ------
-    MeasurementError
-        There are none.
-    """
+    """Measured kernels of a file, or those that ship with wsesim; of one GPU where one is named."""
     if path is None:
         tables = published_tables()
     else:

@@ -50,13 +50,7 @@ class ExplainedNumber:
 
 
 def gather(name: str) -> list[ExplainedNumber]:
-    """Numbers of every entry with this name.
-
-    Raises
-    ------
-    UnknownNameError
-        With the nearest name.
-    """
+    """Numbers of every entry with this name."""
     kinds = [kind for kind in catalogue.kinds() if name in catalogue.names(kind)]
     if not kinds:
         MACHINES.load_others()

@@ -147,13 +147,7 @@ class Study:
 
 
 def gpu_run(name: str) -> Run:
-    """A run on a GPU cluster of the catalogue, with everything left open; its model and batch stand for others.
-
-    Raises
-    ------
-    wsesim.errors.InputError
-        No such cluster, or one of another kind.
-    """
+    """A run on a GPU cluster of the catalogue, with everything left open; its model and batch stand for others."""
     table = {
         "model": {"name": SMALLEST_MODEL},
         "training": {"sequence_length": 2048, "global_batch_size": 256},

@@ -340,13 +340,7 @@ def in_no_fit_words(predictions: Sequence[Prediction]) -> list[str]:
 
 
 def check(found: Gathered) -> None:
-    """Refuse a set that misses its tolerance.
-
-    Raises
-    ------
-    PastTolerance
-        Names the sets.
-    """
+    """Refuse a set that misses its tolerance."""
     predictions, losses, gpus, kernels, left_out = found
     past = [
         f"{one.name} ({one.use}): {one.mape:.1%} mean, {one.worst:.1%} worst"
