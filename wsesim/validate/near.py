@@ -14,7 +14,7 @@ from wsesim.config.run import Run
 from wsesim.errors import AnswerIsNo, DoesNotFit, InputError
 from wsesim.machines.gpu import rows as gpu_measurements
 from wsesim.machines.gpu.rows import GPUMeasurement
-from wsesim.machines.machine import Machine, machine_of
+from wsesim.machines.machine import machine_of
 from wsesim.machines.wafer import rows as measurements
 from wsesim.machines.wafer.plan import lanes_of
 from wsesim.machines.wafer.rows import LAYOUT_METRICS, Measurement
@@ -212,14 +212,6 @@ class Place:
     tokens_per_device: float
 
 
-def rows_of(machine: Machine) -> Rows | None:
-    """Published measurements of a kind of machine; None where there are none."""
-    if not machine.measured:
-        return None
-    found: Rows = imported(machine.measured)
-    return found
-
-
 def near(run: Run, number: int = NEAREST) -> tuple[Comparison, ...]:
     """The published measurements nearest to a run, nearest first, each with its error; fewer where there are fewer.
 
@@ -238,9 +230,9 @@ def near(run: Run, number: int = NEAREST) -> tuple[Comparison, ...]:
     True
     """
     own, machine = _place_of(run), machine_of(run)
-    rows = rows_of(machine)
-    if rows is None:
+    if not machine.measured:
         return ()
+    rows: Rows = imported(machine.measured)
     places = rows.places()
     same = {key: place for key, place in places.items() if _generation(place.device) == _generation(own.device)}
     found = []

@@ -239,9 +239,7 @@ def _trainer(document: Section) -> Layout:
     phases = document.get("trainer")
     if isinstance(phases, list) and phases and all(isinstance(one, dict) for one in phases):
         first = phases[0].get("trainer", phases[0])
-        trainer = Section(
-            first if isinstance(first, dict) else {}, document.place, document.problems, "trainer.", document.asked
-        )
+        trainer = document.inside("trainer", first if isinstance(first, dict) else {})
     else:
         trainer = document.section("trainer")
     init = trainer.section("init")
@@ -268,7 +266,7 @@ def _loader(fit: Section) -> Section:
     """The training data; of a list of loaders the first."""
     value = fit.values.get("train_dataloader")
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return Section(value[0], fit.place, fit.problems, f"{fit.prefix}train_dataloader.", fit.asked)
+        return fit.inside("train_dataloader", value[0])
     return fit.section("train_dataloader")
 
 
@@ -319,10 +317,9 @@ def _sparsity_section(parent: Section) -> Section:
     """Open the sparsity section; a bare number stands for a static one, a list of one for what it holds."""
     value = parent.values.get("sparsity")
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "algorithm" in value[0]:
-        return Section(value[0], parent.place, parent.problems, f"{parent.prefix}sparsity.", parent.asked)
+        return parent.inside("sparsity", value[0])
     if isinstance(value, int | float) and not isinstance(value, bool):
-        inner = {"sparsity": value}
-        return Section(inner, parent.place, parent.problems, f"{parent.prefix}sparsity.", parent.asked)
+        return parent.inside("sparsity", {"sparsity": value})
     return parent.section("sparsity")
 
 

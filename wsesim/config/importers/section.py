@@ -217,8 +217,11 @@ class Section:
         value = self.get(name)
         if value is not None and not isinstance(value, Mapping):
             self.problem(name, f"is {value_shown(value)}; write a mapping of keys")
-        inner = value if isinstance(value, Mapping) else {}
-        return Section(inner, self.place, self.problems, f"{self.prefix}{name}.", self.asked)
+        return self.inside(name, value if isinstance(value, Mapping) else {})
+
+    def inside(self, name: str, values: Mapping[Any, Any]) -> Section:
+        """What stands for the mapping under a key; its keys count as read here, too."""
+        return Section(values, self.place, self.problems, f"{self.prefix}{name}.", self.asked)
 
     def refuse(self, names: Iterable[str], remedy: str) -> None:
         """Note every key of `names` that is switched on."""
@@ -383,7 +386,6 @@ VISION = "reads pictures"
 SPEECH = "reads sound"
 BOTH = "reads pictures or sound beside text"
 STATE = "has layers of a state space or of linear attention"
-DIFFUSION = "is a network of image diffusion"
 
 _TYPES: Final = {
     ENCODER_DECODER: "t5 mt5 umt5 switch_transformers longt5 byt5 ul2 bart mbart pegasus pegasus_x marian m2m_100 nllb-moe "
