@@ -129,6 +129,25 @@ def test_gradients_of_biases_read_what_they_add_up() -> None:
     assert more(split()._replace(sums_biases=False)) == (0.0, 0)
 
 
+def test_a_softmax_that_no_kernel_takes_is_worked_out_step_by_step() -> None:
+    """16 heads on 8 GPUs: 2 in a micro-batch of one sequence, 4 of two. 36 bytes a score in place of 4, backward 40 of 6."""
+    model = ModelSpec.model_validate(SHAPE | {"num_attention_heads": 16})
+
+    def more(sequences: int, length: int, limit: int = 2048) -> list[float]:
+        one = Split(sequences, length, 8, 1, 1, 8, 1, fused_attention=False)
+        scores = sequences * 2 * length**2
+        both = (attention_forward, attention_backward)
+        return [
+            sum(go(model, one._replace(fused_softmax_tokens=limit)).moves) - sum(go(model, one).moves) for go in both
+        ] + [scores]
+
+    assert more(2, 1024)[:2] == [0.0, 0.0]
+    for sequences, length in ((1, 1024), (2, 4096), (2, 1022)):
+        forward, backward, scores = more(sequences, length)
+        assert (forward, backward) == (32.0 * scores, 34.0 * scores)
+    assert more(1, 1024, limit=0)[:2] == [0.0, 0.0]
+
+
 def test_sequence_parallelism_splits_what_tensor_parallelism_does_not() -> None:
     model = load_model("gpt3-13b")
     unsplit = Split(1, 2048, 8, 1, 1, 8, 1, True)

@@ -350,6 +350,8 @@ class Split(NamedTuple):
         kernel; forward and backward. [bytes]
     sums_biases
         Whether gradients of biases are kernels of their own.
+    fused_softmax_tokens
+        Longest sequence of which softmax is one kernel; 0 is any. [-]
     """
 
     sequences: Array
@@ -363,6 +365,7 @@ class Split(NamedTuple):
     rotary_bytes: tuple[float, float] = (4.0, 4.0)
     layout_bytes: tuple[float, float] = (4.0, 4.0)
     sums_biases: bool = True
+    fused_softmax_tokens: int = 0
 
     @property
     def tokens(self) -> Array:
@@ -441,6 +444,25 @@ def _scores(model: ModelSpec, split: Split) -> Array:
     return heads * split.sequence_length / split.context * split.sequence_length
 
 
+SOFTMAX_BYTES, SOFTMAX_GRADIENT_BYTES = 4.0, 6.0
+"""Scores in and weights out; weights and their gradients in, gradients of scores out. [bytes] for a score"""
+STEPS_BYTES, STEPS_GRADIENT_BYTES = 36.0, 40.0
+"""The same step by step: to 32 bit 6, scaled 8, masked 8, softmax 8, to 16 bit 6; backward 6, 8, 8, 12, 6. [bytes] for a score"""
+MORE_STEPS = 4
+"""Kernels for these steps beside one, in either direction. [-]"""
+BATCHES_OF_KERNEL = 4
+"""Has to divide sequences times heads, and the length of a sequence, as Megatron-LM's kernel works on so many at once. [-]"""
+
+
+def steps_of_softmax(model: ModelSpec, split: Split) -> Array:
+    """Whether softmax is worked out step by step, as its kernel takes neither long sequences nor odd numbers of heads."""
+    if split.fused_attention or not split.fused_softmax_tokens:
+        return False
+    heads = split.sequences * model.num_attention_heads // split.tensor
+    is_long = split.sequence_length > split.fused_softmax_tokens or split.sequence_length % BATCHES_OF_KERNEL > 0
+    return is_long | (heads % BATCHES_OF_KERNEL > 0)
+
+
 def _fused(model: ModelSpec, split: Split) -> FusedAttention:
     """Attention in one kernel; it leaves out what a mask or a window hides."""
     return FusedAttention(
@@ -471,7 +493,8 @@ def attention_forward(model: ModelSpec, split: Split) -> Kernels:
         _product(scores, model.query_head_size, (tokens * wide.query + sequence * wide.key) / split.tensor),
         _product(scores, model.value_head_size, (tokens * wide.output + sequence * wide.value) / split.tensor),
     )
-    moves = (4.0 * scores, 5.0 * scores, 12.0 * tokens * wide.query / split.tensor)  # softmax, dropout, transposition
+    softmax = np.where(steps_of_softmax(model, split), STEPS_BYTES, SOFTMAX_BYTES) * scores
+    moves = (softmax, 5.0 * scores, 12.0 * tokens * wide.query / split.tensor)  # softmax, dropout, transposition
     return Kernels((), products, moves, None)
 
 
@@ -488,7 +511,8 @@ def attention_backward(model: ModelSpec, split: Split) -> Kernels:
         moved = split.layout_bytes[1] * split.tokens * operands / split.tensor + _joined(split, operands, "backward")
         return Kernels((), (), (moved,), forward.fused, fused_share=2.5)
     scores = _scores(model, split)
-    moves = (6.0 * scores, 5.0 * scores, 12.0 * split.tokens * wide.query / split.tensor)
+    softmax = np.where(steps_of_softmax(model, split), STEPS_GRADIENT_BYTES, SOFTMAX_GRADIENT_BYTES) * scores
+    moves = (softmax, 5.0 * scores, 12.0 * split.tokens * wide.query / split.tensor)
     return Kernels((), forward.batched * 2, moves, None)
 
 

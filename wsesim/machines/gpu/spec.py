@@ -329,6 +329,9 @@ class GPUSoftwareSpec(Spec):
     flat_gradients
         Gradients are cast, added and copied through flat buffers, and with `zero_stage` 1 summed whole on every rank
         (DeepSpeed).
+    fused_softmax_tokens
+        Longest sequence of which one kernel scales, masks and normalizes the scores; 4 has to divide its length, and the heads
+        of a GPU's micro-batch. Others take a kernel for each step, in 32 bit. 0 is without such limits. [-]
     rotary_bytes
         Moved to turn one element of queries and keys by its position: 4 in one kernel, more where slices are multiplied, added
         and joined one after another. [bytes]
@@ -383,6 +386,7 @@ class GPUSoftwareSpec(Spec):
     separate_transfers: bool = False
     sends_whole_gradients: bool = False
     flat_gradients: bool = False
+    fused_softmax_tokens: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     rotary_bytes: NotNegative = 4.0
     rotary_backward_bytes: NotNegative = 4.0
     attention_layout_bytes: NotNegative = 4.0

@@ -146,6 +146,7 @@ def split_of(run: GPURun, plans: PlanTable) -> Split:
         rotary_bytes=(software.rotary_bytes, software.rotary_backward_bytes),
         layout_bytes=(software.attention_layout_bytes, software.attention_layout_backward_bytes),
         sums_biases=not software.fused_bias_gradients and product_precision(run) == "16bit",
+        fused_softmax_tokens=software.fused_softmax_tokens,
     )
 
 
@@ -229,13 +230,14 @@ ROUTER_LAUNCHES = 40
 def _more_launches(run: GPURun, plans: PlanTable, *, backward: bool) -> Array:
     """Kernels that move next to nothing, and so count by their launch alone. [-]
 
-    Backward, sums over tokens for norms, and where no product does it, one to add each tensor's gradient to those of
+    Steps of a softmax that is not one kernel, whose bytes count together. Backward, sums over tokens for norms, and where no
+    product does it, one to add each tensor's gradient to those of
     earlier micro-batches; in a mixture, each expert's product where none is for all.
     """
     model, software = run.model, run.cluster.software
-    number: Array = 0.0
+    number: Array = kernels.MORE_STEPS * np.asarray(kernels.steps_of_softmax(model, split_of(run, plans)))
     if backward:
-        number = NORM_TENSORS
+        number = number + NORM_TENSORS
         if not run.parallelism.fused_gradient_accumulation:
             weights, biases = 4 + model.gated_mlp, 2 * model.mlp_bias + model.qkv_bias + model.attention_output_bias
             number = number + (weights + biases + NORM_TENSORS * (2 if model.normalization == "layernorm" else 1))
