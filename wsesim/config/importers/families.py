@@ -38,6 +38,16 @@ def _counts(**defaults: int | None) -> dict[str, Read]:
     return {name: _count(name, default=default) for name, default in defaults.items()}
 
 
+def _sizes(hidden: str, layers: str, heads: str) -> dict[str, Read]:
+    """Sizes that every file has, each by its spellings."""
+    return {
+        "hidden_size": _count(*hidden.split()),
+        "num_layers": _count(*layers.split()),
+        "num_attention_heads": _count(*heads.split()),
+        "vocab_size": _count("vocab_size"),
+    }
+
+
 def _experts(number: int, per_token: int, *names: str) -> dict[str, Read]:
     """Experts that the file counts under `names`, and those that a token takes."""
     return {
@@ -149,23 +159,17 @@ def _by_letters(config: Section) -> tuple[str, ...]:
     return _every(4, "sliding_window_pattern")(config)
 
 
-def _from_block(key: str, default: int) -> Callable[[Section], tuple[str, ...]]:
+def _from_block(config: Section) -> tuple[str, ...]:
     """Blocks slide from a certain one on."""
-
-    def kinds(config: Section) -> tuple[str, ...]:
-        first = config.count(key, default=default, at_least=0) or 0
-        return _slides(_depth(config), lambda index: index < first)
-
-    return kinds
+    first = config.count("max_window_layers", default=28, at_least=0) or 0
+    return _slides(_depth(config), lambda index: index < first)
 
 
 def _all(config: Section) -> tuple[str, ...]:
     return (SLIDING,) * _depth(config)
 
 
-_QWEN_WINDOWS = _windows(
-    4096, _from_block("max_window_layers", 28), lambda config: config.flag("use_sliding_window", default=False)
-)
+_QWEN_WINDOWS = _windows(4096, _from_block, lambda config: config.flag("use_sliding_window", default=False))
 
 
 # Parts of families
@@ -367,18 +371,10 @@ def _first_dense(default: int) -> Read:
 _BIASES = ("qkv_bias", "attention_output_bias", "mlp_bias")
 _IN_ATTENTION, _BEHIND_QKV = _BIASES[:2], _BIASES[1:]
 
-_SIZES: Entries = {
-    "hidden_size": _count("hidden_size"),
-    "num_layers": _count("num_hidden_layers", "num_layers"),
-    "num_attention_heads": _count("num_attention_heads"),
-    "vocab_size": _count("vocab_size"),
-}
+_SIZES: Entries = _sizes("hidden_size", "num_hidden_layers num_layers", "num_attention_heads")
 
 _GPT2: Entries = {
-    "hidden_size": _count("n_embd", "hidden_size"),
-    "num_layers": _count("n_layer", "num_hidden_layers"),
-    "num_attention_heads": _count("n_head", "num_attention_heads"),
-    "vocab_size": _count("vocab_size"),
+    **_sizes("n_embd hidden_size", "n_layer num_hidden_layers", "n_head num_attention_heads"),
     "intermediate_size": _count("n_inner", default=None),
     "max_position_embeddings": _count("n_positions", "max_position_embeddings", default=1024),
     "position_embedding": "learned",
@@ -442,6 +438,14 @@ _BTLM: Entries = {
     "position_embedding": _learned_or_alibi,
     "gated_mlp": _swiglu,
 }
+
+_INTERNLM: Entries = {
+    **_LLAMA,
+    **dict.fromkeys(_IN_ATTENTION, _flag("bias", default=True)),
+    "mlp_bias": False,
+}
+
+_GRANITE_MOE: Entries = {**_LLAMA, "mlp_bias": False, **_experts(8, 2, "num_local_experts")}
 
 _QWEN2: Entries = {
     **_LLAMA,
@@ -536,8 +540,8 @@ def _chatglm_heads(config: Section) -> int | None:
     return None
 
 
-def _chatglm_switch(key: str, default: bool, first: bool) -> Read:
-    return lambda config: first if _chatglm_is_first(config) else config.flag(key, default=default)
+def _chatglm_bias(config: Section) -> bool:
+    return _chatglm_is_first(config) or config.flag("add_bias_linear", default=False)
 
 
 def _chatglm_norm(config: Section) -> str:
@@ -562,7 +566,7 @@ _CHATGLM: Entries = {
         or config.flag("add_qkv_bias", default=False)
         or config.flag("add_bias_linear", default=False)
     ),
-    **dict.fromkeys(_BEHIND_QKV, _chatglm_switch("add_bias_linear", False, True)),
+    **dict.fromkeys(_BEHIND_QKV, _chatglm_bias),
     "attention_dropout": _share("attention_dropout"),
     "tie_embeddings": _tied(False),
 }
@@ -623,10 +627,7 @@ def _mpt_gated(config: Section) -> bool:
 
 
 _MPT: Entries = {
-    "hidden_size": _count("d_model", "hidden_size"),
-    "num_layers": _count("n_layers", "num_hidden_layers"),
-    "num_attention_heads": _count("n_heads", "num_attention_heads"),
-    "vocab_size": _count("vocab_size"),
+    **_sizes("d_model hidden_size", "n_layers num_hidden_layers", "n_heads num_attention_heads"),
     "intermediate_size": _mpt_intermediate,
     "num_key_value_heads": _mpt_key_value_heads,
     "max_position_embeddings": _count("max_seq_len", default=2048),
@@ -641,10 +642,7 @@ _MPT: Entries = {
 }
 
 _DBRX: Entries = {
-    "hidden_size": _count("d_model", "hidden_size"),
-    "num_layers": _count("n_layers", "num_hidden_layers"),
-    "num_attention_heads": _count("n_heads", "num_attention_heads"),
-    "vocab_size": _count("vocab_size"),
+    **_sizes("d_model hidden_size", "n_layers num_hidden_layers", "n_heads num_attention_heads"),
     "num_key_value_heads": _inside("attn_config", _count("kv_n_heads", default=1)),
     "intermediate_size": _inside("ffn_config", _count("ffn_hidden_size", default=3584)),
     "num_experts": _inside("ffn_config", _count("moe_num_experts", default=4)),
@@ -726,10 +724,7 @@ FAMILIES: dict[str, Entries] = {
         "tie_embeddings": _tied(True),
     },
     "bloom": {
-        "hidden_size": _count("hidden_size", "n_embed"),
-        "num_layers": _count("n_layer", "num_hidden_layers"),
-        "num_attention_heads": _count("n_head", "num_attention_heads"),
-        "vocab_size": _count("vocab_size"),
+        **_sizes("hidden_size n_embed", "n_layer num_hidden_layers", "n_head num_attention_heads"),
         "position_embedding": "alibi",
         "embedding_norm": True,
         "attention_dropout": _share("attention_dropout"),
@@ -808,10 +803,7 @@ FAMILIES: dict[str, Entries] = {
         "first_k_dense_replace": _first_dense(1),
     },
     "falcon": {
-        "hidden_size": _count("hidden_size", "n_embed"),
-        "num_layers": _count("num_hidden_layers", "n_layer"),
-        "num_attention_heads": _count("num_attention_heads", "n_head"),
-        "vocab_size": _count("vocab_size"),
+        **_sizes("hidden_size n_embed", "num_hidden_layers n_layer", "num_attention_heads n_head"),
         "intermediate_size": _count("ffn_hidden_size", default=None),
         "num_key_value_heads": _falcon_key_value_heads,
         "position_embedding": _either("alibi", False, "alibi", "rotary"),
@@ -821,12 +813,7 @@ FAMILIES: dict[str, Entries] = {
         "attention_dropout": _share("attention_dropout"),
         "tie_embeddings": _tied(True),
     },
-    "flex_olmo": {
-        **_LLAMA,
-        "mlp_bias": False,
-        "qk_norm": "width",
-        **_experts(7, 5, "num_experts", "num_local_experts"),
-    },
+    "flex_olmo": {**_OLMO2, **_experts(7, 5, "num_experts", "num_local_experts")},
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
     "gemma3_text": _GEMMA3,
@@ -853,10 +840,7 @@ FAMILIES: dict[str, Entries] = {
     "gpt2": _GPT2,
     "gpt_bigcode": {**_GPT2, "num_key_value_heads": _either("multi_query", True, 1, None)},
     "gpt_neo": {
-        "hidden_size": _count("hidden_size"),
-        "num_layers": _count("num_layers", "num_hidden_layers"),
-        "num_attention_heads": _count("num_heads", "num_attention_heads"),
-        "vocab_size": _count("vocab_size"),
+        **_sizes("hidden_size", "num_layers num_hidden_layers", "num_heads num_attention_heads"),
         **_counts(intermediate_size=None, max_position_embeddings=2048),
         "position_embedding": "learned",
         "sliding_window": _neo_window,
@@ -887,15 +871,9 @@ FAMILIES: dict[str, Entries] = {
     },
     "gptj": _GPTJ,
     "granite": _LLAMA,
-    "granitemoe": {
-        **_LLAMA,
-        "mlp_bias": False,
-        **_experts(8, 2, "num_local_experts"),
-    },
+    "granitemoe": _GRANITE_MOE,
     "granitemoeshared": {
-        **_LLAMA,
-        "mlp_bias": False,
-        **_experts(8, 2, "num_local_experts"),
+        **_GRANITE_MOE,
         "shared_expert_intermediate_size": lambda config: (
             config.count("shared_intermediate_size", default=1024, at_least=0) or None
         ),
@@ -917,16 +895,8 @@ FAMILIES: dict[str, Entries] = {
         "n_shared_experts": _same("num_shared_expert", default=1),
     },
     "hyperclovax": {**_LLAMA, "sandwich_norm": _flag("use_post_norm", default=False)},
-    "internlm": {
-        **_LLAMA,
-        **dict.fromkeys(_IN_ATTENTION, _flag("bias", default=True)),
-        "mlp_bias": False,
-    },
-    "internlm2": {
-        **_LLAMA,
-        **dict.fromkeys(_IN_ATTENTION, _flag("bias", default=True)),
-        "mlp_bias": False,
-    },
+    "internlm": _INTERNLM,
+    "internlm2": _INTERNLM,
     "internlm3": {
         **_LLAMA,
         "num_key_value_heads": _count("num_key_value_heads", default=2),
@@ -998,10 +968,8 @@ FAMILIES: dict[str, Entries] = {
     "olmo2": _OLMO2,
     "olmo3": {**_OLMO2, **_windows(4096, _every(4))},
     "olmoe": {
-        **_LLAMA,
-        "intermediate_size": _count("intermediate_size", default=2048),
-        "mlp_bias": False,
-        "qk_norm": "width",
+        **_OLMO2,
+        **_counts(intermediate_size=2048),
         **_experts(64, 8, "num_experts", "num_local_experts"),
     },
     "openai-gpt": {

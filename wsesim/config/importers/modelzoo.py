@@ -777,8 +777,8 @@ _CLUSTER: dict[str, Entry] = {
 _WITHOUT_EFFECT = ("num_act_servers", "max_act_servers", "num_csx_per_replica")
 
 
-def _read_all(layout: Layout, table: str, entries: Mapping[str, Entry], given: Iterable[str] = ()) -> Fields:
-    fields = Fields(layout.model, table, given)
+def _read_all(layout: Layout, table: str, entries: Mapping[str, Entry]) -> Fields:
+    fields = Fields(layout.model, table)
     for name, entry in entries.items():
         fields.read(name, lambda _, entry=entry: entry(layout))
     return fields
