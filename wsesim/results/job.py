@@ -65,17 +65,16 @@ def show_range(value: Range, unit: str) -> str:
     return f"{text} ({show(value.low, unit)} to {show(value.high, unit)})" if value.is_range else text
 
 
-def show_bounds(low: float, high: float, unit: str) -> str:
+def between(low: str, high: str) -> str:
     """Both ends of a range; the unit is said once where it is the same.
 
     Examples
     --------
-    >>> show_bounds(133e3, 222e3, "USD"), show_bounds(812.0, 2000.0, "USD")
+    >>> between("133 kUSD", "222 kUSD"), between("812 USD", "2.00 kUSD")
     ('133 to 222 kUSD', '812 USD to 2.00 kUSD')
     """
-    first, last = show(low, unit), show(high, unit)
-    number, _, own = first.partition(" ")
-    return f"{number} to {last}" if own == last.partition(" ")[2] else f"{first} to {last}"
+    number, _, unit = low.partition(" ")
+    return f"{number} to {high}" if unit == high.partition(" ")[2] else f"{low} to {high}"
 
 
 def show_energy(energy: Range) -> str:

@@ -10,7 +10,7 @@ from wsesim.machines.machine import machine_of
 from wsesim.report.charts import scaling as tornado_chart
 from wsesim.report.charts.render import unique
 from wsesim.report.pages.run import price_words
-from wsesim.results.job import Range, job_words, prices_of_devices, whole_time
+from wsesim.results.job import Range, between, job_words, prices_of_devices, whole_time
 from wsesim.results.result import Result
 from wsesim.study.comparison import Change, Changes, Entry, Figure, entry, job_notes, memory_is_uncertain, ratios
 from wsesim.study.sensitivity import BETTER, LEAST, Effect, Sensitivity, short
@@ -66,10 +66,7 @@ def _shown(key: str, figure: Figure, *, is_extrapolated: bool) -> str:
 
 
 def _bounds(key: str, value: Range) -> str:
-    """Both ends of a range; the unit is said once where it is the same."""
-    low, high = _unit(key, value.low), _unit(key, value.high)
-    number, _, unit = low.partition(" ")
-    return f"{number} to {high}" if unit == high.partition(" ")[2] else f"{low} to {high}"
+    return between(_unit(key, value.low), _unit(key, value.high))
 
 
 FIGURES = {

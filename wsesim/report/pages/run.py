@@ -13,7 +13,7 @@ from wsesim.config.spec import STATUSES
 from wsesim.machines.machine import Words, devices, machine_of, samples_words, within
 from wsesim.plugins import MACHINES
 from wsesim.report.charts.theme import SERIES_COLOURS, colour_of
-from wsesim.results.job import Job, Price, Range, job_words, show_bounds, show_energy, show_range, whole_time
+from wsesim.results.job import Job, Price, Range, between, job_words, show_energy, show_range, whole_time
 from wsesim.results.loss import AVERAGE, Quality
 from wsesim.results.result import Assumption, Result, bottleneck, scaling_efficiency
 from wsesim.units import add_up, show, unit_of_field
@@ -189,9 +189,7 @@ def _span(value: Range, unit: str, after: str = "") -> str:
     """
     if not value.is_range:
         return ""
-    low, high = f"{show(value.low, unit)}{after}", f"{show(value.high, unit)}{after}"
-    number, _, word = low.partition(" ")
-    return f"({number} to {high})" if word == high.partition(" ")[2] else f"({low} to {high})"
+    return f"({between(show(value.low, unit) + after, show(value.high, unit) + after)})"
 
 
 def headline(result: Result) -> list[Fact]:
@@ -497,7 +495,7 @@ def _priced(one: Price) -> tuple[str, str, str]:
 
 def bounds_cell(ends: tuple[float, float] | None, unit: str) -> str:
     """Both ends of a range; empty where there is none."""
-    return "" if ends is None else show_bounds(*ends, unit)
+    return "" if ends is None else between(show(ends[0], unit), show(ends[1], unit))
 
 
 def learned(result: Result) -> Section:
