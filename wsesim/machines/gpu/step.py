@@ -19,7 +19,7 @@ from wsesim.machines.gpu.search import step_time_s as simulated_s
 from wsesim.machines.gpu.simulation import GPUSimulation
 from wsesim.machines.gpu.spec import ORDINARY, GPURun
 from wsesim.machines.gpu.stages import NONE, group_size, layers_of_stages, recompute_said
-from wsesim.machines.gpu.times import product_precision, times_of_plan
+from wsesim.machines.gpu.times import flop_of, product_precision, times_of_plan
 from wsesim.machines.gpu.words import CATEGORIES
 from wsesim.results.intervals import Bounds
 from wsesim.results.result import FORWARD_SHARE
@@ -73,8 +73,8 @@ class GPUStep(Step):
     def flop(self) -> float:
         """Model FLOP, attention over the full square, and what all GPUs compute again. [FLOP]"""
         plan = self.simulation.plan
-        once = times_of_plan(self.run, plan._replace(recompute=NONE))
-        return self.model_flop * float(self.simulation.times.flop / once.flop)
+        once = flop_of(self.run, plan._replace(recompute=NONE).table).item()
+        return self.model_flop * float(self.simulation.times.flop / once)
 
     @property
     def micro_batch_size(self) -> int:

@@ -619,7 +619,7 @@ def times_of(run: GPURun, plans: PlanTable) -> Times:
         update_s=updated * optimizer_bytes_per_parameter(run) / device.memory_rate_bytes_per_s(run.cluster.gpu),
         host_s=run.cluster.software.step_host_s * np.ones(1),
         parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * gather_bytes(run)), 0.0),
-        flop=_flop(run, plans),
+        flop=flop_of(run, plans),
     )
     return found if is_training(run.training) else found.forward_alone()
 
@@ -711,7 +711,7 @@ def _block_flop(run: GPURun, split: Split) -> tuple[Array, Array, Array]:
     return forward, backward, core
 
 
-def _flop(run: GPURun, plans: PlanTable) -> Array:
+def flop_of(run: GPURun, plans: PlanTable) -> Array:
     """What one GPU of the group of a whole model executes in one step, on average over its stages. [FLOP]"""
     one = pass_flop(run, plans)
     blocks = run.model.num_layers * (one.forward + one.backward)
