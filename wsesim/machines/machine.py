@@ -287,15 +287,7 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A number of devices without a point on a curve.
-
-    Attributes
-    ----------
-    num_devices
-        CS systems, GPUs, or whatever the machine counts. [-]
-    reason
-        Why there is none.
-    """
+    """A number of devices without a point on a curve."""
 
     num_devices: int
     reason: str

@@ -365,8 +365,6 @@ class Repair:
 
     Attributes
     ----------
-    label
-        What is done, in words.
     changes
         Controls and what they are set to.
     """

@@ -46,15 +46,7 @@ class TextFile:
 
 @dataclass(frozen=True)
 class Made:
-    """How a report was made.
-
-    Attributes
-    ----------
-    command
-        Makes it again.
-    notes
-        How each answer was found.
-    """
+    """How a report was made."""
 
     command: str
     files: tuple[TextFile, ...] = ()

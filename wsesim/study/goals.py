@@ -336,8 +336,6 @@ class LimitPrice:
 
     Attributes
     ----------
-    limit
-        Deadline, budget or power.
     value
         What it would be instead. [s], [USD], [W]
     option

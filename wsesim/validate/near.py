@@ -166,8 +166,6 @@ class Comparison:
     ----------
     id, set, use, source
         Of the row; `use` is calibration where the model was fitted to it.
-    model, device, num_devices
-        What was measured.
     measured_tokens_per_s, predicted_tokens_per_s
         Over all devices. [1/s]
     doublings

@@ -200,10 +200,6 @@ class Layout:
         Hold the 16-bit type, and ``max_gradient_norm``.
     loop, cluster
         Hold ``max_steps``, and ``num_csx``.
-    sparsity
-        Holds ``sparsity``.
-    callbacks
-        Names of callbacks and what they hold.
     """
 
     model: Section

@@ -72,16 +72,12 @@ class Imported:
 
     Attributes
     ----------
-    kind
-        What the file is, in words.
     model, training, cluster, parallelism
         Fields of the tables of a run file.
     understood
         How each field came about.
     harmless
         Keys that were passed over, and why.
-    notes
-        What a reader of the answer has to know.
     longest_sequence
         Tokens that the model takes, where the file says so but does not train with so many. [-]
     """

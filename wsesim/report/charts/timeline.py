@@ -49,8 +49,6 @@ class Box:
         Category and shade of most of its time; neighbours of the same one are drawn together first.
     spent_s
         Time of its spans by category and shade, without gaps. [s]
-    count
-        Spans. [-]
     """
 
     first: Event

@@ -95,8 +95,6 @@ class Study:
         Beside whose GPUs wafer-scale runs are shown: a catalogue name, "none", or "" for one of the same years.
     with_sensitivity
         Whether a report has the part that takes longest.
-    tell
-        Called before each part of long work.
     """
 
     results: tuple[Result, ...]
