@@ -38,6 +38,8 @@ RAGGED_ROWS = 16
 """Kernels for full vectors need rows that are a multiple of it. [-]"""
 ATTENTION_TILE = 128
 """Queries of one head that a multiprocessor takes at a time. [-]"""
+TILE_HEAD_SIZE = 128
+"""Width of a head of which calibrations say what start and end of such a tile take. [-]"""
 
 OPERAND_BYTES = {"16bit": 2.0, "fp8": 1.0, "mxfp8": 1.0 + 1.0 / 32.0, "nvfp4": 0.5 + 1.0 / 16.0}
 """Of one element with its share of a scale, by precision. [bytes]"""
@@ -189,9 +191,9 @@ def fused_attention_time_s(
 ) -> Array:
     """Attention in one kernel that keeps no scores. [s]
 
-    A multiprocessor takes tiles of queries of one head; with a causal mask half of the tile on the diagonal is
-    worked out in vain. The backward pass computes 2.5 times as much. Where GPUs share a sequence, the keys of each
-    are a kernel of their own, whose tiles start anew.
+    A multiprocessor takes tiles of queries of one head, which it loads and stores in proportion to its width; with a causal
+    mask half of the tile on the diagonal is worked out in vain. The backward pass computes 2.5 times as much. Where GPUs share
+    a sequence, the keys of each are a kernel of their own, whose tiles start anew.
     """
     kernel = attention_kernel(gpu, attention)
     rate = gpu.peak_dense_16bit_flop_per_s / slowdown / gpu.num_sms
@@ -201,7 +203,7 @@ def fused_attention_time_s(
     num_tiles = work.heads * np.ceil(work.queries / ATTENTION_TILE)
     pairs = work.heads * work.pairs + (num_tiles * ATTENTION_TILE * 0.5 * ATTENTION_TILE if work.causal else 0.0)
     flop = pairs * work.flop_per_pair * (2.5 if backward else 1.0)
-    tile_s = kernel.backward_tile_s if backward else kernel.forward_tile_s
+    tile_s = (kernel.backward_tile_s if backward else kernel.forward_tile_s) * work.head_size / TILE_HEAD_SIZE
     each_s = flop / num_tiles / rate + tile_s * work.rounds
     return kernel.start_s * work.rounds + each_s * np.maximum(1.0, num_tiles / gpu.num_sms)
 

@@ -77,7 +77,7 @@ class AttentionKernelSpec(Spec):
     backward_share_256
         The same with heads 256 wide. [-]
     forward_tile_s
-        Start and end of a tile of 128 queries of one head, forward. [s]
+        Start and end of a tile of 128 queries of one head 128 wide, forward; of others in proportion to their width. [s]
     backward_tile_s
         The same, backward. [s]
     start_s
