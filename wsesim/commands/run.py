@@ -266,12 +266,12 @@ def report(
 @limit_option
 def serve(host: str, port: int, is_to_be_opened: bool, limit: int | None) -> None:
     """Start a local page: move the system count, and see speed, time, cost and the GPU comparison change."""
+    from wsesim import pool
     from wsesim.machines import machine
-    from wsesim.page import workers
 
     limited(limit)
     machine.page_limit.set(limit or machine.page_limit.get())
-    workers.begin()
+    pool.begin_server()
     from wsesim.page import server
 
     server.serve(host, port, is_to_be_opened=is_to_be_opened)

@@ -243,9 +243,21 @@ FEW = 32
 MOST_JOBS = 500_000
 """Jobs of a step that a run may have unless told otherwise: about ten seconds. [-]"""
 limit: ContextVar[int] = ContextVar("limit", default=MOST_JOBS)
-"""Jobs of a step that a run may have here: `--limit`, which processes of a sweep inherit. [-]"""
+"""Jobs of a step that a run may have here: `--limit`, which other processes are told. [-]"""
 page_limit: ContextVar[int] = ContextVar("page_limit", default=120_000)
 """Jobs of a step that the page simulates, times the systems that differ: a few seconds; `wsesim serve --limit`. [-]"""
+
+
+def limits() -> Callable[[], None]:
+    """What makes the limits of another process those of this one."""
+    return partial(_set_limits, limit.get(), page_limit.get())
+
+
+def _set_limits(most_jobs: int, most_jobs_of_page: int) -> None:
+    limit.set(most_jobs)
+    page_limit.set(most_jobs_of_page)
+
+
 LAYERS, LINKS, PLANS = "layers", "links", "top"
 """Options of `wsesim run` for what only some kinds of machines have."""
 

@@ -34,7 +34,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
-from wsesim.page import limits, work, workers
+from wsesim import pool
+from wsesim.page import limits, work
 from wsesim.page.form import beside, controls, goal_controls, jobs_controls, labels, ready_runs, ready_state
 from wsesim.page.limits import LONGEST_QUERY
 from wsesim.page.run_file import GOAL_FIELDS, GOAL_FILE, GPU_FILE, JOBS_FIELDS, JOBS_FILE, RUN_FILE
@@ -720,4 +721,4 @@ def serve(host: str, port: int, *, is_to_be_opened: bool) -> None:
     try:
         server.run(sockets=[listening])
     finally:
-        workers.end()
+        pool.end_server()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, get_args
@@ -12,11 +13,11 @@ from typing import Any, get_args
 import tomli_w
 
 from wsesim.config.run import Run
-from wsesim.errors import InputError, WsesimError
-from wsesim.machines.machine import machine_of
+from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
+from wsesim.machines.machine import limits, machine_of
 from wsesim.machines.simulation import simulate, simulate_fast, step_time
 from wsesim.page.form import Repair, repairs
-from wsesim.page.limits import check_work
+from wsesim.page.limits import MOST_MEMORY_BYTES, check_work
 from wsesim.page.run_file import (
     FIELDS,
     GOAL_FILE,
@@ -36,7 +37,7 @@ from wsesim.page.run_file import (
     wafer_table,
 )
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, JobsState, RunState, address_of, changed
-from wsesim.page.workers import tell
+from wsesim.pool import tell
 from wsesim.report.charts import scaling as scaling_chart
 from wsesim.report.charts import timeline as timeline_chart
 from wsesim.report.charts.render import drawn, javascript
@@ -57,6 +58,7 @@ from wsesim.study.scaling import Scaling, jobs, scaling
 from wsesim.study.sensitivity import Sensitivity
 from wsesim.study.sensitivity import sensitivity as sensitivity_of
 from wsesim.study.timeline import timeline_of
+from wsesim.version import __version__
 from wsesim.view import Cell, Figure, Link, Section, Table, notes
 
 # Comparisons and plans as tables that templates show; the words are those of the terminal.
@@ -232,6 +234,41 @@ class Main:
     said: str
     most: int
     entry: Entry
+
+
+class WorkerDied(WsesimError):
+    """A job needs more memory than it may take."""
+
+
+def ready() -> Callable[[], None]:
+    """What a process does first."""
+    return partial(_limit, limits())
+
+
+def _limit(jobs: Callable[[], None]) -> None:
+    """Keep the limits of the server, and let a job fail before the machine does, where the system can."""
+    jobs()
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+
+
+def done(job: Callable[..., Any], *arguments: Any) -> Any:
+    """What a job returns; its errors are those that the page tells."""
+    try:
+        return job(*arguments)
+    except MemoryError:
+        raise WorkerDied(
+            f"this needs more than the {MOST_MEMORY_BYTES // 2**30} GiB of memory that one answer may take; "
+            "make the model, the cluster or the number of chunks smaller"
+        ) from None
+    except (WsesimError, Fault):
+        raise
+    except Exception as error:
+        if is_debugging():
+            raise
+        raise fault("wsesim serve", error, __version__) from None
 
 
 def get_ready() -> None:

@@ -22,7 +22,8 @@ from wsesim.config.catalogue import content, csv_lines, text
 from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError, WsesimError, is_debugging, need
-from wsesim.machines.machine import MACHINES
+from wsesim.machines.machine import MACHINES, limits
+from wsesim.pool import NotStarted, Pool, WorkerKilled
 from wsesim.study import table
 from wsesim.study.ledger import Entry, Ledger
 from wsesim.study.table import SUFFIXES, Row, values_of
@@ -32,10 +33,7 @@ from wsesim.study.workers import (
     check_executor,
     dask_executor,
     evaluate,
-    local_pool,
     num_cores,
-    stop,
-    submit_quietly,
 )
 from wsesim.version import __version__
 from wsesim.view import ShowsItself
@@ -256,7 +254,6 @@ class _Loop:
     ) -> None:
         self.job, self.executor, self.workers, self.tell = job, executor, workers, tell
         self.runs = pickle.dumps(job.variations)
-        self.is_own = False
         self.waiting = waiting
         self.elsewhere: dict[str, Point] = {}
         self.running: dict[Future[list[Outcome]], _Batch] = {}
@@ -286,7 +283,7 @@ class _Loop:
         mine = _Batch({key: point for key, point in batch.points.items() if key in ours}, batch.attempts)
         if mine.points:
             try:
-                future = submit_quietly(self.executor, evaluate, self.runs, __version__, list(mine.points.values()))
+                future = self.executor.submit(evaluate, self.runs, __version__, list(mine.points.values()))
             except BrokenExecutor as error:
                 future = Future()
                 future.set_exception(error)
@@ -295,10 +292,10 @@ class _Loop:
     def _finish(self, future: Future[list[Outcome]], batch: _Batch) -> None:
         try:
             outcomes = future.result()
-        except (BrokenExecutor, CancelledError) as error:
-            self._worker_died(error, batch)
-        except InputError:
+        except (InputError, NotStarted):
             raise
+        except (BrokenExecutor, CancelledError, WorkerKilled) as error:
+            self._worker_died(error, batch)
         except Exception as error:
             if type(error).__name__ != "KilledWorker":  # of Dask, which is not imported here
                 if not isinstance(error, ImportError | AttributeError | OSError) or is_debugging():
@@ -314,11 +311,9 @@ class _Loop:
     def _worker_died(self, error: BaseException, batch: _Batch) -> None:
         """Try again, in halves; a point that takes its worker down again and again is a row."""
         if getattr(self.executor, "_broken", False):
-            if not self.is_own:
-                raise InputError(
-                    f"the executor is broken ({error}); finished rows are kept: repeat the sweep with a new one"
-                )
-            self.executor = local_pool(self.workers)
+            raise InputError(
+                f"the executor is broken ({error}); finished rows are kept: repeat the sweep with a new one"
+            )
         if len(batch.points) == 1 and batch.attempts >= MOST_ATTEMPTS:
             words = f"the process that ran it died ({type(error).__name__}), {MOST_ATTEMPTS} times; out of memory?"
             self.job.keep(dict.fromkeys(batch.points, Outcome("failed", words, {})))
@@ -351,7 +346,8 @@ def _executor(word: str | Executor, workers: int | None, num_batches: int) -> It
     elif min(workers or num_cores(), num_batches) <= 1:
         yield Here(), 1
     else:
-        yield local_pool(workers or num_cores()), workers or num_cores()
+        with Pool(workers or num_cores(), limits()) as pool:
+            yield pool, workers or num_cores()
 
 
 def _as_variations(run: str | Path | dict[str, Any] | Run, settings: Sequence[str], keys: Sequence[str]) -> Variations:
@@ -491,15 +487,10 @@ def _run(
     batches = job.batches(expected)
     with _executor(executor, workers, len(batches)) as (found, calls):
         loop = _Loop(job, batches if calls == expected else job.batches(calls), found, calls, tell)
-        loop.is_own = executor == "local"
-        try:
-            loop.fill()
-            note()
-            tell("")
-            loop.run()
-        finally:
-            if loop.is_own:
-                stop(loop.executor, at_once=bool(job.pending))
+        loop.fill()
+        note()
+        tell("")
+        loop.run()
 
 
 # Finished points of a sweep, from its ledger or from the table that it wrote.

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import pickle
-import signal
-import sys
-import threading
-import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -49,31 +43,6 @@ class Here(Executor):
 def num_cores() -> int:
     """Cores that this process may use. [-]"""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def local_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes of this machine, already started.
-
-    They are copies of this one where the system can, for what is imported need not be imported again.
-    """
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(os.getpid(),))
-    submit_quietly(pool, int)  # copies are made at the first call: before a progress bar has a thread
-    return pool
-
-
-def stop(pool: Executor, *, at_once: bool) -> None:
-    """Let local processes go; at once where what they still do is of no use."""
-    for process in list((getattr(pool, "_processes", None) or {}).values()) if at_once else ():
-        process.terminate()
-    pool.shutdown(wait=True, cancel_futures=True)
-
-
-def submit_quietly(executor: Executor, *call: Any) -> Future[Any]:
-    """Submit; Python warns of copies of a process with threads, of which ours do nothing."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-        return executor.submit(*call)
 
 
 def check_executor(word: str, workers: int | None) -> None:
@@ -130,7 +99,6 @@ BOUNDS = tuple(f"{name}_{end}" for name in RANGED for end in ("low", "high"))
 _OF_THE_STEP = (*NUMBERS, "scaling_efficiency", "bottleneck", *SIZES)
 ANSWERS = ("kind", "num_devices", *_OF_THE_STEP, *OF_THE_JOB, *TASK_COLUMNS, *BOUNDS, "parallelism")
 """Columns of a row, before those of the breakdown."""
-LOOK_FOR_PARENT_S = 0.5
 
 
 class Outcome(NamedTuple):
@@ -253,15 +221,3 @@ def evaluate(runs: bytes, version: str, points: Sequence[Sequence[Any]]) -> list
         mine = {place: run for place, run in able.items() if run.machine == name}
         found |= zip(mine, _together(list(mine.values())), strict=True)
     return [found[place]._replace(encoded=json.dumps(found[place].answers)) for place in range(len(points))]
-
-
-def _leave_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(LOOK_FOR_PARENT_S)
-    os._exit(1)
-
-
-def start_worker(parent: int) -> None:
-    """Of a local process: it leaves interrupts to its parent, and does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
 from wsesim.machines.gpu.stages import Plan
 from wsesim.machines.gpu.times import times_of
+from wsesim.machines.machine import limits
+from wsesim.pool import NotStarted, Pool, WorkerKilled
 from wsesim.results.intervals import Bounds, knowledge
 from wsesim.units import add_up
 from wsesim.validate.statistics import (
@@ -255,8 +256,9 @@ def simulate_rows(
         processes = min(os.cpu_count() or 1, MOST_PROCESSES) if len(rows) >= FEWEST_FOR_PROCESSES else 1
     found: dict[int, Prediction] = {}
     if processes > 1:
-        with suppress(OSError, BrokenExecutor):  # where no process may be started, the rest is done here
+        with suppress(OSError, NotStarted):
             _simulate_in_processes(rows, calibration, advance, processes, found)
+    # what no process could be started for, or was killed, is done here
     for place in (place for group in _by_pipeline(rows) for place in group if place not in found):
         found[place] = _simulate(rows[place], calibration)
         advance()
@@ -270,19 +272,16 @@ def _simulate_in_processes(
     processes: int,
     found: dict[int, Prediction],
 ) -> None:
-    groups = _by_pipeline(rows)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with Pool(processes, limits()) as pool:
         running = {
-            pool.submit(_simulate_all, [rows[place] for place in places], calibration): places for places in groups
+            pool.submit(_simulate_all, [rows[place] for place in places], calibration): places
+            for places in _by_pipeline(rows)
         }
-        try:
-            for group in as_completed(running):
+        for group in as_completed(running):
+            with suppress(WorkerKilled):
                 for place, one in zip(running[group], group.result(), strict=True):
                     found[place] = one
                     advance()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _simulate_all(rows: list[GPUMeasurement], calibration: GPUCalibrationSpec | None) -> list[Prediction]:
