@@ -21,7 +21,7 @@ from tests.front_door import call
 from tests.test_cli import TABLE
 from tests.test_wrong_input import RUN
 from wsesim import __version__, errors, sweep
-from wsesim.page import workers
+from wsesim.page import work
 from wsesim.page.server import application
 from wsesim.page.service import Service
 from wsesim.study import workers as sweep_workers
@@ -214,10 +214,9 @@ def test_an_error_in_the_page(address: str, page: TestClient, state: Path, monke
 
 
 def test_an_error_in_a_worker_of_the_page(state: Path) -> None:
-    is_done, error = workers._outcome(fail, ())
-    assert not is_done
-    assert isinstance(error, errors.Fault)
-    assert_told(f"error: {error}\n", "wsesim serve", state)
+    with pytest.raises(errors.Fault) as error:
+        work.done(fail)
+    assert_told(f"error: {error.value}\n", "wsesim serve", state)
 
 
 def test_an_error_for_which_no_request_waits(page: TestClient, state: Path) -> None:
@@ -234,4 +233,5 @@ def test_debugging_shows_the_errors_of_the_page(page: TestClient, monkeypatch: p
     monkeypatch.setattr(Service, "make", fail)
     with pytest.raises(Injected):
         page.get("/run.toml")
-    assert "Injected" in str(workers._outcome(fail, ())[1])
+    with pytest.raises(Injected):
+        work.done(fail)

@@ -47,7 +47,7 @@ class WorkerKilled(WsesimError):
     """A process ended in the middle of a call; the call may be done the next time."""
 
 
-class NotStarted(WorkerKilled):
+class NotStarted(WsesimError):
     """There is no process that could do a call."""
 
 
@@ -295,7 +295,7 @@ class Pool(Executor):
 
         Raises
         ------
-        TookTooLong, WorkerKilled
+        TookTooLong, WorkerKilled, NotStarted
             By the future: it was not done.
         """
         return self._threads.submit(self._do, call)
@@ -318,3 +318,6 @@ class Pool(Executor):
         """End all processes at once, and forget calls that wait."""
         self.end()
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        if wait:
+            for worker in self._all:
+                worker.stop()

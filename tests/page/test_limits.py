@@ -21,9 +21,10 @@ from wsesim.page import limits, work
 from wsesim.page.limits import check_work
 from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.server import application
-from wsesim.page.service import Answers, Service, status_of
+from wsesim.page.service import Answers, Service, TooBusy, Workers, status_of
 from wsesim.page.state import RunState
-from wsesim.page.workers import TooBusy, TookTooLong, WorkerDied, WorkerKilled, Workers
+from wsesim.page.work import WorkerDied
+from wsesim.pool import TookTooLong, WorkerKilled
 
 LONG = "cluster.simulation.chunks_per_layer=250\nmodel.num_layers=70"
 """Some seconds of simulation."""
@@ -80,7 +81,7 @@ def test_a_process_that_is_killed_in_the_middle_of_a_job_is_named_as_such(name: 
 
 
 def test_a_job_for_which_nobody_waits_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsesim.page.workers.GIVE_UP_S", 0.2)
+    monkeypatch.setattr("wsesim.page.limits.GIVE_UP_S", 0.2)
 
     async def use(workers: Workers) -> float:
         await workers.run(20.0, abs, -4)

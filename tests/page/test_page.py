@@ -23,7 +23,7 @@ from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.server import STATIC
 from wsesim.page.service import Service
 from wsesim.page.state import RunState
-from wsesim.page.workers import tell
+from wsesim.pool import tell
 from wsesim.report.json import result_dict
 from wsesim.report.pages.run import tiles
 from wsesim.study import goals

@@ -33,8 +33,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim import pool
+from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
 from wsesim.page import limits, work
 from wsesim.page.form import beside, controls, goal_controls, jobs_controls, labels, ready_runs, ready_state
 from wsesim.page.limits import LONGEST_QUERY

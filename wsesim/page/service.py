@@ -17,7 +17,7 @@ from wsesim.page.form import OTHER_KEYS, Repair, beside, by_label, labels
 from wsesim.page.run_file import FIELDS, GPU_FIELDS
 from wsesim.page.state import NO_GPUS, OF_ALL, GoalState, JobsState, RunState, WrongAddress, changed
 from wsesim.page.work import Main
-from wsesim.pool import Call, Pool, Tell, TookTooLong, WorkerKilled, served
+from wsesim.pool import Call, NotStarted, Pool, Tell, TookTooLong, WorkerKilled, served
 from wsesim.study.comparison import Entry
 
 # Processes that work for the page, and the line of those who wait for one.
@@ -25,6 +25,10 @@ from wsesim.study.comparison import Entry
 
 class TooBusy(WsesimError):
     """All workers work, and enough requests wait."""
+
+
+NOT_NOW = (TooBusy, WorkerKilled, NotStarted)
+"""Of these a question is not to blame: it may come again."""
 
 
 class Workers:
@@ -55,7 +59,7 @@ class Workers:
 
         Raises
         ------
-        TooBusy, TookTooLong, WorkerDied, WorkerKilled
+        TooBusy, TookTooLong, WorkerDied, WorkerKilled, NotStarted
             The job was not done.
         Exception
             What it raised.
@@ -202,7 +206,7 @@ LONG = (work.report, work.plan_json, work.portfolio_json, work.sensitivity_json)
 
 def status_of(error: WsesimError) -> int:
     """HTTP status of an error: try again, wrong input, or the answer is no."""
-    if isinstance(error, TooBusy | WorkerKilled):
+    if isinstance(error, NOT_NOW):
         return 503
     return 400 if isinstance(error, InputError) else 422
 
@@ -328,7 +332,7 @@ class Service:
 
     async def repairs(self, error: WsesimError, state: RunState, *, of_gpus: bool = False) -> Repairs:
         """What the message of a refused run proposes, where it helps; nothing where that cannot be found out."""
-        if isinstance(error, WrongAddress | TooBusy | WorkerKilled):
+        if isinstance(error, (WrongAddress, *NOT_NOW)):
             return ()
         asked = _alone(state) if not of_gpus else state, str(error), of_gpus
         try:

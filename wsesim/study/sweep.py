@@ -23,7 +23,7 @@ from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError, WsesimError, is_debugging, need
 from wsesim.machines.machine import MACHINES, limits
-from wsesim.pool import NotStarted, Pool, WorkerKilled
+from wsesim.pool import Pool, WorkerKilled
 from wsesim.study import table
 from wsesim.study.ledger import Entry, Ledger
 from wsesim.study.table import SUFFIXES, Row, values_of
@@ -292,7 +292,7 @@ class _Loop:
     def _finish(self, future: Future[list[Outcome]], batch: _Batch) -> None:
         try:
             outcomes = future.result()
-        except (InputError, NotStarted):
+        except InputError:
             raise
         except (BrokenExecutor, CancelledError, WorkerKilled) as error:
             self._worker_died(error, batch)
