@@ -63,17 +63,7 @@ def _nothing(*_: Any) -> None:
 
 @dataclass
 class Call:
-    """What a process is to do.
-
-    Attributes
-    ----------
-    limit_s
-        Time after which it is stopped, from its start; as long as it takes when left out. [s]
-    heard
-        Told how far it is, in a thread.
-    worker
-        Does it now.
-    """
+    """What a process is to do within `limit_s` [s] from its start; `heard` is told how far it is, in a thread."""
 
     work: Callable[[], Any]
     limit_s: float | None = None
@@ -130,12 +120,8 @@ def served() -> Any:
 def begin_server() -> None:
     """Let that server start to import while this process still does."""
     if served().get_start_method() == "forkserver":
-
-        def start() -> None:
-            with _deaf(served()):
-                forkserver.ensure_running()
-
-        threading.Thread(target=start, daemon=True).start()
+        with _deaf(served()):
+            forkserver.ensure_running()
 
 
 def end_server() -> None:
@@ -190,13 +176,14 @@ class Worker:
             with _starting, _deaf(self.context), warnings.catch_warnings():
                 # Python warns of copies of a process with threads, of which ours do nothing there
                 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-                self.pipe, theirs = self.context.Pipe()
-                self.process = self.context.Process(target=_work, args=(theirs, self.ready), daemon=True)
-                self.process.start()
+                ours, theirs = self.context.Pipe()
+                process = self.context.Process(target=_work, args=(theirs, self.ready), daemon=True)
+                process.start()
                 theirs.close()
         except (EOFError, OSError) as error:
             words = getattr(error, "strerror", None) or error
             raise NotStarted(f"no worker process can be started ({words}); try again") from None
+        self.process, self.pipe = process, ours
         if self.is_over:
             self.kill()
 
@@ -247,18 +234,15 @@ class Worker:
 
     def kill(self) -> None:
         """End the process, whatever it does; whoever waits for it notices."""
-        with contextlib.suppress(OSError):
-            if self.process is not None and self.process.pid is not None:
-                self.process.kill()
+        if self.process is not None:
+            self.process.kill()
 
     def stop(self, patience_s: float = 0.0) -> None:
         """End the process, which may end by itself meanwhile, and clear up after it."""
-        if self.process is not None:
-            with contextlib.suppress(AssertionError, ValueError):  # it was never started
-                self.process.join(patience_s)
-                self.kill()
-                self.process.join()
         if self.pipe is not None:
+            self.process.join(patience_s)
+            self.process.kill()
+            self.process.join()
             self.pipe.close()
             self.pipe = None
 
@@ -282,6 +266,7 @@ class Pool(Executor):
         self._all = [Worker(context, ready) for _ in range(number)]
         self._idle = list(self._all)
         self._threads = ThreadPoolExecutor(number)
+        self.is_over = False
         if context.get_start_method() == "fork":
             for worker in self._all:
                 worker.start()
@@ -291,13 +276,7 @@ class Pool(Executor):
         return self.begin(Call(partial(fn, *args, **kwargs)))
 
     def begin(self, call: Call) -> Future[Any]:
-        """Have a process do a call.
-
-        Raises
-        ------
-        TookTooLong, WorkerKilled, NotStarted
-            By the future: it was not done.
-        """
+        """Have a process do a call; the future raises `TookTooLong`, `WorkerKilled` or `NotStarted` where it was not done."""
         return self._threads.submit(self._do, call)
 
     def _do(self, call: Call) -> Any:
@@ -310,6 +289,7 @@ class Pool(Executor):
 
     def end(self) -> None:
         """End all processes at once, whatever they do; takes no lock, so that a handler of signals may."""
+        self.is_over = True
         for worker in self._all:
             worker.is_over = True
             worker.kill()

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 from starlette.testclient import TestClient
 
-from wsesim.errors import DoesNotFit, Fault, InputError
+from wsesim.errors import AnswerIsNo, DoesNotFit, Fault, InputError
 from wsesim.machines.gpu.machine import MOST_SEARCHED
 from wsesim.machines.wafer.checks import check
 from wsesim.page import limits, work
@@ -23,7 +23,6 @@ from wsesim.page.run_file import gpu_run_of, run_of
 from wsesim.page.server import application
 from wsesim.page.service import Answers, Service, TooBusy, Workers, status_of
 from wsesim.page.state import RunState
-from wsesim.page.work import WorkerDied
 from wsesim.pool import TookTooLong, WorkerKilled
 
 LONG = "cluster.simulation.chunks_per_layer=250\nmodel.num_layers=70"
@@ -198,7 +197,7 @@ def test_plans_leave_workers_to_all_else() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 def test_a_job_that_takes_too_much_memory_is_refused() -> None:
     async def use(workers: Workers) -> int:
-        with pytest.raises(WorkerDied, match="GiB of memory"):
+        with pytest.raises(AnswerIsNo, match="GiB of memory"):
             await workers.run(20.0, bytearray, limits.MOST_MEMORY_BYTES + 2**28)
         return int(await workers.run(20.0, abs, -4))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -9,10 +10,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import wsesim
+from wsesim.pool import Call, Pool, TookTooLong, WorkerKilled
 from wsesim.study.ledger import Ledger
 
 ARGUMENTS = [
@@ -95,6 +99,36 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     assert f"{POINTS:,} points, {POINTS:,} with an answer" in words
     with Ledger(tmp_path / "a.csv.ledger") as book:
         assert list(book.evaluations().values()) == [1] * POINTS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as Linux does")
+def test_a_sweep_whose_workers_are_all_killed_again_and_again_has_the_rows_of_an_undisturbed_one() -> None:
+    vary = {"model.num_layers": "1..6", "training.weight_sparsity": "0.0..0.9+0.1"}
+    killed: list[int] = []
+
+    def kill(_finished: int, _points: int, _words: str) -> None:
+        for worker in multiprocessing.active_children() if len(killed) < 6 else ():
+            killed.append(int(worker.pid or 0))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    found = wsesim.sweep("cerebras_gpt_111m", vary, workers=2, progress=kill)
+    assert len(set(killed)) >= 6
+    assert found.rows == wsesim.sweep("cerebras_gpt_111m", vary, workers=1).rows
+
+
+def test_a_pool_replaces_a_process_that_ends_whether_it_works_or_not() -> None:
+    with Pool(1) as pool:
+        os.kill(pool.submit(os.getpid).result(), signal.SIGTERM)
+        assert pool.submit(abs, -4).result() == 4
+        with pytest.raises(WorkerKilled, match="ended|exit code 3"):
+            pool.submit(os._exit, 3).result()
+        assert pool.submit(abs, -4).result() == 4
+        with pytest.raises(TookTooLong, match="not done within 0.1 s"):
+            pool.begin(Call(partial(time.sleep, 60), 0.1)).result()
+        long, waits = pool.submit(time.sleep, 60), pool.submit(abs, -4)
+    assert isinstance(long.exception(), WorkerKilled)
+    assert waits.cancelled()
+    assert not multiprocessing.active_children()
 
 
 def test_two_processes_work_on_one_ledger(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import pickle
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -12,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from wsesim.errors import InputError, WsesimError
+from wsesim.machines.machine import limits as machine_limits
 from wsesim.page import limits, work
 from wsesim.page.form import OTHER_KEYS, Repair, beside, by_label, labels
 from wsesim.page.run_file import FIELDS, GPU_FIELDS
@@ -43,16 +43,10 @@ class Workers:
     """
 
     def __init__(self, number: int, most_waiting: int = limits.MOST_WAITING) -> None:
-        self._pool = Pool(number, work.ready(), served())
+        self._pool = Pool(number, partial(work.limit, machine_limits()), served())
         self._turns = asyncio.Semaphore(number)
-        self._most_waiting, self._waiting = most_waiting, 0
-        self._calls: set[asyncio.Future[Any]] = set()
-        self.is_stopped = False
-
-    @property
-    def num_waiting(self) -> int:
-        """Jobs that wait for a worker. [-]"""
-        return self._waiting
+        self._most_waiting = most_waiting
+        self.num_waiting = 0
 
     async def run(self, limit_s: float, job: Callable[..., Any], *arguments: Any, heard: Tell = lambda _: None) -> Any:
         """Do a job in one of the processes, when it is its turn; `heard` is told how far it is, in a thread.
@@ -65,11 +59,8 @@ class Workers:
             What it raised.
         """
         await self._turn()
-        if self.is_stopped:
-            raise _ends()
         call = Call(partial(work.done, job, *arguments), limit_s, heard)
         coming = asyncio.wrap_future(self._pool.begin(call))
-        self._calls.add(coming)
         coming.add_done_callback(self._free)  # also where nobody waits for it any longer
         try:
             return await asyncio.shield(coming)
@@ -78,10 +69,10 @@ class Workers:
                 f"{error}, the most that this page spends on one answer; make the model, the cluster or the number of "
                 "choices smaller, or run it with `wsesim` on the command line"
             ) from None
-        except asyncio.CancelledError:
-            if self.is_stopped:
-                raise _ends() from None
-            asyncio.get_running_loop().call_later(limits.GIVE_UP_S, call.give_up)  # nobody waits any longer
+        except (WorkerKilled, NotStarted) as error:
+            raise (TooBusy("the server ends") if self._pool.is_over else error) from None
+        except asyncio.CancelledError:  # nobody waits any longer
+            asyncio.get_running_loop().call_later(limits.GIVE_UP_S, call.give_up)
             raise
 
     async def _turn(self) -> None:
@@ -89,33 +80,24 @@ class Workers:
         if not self._turns.locked():
             await self._turns.acquire()
             return
-        if self._waiting >= self._most_waiting:
-            raise TooBusy(f"{self._waiting} requests wait already; try again in a moment")
-        self._waiting += 1
+        if self.num_waiting >= self._most_waiting:
+            raise TooBusy(f"{self.num_waiting} requests wait already; try again in a moment")
+        self.num_waiting += 1
         try:
             await asyncio.wait_for(self._turns.acquire(), limits.LONGEST_WAIT_S)
         except TimeoutError:
             raise TooBusy(f"no worker was free within {limits.LONGEST_WAIT_S:g} s; try again in a moment") from None
         finally:
-            self._waiting -= 1
+            self.num_waiting -= 1
 
     def _free(self, done: asyncio.Future[Any]) -> None:
         if not done.cancelled():
             done.exception()  # asyncio complains of errors that nobody looked at
-        self._calls.discard(done)
         self._turns.release()
 
     def stop(self) -> None:
-        """End all processes at once, and tell whoever waits for them."""
-        self.is_stopped = True
+        """End all processes at once; whoever waits for them notices."""
         self._pool.end()
-        for call in self._calls:
-            with contextlib.suppress(RuntimeError):  # the loop was closed before
-                call.get_loop().call_soon_threadsafe(call.cancel)
-
-
-def _ends() -> TooBusy:
-    return TooBusy("the server ends")
 
 
 # What was answered lately, up to a number of bytes; and one answer for all who ask the same at the same time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any, get_args
@@ -13,8 +13,8 @@ from typing import Any, get_args
 import tomli_w
 
 from wsesim.config.run import Run
-from wsesim.errors import Fault, InputError, WsesimError, fault, is_debugging
-from wsesim.machines.machine import limits, machine_of
+from wsesim.errors import AnswerIsNo, Fault, InputError, WsesimError, fault, is_debugging
+from wsesim.machines.machine import machine_of
 from wsesim.machines.simulation import simulate, simulate_fast, step_time
 from wsesim.page.form import Repair, repairs
 from wsesim.page.limits import MOST_MEMORY_BYTES, check_work
@@ -236,17 +236,8 @@ class Main:
     entry: Entry
 
 
-class WorkerDied(WsesimError):
-    """A job needs more memory than it may take."""
-
-
-def ready() -> Callable[[], None]:
-    """What a process does first."""
-    return partial(_limit, limits())
-
-
-def _limit(jobs: Callable[[], None]) -> None:
-    """Keep the limits of the server, and let a job fail before the machine does, where the system can."""
+def limit(jobs: Callable[[], None]) -> None:
+    """Of a process: keep the limits of the server, and let a job fail before the machine does, where the system can."""
     jobs()
     with suppress(ImportError, ValueError, OSError):
         import resource
@@ -259,7 +250,7 @@ def done(job: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return job(*arguments)
     except MemoryError:
-        raise WorkerDied(
+        raise AnswerIsNo(
             f"this needs more than the {MOST_MEMORY_BYTES // 2**30} GiB of memory that one answer may take; "
             "make the model, the cluster or the number of chunks smaller"
         ) from None

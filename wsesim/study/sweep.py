@@ -27,14 +27,7 @@ from wsesim.pool import Pool, WorkerKilled
 from wsesim.study import table
 from wsesim.study.ledger import Entry, Ledger
 from wsesim.study.table import SUFFIXES, Row, values_of
-from wsesim.study.workers import (
-    Here,
-    Outcome,
-    check_executor,
-    dask_executor,
-    evaluate,
-    num_cores,
-)
+from wsesim.study.workers import Here, Outcome, check_executor, dask_executor, evaluate, num_cores
 from wsesim.version import __version__
 from wsesim.view import ShowsItself
 
@@ -292,8 +285,6 @@ class _Loop:
     def _finish(self, future: Future[list[Outcome]], batch: _Batch) -> None:
         try:
             outcomes = future.result()
-        except InputError:
-            raise
         except (BrokenExecutor, CancelledError, WorkerKilled) as error:
             self._worker_died(error, batch)
         except Exception as error:

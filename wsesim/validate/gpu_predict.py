@@ -256,7 +256,7 @@ def simulate_rows(
         processes = min(os.cpu_count() or 1, MOST_PROCESSES) if len(rows) >= FEWEST_FOR_PROCESSES else 1
     found: dict[int, Prediction] = {}
     if processes > 1:
-        with suppress(OSError, NotStarted):
+        with suppress(NotStarted):
             _simulate_in_processes(rows, calibration, advance, processes, found)
     # what no process could be started for, or was killed, is done here
     for place in (place for group in _by_pipeline(rows) for place in group if place not in found):
