@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
@@ -35,7 +36,7 @@ IMPORTED = ["wsesim.page.work", "altair"]
 Tell = Callable[[str], None]
 _told_to: list[Connection] = []
 """In a process that works: the pipe to whoever started it."""
-_starting = threading.Lock()
+_starting = threading.RLock()
 """Processes are started one after the other: a copy would keep the pipe of another open, whose end then nobody notices."""
 
 
@@ -69,11 +70,18 @@ class Call:
     limit_s: float | None = None
     heard: Tell = _nothing
     worker: Worker | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def given_to(self, worker: Worker | None) -> None:
+        """Who does it now, if anybody."""
+        with self.lock:
+            self.worker = worker
 
     def give_up(self) -> None:
-        """End the process that does it, if one does."""
-        if self.worker is not None:
-            self.worker.kill()
+        """End the process that does it, if one does, and none that meanwhile does something else."""
+        with self.lock:
+            if self.worker is not None:
+                self.worker.kill()
 
 
 def _work(pipe: Connection, ready: Callable[[], None]) -> None:
@@ -84,9 +92,9 @@ def _work(pipe: Connection, ready: Callable[[], None]) -> None:
     ready()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            work = pipe.recv()
+            work = pipe.recv_bytes()
             pipe.send(None)
-            pipe.send(_outcome(work))
+            pipe.send_bytes(_outcome(work))
 
 
 def _leave_with_parent() -> None:
@@ -97,14 +105,18 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _outcome(work: Callable[[], Any]) -> tuple[bool, Any]:
-    """What a call returns, or the error that it raises."""
+def _outcome(work: bytes) -> bytes:
+    """Pickled: whether a call returned, and what, or the error that it raised."""
     try:
-        return True, work()
+        return pickle.dumps((True, pickle.loads(work)()))
     except Exception as error:
         if is_debugging():
             error.add_note("".join(traceback.format_exception(error)))  # it is not sent with the error
-        return False, error
+        with contextlib.suppress(Exception):
+            found = pickle.dumps((False, error))
+            pickle.loads(found)  # some can be written, and not read
+            return found
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
 
 
 @cache
@@ -172,6 +184,8 @@ class Worker:
 
     def start(self) -> None:
         """Start the process, which may take a while to be there."""
+        if self.is_over:
+            raise NotStarted("the processes have been ended")
         try:
             with _starting, _deaf(self.context), warnings.catch_warnings():
                 # Python warns of copies of a process with threads, of which ours do nothing there
@@ -195,52 +209,58 @@ class Worker:
             while is_done is None:
                 left_s = None if call.limit_s is None else max(0.0, start_s + call.limit_s - time.monotonic())
                 if not pipe.poll(left_s):
-                    self.stop()
                     raise TookTooLong(f"not done within {call.limit_s:g} s")
                 is_done, found = pipe.recv()
                 if is_done is None:
                     call.heard(found)
         except (EOFError, OSError):
-            self.stop(PATIENCE_S)
-            raise WorkerKilled(_end_words(self.process.exitcode)) from None
+            raise WorkerKilled(_end_words(self._ended())) from None
+        except BaseException:
+            self.stop()  # what it still says is not for the next call
+            raise
         if is_done:
             return found
         raise found
 
     def _given(self, work: Callable[[], Any]) -> Connection:
         """The pipe to the process that has taken the work: this one, or another if it died while it had nothing to do."""
-        if not self._takes(work):
+        if self.pipe is None or not self._takes(work):
             self.stop()
-            if self.is_over:
-                raise NotStarted("the processes have been ended")
             self.start()
             if not self._takes(work):
-                self.stop()
-                raise NotStarted("a worker process does not start; is the machine out of memory or processes?")
+                code = self._ended()
+                if code is not None and code < 0:
+                    raise WorkerKilled(_end_words(code))
+                how = "does not start" if code is None else f"ends when it is started (exit code {code})"
+                raise NotStarted(f"a worker process {how}; is the machine out of memory or processes?")
         assert self.pipe is not None
         return self.pipe
 
     def _takes(self, work: Callable[[], Any]) -> bool:
         """Whether the process says that it has the work."""
-        try:
-            if self.pipe is not None:
-                self.pipe.send(work)
-                if self.pipe.poll(START_S):
-                    self.pipe.recv()
-                    return True
-        except (EOFError, OSError):
-            pass
+        assert self.pipe is not None
+        with contextlib.suppress(EOFError, OSError):
+            self.pipe.send(work)
+            if self.pipe.poll(START_S):
+                self.pipe.recv()
+                return True
         return False
+
+    def _ended(self) -> int | None:
+        """The exit code of a process that has ended, or None where it has not and therefore was."""
+        self.process.join(PATIENCE_S)
+        code: int | None = self.process.exitcode
+        self.stop()
+        return code
 
     def kill(self) -> None:
         """End the process, whatever it does; whoever waits for it notices."""
         if self.process is not None:
             self.process.kill()
 
-    def stop(self, patience_s: float = 0.0) -> None:
-        """End the process, which may end by itself meanwhile, and clear up after it."""
+    def stop(self) -> None:
+        """End the process, and clear up after it."""
         if self.pipe is not None:
-            self.process.join(patience_s)
             self.process.kill()
             self.process.join()
             self.pipe.close()
@@ -268,8 +288,12 @@ class Pool(Executor):
         self._threads = ThreadPoolExecutor(number)
         self.is_over = False
         if context.get_start_method() == "fork":
-            for worker in self._all:
-                worker.start()
+            try:
+                for worker in self._all:
+                    worker.start()
+            except BaseException:
+                self.shutdown()
+                raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a process call a function, as long as that takes; `WorkerKilled` where the process ended meanwhile."""
@@ -280,11 +304,12 @@ class Pool(Executor):
         return self._threads.submit(self._do, call)
 
     def _do(self, call: Call) -> Any:
-        worker = call.worker = self._idle.pop()
+        worker = self._idle.pop()  # there are as many threads as workers
+        call.given_to(worker)
         try:
             return worker.do(call)
         finally:
-            call.worker = None
+            call.given_to(None)
             self._idle.append(worker)
 
     def end(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import wsesim
-from wsesim.pool import Call, Pool, TookTooLong, WorkerKilled
+from wsesim.pool import Call, NotStarted, Pool, TookTooLong, WorkerKilled
 from wsesim.study.ledger import Ledger
 
 ARGUMENTS = [
@@ -104,15 +104,15 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as Linux does")
 def test_a_sweep_whose_workers_are_all_killed_again_and_again_has_the_rows_of_an_undisturbed_one() -> None:
     vary = {"model.num_layers": "1..6", "training.weight_sparsity": "0.0..0.9+0.1"}
-    killed: list[int] = []
+    killed: set[int] = set()
 
     def kill(_finished: int, _points: int, _words: str) -> None:
-        for worker in multiprocessing.active_children() if len(killed) < 6 else ():
-            killed.append(int(worker.pid or 0))
-            os.kill(killed[-1], signal.SIGKILL)
+        for worker in multiprocessing.active_children() if len(killed) < 4 else ():
+            killed.add(int(worker.pid or 0))
+            worker.kill()
 
     found = wsesim.sweep("cerebras_gpt_111m", vary, workers=2, progress=kill)
-    assert len(set(killed)) >= 6
+    assert len(killed) > 2, "no replacement was killed"
     assert found.rows == wsesim.sweep("cerebras_gpt_111m", vary, workers=1).rows
 
 
@@ -120,13 +120,15 @@ def test_a_pool_replaces_a_process_that_ends_whether_it_works_or_not() -> None:
     with Pool(1) as pool:
         os.kill(pool.submit(os.getpid).result(), signal.SIGTERM)
         assert pool.submit(abs, -4).result() == 4
-        with pytest.raises(WorkerKilled, match="ended|exit code 3"):
+        with pytest.raises(WorkerKilled, match="exit code 3"):
             pool.submit(os._exit, 3).result()
         assert pool.submit(abs, -4).result() == 4
-        with pytest.raises(TookTooLong, match="not done within 0.1 s"):
+        with pytest.raises(TookTooLong, match=r"not done within 0\.1 s"):
             pool.begin(Call(partial(time.sleep, 60), 0.1)).result()
         long, waits = pool.submit(time.sleep, 60), pool.submit(abs, -4)
-    assert isinstance(long.exception(), WorkerKilled)
+        while not long.running():
+            time.sleep(0.002)
+    assert isinstance(long.exception(), WorkerKilled | NotStarted)
     assert waits.cancelled()
     assert not multiprocessing.active_children()
 

@@ -53,7 +53,7 @@ class Workers:
 
         Raises
         ------
-        TooBusy, TookTooLong, WorkerDied, WorkerKilled, NotStarted
+        TooBusy, TookTooLong, WorkerKilled, NotStarted
             The job was not done.
         Exception
             What it raised.
