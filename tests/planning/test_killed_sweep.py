@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import wsesim
-from wsesim.pool import Call, NotStarted, Pool, TookTooLong, WorkerKilled
+from wsesim.pool import Call, NotStarted, Pool, TookTooLong, WorkerKilled, tell
 from wsesim.study.ledger import Ledger
 
 ARGUMENTS = [
@@ -131,6 +132,45 @@ def test_a_pool_replaces_a_process_that_ends_whether_it_works_or_not() -> None:
     assert isinstance(long.exception(), WorkerKilled | NotStarted)
     assert waits.cancelled()
     assert not multiprocessing.active_children()
+
+
+class TellsNobody(Exception):
+    """An error that can be written, and not read again."""
+
+    def __init__(self, *, _needed: int) -> None:
+        super().__init__("in words")
+
+
+def tells_nobody() -> None:
+    raise TellsNobody(_needed=1)
+
+
+def deaf(_text: str) -> None:
+    raise KeyError("heard")
+
+
+def test_what_cannot_be_sent_is_an_error_of_its_call_alone() -> None:
+    with Pool(1) as pool:
+        first = pool.submit(os.getpid).result()
+        with pytest.raises(RuntimeError, match="TellsNobody: in words"):
+            pool.submit(tells_nobody).result()
+        with pytest.raises((TypeError, AttributeError), match="pickle"):
+            pool.submit(threading.Lock).result()
+        with pytest.raises((TypeError, AttributeError), match="pickle"):
+            pool.submit(lambda: 1).result()
+        assert pool.submit(os.getpid).result() == first
+        with pytest.raises(KeyError, match="heard"):
+            pool.begin(Call(partial(tell, "half"), heard=deaf)).result()
+        assert pool.submit(abs, -4).result() == 4, "not what the call before it returned"
+
+
+def test_a_call_that_is_given_up_ends_no_other() -> None:
+    with Pool(1) as pool:
+        done = Call(partial(abs, -4))
+        assert pool.begin(done).result() == 4
+        other = pool.submit(time.sleep, 0.1)
+        done.give_up()
+        assert other.result() is None
 
 
 def test_two_processes_work_on_one_ledger(tmp_path: Path) -> None:
