@@ -514,7 +514,7 @@ def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         _tell_of_descriptors()
     elif error is None or is_debugging():
         loop.default_exception_handler(context)
-    elif not isinstance(error, WsesimError):
+    elif not isinstance(error, WsesimError | asyncio.CancelledError):  # a server that ends gives up its start
         _tell(error if isinstance(error, Fault) else fault("wsesim serve", error, __version__))
 
 
