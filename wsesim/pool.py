@@ -184,10 +184,10 @@ class Worker:
 
     def start(self) -> None:
         """Start the process, which may take a while to be there."""
-        if self.is_over:
-            raise NotStarted("the processes have been ended")
         try:
             with _starting, _deaf(self.context), warnings.catch_warnings():
+                if self.is_over:  # perhaps while another was being started
+                    raise NotStarted("the processes have been ended")
                 # Python warns of copies of a process with threads, of which ours do nothing there
                 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
                 ours, theirs = self.context.Pipe()
