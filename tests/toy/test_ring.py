@@ -17,6 +17,7 @@ from wsesim.plugins import MACHINES
 RUN = "tiny_on_a_ring"
 FILE = Path(__file__).with_name("machine.py")
 ENTRY_POINTS = "[wsesim.machines]\nring = tests.toy.machine:RING\n"
+PLAN = ["plan", "--model", "cerebras-gpt-111m", "--deadline", "30 d", "--cluster", "small_ring"]
 PORTFOLIO = """\
 cluster = { name = "small_ring" }
 
@@ -56,7 +57,7 @@ def forget() -> None:
         (["run", RUN, "--set", "cluster.num_tiles=3"], "3 Tile One tiles"),
         (["compare", RUN, "cerebras_gpt_111m"], "Tile One"),
         (["sweep", RUN, "--vary", "cluster.num_tiles=1..3", "--out", "ring.csv"], ""),
-        (["plan", "--model", "cerebras-gpt-111m", "--deadline", "30 d", "--cluster", "small_ring"], "a small ring"),
+        (PLAN, "a small ring"),
         (["trace", RUN, "--out", "ring.json"], "2 events"),
         (["report", RUN, "--gpu-cluster", "none", "--out", "ring.html"], "ring.html"),
         (["report", RUN, "--picture", "breakdown", "--out", "ring.svg"], "ring.svg"),
@@ -80,6 +81,19 @@ def test_every_command_takes_it(words: list[str], said: str) -> None:
 def test_jobs_share_it() -> None:
     Path("jobs.toml").write_text(PORTFOLIO)
     assert "8 Tile One tiles (a small ring)" in call("portfolio", "jobs.toml").out
+
+
+@pytest.mark.parametrize("key", ["num_tiles", "num_devices"])
+def test_a_goal_tries_the_sizes_that_its_own_key_names(key: str) -> None:
+    what = 'model = { name = "cerebras-gpt-111m" }\nlimits = { deadline_s = "30 d" }\n'
+    Path("goal.toml").write_text(f'{what}[[candidates]]\ncluster = "small_ring"\n{key} = 4\n')
+    found = json.loads(call("plan", "goal.toml", "--json").out)
+    assert (found["num_options"], found["fastest"]["num_devices"]) == (1, 4)
+
+
+def test_its_job_is_put_on_as_many_as_the_place_says() -> None:
+    words = ("compare", RUN, "--with", "small_ring:4", "--set", "cluster.num_tiles=2", "--json")
+    assert [one["num_devices"] for one in json.loads(call(*words).out)["runs"]] == [2, 4]
 
 
 def test_it_is_drawn() -> None:
@@ -106,6 +120,7 @@ def test_the_page_takes_it() -> None:
         (["run", RUN, "--set", "cluster.num_tiles=99"], 1, "there are 16"),
         (["run", RUN, "--set", "model.name=gpt3-175b"], 1, "a tile has 64.0 GB"),
         (["run", RUN, "--set", "cluster.num_systems=4"], 2, "did you mean num_tiles"),
+        ([*PLAN, "--set", "cluster.num_tiles=4"], 2, "clusters and their sizes are candidates"),
         (["run", RUN, "--layers"], 2, "is a ring run, and --layers is for wafer-scale runs"),
         (["run", RUN, "--top", "2"], 2, "compares plans of GPU runs"),
     ],

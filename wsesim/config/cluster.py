@@ -263,6 +263,11 @@ class Files:
         return {"model": ModelSpec, "training": TrainingSpec, "cluster": self.cluster, **spread, "job": JobSpec}
 
 
+def count_keys() -> tuple[str, ...]:
+    """What each kind of machine, of installed packages too, calls the number of its devices."""
+    return tuple(one.files.cluster.count for one in MACHINES.values())
+
+
 def files_of(cluster: Table) -> Files:
     """Files of the kind of machine that a cluster's table is of, by what it is built of; ours where nothing says so."""
     found: list[Files] = [one.files for one in MACHINES.known]

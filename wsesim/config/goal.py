@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from wsesim.config.cluster import count_keys
 from wsesim.config.spec import Positive, Spec
 
 # A goal: what is to be trained, by when, for how much, and on which clusters. A goal file, or flags.
@@ -38,7 +39,7 @@ class CandidateSpec(Spec):
     cluster
         Catalogue name, or a .toml file.
     num_devices
-        Systems or GPUs that are tried; "auto" tries up to what the cluster has. `num_systems` and `num_gpus` say the same. [-]
+        Devices that are tried; "auto" tries up to what the cluster has. The key of its kind, as `num_systems`, says the same. [-]
     keys
         Every other key stands for that of ``[cluster]`` in a run file: `software_release`, `paying`, `system.calibration` ...
     """
@@ -55,7 +56,7 @@ class CandidateSpec(Spec):
             return raw
         own = {key: value for key, value in raw.items() if key in cls.model_fields}
         rest = {key: value for key, value in raw.items() if key not in own}
-        for key in ("num_systems", "num_gpus"):
+        for key in count_keys() if rest else ():
             if key in rest and "num_devices" not in own:
                 own["num_devices"] = rest.pop(key)
         if isinstance(own.get("num_devices"), int):

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from wsesim.config import catalogue
+from wsesim.config.cluster import count_keys
 from wsesim.config.goal import GoalSpec
 from wsesim.config.layering import Table, merge
 from wsesim.config.loader import files_at, load_any
@@ -27,8 +28,6 @@ from wsesim.units import parse_quantity
 
 SET = ("model", "training", "cluster")
 """Tables of a run whose keys a plan can set."""
-OF_SIZE = ("name", "num_systems", "num_gpus")
-"""Keys of a cluster that say which candidate it is."""
 
 
 def goal_from_table(raw: dict[str, Any], place: str) -> GoalSpec:
@@ -121,7 +120,7 @@ def _tables(settings: Iterable[str]) -> dict[str, Table]:
             raise ConfigError(
                 f"--set {key}: a plan has keys of {', '.join(SET)}; write for example training.optimizer=sgd"
             )
-        if parts[0] == "cluster" and parts[1] in OF_SIZE:
+        if parts[0] == "cluster" and parts[1] in ("name", *count_keys()):
             raise ConfigError(
                 f"--set {key}: clusters and their sizes are candidates; write for example --cluster dgx_h100:64,128"
             )

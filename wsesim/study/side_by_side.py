@@ -146,14 +146,10 @@ def _set(word: str | Path, settings: Sequence[str]) -> Run:
     return load_any(word, known) if known else run
 
 
-OF_SIZE = ("name", "num_systems", "num_gpus")
-"""Keys of a cluster that the place where a job is put says."""
-
-
 def _elsewhere(settings: Sequence[str], files: Files) -> list[str]:
-    """Settings that a job takes along: those of clusters, where the other machine has them."""
+    """Settings that a job takes along: those of clusters where the other machine has them, but what its place says."""
     of_clusters = [one for one in settings if one.strip().startswith("cluster.") and files.knows(one)]
-    return [one for one in of_clusters if re.split(r"[.=]", one)[1].strip() not in OF_SIZE]
+    return [one for one in of_clusters if re.split(r"[.=]", one)[1].strip() not in ("name", files.cluster.count)]
 
 
 def _flat(run: dict[str, Any]) -> Iterator[tuple[str, Any]]:
