@@ -1,7 +1,7 @@
 """What mkdocs adds to the site when it builds it: pages and pictures that code writes, so that they are never old.
 
 A page that reads well on a code host is a file of this folder. The pages made here would not: the commands from their help,
-the Python names from their docstrings, the notebooks, and the pages that lie at the root of the repository.
+the Python names from their docstrings, the catalogue, the notebooks, and the pages that lie at the root of the repository.
 """
 
 from __future__ import annotations
@@ -122,7 +122,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "commands.md": commands_page.page(app),
         "python.md": python,
         "catalogue.md": catalogue_page.page(),
-        "how-to/kind-of-machine.md": kind_page.page(),
     }
     texts |= notebooks.pages()
     texts |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in AT_THE_ROOT.items()}
@@ -143,6 +142,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         markdown = markdown.replace(f"\n{heading}\n", f"\n{heading}\n{pictures.shown(name, caption)}", 1)
     if page.file.src_uri in WITH_EQUATIONS:
         markdown = _typeset(markdown)
+    if page.file.src_uri == "how-to/kind-of-machine.md":
+        markdown += kind_page.example()
     return re.sub(
         r"\]\(([\w./-]+\.(?:md|ipynb))(?=[)#])", lambda link: f"]({_in_the_site(link[1], page.file.src_uri)}", markdown
     )
