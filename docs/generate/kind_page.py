@@ -15,6 +15,7 @@ FILES = {
 def example() -> str:
     """Each file as it stands, below its name."""
     blocks = (
-        f"`{name}`:\n\n```{language}\n{(ROOT / name).read_text(encoding='utf-8')}```\n" for name, language in FILES.items()
+        f"`{name}`:\n\n```{language}\n{(ROOT / name).read_text(encoding='utf-8')}```\n"
+        for name, language in FILES.items()
     )
     return "\n## The example\n\n" + "\n".join(blocks)
