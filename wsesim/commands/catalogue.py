@@ -74,17 +74,18 @@ def import_(file: Path, cluster: str, out: Path | None) -> None:
     import tomli_w
 
     from wsesim.config.layering import import_model, model_file
+    from wsesim.plugins import MACHINES
 
     where = str(file)
     found = import_model(model_file(file, where), where)
-    on_gpus = bool(found.parallelism)
+    usual = next(one.files.usual for one in MACHINES.known if one.files.spread is not None or not found.parallelism)
     tables: dict[str, Any] = {
         "model": found.model,
         "training": found.training | ({} if found.training.get("sequence_length") else {"sequence_length": 2048}),
-        "cluster": {"name": cluster or ("dgx_a100_80gb" if on_gpus else "cs2"), **found.cluster},
+        "cluster": {"name": cluster or usual, **found.cluster},
     }
     tables["training"].setdefault("global_batch_size", 256)
-    if on_gpus:
+    if found.parallelism:
         tables["parallelism"] = found.parallelism
     comments = [f"# read from {file.name}: {found.kind}", *(f"# {note}" for note in found.notes)]
     text = "\n".join(comments) + "\n\n" + tomli_w.dumps(tables)

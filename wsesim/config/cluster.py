@@ -222,6 +222,8 @@ class Files:
         Kinds of files that describe such machines: what each is, and its spec.
     contradicts
         What is set in a run file but belongs to other kinds of machines.
+    usual
+        Cluster of the catalogue for a foreign file that names none, where it describes such a run.
     catalogue
         Folder of a catalogue of its own, laid out as ours; None for what ours holds.
     complete
@@ -240,6 +242,7 @@ class Files:
     software: tuple[str, ...] = ()
     strange: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contradicts: Addressed[Contradicts] = Addressed(no_spread)
+    usual: str = ""
     catalogue: Path | None = None
     complete: Addressed[Callable[[Layered, Path, str], Layered] | None] = Addressed(None)
 

@@ -29,7 +29,7 @@ from wsesim.config.layering import (
 from wsesim.config.model import LawSpec, ModelSpec
 from wsesim.config.run import Run, Setting, parse_setting, settings_table
 from wsesim.config.spec import Origin, Spec, describe
-from wsesim.config.training import ON_GPUS_ONLY, TrainingSpec, batch_problem
+from wsesim.config.training import TrainingSpec, batch_problem
 from wsesim.errors import ConfigError, did_you_mean
 from wsesim.plugins import MACHINES
 from wsesim.units import means_tokens
@@ -372,9 +372,8 @@ def parts_of(raw: Layered, folder: Path, place: str, settings: Iterable[Setting]
     taken = own_keys if files.spread is not None else files.cluster.model_fields.keys()
     of_its_kind = {key: value for key, value in along.cluster.items() if key in taken}
     cluster = Layered(_unsaid(of_its_kind, table.plain["cluster"])).over(cluster)
-    of_gpus = files.spread is None and bool(along.parallelism.plain)
-    left_out = _micro_batch_left_out(table, along, cluster, of_gpus=of_gpus)
-    left_out += _precision_left_out(table, along.training.plain) if of_gpus else ()
+    left_out = _micro_batch_left_out(table, along, cluster.plain, files)
+    left_out += _precision_left_out(table, along.training.plain, files) if _is_from_others(along, files) else ()
     tables = {"model": model, "training": sub(table, "training").over(along.training), "cluster": cluster}
     problems = files.contradicts(table, tables, place) + _length_problem(tables["training"], along, place)
     problems += _batch_problems(tables["training"], place)
@@ -443,31 +442,33 @@ def _batch_problems(training: Layered, place: str) -> list[str]:
     return [] if problem is None else [f"{training.place_of(problem[0], place)}: training.{problem[0]} {problem[1]}"]
 
 
-def _micro_batch_left_out(table: Layered, along: Along, cluster: Layered, *, of_gpus: bool) -> tuple[str, ...]:
+def _is_from_others(along: Along, files: Files) -> bool:
+    """Whether a foreign file says how a model is spread, and these machines leave no choice."""
+    return files.spread is None and bool(along.parallelism.plain)
+
+
+def _micro_batch_left_out(table: Layered, along: Along, cluster: Table, files: Files) -> tuple[str, ...]:
     """The micro-batch of a foreign file belongs to its batch, and to its kind of machine; another one may not divide by it."""
     own, given = table.plain.get("training", {}), along.training.plain
-    micro, batch, systems = (
-        given.get("micro_batch_size"),
-        own.get("global_batch_size"),
-        cluster.plain.get("num_systems", 1),
-    )
+    micro, batch = given.get("micro_batch_size"), own.get("global_batch_size")
+    sharing = cluster.get(files.cluster.count, 1) if files.spread is None else 1
     if type(own.get("batch_size_per_system")) is int:
-        batch, systems = own["batch_size_per_system"], 1
+        batch, sharing = own["batch_size_per_system"], 1
     if type(micro) is not int or "micro_batch_size" in own:
         return ()
-    if of_gpus:
+    if _is_from_others(along, files):
         del given["micro_batch_size"]
         return ()
-    if type(batch) is not int or type(systems) is not int or systems < 1 or batch // systems % micro == 0:
+    if type(batch) is not int or type(sharing) is not int or sharing < 1 or batch // sharing % micro == 0:
         return ()
     del given["micro_batch_size"]
     return (f"the micro-batch of the file, {micro}, does not divide the batch of this run, and was left out",)
 
 
-def _precision_left_out(table: Layered, given: Table) -> tuple[str, ...]:
+def _precision_left_out(table: Layered, given: Table, files: Files) -> tuple[str, ...]:
     """Products in 8 or 4 bit belong to GPUs, as the batch's parts do."""
     precision = given.get("precision")
-    if precision not in ON_GPUS_ONLY or "precision" in table.plain.get("training", {}):
+    if precision is None or files.takes("precision", precision) or "precision" in table.plain.get("training", {}):
         return ()
     del given["precision"]
     return (f"the precision of the file, {precision}, is one of GPUs, and was left out",)

@@ -32,6 +32,7 @@ FILES = Files(
     software=("software_profile", "software"),
     strange={"precision": ("cbfloat16",), "weight_sparsity": (), "activations": ()},
     contradicts="wsesim.machines.gpu.spec:contradicts",
+    usual="dgx_a100_80gb",
     complete="wsesim.machines.gpu.spec:with_software",
 )
 """By addresses, so that runs on other machines read none of these specs."""

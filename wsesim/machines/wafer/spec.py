@@ -431,4 +431,5 @@ FILES = Files(
     software=("software_release",),
     strange={"precision": ON_GPUS_ONLY},
     contradicts=_no_spread,
+    usual="cs2",
 )
