@@ -84,6 +84,19 @@ def test_files_are_few() -> None:
     assert len(modules()) <= MOST_FILES
 
 
+def kind_of(name: str) -> str:
+    """The folder below `machines` that a module lies in; empty for what kinds of machines share."""
+    parts = [*name.split("."), "", ""]
+    return parts[2] if parts[1] == "machines" and (PACKAGE / "machines" / (parts[2] or "-")).is_dir() else ""
+
+
+def test_kinds_of_machines_do_not_import_each_other() -> None:
+    """What two of them need stands beside their folders."""
+    assert {kind_of(name) for name in modules()} >= {"", "gpu", "wafer"}
+    arrows = ((one, other) for one, other in imports().edges if kind_of(one) and kind_of(other))
+    assert not [(one, other) for one, other in arrows if kind_of(one) != kind_of(other)]
+
+
 def compared_with_a_kind(path: Path) -> Iterator[int]:
     """Lines that test for the name of a kind of machine, or for its class."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 from wsesim import plugins
 from wsesim.config.cluster import AnyCluster, Files
 from wsesim.config.run import Run
-from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.errors import ConfigError, DoesNotFit, WsesimError
 from wsesim.machines.timeline import Timeline, draw
 from wsesim.results.intervals import NOTHING_KNOWN, Bounds
 from wsesim.results.job import Range
@@ -501,6 +501,33 @@ def nearest(wanted: int, unit: int, tolerance: float) -> int:
     return found if abs(found - wanted) <= tolerance * wanted else wanted
 
 
+def nearest_multiples(value: int, divisor: int) -> str:
+    """The multiples of `divisor` on both sides of `value`, in words.
+
+    Examples
+    --------
+    >>> nearest_multiples(1000, 12)
+    '996 or 1008'
+    >>> nearest_multiples(5, 12)
+    '12'
+    """
+    below = value // divisor * divisor
+    return f"{below} or {below + divisor}" if below else f"{divisor}"
+
+
+@lru_cache(maxsize=1024)
+def divisors(number: int, limit: int) -> tuple[int, ...]:
+    """Divisors of a number that are not above a limit. [-]
+
+    Examples
+    --------
+    >>> divisors(130, 121)
+    (1, 2, 5, 10, 13, 26, 65)
+    """
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return tuple(sorted({divisor for one in small for divisor in (one, number // one) if divisor <= limit}))
+
+
 def counts(limit: int, number: int = FEW) -> list[int]:
     """Numbers from 1 to a limit: all if they are few, else spread evenly on a logarithmic axis.
 
@@ -539,3 +566,38 @@ def check_all(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
         except (ConfigError, DoesNotFit) as error:
             left_out.append(LeftOut(run.num_devices, str(error)))
     return good, left_out
+
+
+# Checks that kinds of machines share.
+
+
+def refuse(run: Run, checks: Iterable[Callable[[Any], None]]) -> None:
+    """Make all checks of a run; what they find comes in one message.
+
+    Raises
+    ------
+    ConfigError, DoesNotFit
+        The latter where nothing contradicts itself.
+    """
+    problems: list[WsesimError] = []
+    for one in checks:
+        try:
+            one(run)
+        except ConfigError as error:
+            problems.append(error)
+        except DoesNotFit as error:
+            problems.append(DoesNotFit(f"{run.place}: {error}"))
+    if problems:
+        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DoesNotFit
+        raise kind("\n".join(dict.fromkeys(str(problem) for problem in problems)))
+
+
+def positions(run: Run) -> None:
+    """Learned positions reach as far as the sequences."""
+    model, length = run.model, run.training.sequence_length
+    rows = model.max_position_embeddings
+    if model.position_embedding == "learned" and rows is not None and length > rows:
+        raise ConfigError(
+            f"{run.place}: training.sequence_length is {length}, but {model.name} has {rows} learned positions; "
+            f"use at most {rows}, or set model.max_position_embeddings = {length}"
+        )

@@ -27,9 +27,7 @@ from wsesim.machines.gpu.stages import (
     expert_tensor_size,
     group_size,
 )
-from wsesim.machines.machine import Work
-from wsesim.machines.wafer.checks import nearest_multiples, positions, refuse
-from wsesim.machines.wafer.plan import divisors
+from wsesim.machines.machine import Work, divisors, nearest_multiples, positions, refuse
 from wsesim.units import add_up
 
 # What has to hold before a GPU run can be simulated, each with its remedy.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import TypeVar
 
 from wsesim.config.cluster import release_key
 from wsesim.config.model import ModelSpec
 from wsesim.config.run import Run
 from wsesim.engine.repeat import FEWEST_MICRO_BATCHES, FEWEST_STEPS
-from wsesim.errors import ConfigError, DoesNotFit, WsesimError
-from wsesim.machines.machine import Work, limit
+from wsesim.errors import ConfigError, DoesNotFit
+from wsesim.machines.machine import Work, limit, positions, refuse
 from wsesim.machines.wafer import memoryx
 from wsesim.machines.wafer.plan import CHUNKS_IN_BUFFER, Plan, lanes_of, make_plan
 from wsesim.machines.wafer.spec import SimulationSpec
@@ -25,8 +23,6 @@ from wsesim.workload.transformer import layer_counts, parameter_count
 # What has to hold before a run can be simulated, each with its remedy.
 
 
-AnyRun = TypeVar("AnyRun", bound=Run)
-
 SMALLEST_BUFFER_BYTES = 1000
 """Smallest weight or gradient buffer that can be simulated. [bytes]"""
 
@@ -36,31 +32,6 @@ JOB_S, EVENT_S, FLOAT_S = 15e-6, 3e-6, 5e-9
 """To write a job down; to evaluate it once; the same for one more class of systems. Of an ordinary machine. [s]"""
 JOB_BYTES, FLOAT_BYTES = 1900.0, 8.0
 """A job of a program with all that is looked up for it; a time of it. [bytes]"""
-
-
-def nearest_multiples(value: int, divisor: int) -> str:
-    """The multiples of `divisor` on both sides of `value`, in words.
-
-    Examples
-    --------
-    >>> nearest_multiples(1000, 12)
-    '996 or 1008'
-    >>> nearest_multiples(5, 12)
-    '12'
-    """
-    below = value // divisor * divisor
-    return f"{below} or {below + divisor}" if below else f"{divisor}"
-
-
-def positions(run: Run) -> None:
-    """Learned positions reach as far as the sequences."""
-    model, length = run.model, run.training.sequence_length
-    rows = model.max_position_embeddings
-    if model.position_embedding == "learned" and rows is not None and length > rows:
-        raise ConfigError(
-            f"{run.place}: training.sequence_length is {length}, but {model.name} has {rows} learned positions; "
-            f"use at most {rows}, or set model.max_position_embeddings = {length}"
-        )
 
 
 def _masked_positions(run: Run) -> None:
@@ -151,27 +122,6 @@ def check(run: Run) -> None:
         More than the machine holds, with what would be needed.
     """
     refuse(run, CHECKS)
-
-
-def refuse(run: AnyRun, checks: Iterable[Callable[[AnyRun], None]]) -> None:
-    """Make all checks of a run, wafer-scale or GPU; what they find comes in one message.
-
-    Raises
-    ------
-    ConfigError, DoesNotFit
-        The latter where nothing contradicts itself.
-    """
-    problems: list[WsesimError] = []
-    for one in checks:
-        try:
-            one(run)
-        except ConfigError as error:
-            problems.append(error)
-        except DoesNotFit as error:
-            problems.append(DoesNotFit(f"{run.place}: {error}"))
-    if problems:
-        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DoesNotFit
-        raise kind("\n".join(dict.fromkeys(str(problem) for problem in problems)))
 
 
 # Whether a run lies within what has been measured, and how far its answer may be off.

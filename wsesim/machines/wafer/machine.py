@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 from wsesim.config.cluster import release_key
 from wsesim.config.training import LARGEST_BATCH
 from wsesim.errors import DoesNotFit
-from wsesim.machines.machine import FEW, LAYERS, LINKS, Failures, LeftOut, Machine, Work, check_all, page_limit
+from wsesim.machines.machine import (
+    FEW,
+    LAYERS,
+    LINKS,
+    Failures,
+    LeftOut,
+    Machine,
+    Work,
+    check_all,
+    divisors,
+    page_limit,
+)
 from wsesim.machines.timeline import Timeline
 from wsesim.machines.wafer.spec import FILES, WaferRun
 from wsesim.machines.wafer.words import WaferWords
@@ -99,8 +110,6 @@ class Wafer(Machine):
 
     def strong(self, run: WaferRun, batch: int | None = None) -> tuple[list[WaferRun], list[LeftOut]]:
         """From one system, with the whole batch, on doublings and divisors of it and on numbers between them."""
-        from wsesim.machines.wafer.plan import divisors
-
         whole = batch or run.training.global_batch_size
         dividing = _thinned(divisors(whole, run.max_devices))
         return [run.on(number, whole) for number in sorted({*dividing, *self.numbers(run)})], []

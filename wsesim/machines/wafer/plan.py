@@ -421,19 +421,6 @@ def micro_batch(run: Run, lanes: Lanes) -> tuple[int, int]:
     return math.ceil(per_system / number), number
 
 
-@lru_cache(maxsize=1024)
-def divisors(number: int, limit: int) -> tuple[int, ...]:
-    """Divisors of a number that are not above a limit. [-]
-
-    Examples
-    --------
-    >>> divisors(130, 121)
-    (1, 2, 5, 10, 13, 26, 65)
-    """
-    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
-    return tuple(sorted({divisor for one in small for divisor in (one, number // one) if divisor <= limit}))
-
-
 def _visits(
     made: _Sweeps, run: Run, chain: tuple[Layer, ...], in_flash: tuple[bool, ...]
 ) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
