@@ -56,6 +56,8 @@ def forget() -> None:
         (["run", RUN, "--json"], '"kind": "ring"'),
         (["run", RUN, "--set", "cluster.num_tiles=3"], "3 Tile One tiles"),
         (["compare", RUN, "cerebras_gpt_111m"], "Tile One"),
+        (["compare", RUN, "--with", "small_ring:1"], "on 1 tile of a small ring"),
+        (["compare", RUN, RUN, "--same", "time"], "8 make it, 0.0% below"),
         (["sweep", RUN, "--vary", "cluster.num_tiles=1..3", "--out", "ring.csv"], ""),
         (PLAN, "a small ring"),
         (["trace", RUN, "--out", "ring.json"], "2 events"),

@@ -20,7 +20,7 @@ from wsesim.machines.simulation import simulate, step_time
 from wsesim.results.job import Job, Range, job, wanted_tokens
 from wsesim.results.result import Result
 from wsesim.study.comparison import Entry, as_dict, entry
-from wsesim.view import ShowsItself
+from wsesim.view import ShowsItself, plural
 
 if TYPE_CHECKING:
     import pandas
@@ -193,8 +193,8 @@ def moved(run: Run, where: str, settings: Sequence[str] = ()) -> Run:
         "cluster": {"name": name} | said,
     }
     found = any_from_table(table, place=f"--with {where}", settings=_elsewhere(settings, files))
-    words = machine_of(found).words
-    title = f"{run.model.name} on {int(count):,} {words.devices} of {found.cluster.title}"
+    counted = plural(int(count), machine_of(found).words.device)
+    title = f"{run.model.name} on {counted} of {found.cluster.title}"
     same = {key: getattr(training, key) for key in JOB_KEYS if files.takes(key, getattr(training, key))}
     own = found.training.model_copy(update=same | {"global_batch_size": training.global_batch_size})
     cluster = found.cluster.on_devices(int(count))

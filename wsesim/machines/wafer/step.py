@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -60,10 +60,20 @@ def _with_room(run: WaferRun, factor: int) -> WaferRun:
 
 @dataclass(frozen=True, eq=False)
 class WaferStep(Step):
-    """One step of a wafer-scale run."""
+    """One step of a wafer-scale run.
+
+    Attributes
+    ----------
+    run, simulation
+        What was simulated, and what came of it.
+    tried_s
+        Step times with changes that were tried, by their words: a step that travels to another process takes no functions
+        with it; empty until they are asked for. [s]
+    """
 
     run: WaferRun
     simulation: Simulation
+    tried_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def time_s(self) -> float:
@@ -191,13 +201,14 @@ class WaferStep(Step):
         }
 
     def _tried(self) -> dict[Lever, float]:
-        """The step time with each change that is worth a try. [s]"""
+        """The step time with each change that is worth a try; simulates them, once. [s]"""
         by_words = {lever.words: lever for lever in LEVERS.values()}
-        return {by_words[name]: time_s for name, time_s in self._tried_by_words.items()}
+        if not self.tried_s:
+            self.tried_s.update(self._try())
+        return {by_words[name]: time_s for name, time_s in self.tried_s.items()}
 
-    @cached_property
-    def _tried_by_words(self) -> dict[str, float]:
-        """The same by the words of the changes: a step that travels to another process takes no functions with it. [s]"""
+    def _try(self) -> dict[str, float]:
+        """The same by the words of the changes. [s]"""
         chosen, tried = levers(self.run, self.spent_s), {}
         for lever in chosen:
             with suppress(ConfigError, DoesNotFit):

@@ -279,7 +279,7 @@ def same_words(one: Same) -> str:
 def _neighbour(found: Result, one: Same) -> str:
     """A number of devices that can be had, by how much it misses or keeps what is wanted, and with which batch."""
     value, over = amount(found, one.figure), amount(found, one.figure) / one.wanted - 1.0
-    kept = f"make it, {-over:.1%} below" if over <= 0 else f"miss by {over:.1%}"
+    kept = f"make it, {abs(over):.1%} below" if over <= 0 else f"miss by {over:.1%}"
     batch = f"{found.run.training.global_batch_size:,} sequences"
     told, cost = _unit(KEYS[one.figure], value), found.job.cost_usd
     told += f", {_bounds('cost_usd', cost)}" if one.figure == "cost" and cost is not None and cost.is_range else ""
