@@ -23,7 +23,7 @@ from wsesim.engine.program import Span
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.machines.wafer.memoryx import update_time_s
 from wsesim.machines.wafer.metrics import CATEGORIES, breakdown_s, bytes_per_step, link_traffic, utilization
-from wsesim.machines.wafer.plan import Sweep, make_plan
+from wsesim.machines.wafer.plan import Pass, make_plan
 from wsesim.machines.wafer.simulation import Simulation, run_schedule
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
 from wsesim.machines.wafer.swarmx import depth, num_hops
@@ -48,12 +48,12 @@ def steady(table: Table) -> Simulation:
     return simulation
 
 
-def sweeps(simulation: Simulation) -> tuple[Sweep, ...]:
-    return tuple(simulation.plan.sweeps())
+def passes_of(simulation: Simulation) -> tuple[Pass, ...]:
+    return tuple(simulation.plan.passes())
 
 
 def chunks_per_micro_batch(simulation: Simulation) -> int:
-    return sum(sweep.num_chunks for sweep in sweeps(simulation))
+    return sum(one.num_chunks for one in passes_of(simulation))
 
 
 def whole_step(simulation: Simulation) -> list[Span]:
@@ -169,7 +169,7 @@ BETTER = {
 
 def cut_alike(one: Simulation, other: Simulation) -> bool:
     """Whether layers travel in the same number of chunks."""
-    return [sweep.num_chunks for sweep in sweeps(one)] == [sweep.num_chunks for sweep in sweeps(other)]
+    return [each.num_chunks for each in passes_of(one)] == [each.num_chunks for each in passes_of(other)]
 
 
 @pytest.mark.parametrize("key", BETTER)
@@ -239,7 +239,7 @@ def test_no_step_beats_the_work_of_its_busiest_part(table: Table) -> None:
         )
     }
     for index, kind in enumerate(plan.classes):
-        bounds[f"wafer {index}"] = passes * sum(sweep.compute_s for sweep in sweeps(simulation)) / kind.speed
+        bounds[f"wafer {index}"] = passes * sum(one.compute_s for one in passes_of(simulation)) / kind.speed
         beside = (moved["input_in"] + moved["activations_in"]) / kind.io_bytes_per_s
         bounds[f"port in {index}"] = beside + moved["weights_in"] / min(kind.io_bytes_per_s, kind.link_bytes_per_s)
         bounds[f"port out {index}"] = moved["activations_out"] / kind.io_bytes_per_s + moved["gradients_out"] / min(

@@ -36,7 +36,7 @@ from wsesim.report.pages.run import sections
 from wsesim.report.terminal import print_sections
 
 MOST_WORK = 400
-"""Sweeps, times pieces, times classes of systems, up to which a run is simulated here. [-]"""
+"""Passes, times pieces, times classes of systems, up to which a run is simulated here. [-]"""
 
 few = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 

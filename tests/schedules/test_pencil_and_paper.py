@@ -20,7 +20,7 @@ from wsesim.engine.program import Span
 from wsesim.engine.simulate import Clock, DiscreteEvents
 from wsesim.errors import SimulationStuck
 from wsesim.machines.wafer.metrics import bytes_per_step
-from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Visit, make_plan, transport_of
+from wsesim.machines.wafer.plan import Pass, Phase, Plan, Visit, make_plan, transport_of
 from wsesim.machines.wafer.simulation import run_schedule
 from wsesim.machines.wafer.spec import ClusterSpec
 from wsesim.machines.wafer.streaming import numbers_of, shape_of, write_program
@@ -36,7 +36,7 @@ MILLISECONDS = st.floats(0.01, 100.0)
 few = settings(deadline=None, max_examples=60)
 
 
-class Pass(NamedTuple):
+class PassInMs(NamedTuple):
     """A layer passes over the wafer once: weights come in, or, in a gradient pass, gradients go out."""
 
     layer: int
@@ -49,9 +49,9 @@ class Pass(NamedTuple):
     fetched_ms: float = 0.0
     late_ms: float = 0.0
 
-    def sweep(self, spec: ClusterSpec) -> Sweep:
+    def in_seconds(self, spec: ClusterSpec) -> Pass:
         """The same in bytes and seconds."""
-        return Sweep(
+        return Pass(
             phase=self.phase,
             streams_table=self.streams_table,
             chunk_bytes=max(1, round(self.stream_ms * MB / self.num_chunks)),
@@ -77,7 +77,7 @@ def cluster(**overrides: Any) -> ClusterSpec:
 
 def plan_of(
     spec: ClusterSpec,
-    passes: Sequence[Pass],
+    passes: Sequence[PassInMs],
     *,
     update_ms: Sequence[float] = (),
     waits_for_norm: bool = False,
@@ -89,7 +89,7 @@ def plan_of(
     layer = Layer("layer", "block", 0, 0, 1, 0.0, 0.0, 0.0, 0.0)
     return Plan(
         visits=tuple(Visit(one.layer, kind) for kind, one in enumerate(passes)),
-        kinds=tuple(one.sweep(spec) for one in passes),
+        kinds=tuple(one.in_seconds(spec) for one in passes),
         layers=(layer,) * num_layers,
         update_kinds=tuple(range(num_layers)),
         update_s=tuple(time * MS for time in (update_ms or [0.0] * num_layers)),
@@ -130,15 +130,15 @@ def spans(events: DiscreteEvents, part: str, kind: str, phase: str = "", step: i
     ]
 
 
-def there_and_back(num_layers: int, stream_ms: float, compute_ms: float, num_chunks: int = 1) -> list[Pass]:
+def there_and_back(num_layers: int, stream_ms: float, compute_ms: float, num_chunks: int = 1) -> list[PassInMs]:
     """Equal layers, forward, and back with the gradients of their inputs and then of their weights."""
-    passes = [Pass(layer, "forward", stream_ms, compute_ms, num_chunks) for layer in range(num_layers)]
+    passes = [PassInMs(layer, "forward", stream_ms, compute_ms, num_chunks) for layer in range(num_layers)]
     for layer in reversed(range(num_layers)):
-        passes += [Pass(layer, phase, stream_ms, compute_ms, num_chunks) for phase in ("backward", "gradient")]
+        passes += [PassInMs(layer, phase, stream_ms, compute_ms, num_chunks) for phase in ("backward", "gradient")]
     return passes
 
 
-def forward_ms(spec: ClusterSpec, passes: list[Pass]) -> float:
+def forward_ms(spec: ClusterSpec, passes: list[PassInMs]) -> float:
     """From the first weight sent to the end of the forward pass, in the first step."""
     ends = [one.end_s for one in drive(spec, plan_of(spec, passes), num_steps=1).trace if is_forward(one)]
     return max(ends) / MS
@@ -162,9 +162,9 @@ def test_one_layer_is_three_passes_in_series_and_the_update(
 ) -> None:
     spec = cluster(memoryx={"tensor_latency_s": way * MS})
     passes = [
-        Pass(0, "forward", stream, forward),
-        Pass(0, "backward", stream, backward),
-        Pass(0, "gradient", stream, gradient),
+        PassInMs(0, "forward", stream, forward),
+        PassInMs(0, "backward", stream, backward),
+        PassInMs(0, "gradient", stream, gradient),
     ]
     # each pass takes its work or its stream, and one that takes weights waits for their way
     with_weights = 2 * way + max(stream, forward) + max(stream, backward)
@@ -347,16 +347,19 @@ def test_an_evaluation_is_the_forward_pass_again_and_again() -> None:
 # Tied embeddings
 
 
-def tied(head_last: bool) -> list[Pass]:
+def tied(head_last: bool) -> list[PassInMs]:
     """An embedding whose table the head streams, too, and a block between them."""
     forward = [
-        Pass(0, "forward", 1.0, 1.0),
-        Pass(1, "forward", 1.0, 1.0),
-        Pass(2, "forward", 2.0, 1.0, streams_table=True),
+        PassInMs(0, "forward", 1.0, 1.0),
+        PassInMs(1, "forward", 1.0, 1.0),
+        PassInMs(2, "forward", 2.0, 1.0, streams_table=True),
     ]
-    head = [Pass(2, "backward", 2.0, 1.0, streams_table=True), Pass(2, "gradient", 2.0, 1.0, streams_table=True)]
-    block = [Pass(1, "backward", 1.0, 1.0), Pass(1, "gradient", 1.0, 1.0)]
-    embedding = [Pass(0, "gradient", 1.0, 1.0)]
+    head = [
+        PassInMs(2, "backward", 2.0, 1.0, streams_table=True),
+        PassInMs(2, "gradient", 2.0, 1.0, streams_table=True),
+    ]
+    block = [PassInMs(1, "backward", 1.0, 1.0), PassInMs(1, "gradient", 1.0, 1.0)]
+    embedding = [PassInMs(0, "gradient", 1.0, 1.0)]
     return forward + ([*embedding, *block, *head] if head_last else [*head, *block, *embedding])
 
 
@@ -407,7 +410,7 @@ def test_compute_bound_micro_batches_follow_without_a_gap(
 # Activations
 
 
-def offloading(num_layers: int, move_ms: float) -> list[Pass]:
+def offloading(num_layers: int, move_ms: float) -> list[PassInMs]:
     """Layers whose activations leave after the forward pass and come back before the backward pass."""
     passes = there_and_back(num_layers, stream_ms=0.1, compute_ms=1.0)
     moved = {"forward": {"saved_ms": move_ms}, "backward": {"fetched_ms": move_ms}, "gradient": {}}
@@ -415,7 +418,7 @@ def offloading(num_layers: int, move_ms: float) -> list[Pass]:
 
 
 @pytest.mark.parametrize("move_ms", [0.2, 1.0, 5.0])
-def test_activations_are_back_before_the_backward_sweep(move_ms: float) -> None:
+def test_activations_are_back_before_the_backward_pass(move_ms: float) -> None:
     spec = cluster()
     events = drive(spec, plan_of(spec, offloading(5, move_ms)))
     saved = spans(events, "port_out_activations.0", "activations")
@@ -524,7 +527,7 @@ def test_an_evaluation_passes_forward_alone() -> None:
     assert [(visit.layer, plan.kinds[visit.kind].phase) for visit in plan.visits] == [
         (layer, "forward") for layer in range(4)
     ]
-    assert sum(sweep.saved_bytes for sweep in plan.sweeps()) == 0
+    assert sum(one.saved_bytes for one in plan.passes()) == 0
 
 
 def test_recomputation_streams_all_but_the_last_block_of_a_segment_again() -> None:
@@ -558,5 +561,5 @@ def test_a_chunk_larger_than_the_buffer_is_a_stuck_simulation_that_names_memoryx
 
 def test_plans_cut_layers_so_that_a_chunk_fits_the_buffer() -> None:
     run = tiny_run(cluster={"system": {"wafer": {"weight_buffer_bytes": 10_000, "gradient_buffer_bytes": 7_000}}})
-    assert all(sweep.chunk_bytes <= 7_000 for sweep in make_plan(run).kinds)
+    assert all(one.chunk_bytes <= 7_000 for one in make_plan(run).kinds)
     assert run_schedule(run).is_steady

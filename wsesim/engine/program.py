@@ -84,7 +84,7 @@ def within(spans: Iterable[Span], windows: Iterable[Window]) -> Iterator[tuple[S
 
 
 Key = tuple[str, int]
-"""Name of a number, and the kind of sweep that it belongs to."""
+"""Name of a number, and which of its kind it is: of which kind of pass, of which stage."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,6 @@ class Job(NamedTuple):
     kind: str
     layer: int
     phase: str
-    sweep: int
     duration: Key | None = None
     latency: str | None = None
     needs: tuple[Need, ...] = ()

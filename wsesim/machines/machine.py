@@ -150,7 +150,7 @@ class Words:
         return [Level(self.counted(cluster), cluster.num_devices)]
 
     def memory(self, result: Result) -> list[Fact]:
-        """What is held where."""
+        """Of each place, what is in use and what there is, in words."""
         return [
             Fact(one.name, f"{show(one.used_bytes, 'bytes')} of {show(one.capacity_bytes, 'bytes')}")
             for one in self.places(result)

@@ -157,7 +157,7 @@ class Result(ShowsItself):
 
     @cached_property
     def memory(self) -> dict[str, float]:
-        """What is held where."""
+        """What is held and what would fit, as the step says it."""
         return dict(self.step.memory)
 
     @cached_property

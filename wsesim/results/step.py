@@ -69,7 +69,7 @@ class Step(ABC):
 
     @property
     def memory(self) -> Mapping[str, float]:
-        """What is held where, and what fits."""
+        """What is held and what would fit, by key; the glossary lists the keys of ours. Sizes end in `_bytes`."""
         return {}
 
     @property

@@ -97,16 +97,18 @@ def _passes(run: Run, plan: Plan) -> Counter[_Pass]:
     at_peak = system.calibration.gemm_efficiency * plan.release_rate
     found: Counter[_Pass] = Counter()
     for visit in plan.visits:
-        sweep, layer = plan.kinds[visit.kind], plan.layers[visit.layer]
+        layer_pass, layer = plan.kinds[visit.kind], plan.layers[visit.layer]
         is_block = layer.kind == "block"
         elementwise = wafer.working_set_over_gpt(layer, run.model.hidden_size) if is_block else 1.0
-        way_s = plan.transport.slowest_latency_s + (plan.transport.tensor_latency_s if sweep.takes_weights else 0.0)
+        way_s = plan.transport.slowest_latency_s + (
+            plan.transport.tensor_latency_s if layer_pass.takes_weights else 0.0
+        )
         one = _Pass(
-            gemm_s=sweep.gemm_s * at_peak / elementwise,
+            gemm_s=layer_pass.gemm_s * at_peak / elementwise,
             elementwise=elementwise,
             score_s=2.0 * layer.scores_per_sequence * plan.sequences_per_pass * plan.release_rate / peak,
             widths=layer.head_widths,
-            stream_s=sweep.num_bytes / sweep.rate_bytes_per_s,
+            stream_s=layer_pass.num_bytes / layer_pass.rate_bytes_per_s,
             way_s=way_s,
         )
         found[one] += 1

@@ -285,7 +285,7 @@ class Pipeline:
         """Write one job; its index."""
         index = len(self.program.jobs)
         phase, layer = ("", -1) if task is None else task[:2]
-        job = Job(index, worker, kind, layer, phase, -1, duration, needs=tuple(needs), room=room, frees=frees)
+        job = Job(index, worker, kind, layer, phase, duration, needs=tuple(needs), room=room, frees=frees)
         self.program.jobs.append(job)
         self.first_jobs.setdefault(worker.name, index)
         return index
@@ -483,7 +483,7 @@ class Pipeline:
         """A step ends when all stages are ready, and no worker begins the next before."""
         jobs = self.program.jobs
         self.do(STEP, "end", needs=[Need(job, "step") for job in last_jobs])
-        closing = Job(len(jobs), STEP, "end", -1, "", -1)
+        closing = Job(len(jobs), STEP, "end", -1, "")
         self.program.closing.append(closing)
         for index in self.first_jobs.values():
             if jobs[index].worker is not STEP:

@@ -162,7 +162,7 @@ class _Drawing:
                 self.by_stream[stream].append(index)
 
     def timeline(self) -> Timeline:
-        """All of it."""
+        """Spans of each stage and of its streams, what waits for what, and what memory holds."""
         kept = [place for place in range(len(self.spans)) if self._is_shown(place)]
         check_size(sum(1 + len(self._streams(self.spans[place])) for place in kept) * self.num_steps)
         one = [self._event(place) for place in kept]

@@ -78,7 +78,7 @@ class Pass(NamedTuple):
 
     @property
     def total_s(self) -> Array:
-        """All of it. [s]"""
+        """Its parts follow each other. [s]"""
         return add_up(self)
 
 

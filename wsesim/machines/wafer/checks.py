@@ -190,7 +190,7 @@ SMALL_STEP = 0.5
 
 def share_of_waiting(plan: Plan, step_time_s: float) -> float:
     """Share of a step in which a wafer does not compute. [-]"""
-    work_s = add_up(sweep.gemm_s + sweep.attention_s for sweep in plan.sweeps()) * plan.num_micro_batches
+    work_s = add_up(one.gemm_s + one.attention_s for one in plan.passes()) * plan.num_micro_batches
     return min(1.0, max(0.0, 1.0 - work_s / step_time_s))
 
 

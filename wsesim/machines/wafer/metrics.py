@@ -73,20 +73,20 @@ def busy_s(simulation: Simulation) -> dict[str, float]:
     numbers = numbers_of(plan)
     busy = dict.fromkeys(PARTS, 0.0)
     for index, visits in Counter(visit.kind for visit in plan.visits).items():
-        sweep = plan.kinds[index]
+        layer_pass = plan.kinds[index]
         times = {name: numbers.per_class[name, index][kind] for name in ("latency_s", "chunk_s", "attention_s")}
-        busy["wafer"] += visits * (times["latency_s"] + sweep.num_chunks * times["chunk_s"] + times["attention_s"])
-        if sweep.takes_weights:
-            busy["swarmx_down"] += visits * sweep.num_chunks * numbers.shared["down_s", index]
+        busy["wafer"] += visits * (times["latency_s"] + layer_pass.num_chunks * times["chunk_s"] + times["attention_s"])
+        if layer_pass.takes_weights:
+            busy["swarmx_down"] += visits * layer_pass.num_chunks * numbers.shared["down_s", index]
         busy["port_in"] += visits * numbers.per_class["fetch_s", index][kind]
         busy["port_out"] += visits * numbers.per_class["save_s", index][kind]
-        if not sweep.takes_weights:
-            busy["swarmx_up"] += visits * sweep.num_chunks * numbers.shared["up_s", index]
+        if not layer_pass.takes_weights:
+            busy["swarmx_up"] += visits * layer_pass.num_chunks * numbers.shared["up_s", index]
     busy["port_in"] += busy["swarmx_down"] + numbers.per_class["input_s", 0][kind]
     busy["port_out"] += busy["swarmx_up"]
     busy["input"] = numbers.per_class["prepare_s", 0][kind]
     step = {part: value * plan.num_micro_batches for part, value in busy.items()}
-    updates = () if all(sweep.takes_weights for sweep in plan.kinds) else plan.update_kinds
+    updates = () if all(one.takes_weights for one in plan.kinds) else plan.update_kinds
     step["optimizer"] = add_up(numbers.shared["update_s", one] for one in updates)
     return step
 
@@ -111,10 +111,10 @@ def bytes_per_step(simulation: Simulation) -> dict[str, float]:
     """Bytes that cross each kind of link of one system in one step. [bytes]"""
     plan, count = simulation.plan, simulation.plan.num_micro_batches
     return {
-        "weights_in": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps() if sweep.takes_weights)),
-        "gradients_out": float(count * add_up(sweep.num_bytes for sweep in plan.sweeps() if not sweep.takes_weights)),
-        "activations_out": float(count * add_up(sweep.saved_bytes for sweep in plan.sweeps())),
-        "activations_in": float(count * add_up(sweep.fetched_bytes for sweep in plan.sweeps())),
+        "weights_in": float(count * add_up(one.num_bytes for one in plan.passes() if one.takes_weights)),
+        "gradients_out": float(count * add_up(one.num_bytes for one in plan.passes() if not one.takes_weights)),
+        "activations_out": float(count * add_up(one.saved_bytes for one in plan.passes())),
+        "activations_in": float(count * add_up(one.fetched_bytes for one in plan.passes())),
         "input_in": float(count * plan.input_bytes),
     }
 
@@ -205,7 +205,7 @@ def mfu(simulation: Simulation, *, causal: bool = False) -> float:
 
 def executed_flop_per_step(simulation: Simulation) -> float:
     """FLOP that the wafers execute in one step. [FLOP]"""
-    per_sequence = add_up(sweep.executed_flop_per_sequence for sweep in simulation.plan.sweeps())
+    per_sequence = add_up(one.executed_flop_per_sequence for one in simulation.plan.passes())
     return per_sequence * simulation.run.training.global_batch_size
 
 
@@ -214,7 +214,7 @@ def hfu(simulation: Simulation) -> float:
     return executed_flop_per_step(simulation) / simulation.step_time_s / peak_of_cluster_flop_per_s(simulation)
 
 
-# What is held where.
+# Memory of MemoryX and of a wafer.
 
 
 def kept_bytes_per_token(simulation: Simulation) -> float:
@@ -224,7 +224,7 @@ def kept_bytes_per_token(simulation: Simulation) -> float:
     working_set = max(layer.working_set_bytes_per_token for layer in plan.layers) * factor
     if run.training.activations == "offload":
         tokens = plan.sequences_per_pass * run.training.sequence_length
-        return add_up(sweep.saved_bytes for sweep in plan.sweeps()) / tokens
+        return add_up(one.saved_bytes for one in plan.passes()) / tokens
     return kept_per_working_set(run.training, plan.layers) * working_set
 
 
@@ -245,7 +245,7 @@ def memory(simulation: Simulation) -> dict[str, float]:
         "wafer_activation_capacity_bytes": wafer.sram_bytes,
         "wafer_sram_bytes": wafer.sram_bytes,
         "weight_buffer_bytes": wafer.weight_buffer_bytes,
-        "largest_layer_weight_bytes": float(max(sweep.num_bytes for sweep in plan.kinds)),
+        "largest_layer_weight_bytes": float(max(one.num_bytes for one in plan.kinds)),
         "saved_activation_bytes": kept_bytes_per_token(simulation) * tokens,
         "max_micro_batch_size": plan.lanes.max_micro_batch_size,
         "num_lanes": plan.lanes.num_lanes,

@@ -29,7 +29,7 @@ CHUNKS_IN_BUFFER = 3
 """A buffer holds at least so many chunks: one arrives while another is used, and one is on its way. [-]"""
 
 
-class Sweep(NamedTuple):
+class Pass(NamedTuple):
     """One layer passes over the wafer once, with its weights on their way in, or their gradients on their way out.
 
     Attributes
@@ -47,7 +47,7 @@ class Sweep(NamedTuple):
     rate_bytes_per_s
         At which MemoryX and the tree can send these weights, or take these gradients. [bytes/s]
     saved_bytes
-        Activations that leave over the port after the sweep. [bytes]
+        Activations that leave over the port after the pass. [bytes]
     fetched_bytes
         Activations that must be back before it. [bytes]
     executed_flop_per_sequence
@@ -89,7 +89,7 @@ class Sweep(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """A layer's turn in a micro-batch, and which of the plan's kinds of sweep it is."""
+    """A layer's turn in a micro-batch, and which of the plan's kinds of pass it is."""
 
     layer: int
     kind: int
@@ -137,9 +137,9 @@ class Plan(NamedTuple):
     Attributes
     ----------
     visits
-        One micro-batch: layers in order, each with its kind of sweep.
+        One micro-batch: layers in order, each with its kind of pass.
     kinds
-        The different sweeps; equal layers share one.
+        The different passes; equal layers share one.
     layers
         The model, in forward order.
     update_kinds, update_s
@@ -155,7 +155,7 @@ class Plan(NamedTuple):
     """
 
     visits: tuple[Visit, ...]
-    kinds: tuple[Sweep, ...]
+    kinds: tuple[Pass, ...]
     layers: tuple[Layer, ...]
     update_kinds: tuple[int, ...]
     update_s: tuple[float, ...]
@@ -171,8 +171,8 @@ class Plan(NamedTuple):
     software_release: str
     release_rate: float
 
-    def sweeps(self) -> Iterator[Sweep]:
-        """The sweeps of one micro-batch, in order."""
+    def passes(self) -> Iterator[Pass]:
+        """The passes of one micro-batch, in order."""
         return (self.kinds[visit.kind] for visit in self.visits)
 
 
@@ -259,8 +259,8 @@ def wire_bytes(training: TrainingSpec, spec: MemoryXSpec) -> tuple[float, float]
     return weight * stored_share(training, weight, index), gradient * stored_share(training, gradient, index)
 
 
-class _Sweeps:
-    """Makes the sweeps of one run, for passes of `sequences` on wafers of a release's `rate`."""
+class _Passes:
+    """Makes the passes of one run, of `sequences` each, on wafers of a release's `rate`."""
 
     def __init__(
         self, run: Run, sequences: float, rate: float, transport: Transport, classes: tuple[SystemClass, ...]
@@ -287,7 +287,7 @@ class _Sweeps:
         tokens = sequences * training.sequence_length * activation_bytes_factor(training)
         self.moved_tokens = tokens if training.activations == "offload" and is_training(training) else 0.0
 
-    def sweep(self, layer: Layer, phase: Phase, *, feeds_head: bool, in_flash: bool) -> Sweep:
+    def of_layer(self, layer: Layer, phase: Phase, *, feeds_head: bool, in_flash: bool) -> Pass:
         """One layer in one phase; what the head reads at once does not leave the wafer before."""
         is_gradient = phase == "gradient"
         size = layer.streamed_parameters * (self.gradient_bytes if is_gradient else self.weight_bytes)
@@ -302,7 +302,7 @@ class _Sweeps:
         if attention_s > 0.0 and not is_gradient:
             room = int(self.room_bytes // chunk_bytes)  # fills up while the scores are computed
         times_s = chunk_bytes / rate_bytes_per_s, gemm_s / chunks / self.slowest
-        return Sweep(
+        return Pass(
             phase=phase,
             streams_table=bool(layer.shares_weights_with),
             chunk_bytes=chunk_bytes,
@@ -355,7 +355,7 @@ class _Sweeps:
 def _visits_of(
     kinds: tuple[str, ...], in_flash: tuple[bool, ...], order: tuple[tuple[int, Phase], ...]
 ) -> tuple[tuple[Visit, ...], tuple[tuple[int, Phase], ...]]:
-    """The order of a micro-batch, and for each kind of sweep the first layer and phase that has it."""
+    """The order of a micro-batch, and for each kind of pass the first layer and phase that has it."""
     numbers: dict[tuple[str, bool, Phase, bool], int] = {}
     firsts: list[tuple[int, Phase]] = []
     visits = []
@@ -422,15 +422,15 @@ def micro_batch(run: Run, lanes: Lanes) -> tuple[int, int]:
 
 
 def _visits(
-    made: _Sweeps, run: Run, chain: tuple[Layer, ...], in_flash: tuple[bool, ...]
-) -> tuple[tuple[Visit, ...], tuple[Sweep, ...]]:
-    """The order of a micro-batch; layers that are alike share one sweep."""
+    passes: _Passes, run: Run, chain: tuple[Layer, ...], in_flash: tuple[bool, ...]
+) -> tuple[tuple[Visit, ...], tuple[Pass, ...]]:
+    """The order of a micro-batch; layers that are alike share one pass."""
     recompute = run.training.activations == "recompute"
     order = _order(len(chain) - 1, trains=is_training(run.training), recompute=recompute)
     visits, firsts = _visits_of(_layer_kinds(run.model), in_flash, order)
     last_block = len(chain) - 2
     return visits, tuple(
-        made.sweep(chain[index], phase, feeds_head=index == last_block, in_flash=in_flash[index])
+        passes.of_layer(chain[index], phase, feeds_head=index == last_block, in_flash=in_flash[index])
         for index, phase in firsts
     )
 
@@ -472,8 +472,8 @@ def make_plan(run: Run, *, fold: bool = True, merge: bool = True) -> Plan:
     classes = system_classes(cluster, fold=fold)
     transport = transport_of(cluster, classes)
     each = math.ceil(training.global_batch_size / cluster.num_systems) / number
-    sweeps = _Sweeps(run, each, rate, transport, classes)
-    visits, kinds = _visits(sweeps, run, chain, in_flash)
+    passes = _Passes(run, each, rate, transport, classes)
+    visits, kinds = _visits(passes, run, chain, in_flash)
     update_kinds, update_s = _updates(run, chain, in_flash)
     return Plan(
         visits=visits,

@@ -19,11 +19,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from wsesim.engine.program import Job, Key, Need, Numbers, Program, Room, Worker
-from wsesim.machines.wafer.plan import Phase, Plan, Sweep, Transport, Visit
+from wsesim.machines.wafer.plan import Pass, Phase, Plan, Transport, Visit
 from wsesim.machines.wafer.spec import LAYERS_IN_FLIGHT
 from wsesim.machines.wafer.swarmx import SystemClass
 
-Row = TypeVar("Row", Sweep, SystemClass, Transport)
+Row = TypeVar("Row", Pass, SystemClass, Transport)
 
 INPUT_WORKERS = Worker("input")
 INPUT = Worker("port_in_input")
@@ -44,7 +44,7 @@ TOGETHER = "together_"
 
 
 class KindShape(NamedTuple):
-    """What of a kind of sweep decides which jobs there are, but not how long they take.
+    """What of a kind of pass decides which jobs there are, but not how long they take.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ def _jobs_of(kind: KindShape) -> int:
 
 
 def piece(name: str, kind: KindShape, number: int) -> str:
-    """What the number of a chunk is called for one piece of a sweep."""
+    """What the number of a chunk is called for one piece of a pass."""
     return f"{TOGETHER}{name}" if kind.merges and number == kind.pieces - 2 else name
 
 
@@ -125,7 +125,7 @@ class WeightStreaming:
         """The whole program."""
         self.begin()
         for visit in self.shape.visits:
-            self.sweep(visit)
+            self.layer_pass(visit)
         if len(self.program.jobs) != self.num_jobs:
             raise ValueError(f"{len(self.program.jobs)} jobs were written, {self.num_jobs} were counted")
         self.update()
@@ -147,16 +147,16 @@ class WeightStreaming:
     ) -> int:
         """Write one job; its index."""
         index = len(self.program.jobs)
-        layer, phase, sweep = self.place(visit)
-        job = Job(index, worker, kind, layer, phase, sweep, duration, latency, needs, room, port, frees, moves)
+        layer, phase = self.place(visit)
+        job = Job(index, worker, kind, layer, phase, duration, latency, needs, room, port, frees, moves)
         self.program.jobs.append(job)
         return index
 
-    def place(self, visit: Visit | None) -> tuple[int, str, int]:
-        """Layer, phase and kind of sweep for the trace."""
+    def place(self, visit: Visit | None) -> tuple[int, str]:
+        """Layer and phase for the trace."""
         if visit is None:
-            return -1, "", -1
-        return visit.layer, self.shape.kinds[visit.kind].phase, visit.kind
+            return -1, ""
+        return visit.layer, self.shape.kinds[visit.kind].phase
 
     def begin(self) -> None:
         """Input workers prepare a micro-batch; it goes to the wafer ahead of the first weights."""
@@ -172,7 +172,7 @@ class WeightStreaming:
         )
         self.last_pass = self.do(WAFER, "begin", needs=(Need(sent, "input"),), frees=room)
 
-    def sweep(self, visit: Visit) -> None:
+    def layer_pass(self, visit: Visit) -> None:
         """The wafer works through one layer in one pass."""
         kind = self.shape.kinds[visit.kind]
         if kind.fetches:
@@ -269,7 +269,7 @@ class WeightStreaming:
         self.last_pass = self.do(WAFER, "latency", visit, duration=duration, needs=needs, frees=frees)
 
     def save(self, visit: Visit) -> None:
-        """What the backward pass needs leaves the wafer after a forward sweep."""
+        """What the backward pass needs leaves the wafer after a forward pass."""
         room = Room(SAVING_ROOM, "activations")
         handed = self.do(WAFER, "hand_over", visit, room=room)
         self.last_save = self.do(
@@ -328,7 +328,6 @@ class WeightStreaming:
                 "update",
                 layer,
                 "",
-                -1,
                 duration=("update_s", self.shape.update_kinds[layer]),
                 needs=(Need(gradient, "gradients"),) if is_new else (),
             )
@@ -357,16 +356,16 @@ def numbers_of(plan: Plan) -> Numbers:
     }
     shared: dict[Key, float] = {("update_s", kind): value for kind, value in enumerate(plan.update_s)}
     sizes: dict[Key, int] = {("input_bytes", 0): plan.input_bytes}
-    for index, sweep in enumerate(plan.kinds):
-        per_class |= _sweep_times(index, sweep, speeds, ports)
-        shared["down_s", index] = sweep.chunk_bytes / sweep.rate_bytes_per_s
-        shared["up_s", index] = sweep.chunk_bytes / transport.up_bytes_per_s
-        shared[f"{TOGETHER}down_s", index] = sweep.num_together * shared["down_s", index]
-        shared[f"{TOGETHER}up_s", index] = sweep.num_together * shared["up_s", index]
-        sizes["chunk_bytes", index] = sweep.chunk_bytes
-        sizes[f"{TOGETHER}chunk_bytes", index] = sweep.chunk_bytes * sweep.num_together
-        sizes["saved_bytes", index] = sweep.saved_bytes
-        sizes["fetched_bytes", index] = sweep.fetched_bytes
+    for index, layer_pass in enumerate(plan.kinds):
+        per_class |= _pass_times(index, layer_pass, speeds, ports)
+        shared["down_s", index] = layer_pass.chunk_bytes / layer_pass.rate_bytes_per_s
+        shared["up_s", index] = layer_pass.chunk_bytes / transport.up_bytes_per_s
+        shared[f"{TOGETHER}down_s", index] = layer_pass.num_together * shared["down_s", index]
+        shared[f"{TOGETHER}up_s", index] = layer_pass.num_together * shared["up_s", index]
+        sizes["chunk_bytes", index] = layer_pass.chunk_bytes
+        sizes[f"{TOGETHER}chunk_bytes", index] = layer_pass.chunk_bytes * layer_pass.num_together
+        sizes["saved_bytes", index] = layer_pass.saved_bytes
+        sizes["fetched_bytes", index] = layer_pass.fetched_bytes
     return Numbers(
         per_class=per_class,
         shared=shared,
@@ -385,16 +384,16 @@ def numbers_of(plan: Plan) -> Numbers:
     )
 
 
-def _sweep_times(index: int, sweep: Sweep, speeds: list[float], ports: list[float]) -> dict[Key, list[float]]:
-    """Times of one kind of sweep that differ from class to class. [s]"""
-    chunk_s = sweep.gemm_s / sweep.num_chunks
+def _pass_times(index: int, layer_pass: Pass, speeds: list[float], ports: list[float]) -> dict[Key, list[float]]:
+    """Times of layer_pass kind of pass that differ from class to class. [s]"""
+    chunk_s = layer_pass.gemm_s / layer_pass.num_chunks
     return {
-        ("latency_s", index): [sweep.latency_s / speed for speed in speeds],
+        ("latency_s", index): [layer_pass.latency_s / speed for speed in speeds],
         ("chunk_s", index): [chunk_s / speed for speed in speeds],
-        (f"{TOGETHER}chunk_s", index): [sweep.num_together * chunk_s / speed for speed in speeds],
-        ("attention_s", index): [sweep.attention_s / speed for speed in speeds],
-        ("save_s", index): [sweep.saved_bytes / port for port in ports],
-        ("fetch_s", index): [sweep.fetched_bytes / port for port in ports],
+        (f"{TOGETHER}chunk_s", index): [layer_pass.num_together * chunk_s / speed for speed in speeds],
+        ("attention_s", index): [layer_pass.attention_s / speed for speed in speeds],
+        ("save_s", index): [layer_pass.saved_bytes / port for port in ports],
+        ("fetch_s", index): [layer_pass.fetched_bytes / port for port in ports],
     }
 
 

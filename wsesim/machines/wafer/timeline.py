@@ -98,7 +98,7 @@ class _Drawing:
         return nodes_per_level(cluster.num_systems, cluster.swarmx.fan_out)
 
     def timeline(self) -> Timeline:
-        """All of it."""
+        """Spans of every part, what waits for what, and how full buffers are."""
         events, arrows = self._events()
         low_s = min([event.start_s for event in events], default=0.0)
         high_s = max([event.end_s for event in events], default=0.0)
@@ -176,11 +176,11 @@ class _Drawing:
         """What a wafer executes in one span, by layer, phase and kind. [FLOP]"""
         found: dict[tuple[int, str, str], float] = {}
         for visit in self.plan.visits:
-            sweep, layer = self.plan.kinds[visit.kind], self.plan.layers[visit.layer]
+            layer_pass, layer = self.plan.kinds[visit.kind], self.plan.layers[visit.layer]
             attention = layer.attention_flop_per_sequence
-            gemm = sweep.executed_flop_per_sequence - attention
-            found[visit.layer, sweep.phase, "attention"] = attention * self.plan.sequences_per_pass
-            found[visit.layer, sweep.phase, "gemm"] = gemm * self.plan.sequences_per_pass / sweep.num_chunks
+            gemm = layer_pass.executed_flop_per_sequence - attention
+            found[visit.layer, layer_pass.phase, "attention"] = attention * self.plan.sequences_per_pass
+            found[visit.layer, layer_pass.phase, "gemm"] = gemm * self.plan.sequences_per_pass / layer_pass.num_chunks
         return found
 
     def _flop_of(self, span: Span) -> float:

@@ -84,11 +84,14 @@ class WaferWords(Words):
         reached = peak * cluster.system.calibration.gemm_efficiency * plan.release_rate
         found: dict[str, Passes] = {}
         for visit in plan.visits:
-            sweep, layer = plan.kinds[visit.kind], plan.layers[visit.layer].name.partition(".")[0]
-            name, flop = f"{layer} {sweep.phase}", sweep.executed_flop_per_sequence * plan.sequences_per_pass
-            time_s = max(sweep.gemm_s + sweep.attention_s, sweep.num_bytes / sweep.rate_bytes_per_s) + sweep.latency_s
+            layer_pass, layer = plan.kinds[visit.kind], plan.layers[visit.layer].name.partition(".")[0]
+            name, flop = f"{layer} {layer_pass.phase}", layer_pass.executed_flop_per_sequence * plan.sequences_per_pass
+            time_s = (
+                max(layer_pass.gemm_s + layer_pass.attention_s, layer_pass.num_bytes / layer_pass.rate_bytes_per_s)
+                + layer_pass.latency_s
+            )
             old = found.get(name, Passes(name, 0.0, 0.0, 0.0))
-            found[name] = Passes(name, old.flop + flop, old.num_bytes + sweep.num_bytes, old.time_s + time_s)
+            found[name] = Passes(name, old.flop + flop, old.num_bytes + layer_pass.num_bytes, old.time_s + time_s)
         roof = Roof(peak, reached, min(cluster.system.wafer.io_bytes_per_s, plan.transport.down_bytes_per_s), "port")
         return roof, [one for one in found.values() if one.flop > 0 and one.num_bytes > 0]
 
@@ -128,7 +131,7 @@ class WaferWords(Words):
         ]
 
     def memory(self, result: Result) -> list[Fact]:
-        """What is held where."""
+        """MemoryX, the wafer, how the largest micro-batch lies on it, and what the backward pass needs."""
         held = {key: show(value, "bytes") for key, value in result.memory.items() if key.endswith("_bytes")}
         return [
             Fact(

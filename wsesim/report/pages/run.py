@@ -375,7 +375,7 @@ def spread(result: Result) -> Section:
 
 
 def memory(result: Result) -> Section:
-    """What is held where."""
+    """Shares of each memory, and what there is to say about it."""
     words = words_of(result)
     shares = tuple(words.memory_shares(result))
     bars = (Bars(shares, "Share of what there is", is_repeated=True),) if shares else ()
