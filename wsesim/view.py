@@ -85,16 +85,25 @@ class Place(NamedTuple):
         By what is held. [bytes]
     capacity_bytes
         What fits. [bytes]
+    short, meaning
+        What it is called beside a bar, where that is not its name, and what is held, where its parts say too little.
     """
 
     name: str
     held_bytes: Mapping[str, float]
     capacity_bytes: float
+    short: str = ""
+    meaning: str = ""
 
     @property
     def used_bytes(self) -> float:
         """All that is held. [bytes]"""
         return add_up(self.held_bytes.values())
+
+    @property
+    def said(self) -> str:
+        """What is held, and what fits: "30.2 GB of 40.0 GB"."""
+        return f"{show(self.used_bytes, 'bytes')} of {show(self.capacity_bytes, 'bytes')}"
 
 
 class Link(NamedTuple):

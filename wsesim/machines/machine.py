@@ -44,6 +44,8 @@ class Words:
         What a step is spent on, and what that means; also in the order of its parts.
     parts
         What a busy part is called, and what it does.
+    held
+        What is called otherwise in words than in the `held_bytes` of its places.
     lead
         What utilization says, above its bars.
     example
@@ -60,6 +62,7 @@ class Words:
     rest: ClassVar[str] = "of the job itself"
     categories: ClassVar[Mapping[str, str]] = {}
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    held: ClassVar[Mapping[str, str]] = {}
     lead: ClassVar[str] = (
         "The share of a step in which each part works. Parts work at the same time, so that shares do not add up."
     )
@@ -151,14 +154,16 @@ class Words:
 
     def memory(self, result: Result) -> list[Fact]:
         """Of each place, what is in use and what there is, in words."""
-        return [
-            Fact(one.name, f"{show(one.used_bytes, 'bytes')} of {show(one.capacity_bytes, 'bytes')}")
-            for one in self.places(result)
-        ]
+        return [Fact(one.name, one.said) for one in self.places(result)]
 
     def memory_shares(self, result: Result) -> list[Bar]:
-        """What is in use, as shares of the capacity."""
-        return [share_of(one.name, one.used_bytes, one.capacity_bytes, "bytes") for one in self.places(result)]
+        """Each place as a share of what it could hold, and its parts where there are several."""
+        bars = []
+        for one in self.places(result):
+            bars.append(share_of(one.short or one.name, one.used_bytes, one.capacity_bytes, "bytes", one.meaning))
+            parts = one.held_bytes.items() if len(one.held_bytes) > 1 else ()
+            bars += [share_of(self.held.get(name, name), held, one.capacity_bytes, "bytes") for name, held in parts]
+        return bars
 
     def scaling(self, result: Result, weak: float, strong: float) -> list[Fact]:
         """Efficiency against one device."""

@@ -12,7 +12,7 @@ from wsesim.config.training import is_training
 from wsesim.machines.machine import Words
 from wsesim.results.result import Result
 from wsesim.units import show
-from wsesim.view import Bar, Fact, Level, Place, plural, share_of
+from wsesim.view import Fact, Level, Place, plural
 
 CATEGORIES = {
     "kernels": "matrix products, attention and element-wise work",
@@ -85,6 +85,7 @@ class GPUWords(Words):
         "communication": ("communication", "that nothing hides"),
         "idle": ("idle", "waits for other stages or for the host"),
     }
+    held = HELD
     lead = "What a GPU does during a step, on average over the stages."
     example = "dgx_h100"
 
@@ -143,12 +144,6 @@ class GPUWords(Words):
         own = Level(name, inside, told, busy.get("gpu"), nvlink, is_of_one=groups > 1)
         return [Level("network", 1), nodes, own]
 
-    def memory_shares(self, result: Result) -> list[Bar]:
-        """The fullest GPU, and what lies on it."""
-        (place,) = self.places(result)
-        parts = {"fullest GPU": result.memory["gpu_bytes"]} | {HELD[key]: one for key, one in place.held_bytes.items()}
-        return [share_of(name, value, place.capacity_bytes, "bytes") for name, value in parts.items()]
-
     def spread(self, result: Result) -> list[Fact]:
         """How the model is spread over the GPUs, and what that costs in settings."""
         plan, training = result.plan, result.run.training
@@ -180,10 +175,9 @@ class GPUWords(Words):
 
     def memory(self, result: Result) -> list[Fact]:
         """What lies on the fullest GPU."""
-        held, capacity = result.memory["gpu_bytes"], result.memory["gpu_capacity_bytes"]
-        all_of_it = f"{show(held, 'bytes')} of {show(capacity, 'bytes')}, {held / capacity:.1%}, of which"
-        parts = [Fact(word, show(result.memory[f"{part}_bytes"], "bytes")) for part, word in HELD.items()]
-        return [Fact("fullest GPU", all_of_it), *parts]
+        (place,) = self.places(result)
+        parts = [Fact(HELD[name], show(held, "bytes")) for name, held in place.held_bytes.items()]
+        return [Fact(place.name, f"{place.said}, {place.used_bytes / place.capacity_bytes:.1%}, of which"), *parts]
 
     def scaling(self, result: Result, weak: float, strong: float) -> list[Fact]:
         """Efficiency against one copy of the model."""

@@ -12,7 +12,7 @@ from wsesim.machines.wafer.spec import ExceptionSpec
 from wsesim.machines.wafer.swarmx import nodes_per_level
 from wsesim.results.result import Result
 from wsesim.units import add_up, show
-from wsesim.view import Bar, Fact, Level, Passes, Place, Roof, plural, share_of
+from wsesim.view import Fact, Level, Passes, Place, Roof, plural
 
 LIMITS = {
     "sram": "SRAM of a core",
@@ -73,9 +73,11 @@ class WaferWords(Words):
             "wafer, one layer",
             {"activations": held["wafer_working_set_bytes"]},
             held["wafer_activation_capacity_bytes"],
+            short="wafer",
+            meaning="activations of one layer",
         )
         state = {"model state": held["memoryx_bytes"]}
-        return [Place("MemoryX", state, held["memoryx_capacity_bytes"]), layer]
+        return [Place("MemoryX", state, held["memoryx_capacity_bytes"], meaning=_state(result)), layer]
 
     def roofline(self, result: Result) -> tuple[Roof, list[Passes]]:
         """Peak of a wafer and its port, and the passes of each kind of layer."""
@@ -122,31 +124,15 @@ class WaferWords(Words):
         )
         return [state, *inner, systems]
 
-    def memory_shares(self, result: Result) -> list[Bar]:
-        """MemoryX, and the wafer."""
-        state, layer = self.places(result)
-        return [
-            share_of("MemoryX", state.used_bytes, state.capacity_bytes, "bytes", _state(result)),
-            share_of("wafer", layer.used_bytes, layer.capacity_bytes, "bytes", "activations of one layer"),
-        ]
-
     def memory(self, result: Result) -> list[Fact]:
         """MemoryX, the wafer, how the largest micro-batch lies on it, and what the backward pass needs."""
-        held = {key: show(value, "bytes") for key, value in result.memory.items() if key.endswith("_bytes")}
+        state, layer = self.places(result)
+        saved = show(result.memory["saved_activation_bytes"], "bytes")
         return [
-            Fact(
-                "MemoryX",
-                f"{held['memoryx_bytes']} of {held['memoryx_capacity_bytes']}: {_state(result)}",
-            ),
-            Fact(
-                "wafer, one layer",
-                f"{held['wafer_working_set_bytes']} of {held['wafer_activation_capacity_bytes']} for activations",
-            ),
+            Fact(state.name, f"{state.said}: {state.meaning}"),
+            Fact(layer.name, f"{layer.said} for activations"),
             Fact("wafer, laid out", _layout(result)),
-            Fact(
-                "saved activations",
-                f"{held['saved_activation_bytes']} per system {SAVED[result.run.training.activations]}",
-            ),
+            Fact("saved activations", f"{saved} per system {SAVED[result.run.training.activations]}"),
         ]
 
     def scaling(self, result: Result, weak: float, strong: float) -> list[Fact]:

@@ -198,10 +198,8 @@ def memory_chart(results: Sequence[Result]) -> Picture:
         for place in machine_of(result.run).words.places(result):
             words = f"{name}: {place.name}" if len(results) > 1 else place.name
             bars += _bars(len(over), words, place)
-            used = place.used_bytes
-            share = used / place.capacity_bytes
-            said = f"{show(used, 'bytes')} of {show(place.capacity_bytes, 'bytes')} ({share:.1%})"
-            over.append({"row": len(over), "head": f"{said} · {words}"})
+            share = place.used_bytes / place.capacity_bytes
+            over.append({"row": len(over), "head": f"{place.said} ({share:.1%}) · {words}"})
     present = [name for name in COLOURS if any(bar["what"] == name for bar in bars)]
     described = "Memory. " + "; ".join(str(row["head"]) for row in over)
     return Picture(_memory_template(len(over)), {"bars": bars, "heads": over}, described, params={"present": present})

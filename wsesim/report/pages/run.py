@@ -326,7 +326,7 @@ def breakdown(result: Result, most: int = 0, *, baseline: Result | None = None) 
 
 
 def room(result: Result) -> Section:
-    """What each memory holds, of what it could hold."""
+    """The section of `memory` on a first screen: a bar for each place, with what it holds."""
     bars = []
     for place in words_of(result).places(result):
         held = sorted(place.held_bytes.items(), key=lambda item: -item[1])
