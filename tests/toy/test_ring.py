@@ -116,6 +116,18 @@ def test_the_page_takes_it() -> None:
     clusters.cache_clear()
 
 
+def test_the_page_starts_from_its_run() -> None:
+    from wsesim.page.form import ready_runs, ready_state
+    from wsesim.page.run_file import clusters
+
+    clusters.cache_clear()
+    ready_runs.cache_clear()
+    state = ready_state(RUN)
+    assert (state.cluster, state.systems, state.batch, state.settings) == ("small_ring", "8", "16", "")
+    clusters.cache_clear()
+    ready_runs.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

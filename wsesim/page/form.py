@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from wsesim.config import catalogue
 from wsesim.config.layering import Table, layered_run
-from wsesim.config.loader import load_model
+from wsesim.config.loader import load_any, load_model
 from wsesim.config.model import ModelSpec
 from wsesim.config.training import Precision, TrainingSpec
 from wsesim.page.run_file import FIELDS, GPU_FIELDS, Offer, clusters, count_of
@@ -57,11 +57,11 @@ def ready_state(name: str) -> RunState:
     table = _table(name)
     batch = table["training"].get("global_batch_size")
     if _is_own(table):
-        share, rest = table["training"].get("batch_size_per_system"), 0
+        shown, share, rest = _own_controls(name, table), table["training"].get("batch_size_per_system"), 0
         if batch is not None:
-            share, rest = divmod(batch, table["cluster"]["num_systems"])
+            share, rest = divmod(batch, int(shown["systems"]))
         counted = {"batch": str(batch), "batch_of": OF_ALL} if rest else {"batch": str(share), "batch_of": PER_SYSTEM}
-        return RunState(**_controls(table, FIELDS) | counted | _beside(table) | {"settings": _settings(table)})
+        return RunState(**shown | counted | _beside(table) | {"settings": _settings(table)})
     own = {"batch": str(batch), "batch_of": OF_ALL, "settings": _gpu_settings(table)}
     return RunState(**WAFERS | _beside(table) | _controls(table, GPU_FIELDS) | own)
 
@@ -79,8 +79,8 @@ def _beside(table: Table) -> dict[str, str]:
     for one in ready_runs():
         other = _table(one.name)
         if one.is_own != _is_own(table) and other["model"]["name"] == table["model"]["name"]:
-            fields = FIELDS if one.is_own else GPU_FIELDS
-            return {name: text for name, text in _controls(other, fields).items() if name in _DEVICES}
+            found = _own_controls(one.name, other) if one.is_own else _controls(other, GPU_FIELDS)
+            return {name: text for name, text in found.items() if name in _DEVICES}
     return {}
 
 
@@ -94,9 +94,15 @@ def _controls(table: Table, fields: dict[str, str]) -> dict[str, str]:
     return left_out | found
 
 
+def _own_controls(name: str, table: Table) -> dict[str, str]:
+    """The same of a run that is no baseline, with its devices also where its file leaves them to the cluster."""
+    return _controls(table, FIELDS) | {"systems": str(load_any(name).num_devices)}
+
+
 def _settings(table: Table) -> str:
     """Every other key of a wafer-scale run, a line each."""
-    return "\n".join(f"{key}={_typed(value)}" for key, value in _others(table, FIELDS))
+    fields = FIELDS | {f"cluster.{count_of(table['cluster']['name'])}": "systems"}
+    return "\n".join(f"{key}={_typed(value)}" for key, value in _others(table, fields))
 
 
 def _gpu_settings(table: Table) -> str:

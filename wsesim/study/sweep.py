@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsesim.config import catalogue
 from wsesim.config.catalogue import content, csv_lines, text
+from wsesim.config.cluster import count_keys
 from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError, WsesimError, is_debugging, need
@@ -54,16 +55,8 @@ LOOK_AGAIN_S = 0.5
 """At points that another process works on. [s]"""
 MOST_ATTEMPTS = 3
 """For a point whose worker dies. [-]"""
-DECIDES_ON_SHAPE = (
-    *(
-        "model.",
-        "cluster.simulation.",
-        "training.global_batch_size",
-        "training.micro_batch_size",
-        "cluster.num_systems",
-    ),
-)
-"""Keys by which runs differ in their jobs or micro-batches, not only in how long these take."""
+DECIDES_ON_SHAPE = ("model.", "cluster.simulation.", "training.global_batch_size", "training.micro_batch_size")
+"""Keys by which runs differ in their jobs or micro-batches, as by their devices, not only in how long these take."""
 Point = tuple[Any, ...]
 Progress = Callable[[int, int, str], None]
 """Told how many points are finished, how many there are, and what is going on."""
@@ -169,6 +162,8 @@ class _Job:
 
     def __init__(self, found: _Points, ledger: Ledger) -> None:
         self.variations, self.keys, self.points, self.about = found.variations, found.keys, found.points, found.about
+        starts = (*DECIDES_ON_SHAPE, *(f"cluster.{key}" for key in count_keys()))
+        self.decisive = [place for place, key in enumerate(self.keys) if key.startswith(starts)]
         self.ledger = ledger
         self.pending = dict(self.points)
         self.num_points = len(self.pending)
@@ -184,8 +179,7 @@ class _Job:
 
     def _shape_first(self, item: tuple[str, Point]) -> tuple[Any, ...]:
         """Points whose models are alike stand together: they share the cost of the recurrence."""
-        decisive = [repr(item[1][place]) for place, key in enumerate(self.keys) if key.startswith(DECIDES_ON_SHAPE)]
-        return (self.about[item[0]][1], *decisive)
+        return (self.about[item[0]][1], *(repr(item[1][place]) for place in self.decisive))
 
     def batches(self, workers: int) -> deque[_Batch]:
         """All that is to be done, what takes longest first; the last batches are the smallest."""

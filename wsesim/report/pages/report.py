@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from wsesim.config import catalogue
 from wsesim.config.layering import run_files
@@ -71,7 +71,7 @@ SMALLEST_MODEL = "cerebras-gpt-111m"
 NO_GPUS = "none"
 """Instead of a GPU cluster: show none."""
 NOT_IN_A_LINE = (
-    *("num_gpus", "power_w", "power_w_per_gpu", "price_usd_per_gpu_hour", "purchase_price_usd_per_gpu"),
+    *("power_w", "power_w_per_gpu", "price_usd_per_gpu_hour", "purchase_price_usd_per_gpu"),
     *("amortization_s", "pue", "electricity_usd_per_kwh", "carbon_kg_per_kwh"),
     *(
         "batched_gemm_efficiency",
@@ -80,7 +80,7 @@ NOT_IN_A_LINE = (
         "peak_dense_4bit_flop_per_s",
     ),
 )
-"""Numbers of a GPU cluster on which no throughput with everything left open rests."""
+"""Numbers of a GPU cluster, besides that of its GPUs, on which no throughput with everything left open rests."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,7 @@ class Study:
         """Of each GPU cluster that is shown beside a run, and is in none: the numbers of its line that are not public."""
         own = [one.run.cluster.name for one in self.results]
         runs = [run for run in map(self._gpus_beside, self.results) if run is not None and run.cluster.name not in own]
-        return {
-            run.cluster.name: assumptions_of(run.origins, lambda key: key.rsplit(".", 1)[-1] not in NOT_IN_A_LINE)
-            for run in runs
-        }
+        return {run.cluster.name: assumptions_of(run.origins, partial(_bears_on, run)) for run in runs}
 
     def _gpus_beside(self, result: Result) -> Run | None:
         """GPUs on which the scaling of a wafer-scale run is shown, too: those of another result, or of the named cluster."""
@@ -142,6 +139,11 @@ class Study:
             return others[0]
         name = self.gpu_cluster or machine_of(result.run).contemporary(result.run)
         return gpu_run(name) if name else None
+
+
+def _bears_on(run: Run, key: str) -> bool:
+    """Whether a number of a cluster bears on its throughput with everything left open."""
+    return key.rsplit(".", 1)[-1] not in (run.cluster.count, *NOT_IN_A_LINE)
 
 
 def gpu_run(name: str) -> Run:
