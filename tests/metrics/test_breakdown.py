@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 
+import wsesim
 from tests.builders import laid_over, tiny_run
+from wsesim.machines.wafer import step as steps
 from wsesim.machines.wafer.metrics import CATEGORIES, breakdown_s, layer_times_s
 from wsesim.machines.wafer.simulation import run_schedule
 
@@ -87,3 +90,24 @@ def test_layers_take_as_long_as_the_step() -> None:
     total = sum(sum(parts.values()) for parts in layer_times_s(simulation).values())
     # rounding of some hundred additions
     assert total == pytest.approx(simulation.step_time_s, rel=1e-9)
+
+
+def test_what_simulates_is_a_method_and_does_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = wsesim.simulate("cerebras_gpt_111m")
+    step, simulated = result.step, [0]
+
+    def counted(*given: Any) -> list[float]:
+        simulated[0] += 1
+        return step_times_s(*given)
+
+    step_times_s = steps.step_times_s
+    monkeypatch.setattr(steps, "step_times_s", counted)
+    for thing in (step, result):
+        for name in dir(type(thing)):
+            getattr(thing, name)
+    assert simulated == [0]
+    changes, number = step.changes(), simulated[0]
+    travelled = pickle.loads(pickle.dumps(step))
+    assert travelled.changes() == step.changes() == changes
+    assert simulated == [number]
+    assert number > 0

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from wsesim.config import catalogue
 from wsesim.config.catalogue import content, csv_lines, text
-from wsesim.config.cluster import count_keys
 from wsesim.config.run import Run
 from wsesim.config.variations import Variations, check_key
 from wsesim.errors import InputError, WsesimError, is_debugging, need
@@ -162,7 +161,8 @@ class _Job:
 
     def __init__(self, found: _Points, ledger: Ledger) -> None:
         self.variations, self.keys, self.points, self.about = found.variations, found.keys, found.points, found.about
-        starts = (*DECIDES_ON_SHAPE, *(f"cluster.{key}" for key in count_keys()))
+        kinds = {machine for machine, *_ in self.about.values() if machine is not None}
+        starts = (*DECIDES_ON_SHAPE, *(f"cluster.{MACHINES[kind].files.cluster.count}" for kind in kinds))
         self.decisive = [place for place, key in enumerate(self.keys) if key.startswith(starts)]
         self.ledger = ledger
         self.pending = dict(self.points)
