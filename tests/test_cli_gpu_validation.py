@@ -40,7 +40,7 @@ def test_validate_a_set_shows_its_rows_and_the_line_it_has_to_beat() -> None:
     assert "t4 p4 d16" in out
     (line,) = [line for line in out.splitlines() if line.startswith("dgxc-llama-h100")]
     assert line.split()[1:3] == ["valid", "11"]
-    assert line.split()[-3:] == ["91%", "5%", "ok"]
+    assert line.split()[-3:] == ["100%", "5%", "ok"]
     assert "one rate" in out
     assert "-04" not in answer("validate", "dgxc-llama-h100", "--no-rows").out
 

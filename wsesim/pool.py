@@ -178,7 +178,7 @@ class Worker:
     def __init__(self, context: Any, ready: Callable[[], None]) -> None:
         self.context, self.ready = context, ready
         self.process: Any = None
-        self.pipe: Connection | None = None
+        self.pipe: Any = None
         self.is_over = False
         """No other process is to be started."""
 
@@ -233,12 +233,11 @@ class Worker:
                     raise WorkerKilled(_end_words(code))
                 how = "does not start" if code is None else f"ends when it is started (exit code {code})"
                 raise NotStarted(f"a worker process {how}; is the machine out of memory or processes?")
-        assert self.pipe is not None
-        return self.pipe
+        pipe: Connection = self.pipe
+        return pipe
 
     def _takes(self, work: Callable[[], Any]) -> bool:
         """Whether the process says that it has the work."""
-        assert self.pipe is not None
         with contextlib.suppress(EOFError, OSError):
             self.pipe.send(work)
             if self.pipe.poll(START_S):
