@@ -216,3 +216,19 @@ def test_weak_scaling_above_one_is_explained() -> None:
         words = why_above_one(found, found.step.efficiency()[0])
         assert bool(words) is (found.step.efficiency()[0] > 1.0005 and zero == 1)
     assert "above 100 %" in why_above_one(found, 1.02)
+
+
+def test_a_search_says_that_it_left_out_interleaving() -> None:
+    """Where sizes alone are searched, and stages then wait for one another for more than a tenth of the step."""
+    training = {"sequence_length": 4096, "global_batch_size": 64, "tokens": 1e9, "micro_batch_size": 1}
+    cluster = {"name": "dgx_h100", "num_gpus": 128}
+
+    def notes(**parallelism: Any) -> str:
+        sizes = {"tensor_parallel_size": 8, "pipeline_parallel_size": 8, **parallelism}
+        run = {"model": {"name": "llama-3-70b"}, "training": training, "cluster": cluster, "parallelism": sizes}
+        return " ".join(simulate(run).notes)
+
+    hint = 'virtual_pipeline_size = "auto"'
+    assert hint in notes(zero_stage="auto")
+    assert hint not in notes(zero_stage="auto", virtual_pipeline_size=1)
+    assert hint not in notes(zero_stage="auto", virtual_pipeline_size="auto")

@@ -29,6 +29,8 @@ from wsesim.workload.transformer import model_flop_per_sequence
 
 NOT_SETTINGS = ("expert_tensor_parallel_size", "layers_per_stage", "micro_batch_group_size")
 """Parts of a plan that follow from others unless stages differ."""
+LONG_WAIT = 0.1
+"""Share of a step that stages wait for one another, above which it is said what would shorten it. [-]"""
 OF_TRAINING = ("activation_recompute", "pipeline_schedule")
 """Parts of ``[parallelism]`` without effect in an evaluation."""
 OVERRIDDEN = ("launch_latency_s", "loss_bytes_per_logit", "optimizer_bytes_per_parameter")
@@ -289,15 +291,28 @@ class GPUStep(Step):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before using the numbers: what makes them doubtful first, what holds for all last."""
-        best = []
+        best: list[str] = []
         if self.simulation.num_plans > 1:
             best.append(
                 f"the plan is the best of {self.simulation.num_plans:,} by the slow end of its range, with "
                 f"{self.run.parallelism.free_memory_share:.0%} of the memory left free: "
                 f"{describe(self.run, self.simulation.plan)}"
             )
+            best[:0] = self._not_searched()
         everywhere = "a step without failures, stragglers, data loading and checkpoints, which real runs have"
         return (*self._doubts(), *self._of_the_batch(), self._software_note, *best, everywhere)
+
+    def _not_searched(self) -> list[str]:
+        """What was left at its default, and would shorten the wait for other stages."""
+        spec = self.run.parallelism
+        is_left = "virtual_pipeline_size" not in spec.model_fields_set and spec.pipeline_schedule == "1f1b"
+        if (
+            not is_left
+            or self.simulation.plan.pipeline == 1
+            or self.spent_s.get("bubble", 0.0) < LONG_WAIT * self.time_s
+        ):
+            return []
+        return ['interleaved stages, which wait less, were not searched: virtual_pipeline_size = "auto"']
 
     def _doubts(self) -> Iterator[str]:
         """Why less may come of it than is said."""
