@@ -96,7 +96,8 @@ def test_files_are_few() -> None:
 def kind_of(name: str) -> str:
     """The folder below `machines` that a module lies in; empty for what kinds of machines share."""
     parts = [*name.split("."), "", ""]
-    return parts[2] if parts[1] == "machines" and (PACKAGE / "machines" / (parts[2] or "-")).is_dir() else ""
+    folder = PACKAGE / "machines" / (parts[2] or "-")
+    return parts[2] if parts[1] == "machines" and (folder / "__init__.py").is_file() else ""
 
 
 def test_kinds_of_machines_do_not_import_each_other() -> None:

@@ -253,14 +253,14 @@ def kinds_of_chunks(run: GPURun, plan: Plan) -> list[list[int]]:
 
 def kinds_of_stages(run: GPURun, plans: PlanTable) -> Array:
     """The same of each stage of many plans; shape ``(num_plans, num_stages, num_kinds)``. [-]"""
-    keys = np.stack([plans.pipeline, plans.chunks, plans.ends], axis=1)
-    _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    table = np.zeros((len(first), int(np.max(plans.pipeline, initial=1)), max(block_kinds(run.model)) + 1))
-    for row, index in enumerate(first):
-        plan = plans.plan(index)
+    unlike, places = plans.unlike(("pipeline", "chunks", "ends"))
+    number = len(unlike.tensor)
+    table = np.zeros((number, int(np.max(plans.pipeline, initial=1)), max(block_kinds(run.model)) + 1))
+    for row in range(number):
+        plan = unlike.plan(row)
         for chunk, numbers in enumerate(kinds_of_chunks(run, plan)):
             table[row, chunk % plan.pipeline] += numbers
-    return table[np.ravel(place)]
+    return table[places]
 
 
 def blocks_again(plans: PlanTable, blocks: Array) -> Array:
