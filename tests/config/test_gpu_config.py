@@ -93,7 +93,7 @@ OLD_SOFTWARE = {
     "overlap_gradient_reduction": False,
     "overlap_pipeline_communication": False,
     "fused_gradient_accumulation": False,
-    "reduction_precision": "16bit",
+    "reduction_precision": "32bit_with_bfloat16",
     "keeps_gradient_copy": True,
 }
 """What the catalogue says of the software that Selene's published runs used."""

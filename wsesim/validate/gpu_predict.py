@@ -57,7 +57,7 @@ TOLERANCES = {
     "maxtext-70b-h100": 0.06,
     "maxtext-70b-h100-fp8": 0.10,
     "megascale-baseline": 0.08,
-    "mt-nlg": 0.14,
+    "mt-nlg": 0.08,
     "bigscience": 0.10,
     "pythia": 0.16,
     "megatron-bridge-h100-fp8": 0.16,

@@ -16,7 +16,7 @@ Recompute = Literal["none", "selective", "full"]
 FusedKernel = Literal["flash_attention_1", "triton", "flash_attention_2", "flash_attention_3", "cudnn"]
 Attention = Literal["flash", "flash_1", "unfused"] | FusedKernel
 PipelineOverlap = bool | Literal["interleaved"]
-ReductionPrecision = Literal["16bit", "32bit"]
+ReductionPrecision = Literal["16bit", "32bit", "32bit_with_bfloat16"]
 
 
 SEARCHED = (
@@ -130,7 +130,8 @@ class ParallelismSpec(AnySpread):
     fused_gradient_accumulation
         The kernel of a weight gradient adds it to those of earlier micro-batches; without, another kernel does.
     reduction_precision
-        In which gradients are summed over the data-parallel group.
+        In which gradients are summed, over micro-batches and over the data-parallel group; "32bit_with_bfloat16": in 32 bit
+        except where `precision` is float16.
     keeps_gradient_copy
         The optimizer keeps a 32-bit copy of 16-bit gradients, as Megatron-LM's does.
     account_for_embedding_and_loss

@@ -53,7 +53,7 @@ COLUMNS = {
     "overlap_gradient_reduction": "true or false",
     "overlap_pipeline_communication": "true or false",
     "fused_gradient_accumulation": "true or false",
-    "reduction_precision": "16bit or 32bit",
+    "reduction_precision": "16bit, 32bit, or 32bit_with_bfloat16",
     "account_for_embedding_and_loss": "true or false",
     "metric": "iteration_s or tokens_per_s_per_gpu; iteration_s when left out",
     "value": "the measurement",

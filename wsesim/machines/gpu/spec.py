@@ -307,7 +307,8 @@ class GPUSoftwareSpec(Spec):
     fused_gradient_accumulation
         The kernel of a weight gradient adds it to those of earlier micro-batches.
     reduction_precision
-        In which gradients are summed over the data-parallel group.
+        In which gradients are summed, over micro-batches and over the data-parallel group; "32bit_with_bfloat16": in 32 bit
+        except where `precision` is float16, as Megatron-LM and DeepSpeed do.
     keeps_gradient_copy
         The optimizer keeps a 32-bit copy of 16-bit gradients.
     tensor_parallel_overlap

@@ -531,7 +531,9 @@ def gather_bytes(run: GPURun) -> float:
 
 def reduction_bytes(run: GPURun) -> float:
     """One gradient where it is summed. [bytes]"""
-    return BYTES_16BIT if run.parallelism.reduction_precision == "16bit" else BYTES_32BIT
+    kind = run.parallelism.reduction_precision
+    narrow = kind == "16bit" or (kind == "32bit_with_bfloat16" and run.training.precision == "float16")
+    return BYTES_16BIT if narrow else BYTES_32BIT
 
 
 def accumulated_bytes(run: GPURun) -> float:
