@@ -86,8 +86,16 @@ def flop_of_eight_per_parameter(row: GPUMeasurement) -> float:
     return 8.0 * batch * s * (12.0 * layers * h**2 * (1.0 + 13.0 / (12.0 * h)) + (vocabulary + s) * h)
 
 
+def flop_of_gpt_neox(row: GPUMeasurement) -> float:
+    """get_flops of the GPT-NeoX library of 2022: six FLOP for each parameter, sixty for attention, and nothing again. [FLOP]"""
+    batch, s, layers, h, _ = shape(row)
+    return batch * s * (6.0 * 20_554_567_680 + 60.0 * s * h * layers)
+
+
 def counted_flop(row: GPUMeasurement) -> float:
-    """Executed FLOP as the source of a row counts them. [FLOP]"""
+    """FLOP as the source of a row counts them. [FLOP]"""
+    if row.source == "gpt-neox-2022":
+        return flop_of_gpt_neox(row)
     return flop_of_eight_per_parameter(row) if row.set == "bigscience" else flop_with_recompute(row)
 
 

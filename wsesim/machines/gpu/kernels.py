@@ -354,6 +354,8 @@ class Split(NamedTuple):
         Whether gradients of biases are kernels of their own.
     fused_softmax_tokens
         Longest sequence of which softmax is one kernel; 0 is any. [-]
+    drops_scores
+        Whether a kernel of its own drops scores at random.
     """
 
     sequences: Array
@@ -368,6 +370,7 @@ class Split(NamedTuple):
     layout_bytes: tuple[float, float] = (4.0, 4.0)
     sums_biases: bool = True
     fused_softmax_tokens: int = 0
+    drops_scores: bool = True
 
     @property
     def tokens(self) -> Array:
@@ -496,8 +499,13 @@ def attention_forward(model: ModelSpec, split: Split) -> Kernels:
         _product(scores, model.value_head_size, (tokens * wide.output + sequence * wide.value) / split.tensor),
     )
     softmax = np.where(steps_of_softmax(model, split), STEPS_BYTES, SOFTMAX_BYTES) * scores
-    moves = (softmax, 5.0 * scores, 12.0 * tokens * wide.query / split.tensor)  # softmax, dropout, transposition
+    moves = (softmax, *_dropped(split, scores), 12.0 * tokens * wide.query / split.tensor)  # the last one transposes
     return Kernels((), products, moves, None)
+
+
+def _dropped(split: Split, scores: Array) -> tuple[Array, ...]:
+    """What dropout of scores moves: them, and a mask of one byte. [bytes]"""
+    return (5.0 * scores,) if split.drops_scores else ()
 
 
 def _product(scores: Array, inner: int, operands: Array) -> Batched:
@@ -514,7 +522,7 @@ def attention_backward(model: ModelSpec, split: Split) -> Kernels:
         return Kernels((), (), (moved,), forward.fused, fused_share=2.5)
     scores = _scores(model, split)
     softmax = np.where(steps_of_softmax(model, split), STEPS_GRADIENT_BYTES, SOFTMAX_GRADIENT_BYTES) * scores
-    moves = (softmax, 5.0 * scores, 12.0 * split.tokens * wide.query / split.tensor)
+    moves = (softmax, *_dropped(split, scores), 12.0 * split.tokens * wide.query / split.tensor)
     return Kernels((), forward.batched * 2, moves, None)
 
 

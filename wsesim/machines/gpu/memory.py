@@ -222,7 +222,8 @@ def _block_activation_bytes(run: GPURun, plans: PlanTable, without: tuple[str, .
     parts += _inside_bytes(run, without) * active_mlp_size(model)
     parts += 2.0 * (wide.query + wide.key) if model.qk_norm != "none" and "qkv" not in without else 0.0
     heads = split.sequences * model.num_attention_heads / split.tensor
-    scores = 5.0 * heads * split.sequence_length * split.sequence_length / split.context
+    each = 5.0 if split.drops_scores else 2.0  # the weights; as they were dropped, and where
+    scores = each * heads * split.sequence_length * split.sequence_length / split.context
     keeps_scores = "attention" not in without and not split.fused_attention
     return double * (unsplit + parts * tokens / split.tensor + (scores if keeps_scores else 0.0))
 

@@ -333,6 +333,9 @@ class GPUSoftwareSpec(Spec):
     fused_softmax_tokens
         Longest sequence of which one kernel scales, masks and normalizes the scores; 4 has to divide its length, and the heads
         of a GPU's micro-batch. Others take a kernel for each step, in 32 bit. 0 is without such limits. [-]
+    attention_dropout
+        Share of the scores that training drops, where the model does not say: one kernel more in each pass, and a mask that is
+        kept, where attention is not fused. [-]
     rotary_bytes
         Moved to turn one element of queries and keys by its position: 4 in one kernel, more where slices are multiplied, added
         and joined one after another. [bytes]
@@ -388,6 +391,7 @@ class GPUSoftwareSpec(Spec):
     sends_whole_gradients: bool = False
     flat_gradients: bool = False
     fused_softmax_tokens: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    attention_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     rotary_bytes: NotNegative = 4.0
     rotary_backward_bytes: NotNegative = 4.0
     attention_layout_bytes: NotNegative = 4.0

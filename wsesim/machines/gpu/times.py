@@ -131,6 +131,12 @@ class Times(NamedTuple):
         return found._replace(backward=nothing, recompute=nothing)
 
 
+def _drops_scores(run: GPURun) -> bool:
+    """Whether training drops some scores: as the model says, else as the software does by default."""
+    says = run.model if "attention_dropout" in run.model.model_fields_set else run.cluster.software
+    return is_training(run.training) and says.attention_dropout > 0
+
+
 def split_of(run: GPURun, plans: PlanTable) -> Split:
     """What one GPU works on in one micro-batch."""
     software = run.cluster.software
@@ -143,6 +149,7 @@ def split_of(run: GPURun, plans: PlanTable) -> Split:
         expert_tensor=plans.expert_tensor,
         sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
         fused_attention=run.parallelism.attention != "unfused",
+        drops_scores=_drops_scores(run),
         rotary_bytes=(software.rotary_bytes, software.rotary_backward_bytes),
         layout_bytes=(software.attention_layout_bytes, software.attention_layout_backward_bytes),
         sums_biases=not software.fused_bias_gradients and product_precision(run) == "16bit",
