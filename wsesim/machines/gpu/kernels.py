@@ -350,6 +350,8 @@ class Split(NamedTuple):
     rotary_bytes, layout_bytes
         Moved to turn one element of queries and keys by its position, and to lay out one of queries, keys and values for a fused
         kernel; forward and backward. [bytes]
+    norm_bytes, gate_bytes
+        Moved for one element of a root-mean-square norm, and of a gated activation; forward and backward. [bytes]
     sums_biases
         Whether gradients of biases are kernels of their own.
     fused_softmax_tokens
@@ -368,6 +370,8 @@ class Split(NamedTuple):
     fused_attention: bool
     rotary_bytes: tuple[float, float] = (4.0, 4.0)
     layout_bytes: tuple[float, float] = (4.0, 4.0)
+    norm_bytes: tuple[float, float] = (4.0, 10.0)
+    gate_bytes: tuple[float, float] = (6.0, 10.0)
     sums_biases: bool = True
     fused_softmax_tokens: int = 0
     drops_scores: bool = True
@@ -526,6 +530,16 @@ def attention_backward(model: ModelSpec, split: Split) -> Kernels:
     return Kernels((), forward.batched * 2, moves, None)
 
 
+def _norm_bytes(model: ModelSpec, split: Split) -> tuple[float, float]:
+    """Moved for one element of a norm, forward and backward; that of a layer is one kernel everywhere. [bytes]"""
+    return split.norm_bytes if model.normalization == "rmsnorm" else (4.0, 10.0)
+
+
+def _activation_bytes(model: ModelSpec, split: Split) -> tuple[float, float]:
+    """Moved to activate one element inside an MLP, forward and backward. [bytes]"""
+    return split.gate_bytes if model.gated_mlp else (4.0, 6.0)
+
+
 def _more_norms(model: ModelSpec, split: Split) -> list[Array]:
     """Elements that each norm reads beside those before attention and MLP. [-]"""
     wide = attention_widths(model)
@@ -557,8 +571,9 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
     attention = attention_forward(model, split)
     width = split.tokens * model.hidden_size / split.sequence
     inside = split.tokens * active_mlp_size(model) / split.tensor
-    moves = [4.0 * width, 4.0 * width, 7.0 * width, 7.0 * width, (6.0 if model.gated_mlp else 4.0) * inside]
-    moves += [4.0 * one for one in _more_norms(model, split)]
+    norm, activation = _norm_bytes(model, split)[0], _activation_bytes(model, split)[0]
+    moves = [norm * width, norm * width, 7.0 * width, 7.0 * width, activation * inside]
+    moves += [norm * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
         moves.append(split.rotary_bytes[0] * _rotated(model, split))
     moves += _sorted_tokens(model, split, width)
@@ -568,11 +583,12 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
 def operator_forward(model: ModelSpec, split: Split, operator: str) -> Kernels:
     """One part of a block: "attention", "layernorm", "activation", "mlp", "qkv", "out" or "mlp_in"."""
     width = split.tokens * model.hidden_size / split.sequence
-    act = (6.0 if model.gated_mlp else 4.0) * split.tokens * active_mlp_size(model) / split.tensor
+    act = _activation_bytes(model, split)[0] * split.tokens * active_mlp_size(model) / split.tensor
     if operator == "attention":
         return attention_forward(model, split)
     if operator == "layernorm":
-        return Kernels((), (), (4.0 * width, 4.0 * width, *(4.0 * one for one in _more_norms(model, split))), None)
+        norms, each = (width, width, *_more_norms(model, split)), _norm_bytes(model, split)[0]
+        return Kernels((), (), tuple(each * one for one in norms), None)
     if operator == "activation":
         return Kernels((), (), (act,), None)
     products, of_attention = _projections(model, split), len(_of_attention(model, split))
@@ -590,8 +606,9 @@ def block_backward(model: ModelSpec, split: Split) -> Kernels:
     attention, products = attention_backward(model, split), _projections(model, split)
     width = split.tokens * model.hidden_size / split.sequence
     inside = split.tokens * active_mlp_size(model) / split.tensor
-    moves = [10.0 * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [(10.0 if model.gated_mlp else 6.0) * inside]
-    moves += [10.0 * one for one in _more_norms(model, split)]
+    norm, activation = _norm_bytes(model, split)[1], _activation_bytes(model, split)[1]
+    moves = [norm * width] * 2 + [6.0 * width] * 2 + [5.0 * width] * 2 + [activation * inside]
+    moves += [norm * one for one in _more_norms(model, split)]
     if split.sums_biases:
         moves += [2.0 * one.rows * one.columns * one.count * one.biased for one in products if np.any(one.biased)]
     if model.position_embedding == "rotary":

@@ -345,6 +345,15 @@ class GPUSoftwareSpec(Spec):
         Moved to lay out one element of queries, keys and values as a fused attention kernel takes them: 4 for one copy. [bytes]
     attention_layout_backward_bytes
         The same for their gradients. [bytes]
+    norm_bytes
+        Moved for one element of a root-mean-square norm: 4 in one kernel, more where 32-bit squares, means and products are kernels
+        of their own. [bytes]
+    norm_backward_bytes
+        The same in the backward pass: 10 in one kernel. [bytes]
+    gate_bytes
+        Moved for one element of a gated activation: 6 where one kernel activates and multiplies, 10 where two do. [bytes]
+    gate_backward_bytes
+        The same in the backward pass: 10 in one kernel. [bytes]
     fused_bias_gradients
         A kernel that reads the gradients anyway adds them up over tokens for the biases, as those of 8-bit products always do.
     grouped_experts
@@ -396,6 +405,10 @@ class GPUSoftwareSpec(Spec):
     rotary_backward_bytes: NotNegative = 4.0
     attention_layout_bytes: NotNegative = 4.0
     attention_layout_backward_bytes: NotNegative = 4.0
+    norm_bytes: NotNegative = 4.0
+    norm_backward_bytes: NotNegative = 10.0
+    gate_bytes: NotNegative = 6.0
+    gate_backward_bytes: NotNegative = 10.0
     fused_bias_gradients: bool = False
     grouped_experts: bool = True
     exchanges_by_node: bool = False

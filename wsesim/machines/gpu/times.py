@@ -152,6 +152,8 @@ def split_of(run: GPURun, plans: PlanTable) -> Split:
         drops_scores=_drops_scores(run),
         rotary_bytes=(software.rotary_bytes, software.rotary_backward_bytes),
         layout_bytes=(software.attention_layout_bytes, software.attention_layout_backward_bytes),
+        norm_bytes=(software.norm_bytes, software.norm_backward_bytes),
+        gate_bytes=(software.gate_bytes, software.gate_backward_bytes),
         sums_biases=not software.fused_bias_gradients and product_precision(run) == "16bit",
         fused_softmax_tokens=software.fused_softmax_tokens,
     )
