@@ -23,6 +23,7 @@ from wsesim.machines.gpu.stages import (
     PlanTable,
     blocks_again,
     blocks_of_stage,
+    copies_of_experts,
     deciding_stages,
     row_of,
     share_again,
@@ -75,12 +76,6 @@ def memory_of(run: GPURun, plans: PlanTable) -> Memory:
 def memory_of_plan(run: GPURun, plan: Plan) -> Memory:
     """The same of one plan, in plain numbers."""
     return row_of(memory_of(run, plan.table))
-
-
-def copies_of_experts(plans: PlanTable) -> Array:
-    """GPUs that share the state of an expert's parameter: those of `Plan.shard` that hold the same experts. [-]"""
-    copies = plans.tensor * plans.data * plans.context / (plans.expert_tensor * plans.expert)
-    return np.where(plans.zero_stage >= 1, np.minimum(plans.shard, copies), 1)
 
 
 def _buffer_bytes(run: GPURun, plans: PlanTable) -> Array:

@@ -171,6 +171,12 @@ def expert_tensor_size(tensor: Array, ranks: Array, expert: Array) -> Array:
     return found
 
 
+def copies_of_experts(plans: PlanTable) -> Array:
+    """GPUs that share the state of an expert's parameter: those of `Plan.shard` that hold the same experts. [-]"""
+    copies = plans.tensor * plans.data * plans.context / (plans.expert_tensor * plans.expert)
+    return np.where(plans.zero_stage >= 1, np.minimum(plans.shard, copies), 1)
+
+
 def dealt_layers(run: GPURun, ends: Array) -> Array:
     """Layers that are dealt to stages: the blocks, and the ends that count as one each. [-]"""
     return run.model.num_layers + counts_embedding(ends) + counts_loss(ends)

@@ -35,6 +35,7 @@ from wsesim.machines.gpu.stages import (
     Plan,
     PlanTable,
     blocks_of_stage,
+    copies_of_experts,
     deciding_stages,
     row_of,
     share_again,
@@ -527,6 +528,12 @@ def parameters_of_gpu(run: GPURun, plans: PlanTable) -> Array:
     return largest(of(stage, blocks_of_stage(run, plans, stage)) for stage in deciding_stages(run, plans))
 
 
+def _experts_of_gpu(run: GPURun, plans: PlanTable) -> Array:
+    """Those of experts on the stage with most blocks. [-]"""
+    _, experts = block_parameters_of_gpu(run.model, plans)
+    return experts * largest(blocks_of_stage(run, plans, stage) for stage in deciding_stages(run, plans))
+
+
 def largest(values: Iterable[Array]) -> Array:
     """The largest value of each plan."""
     return reduce(np.maximum, values)
@@ -555,26 +562,36 @@ def accumulated_bytes(run: GPURun) -> float:
     return BYTES_16BIT + sums + copied
 
 
-def _gather_s(cluster: GPUClusterSpec, plans: PlanTable, num_bytes: Array) -> Array:
-    """All-gather among those that share a state. [s]"""
-    return all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), num_bytes)
+def _gather_s(run: GPURun, plans: PlanTable, shared: Array, experts: Array) -> Array:
+    """All-gather of so many parameters among those that share their state: of experts, among those that hold the same. [s]"""
+    cluster, each = run.cluster, gather_bytes(run)
+    whole = all_gather_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), shared * each)
+    few = group_of(cluster, copies_of_experts(plans), plans.expert_tensor * plans.expert)
+    return whole + np.where(experts > 0, all_gather_time_s(cluster, few, experts * each), 0.0)
 
 
 def _reduce_s(run: GPURun, plans: PlanTable, shared: Array, experts: Array) -> Array:
-    """Gradients of so many parameters to the data-parallel group. [s]"""
+    """Gradients of so many parameters to the data-parallel group, those of experts to the GPUs that hold the same. [s]"""
     cluster, each = run.cluster, reduction_bytes(run)
-    ranks = plans.data * plans.context
+    ranks, inner = plans.data * plans.context, plans.expert_tensor * plans.expert
     whole = all_reduce_time_s(cluster, group_of(cluster, ranks, plans.tensor), shared * each)
-    inner = plans.expert_tensor * plans.expert
-    few = group_of(cluster, plans.tensor * ranks / inner, inner)
-    whole = whole + np.where(experts > 0, all_reduce_time_s(cluster, few, experts * each), 0.0)
-    parts = reduce_scatter_time_s(cluster, group_of(cluster, plans.shard, plans.tensor), (shared + experts) * each)
-    copies = group_of(cluster, ranks / plans.shard, plans.tensor * plans.shard)
-    across = all_reduce_time_s(cluster, copies, (shared + experts) * each / plans.shard)
+    copies = plans.tensor * ranks / inner
+    few = all_reduce_time_s(cluster, group_of(cluster, copies, inner), experts * each)
+    whole = whole + np.where(experts > 0, few, 0.0)
+    parts = _in_shares_s(cluster, ranks, plans.shard, plans.tensor, shared * each)
+    of_experts = _in_shares_s(cluster, copies, copies_of_experts(plans), inner, experts * each)
+    parts = parts + np.where(experts > 0, of_experts, 0.0)
     if not cluster.software.flat_gradients:
-        return np.where(plans.zero_stage >= 1, parts + across, whole)
+        return np.where(plans.zero_stage >= 1, parts, whole)
     copied_s = 4.0 * each * (shared + experts) / device.memory_rate_bytes_per_s(cluster.gpu)
-    return np.where(plans.zero_stage > 1, parts + across, whole + copied_s)
+    return np.where(plans.zero_stage > 1, parts, whole + copied_s)
+
+
+def _in_shares_s(cluster: GPUClusterSpec, ranks: Array, shard: Array, inner: Array, num_bytes: Array) -> Array:
+    """Gradients reduced and scattered over `shard` of the ranks, whose shares are summed up across the others. [s]"""
+    across = group_of(cluster, ranks / shard, inner * shard)
+    scattered_s = reduce_scatter_time_s(cluster, group_of(cluster, shard, inner), num_bytes)
+    return scattered_s + all_reduce_time_s(cluster, across, num_bytes / shard)
 
 
 def hides_sends(spec: ParallelismSpec, chunks: Array) -> Array:
@@ -608,9 +625,9 @@ def times_of(run: GPURun, plans: PlanTable) -> Times:
     head = [one(run.model, split, loss_bytes_per_logit(run)) for one in (kernels.head_forward, kernels.head_backward)]
     moved = accumulated_bytes(run) * (shared + experts) / device.memory_rate_bytes_per_s(run.cluster.gpu)
     gathers, shares = plans.zero_stage == 3, plans.zero_stage >= 1
-    held = parameters_of_gpu(run, plans)
-    updated = held / np.where(shares, plans.shard, 1)
-    gather_s = np.where(gathers, _gather_s(run.cluster, plans, (shared + experts) * gather_bytes(run)), 0.0)
+    held, of_experts = parameters_of_gpu(run, plans), _experts_of_gpu(run, plans)
+    updated = (held - of_experts) / np.where(shares, plans.shard, 1) + of_experts / copies_of_experts(plans)
+    gather_s = np.where(gathers, _gather_s(run, plans, shared, experts), 0.0)
     reduce_s = _reduce_s(run, plans, shared, experts)
     beside_s = _beside(run, plans, forward, backward, recompute, gather_s, reduce_s)
     forward = forward._replace(kernels_s=forward.kernels_s + beside_s[0])
@@ -629,7 +646,7 @@ def times_of(run: GPURun, plans: PlanTable) -> Times:
         embedding_reduce_s=_embedding_reduce_s(run, plans, ends[0]),
         update_s=updated * optimizer_bytes_per_parameter(run) / device.memory_rate_bytes_per_s(run.cluster.gpu),
         host_s=run.cluster.software.step_host_s * np.ones(1),
-        parameter_gather_s=np.where(shares & ~gathers, _gather_s(run.cluster, plans, held * gather_bytes(run)), 0.0),
+        parameter_gather_s=np.where(shares & ~gathers, _gather_s(run, plans, held - of_experts, of_experts), 0.0),
         flop=flop_of(run, plans),
     )
     return found if is_training(run.training) else found.forward_alone()
