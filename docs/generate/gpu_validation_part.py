@@ -67,6 +67,12 @@ FITTED_TO_STEPS = (
     ),
     ("jitter", "megascale-baseline", 4, "of megatron_2023 and of DeepSpeed's profiles, too: the slowest of many GPUs"),
     ("step_host_s", "megascale-baseline", 4, "of megatron_2023 and deepspeed_pipeline: data, logging, late ranks"),
+    (
+        "launch_latency_s",
+        "megatron-bridge-h100-fp8, megatron-bridge-b200-fp8",
+        3,
+        "of megatron_bridge_2026: Qwen3 30B with micro-batches of 1, in which the GPU waits for the host",
+    ),
 )
 """Name, sets, number of rows, meaning."""
 

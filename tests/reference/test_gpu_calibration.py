@@ -63,7 +63,9 @@ def test_a_rewritten_file_is_the_shipped_one(fits: list[PartFit]) -> None:
 
 def test_no_training_step_has_a_part_in_the_fits(fits: list[PartFit]) -> None:
     assert {fit.key.partition(".")[0].partition("_")[0] for fit in fits} == {"products", "attention", "nvlink"}
-    assert {row.set for row in published() if row.use == "calibration"} == {"korthikanti", "megascale-baseline"}
+    bridge = {"megatron-bridge-h100-fp8", "megatron-bridge-b200-fp8"}  # three rows say what the host takes
+    calibration = {row.set for row in published() if row.use == "calibration"}
+    assert calibration == {"korthikanti", "megascale-baseline", *bridge}
 
 
 def test_left_out_rows_are_met_within_what_is_asked() -> None:

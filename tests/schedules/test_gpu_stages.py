@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 import wsesim
 from tests.gpu_builders import gpu_run, one, plan_of
 from wsesim import GPURun
+from wsesim.machines.gpu.collectives import group_of, reduce_scatter_time_s
 from wsesim.machines.gpu.memory import memory_of_plan
 from wsesim.machines.gpu.pipeline import durations_s, shape_of
 from wsesim.machines.gpu.plans import candidates
@@ -23,7 +25,15 @@ from wsesim.machines.gpu.stages import (
     group_size,
     layers_of_stages,
 )
-from wsesim.machines.gpu.times import block_parameters_of_gpu, times_of_kinds, times_of_plan
+from wsesim.machines.gpu.times import (
+    Pass,
+    block_parameters_of_gpu,
+    gather_bytes,
+    optimizer_bytes_per_parameter,
+    reduction_bytes,
+    times_of_kinds,
+    times_of_plan,
+)
 from wsesim.machines.simulation import simulate
 from wsesim.workload.transformer import routed_parameters
 
@@ -236,6 +246,48 @@ def test_states_of_experts_are_shared_by_those_that_hold_them() -> None:
     ends = memory_of_plan(run, plan).weights / 2 - 8 * one(shared + experts)
     expected = 12 * ((8 * one(shared) + ends) / 8 + 8 * one(experts) / 2)
     assert memory_of_plan(run, plan).optimizer == pytest.approx(expected)
+
+
+def test_gradients_of_experts_move_among_those_that_hold_them() -> None:
+    """Groups of 8 fill a node: what is shared stays in it, and gradients of experts leave it, one adapter for each GPU."""
+    words = {"zero_stage": 1, "expert_parallel_size": 8, "tensor_parallel_size": 1}
+    run = gpu_run(**MIXTRAL, parallelism=words)
+    run = replace(run, cluster=run.cluster.model_copy(update={"adapters_per_node": None}))
+    plan = plan_of(run)
+    table, times = plan.table, times_of_plan(run, plan)
+    shared, experts = (one(part) for part in block_parameters_of_gpu(run.model, table))
+    all_of_them, same = (
+        group_of(run.cluster, table.shard, table.tensor),
+        group_of(run.cluster, 2 * table.tensor, table.expert),
+    )
+    assert (plan.shard, one(same.size), one(same.per_domain), one(same.sharing)) == (16, 2, 1, 8)
+    expected_s = reduce_scatter_time_s(run.cluster, all_of_them, shared * reduction_bytes(run))
+    expected_s = expected_s + reduce_scatter_time_s(run.cluster, same, experts * reduction_bytes(run))
+    assert times.reduce_s == pytest.approx(one(expected_s))
+    adapter = run.cluster.node_network_bytes_per_s / 8
+    layers = run.model.num_layers
+    assert times.parameter_gather_s > layers * experts * gather_bytes(run) / 2 / adapter
+    updated = run.cluster.gpu.memory_bytes_per_s * times.update_s / optimizer_bytes_per_parameter(run)
+    assert updated > layers * experts / 2
+
+
+@pytest.mark.parametrize("latency", ["1 us", "200 us"])
+def test_the_host_starts_kernels_ahead_while_collectives_run(latency: str) -> None:
+    """Slower links lengthen a pass by what they take, unless the GPU waits for the host anyway."""
+
+    def forward(nvlink: float) -> Pass:
+        run = gpu_run(
+            cluster={"software": {"launch_latency_s": latency, "tensor_parallel_overlap": "none"}},
+            parallelism={"tensor_parallel_size": 2},
+        )
+        gpu = run.cluster.gpu.model_copy(update={"nvlink_bytes_per_s": nvlink})
+        run = replace(run, cluster=run.cluster.model_copy(update={"gpu": gpu}))
+        return times_of_plan(run, plan_of(run)).forward
+
+    fast, slow = forward(300e9), forward(150e9)
+    longer_s = slow.tensor_s - fast.tensor_s
+    assert longer_s > 0.0
+    assert slow.total_s - fast.total_s == pytest.approx(longer_s if latency == "1 us" else 0.0, abs=1e-9)
 
 
 MIXED = {"num_experts": 8, "experts_per_token": 2, "moe_intermediate_size": 2048, "first_k_dense_replace": 4}

@@ -251,21 +251,22 @@ def _more_launches(run: GPURun, plans: PlanTable, *, backward: bool) -> Array:
         if not run.parallelism.fused_gradient_accumulation:
             weights, biases = 4 + model.gated_mlp, 2 * model.mlp_bias + model.qkv_bias + model.attention_output_bias
             number = number + (weights + biases + NORM_TENSORS * (2 if model.normalization == "layernorm" else 1))
+    number = number + np.where(plans.tensor > 1, SUMS_PER_BLOCK * (1.0 + plans.sequence_parallel), 0.0)
     if model.num_experts == 1:
         return number
-    number = number + ROUTER_LAUNCHES
+    number = number + ROUTER_LAUNCHES + np.where(plans.expert > 1, EXCHANGES_PER_BLOCK, 0.0)
     if not software.grouped_experts:
         casts = 0 if product_precision(run) == "16bit" else 2
         number = number + ((4 if backward else 2) + casts) * (model.num_experts / plans.expert - 1.0)
     return number
 
 
-def _waits_for_host_s(run: GPURun, num_launches: Array, kernels_s: Array) -> Array:
-    """A GPU waits for the host to start so many kernels, beside which it works so long. [s]"""
+def _waits_for_host_s(run: GPURun, num_launches: Array, busy_s: Array) -> Array:
+    """A GPU waits for the host to start so many kernels, while it is busy for so long with them and with collectives. [s]"""
     software, each_s = run.cluster.software, run.cluster.gpu.calibration.synchronization_s
     if software.blocks_launches:
-        return num_launches * launch_latency_s(run) * np.ones(np.shape(kernels_s))
-    waits_s = np.maximum(0.0, num_launches * launch_latency_s(run) - kernels_s)
+        return num_launches * launch_latency_s(run) * np.ones(np.shape(busy_s))
+    waits_s = np.maximum(0.0, num_launches * launch_latency_s(run) - busy_s)
     waits = 2.0 * software.synchronizes_layers + (run.model.num_experts > 1) * software.synchronizes_experts
     return waits_s + waits * each_s
 
@@ -331,12 +332,15 @@ def _block_pass(run: GPURun, plans: PlanTable, *, backward: bool) -> Pass:
     sums_s, exposed_s = _tensor_s(run, plans, width, _by_role(work, products), backward=backward)
     kernels_s = kernels_s + cluster.gpu.calibration.overlap_slowdown * (sums_s - exposed_s)
     kernels_s = kernels_s * jitter_factor(run)
+    context_s, expert_s = _context_s(run, plans, split, backward=backward), _expert_s(run, plans, width)
+    # the host starts kernels ahead while the GPU waits for others, too
+    busy_s = kernels_s + exposed_s + context_s + expert_s
     return Pass(
         kernels_s=kernels_s,
-        launch_s=_waits_for_host_s(run, work.num_launches + _more_launches(run, plans, backward=backward), kernels_s),
+        launch_s=_waits_for_host_s(run, work.num_launches + _more_launches(run, plans, backward=backward), busy_s),
         tensor_s=exposed_s,
-        context_s=_context_s(run, plans, split, backward=backward),
-        expert_s=_expert_s(run, plans, width),
+        context_s=context_s,
+        expert_s=expert_s,
     )
 
 
