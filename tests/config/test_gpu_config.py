@@ -225,7 +225,13 @@ def test_a_model_zoo_file_trains_on_gpus_without_its_number_of_systems() -> None
             ["parallelism.data_parallel_size", "'all'", "or one of 'auto'"],
         ),
         ({"parallelism": {"zero_stage": 5}}, ["parallelism.zero_stage is 5", "at most 3"]),
-        ({"parallelism": {"activation_recompute": "all"}}, ["is 'all'", "'none', 'selective', 'full' or 'auto'"]),
+        (
+            {"parallelism": {"activation_recompute": "all"}},
+            ["is 'all'", "'auto' or a table of every, blocks, operators"],
+        ),
+        ({"parallelism": {"activation_recompute": {"evry": 2}}}, ["recompute.evry is not", "did you mean every?"]),
+        ({"parallelism": {"activation_recompute": {"operators": ["attn"]}}}, ["operators.0 is 'attn'", "'core_attn'"]),
+        ({"parallelism": {"activation_recompute": {"every": 0}}}, ["every is 0; it must be more than 0"]),
         (
             {"parallelism": {"sequence_parallel": "maybe"}},
             ["parallelism.sequence_parallel is 'maybe'", "true or false"],

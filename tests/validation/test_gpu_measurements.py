@@ -339,3 +339,16 @@ def test_one_own_step_narrows_the_range_of_runs_like_it(tmp_path: Path, value: s
     assert after.faster + after.slower < before.faster + before.slower
     assert (after.slower > after.faster) or not is_later
     assert gpu_bounds(gpu_run(**own)) == gpu_bounds(gpu_run())
+
+
+def test_ranges_of_other_tables_are_wider_and_of_software_nobody_measured_the_widest() -> None:
+    def bounds(software: str, table: str = "") -> tuple[float, float]:
+        found = gpu_bounds(
+            gpu_run(cluster={"name": "dgx_h100", "num_gpus": 16, "software_profile": software}), None, table
+        )
+        return found.faster, found.slower
+
+    of_it, others, unknown = bounds("nemo_2025", "dgxc-llama-h100"), bounds("nemo_2025"), bounds("fsdp2_compile")
+    assert of_it[0] < others[0] < unknown[0]
+    assert of_it[1] < others[1] < unknown[1]
+    assert bounds("ordinary") == unknown

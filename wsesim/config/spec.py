@@ -236,6 +236,8 @@ def _one_of(owner: type[BaseModel], name: str) -> str:
     """All words that a field takes, where they come from more than one literal."""
     field = owner.model_fields.get(name)
     words = [repr(option) for option in options_of(field.annotation) if isinstance(option, str)] if field else []
+    table = table_of(field) if field else None
+    words += [f"a table of {', '.join(table.model_fields)}"] if table else []
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else ""
 
 
@@ -280,7 +282,7 @@ def _finding(problem: Any, spec: type[BaseModel], path: tuple[int | str, ...]) -
 
 def _choice(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """A path without the names that pydantic gives to members of a union."""
-    noise = re.compile(r"^(int|float|str|bool|literal\[.*\]|constrained-.*|tuple\[.*\])$")
+    noise = re.compile(r"^(int|float|str|bool|literal\[.*\]|constrained-.*|tuple\[.*\]|function-.*)$")
     return tuple(part for part in path if not (isinstance(part, str) and noise.match(part)))
 
 
@@ -304,6 +306,10 @@ def _problems(error: ValidationError, spec: type[BaseModel]) -> Iterator[tuple[s
     for problem, path in zip(found, paths, strict=True):
         if problem["type"] == "too_short" and any(other[: len(path)] == path for other in paths if other != path):
             continue  # pydantic counts only the entries that are well-formed
+        if isinstance(problem["input"], Mapping) and problem["type"] == "literal_error":
+            inside = (other["type"] for other, at in zip(found, paths, strict=True) if at[: len(path)] == path)
+            if any(kind != "literal_error" for kind in inside):
+                continue  # where a word may be a table, too: what is wrong in the table says more
         if problem["type"] != "value_error":
             yield ".".join(map(str, path)), _finding(problem, spec, path)
             continue

@@ -219,7 +219,7 @@ def _with_range(found: Prediction, run: GPURun) -> Prediction:
     """A prediction with the range that it would have if its own row were unknown."""
     kind = kind_of(run)
     told = without(knowledge("gpus").errors, kind, found.measurement.set, found.log_error)
-    return replace(found, bounds=gpu_bounds(run, told))
+    return replace(found, bounds=gpu_bounds(run, told, found.measurement.set))
 
 
 def simulated_s(run: GPURun) -> float:

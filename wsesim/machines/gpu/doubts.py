@@ -32,12 +32,12 @@ from wsesim.units import add_up
 Array = Any
 SHORT_TOKENS, MANY_CHUNKS, NEARLY_FULL = 4096, 8, 0.9
 """Tokens of a sequence on one GPU, chunks of a stage, and share of the memory beyond which a plan is doubtful. [-]"""
-COMPUTES = ("peak_dense_16bit_flop_per_s", "num_sms", "memory_bytes_per_s")
+COMPUTES = ("peak_dense_16bit_flop_per_s", "peak_dense_4bit_flop_per_s", "num_sms", "memory_bytes_per_s")
 """Numbers of a GPU by which its kernels take as long as those of another one."""
 
 
 @cache
-def _measured() -> frozenset[tuple[float, ...]]:
+def _measured() -> frozenset[tuple[float | None, ...]]:
     """What GPUs compute with on which a step was measured."""
     gpus = [load_gpu_cluster(name)[0].gpu for name in dict.fromkeys(row.cluster for row in published())]
     return frozenset(tuple(getattr(gpu, key) for key in COMPUTES) for gpu in gpus)
@@ -49,8 +49,8 @@ def is_measured(gpu: GPUSpec) -> bool:
     Examples
     --------
     >>> from wsesim.config.loader import load_gpu
-    >>> is_measured(load_gpu("a100_40gb")[0]), is_measured(load_gpu("mi300x")[0])
-    (True, False)
+    >>> [is_measured(load_gpu(name)[0]) for name in ("a100_40gb", "b200", "b300", "mi300x")]
+    [True, True, False, False]
     """
     return tuple(getattr(gpu, key) for key in COMPUTES) in _measured()
 
@@ -159,19 +159,26 @@ def without(known: Known, kind: Kind, table: str, error: float) -> Known:
     return {**known, kind.key: {**known[kind.key], table: errors}}
 
 
-def gpu_bounds(run: GPURun, told: Known | None = None) -> Bounds:
+def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bounds:
     """By how much a step on GPUs may be faster or slower, from what is known of its software, its GPU and the kind of model.
 
     Parameters
     ----------
     told
         Errors of published rows in place of all that ship with wsesim.
+    table
+        Of published rows that the run is one of; one's own are of none, and differ as tables do.
     """
     known, kind = knowledge("gpus").assumed, kind_of(run)
     own = run.cluster.gpu.calibration.measured.get(kind.key)
     if own is not None and told is None:
         return moved(_about_own(kind), math.log(own))
     reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
+    tables = _like(knowledge("gpus").errors, kind[:1])
+    if len(one_by_one(tables)) < FEWEST_ROWS:
+        reasons.append(known["unmeasured_software"])
+    elif table not in tables:
+        reasons.append(known["another_table"])
     if not is_measured(run.cluster.gpu):
         reasons.append(known["unmeasured_gpu"])
     if kind.experts == "experts" and not _like(knowledge("gpus").errors, kind):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from wsesim.config.cluster import AnyCluster
 from wsesim.config.run import Run
 from wsesim.config.training import is_training
+from wsesim.machines.gpu.stages import SELECTIVE_OF_FSDP
 from wsesim.machines.machine import Words
 from wsesim.results.result import Result
 from wsesim.units import show
@@ -36,14 +37,18 @@ RECOMPUTED = {
 }
 
 
-def recomputed(what: str | Mapping[str, Any]) -> str:
-    """What the backward pass computes again, in words.
+def recomputed(what: str | Mapping[str, Any], zero_stage: int = 0) -> str:
+    """What the backward pass computes again, in words; with `zero_stage` 3 "selective" means other things.
 
     Examples
     --------
     >>> recomputed("none"), recomputed({"every": 2}), recomputed({"blocks": 3}), recomputed({"operators": ["mlp"]})
     ('nothing', 'every 2nd block', '3 blocks of each stage or chunk', 'mlp of every block')
+    >>> recomputed("selective"), recomputed("selective", 3)
+    ('attention scores', 'every 2nd block')
     """
+    if what == "selective" and zero_stage == 3:
+        what = {"every": SELECTIVE_OF_FSDP}
     if isinstance(what, str):
         return RECOMPUTED[what]
     if "every" in what:
@@ -106,7 +111,9 @@ class GPUWords(Words):
         if plan.get("zero_stage"):
             sizes.append(f"ZeRO {plan['zero_stage']}")
         what = plan.get("activation_recompute", "none")
-        return ", ".join(sizes + ([f"recomputes {recomputed(what)}"] if what != "none" else []))
+        return ", ".join(
+            sizes + ([f"recomputes {recomputed(what, plan.get('zero_stage', 0))}"] if what != "none" else [])
+        )
 
     def batch(self, result: Result) -> list[Fact]:  # noqa: ARG002
         """Nothing: how it is spread says so."""
@@ -169,7 +176,7 @@ class GPUWords(Words):
         return [
             *facts,
             Fact("batch per copy", passes),
-            Fact("computed again", recomputed(plan["activation_recompute"])),
+            Fact("computed again", recomputed(plan["activation_recompute"], plan["zero_stage"])),
             Fact("settings", f"{result.num_settings} that had to be right, {_where_from(result)}"),
         ]
 
