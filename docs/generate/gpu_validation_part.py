@@ -65,7 +65,7 @@ FITTED_TO_STEPS = (
         18,
         "libraries of 2021 to 2023 against those of the kernel tables",
     ),
-    ("jitter", "megascale-baseline", 4, "of megatron_2023 and of DeepSpeed's profiles, too: the slowest of many GPUs"),
+    ("jitter", "megascale-baseline", 4, "of Megatron's from 2023 on, DeepSpeed's and FSDP's profiles, too: the slowest of many GPUs"),
     ("step_host_s", "megascale-baseline", 4, "of megatron_2023 and deepspeed_pipeline: data, logging, late ranks"),
     (
         "launch_latency_s",
