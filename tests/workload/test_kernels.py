@@ -18,6 +18,7 @@ from wsesim.machines.gpu.kernels import (
     block_forward,
     head_backward,
     head_forward,
+    launches_of_steps,
 )
 from wsesim.workload.transformer import model_flop_per_sequence
 
@@ -182,3 +183,28 @@ def test_any_block_executes_its_products_thrice(
     )
     assert block_backward(model, split()).flop == pytest.approx(2.0 * block_forward(model, split()).flop)
     assert step_flop(model, split()) == pytest.approx(model_flop_per_sequence(model, 2048))
+
+
+def test_biases_of_experts_are_added_one_by_one() -> None:
+    """Two experts for each token: a bias weighted (2 bytes), added (6) and joined (4); backward 16; nothing without biases."""
+    experts = SHAPE | {"num_experts": 4, "experts_per_token": 2}
+    biased, plain = (ModelSpec.model_validate(experts | {"mlp_bias": has}) for has in (True, False))
+    looped = split(fused=True)._replace(loops_biases=True, sums_biases=False)
+    inside = looped._replace(loops_biases=False)
+    for one_way, moved in ((block_forward, 12.0), (block_backward, 16.0)):
+        found = [sum(one_way(model, part).moves) for model in (biased, plain) for part in (looped, inside)]
+        assert found[0] - found[1] == moved * 2 * 2048 * 64
+        assert found[1] == found[2] == found[3]
+
+
+def test_steps_of_what_one_kernel_could_do_are_started_one_by_one() -> None:
+    """Of 6 bytes each, beyond the one kernel: queries and keys turn by themselves, and there are two norms."""
+    llama = ModelSpec.model_validate(
+        SHAPE | {"normalization": "rmsnorm", "gated_mlp": True, "position_embedding": "rotary"}
+    )
+    fused = split(fused=True)
+    eager = fused._replace(norm_bytes=(34.0, 82.0), gate_bytes=(12.0, 16.0), rotary_bytes=(22.0, 34.0))
+    assert launches_of_steps(llama, fused, backward=False) == launches_of_steps(llama, fused, backward=True) == 0.0
+    assert launches_of_steps(llama, eager, backward=False) == 2 * 5 + 1 + 2 * 3
+    assert launches_of_steps(llama, eager, backward=True) == 2 * 12 + 1 + 2 * 5
+    assert launches_of_steps(ModelSpec(**SHAPE), eager, backward=True) == 0.0

@@ -354,6 +354,8 @@ class Split(NamedTuple):
         Moved for one element of a root-mean-square norm, and of a gated activation; forward and backward. [bytes]
     sums_biases
         Whether gradients of biases are kernels of their own.
+    loops_biases
+        Whether the last bias of experts is added expert by expert.
     fused_softmax_tokens
         Longest sequence of which softmax is one kernel; 0 is any. [-]
     drops_scores
@@ -373,6 +375,7 @@ class Split(NamedTuple):
     norm_bytes: tuple[float, float] = (4.0, 10.0)
     gate_bytes: tuple[float, float] = (6.0, 10.0)
     sums_biases: bool = True
+    loops_biases: bool = False
     fused_softmax_tokens: int = 0
     drops_scores: bool = True
 
@@ -558,12 +561,46 @@ def _rotated(model: ModelSpec, split: Split) -> Array:
     return split.tokens * (wide.query + wide.key) / split.tensor
 
 
+STEP_BYTES = 6.0
+"""Of a kernel that makes one 16-bit element from two. [bytes]"""
+
+
+def launches_of_steps(model: ModelSpec, split: Split, *, backward: bool) -> float:
+    """Kernels beside one for each norm, rotary position and gated activation, where each step of them is one. [-]
+
+    By what they move beyond that one: a step reads two elements, or one of 32 bit, and writes one.
+    """
+    way, more = int(backward), 0.0
+    if model.normalization == "rmsnorm":
+        more += (2 + len(_more_norms(model, split))) * (split.norm_bytes[way] - (4.0, 10.0)[way])
+    if model.gated_mlp:
+        more += split.gate_bytes[way] - (6.0, 10.0)[way]
+    if model.position_embedding == "rotary":
+        more += 2.0 * (split.rotary_bytes[way] - 4.0)  # queries and keys
+    return max(0.0, more) / STEP_BYTES
+
+
 def _sorted_tokens(model: ModelSpec, split: Split, width: Array) -> list[Array]:
     """Tokens are sorted by expert, and back; where others send some, once more on arrival, and before they return. [bytes]"""
     if model.num_experts == 1:
         return []
     once = 4.0 * model.experts_per_token * width
     return [once, once, *[np.where(split.expert > 1, once, 0.0)] * 2]
+
+
+BIAS_BYTES, BIAS_GRADIENT_BYTES = (2.0, 6.0, 4.0), (4.0, 2.0, 4.0, 2.0, 4.0)
+"""Of `torch.cat([t + b * p for ...])`: weighted, added, joined; backward a product and a sum for the bias, both for the weight of
+a token, and joined. Weights of tokens are of 16 bit. [bytes] for an element"""
+
+
+def loops_biases(model: ModelSpec, split: Split) -> bool:
+    """Whether a bias for each expert is weighted by the router and added in kernels of its own."""
+    return split.loops_biases and model.num_experts > 1 and model.mlp_bias
+
+
+def _added_biases(model: ModelSpec, split: Split, width: Array, of_one: tuple[float, ...]) -> list[Array]:
+    """Bytes of each step of it, for all experts together. [bytes]"""
+    return [each * model.experts_per_token * width for each in of_one] if loops_biases(model, split) else []
 
 
 def block_forward(model: ModelSpec, split: Split) -> Kernels:
@@ -576,7 +613,7 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
     moves += [norm * one for one in _more_norms(model, split)]
     if model.position_embedding == "rotary":
         moves.append(split.rotary_bytes[0] * _rotated(model, split))
-    moves += _sorted_tokens(model, split, width)
+    moves += _sorted_tokens(model, split, width) + _added_biases(model, split, width, BIAS_BYTES)
     return attention._replace(gemms=_projections(model, split), moves=(*attention.moves, *moves))
 
 
@@ -613,7 +650,7 @@ def block_backward(model: ModelSpec, split: Split) -> Kernels:
         moves += [2.0 * one.rows * one.columns * one.count * one.biased for one in products if np.any(one.biased)]
     if model.position_embedding == "rotary":
         moves.append(split.rotary_bytes[1] * _rotated(model, split))
-    moves += _sorted_tokens(model, split, width)
+    moves += _sorted_tokens(model, split, width) + _added_biases(model, split, width, BIAS_GRADIENT_BYTES)
     return attention._replace(gemms=_gradients(products), moves=(*attention.moves, *moves))
 
 

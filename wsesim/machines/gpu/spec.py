@@ -358,6 +358,9 @@ class GPUSoftwareSpec(Spec):
         A kernel that reads the gradients anyway adds them up over tokens for the biases, as those of 8-bit products always do.
     grouped_experts
         One kernel multiplies for all experts of a GPU; without, the host starts one for each expert.
+    loops_expert_biases
+        The last bias of each expert is weighted by the router and added by PyTorch, expert by expert (Megatron-Core), instead of
+        within a product.
     exchanges_by_node
         A token goes once to each node that holds some of its experts, and is copied there (DeepEP, HybridEP).
     synchronizes_experts
@@ -411,6 +414,7 @@ class GPUSoftwareSpec(Spec):
     gate_backward_bytes: NotNegative = 10.0
     fused_bias_gradients: bool = False
     grouped_experts: bool = True
+    loops_expert_biases: bool = False
     exchanges_by_node: bool = False
     synchronizes_experts: bool = False
     collective_floor_s: NotNegative = 0.0

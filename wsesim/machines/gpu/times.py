@@ -156,6 +156,7 @@ def split_of(run: GPURun, plans: PlanTable) -> Split:
         norm_bytes=(software.norm_bytes, software.norm_backward_bytes),
         gate_bytes=(software.gate_bytes, software.gate_backward_bytes),
         sums_biases=not software.fused_bias_gradients and product_precision(run) == "16bit",
+        loops_biases=software.loops_expert_biases,
         fused_softmax_tokens=software.fused_softmax_tokens,
     )
 
@@ -240,12 +241,14 @@ ROUTER_LAUNCHES = 40
 def _more_launches(run: GPURun, plans: PlanTable, *, backward: bool) -> Array:
     """Kernels that move next to nothing, and so count by their launch alone. [-]
 
-    Steps of a softmax that is not one kernel, whose bytes count together. Backward, sums over tokens for norms, and where no
-    product does it, one to add each tensor's gradient to those of
-    earlier micro-batches; in a mixture, each expert's product where none is for all.
+    Steps of what is not one kernel, whose bytes count together. Backward, sums over tokens for norms, and where no product does it,
+    one to add each tensor's gradient to those of earlier micro-batches. In a mixture, each expert's product where none is for all;
+    and what its last bias takes where it is added by itself, when gradients of biases are added one by one, too.
     """
     model, software = run.model, run.cluster.software
-    number: Array = kernels.MORE_STEPS * np.asarray(kernels.steps_of_softmax(model, split_of(run, plans)))
+    split = split_of(run, plans)
+    number: Array = kernels.MORE_STEPS * np.asarray(kernels.steps_of_softmax(model, split))
+    number = number + kernels.launches_of_steps(model, split, backward=backward)
     if backward:
         number = number + NORM_TENSORS
         if not run.parallelism.fused_gradient_accumulation:
@@ -255,9 +258,12 @@ def _more_launches(run: GPURun, plans: PlanTable, *, backward: bool) -> Array:
     if model.num_experts == 1:
         return number
     number = number + ROUTER_LAUNCHES + np.where(plans.expert > 1, EXCHANGES_PER_BLOCK, 0.0)
+    others = model.num_experts / plans.expert - 1.0
+    if kernels.loops_biases(model, split):
+        number = number + (4 if backward else 2) * others + (2 * (1.0 + others) if backward else 0.0)
     if not software.grouped_experts:
         casts = 0 if product_precision(run) == "16bit" else 2
-        number = number + ((4 if backward else 2) + casts) * (model.num_experts / plans.expert - 1.0)
+        number = number + ((4 if backward else 2) + casts) * others
     return number
 
 
