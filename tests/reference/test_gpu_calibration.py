@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.front_door import call
 from wsesim.config import catalogue
 from wsesim.config.loader import load_gpu, load_gpu_calibration, origins_of
 from wsesim.machines.gpu.rows import published, published_layers
+from wsesim.machines.gpu.search import closed_form_of_plan_s
 from wsesim.validate.gpu_calibrate import (
     NOISIER,
     TOLERANCES,
@@ -25,7 +27,7 @@ from wsesim.validate.gpu_calibrate import (
     rewritten,
     sections,
 )
-from wsesim.validate.gpu_predict import run_of
+from wsesim.validate.gpu_predict import plan_of, run_of
 
 FEW = ("a100_80gb", "h100_80gb")
 
@@ -65,7 +67,24 @@ def test_no_training_step_has_a_part_in_the_fits(fits: list[PartFit]) -> None:
     assert {fit.key.partition(".")[0].partition("_")[0] for fit in fits} == {"products", "attention", "nvlink"}
     bridge = {"megatron-bridge-h100-fp8", "megatron-bridge-b200-fp8"}  # three rows say what the host takes
     calibration = {row.set for row in published() if row.use == "calibration"}
-    assert calibration == {"korthikanti", "megascale-baseline", *bridge}
+    assert calibration == {"korthikanti", "megascale-baseline", "vtrain-single", *bridge}
+
+
+def test_the_time_of_the_host_for_a_kernel_is_what_steps_that_wait_for_it_give() -> None:
+    rows = [row for row in published() if row.set == "vtrain-single" and row.use == "calibration"]
+    measured = np.array([row.iteration_s for row in rows])
+
+    def squares(share: float) -> float:
+        predicted = []
+        for run in map(run_of, rows):
+            software = run.cluster.software
+            changed = software.model_copy(update={"launch_latency_s": software.launch_latency_s * share})
+            other = replace(run, cluster=run.cluster.model_copy(update={"software": changed}))
+            predicted.append(closed_form_of_plan_s(other, plan_of(other)))
+        return float(np.mean(np.log(np.array(predicted) / measured) ** 2))
+
+    less, shipped, more = map(squares, (0.97, 1.0, 1.03))
+    assert shipped < min(less, more)
 
 
 def test_left_out_rows_are_met_within_what_is_asked() -> None:

@@ -47,7 +47,7 @@ TOLERANCES = {
     "sc21-table1": 0.05,
     "sc21-table2": 0.05,
     "vtrain-multi": 0.08,
-    "vtrain-single": 0.12,
+    "vtrain-single": 0.10,
     "llm-foundry-a100": 0.08,
     "llm-foundry-h100": 0.08,
     "llm-foundry-h100-fp8": 0.08,
