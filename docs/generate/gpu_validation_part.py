@@ -65,7 +65,12 @@ FITTED_TO_STEPS = (
         18,
         "libraries of 2021 to 2023 against those of the kernel tables",
     ),
-    ("jitter", "megascale-baseline", 4, "of Megatron's from 2023 on, DeepSpeed's and FSDP's profiles, too: the slowest of many GPUs"),
+    (
+        "jitter",
+        "megascale-baseline",
+        4,
+        "of Megatron's from 2023 on, DeepSpeed's and FSDP's profiles, too: the slowest of many GPUs",
+    ),
     ("step_host_s", "megascale-baseline", 4, "of megatron_2023 and deepspeed_pipeline: data, logging, late ranks"),
     (
         "launch_latency_s",
@@ -103,15 +108,16 @@ What is known to be off, and not why:
 - **bigscience**: heads that are no multiple of 8 wide, the measured network and DeepSpeed's engine explain most (heads 108 wide
   come out a fifth too slow, as if they lost half of what others lose). Not why 112
   heads with tensor parallel 8, 104 with 4, or micro-batches of 1 with 4 were up to a third slower than their neighbours.
-- **Mixtures of Megatron-Bridge** with micro-batches of 1 are bound by the host, whose kernels are counted by hand; with 8 experts on a
-  GPU it took as long as with 16, for which fewer kernels are counted (three rows of Qwen3 30B on H100, -27 %). Releases differ by up to
-  1.8 times with the same plan. Recipes for H100 hide the exchange of tokens behind another micro-batch (Qwen3 235B, and 30B in 25.11 and
-  26.02); here nothing hides it, as with it hidden Qwen3 235B would be predicted 45 to 48 % too fast, not 13 to 19 %: something takes
-  another 6 ms for each block and micro-batch. Rows of DeepSeek-V3 state the FLOP of a model that predicts two tokens, which is not modelled;
-  those with experts on several nodes lie between exchanges in view (+34 and +47 %) and hidden (-36 and -33 %).
-- **GPT-OSS 120B** (10 % is asked) is predicted 20 to 22 % too fast on H100 and 22 to 32 % on B200, 44 % in 25.11: gradients of experts between
-  nodes, biases that are added expert by expert and rotary positions step by step explain half of what was missing. Which attention kernel
-  took its learned sinks is not stated.
+- **Mixtures of Megatron-Bridge** with micro-batches of 1 are bound by the host, whose kernels are counted by hand; with 8
+  experts on a GPU it took as long as with 16, for which fewer kernels are counted (three rows of Qwen3 30B on H100, -27 %).
+  Releases differ by up to 1.8 times with the same plan. Recipes for H100 hide the exchange of tokens behind another
+  micro-batch (Qwen3 235B, and 30B in 25.11 and 26.02); here nothing hides it, as with it hidden Qwen3 235B would be
+  predicted 45 to 48 % too fast, not 13 to 19 %: something takes another 6 ms for each block and micro-batch. Rows of
+  DeepSeek-V3 state the FLOP of a model that predicts two tokens, which is not modelled; those with experts on several nodes
+  lie between exchanges in view (+34 and +47 %) and hidden (-36 and -33 %).
+- **GPT-OSS 120B** (10 % is asked) is predicted 20 to 22 % too fast on H100 and 22 to 32 % on B200, 44 % in 25.11: gradients
+  of experts between nodes, biases that are added expert by expert and rotary positions step by step explain half of what
+  was missing. Which attention kernel took its learned sinks is not stated.
 - **vtrain-multi**: {vtrain}
 - **vtrain-single** are small models on at most one node, where the host has as much to say as the GPU. Its times look put
   together: the 32 rows 2,048 wide without tensor or pipeline parallelism follow, within 0.01 %, from 14 numbers (of a layer and of
