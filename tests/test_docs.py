@@ -22,6 +22,7 @@ from wsesim.commands.cli import app
 from wsesim.commands.common import EXAMPLES
 from wsesim.config.cluster import AnySpread, PaidCluster
 from wsesim.config.spec import STATUSES, Spec
+from wsesim.machines.gpu.rows import COLUMNS as STEP_COLUMNS
 from wsesim.machines.gpu.words import CATEGORIES as GPU_CATEGORIES
 from wsesim.machines.simulation import best_plans
 from wsesim.machines.wafer.metrics import CATEGORIES
@@ -345,7 +346,7 @@ def test_every_key_of_every_table_is_on_the_page_of_configuration(spec: type[Spe
 
 
 def test_every_column_and_status_is_in_the_glossary() -> None:
-    assert set(COLUMNS) | set(STATUSES) <= glossary_words()
+    assert set(COLUMNS) | set(STEP_COLUMNS) | set(STATUSES) <= glossary_words()
 
 
 def test_the_table_of_errors_in_the_readme_is_current() -> None:

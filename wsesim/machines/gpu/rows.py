@@ -65,6 +65,8 @@ METRICS = ("iteration_s", "tokens_per_s_per_gpu")
 LAYER_METRICS = ("layer_forward_s", "layer_backward_s")
 """Of one block and micro-batch; in a table of their own, and only to fit kernels to."""
 USES = ("calibration", "validation", "shown")
+FITTED_SETS = ("korthikanti", "megascale-baseline")
+"""Sets whose calibration rows constants were fitted to; to steps of one's own nothing is."""
 
 _SHAPE = (
     *("num_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size"),
@@ -126,6 +128,11 @@ class GPUMeasurement:
     def profile(self) -> str:
         """Software that the row names; empty where it leaves that to the cluster."""
         return str(self.software.get("software_profile", ""))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether constants were fitted to it, so that its error proves nothing."""
+        return self.use == "calibration" and self.set in FITTED_SETS
 
     @property
     def tokens(self) -> int:

@@ -85,7 +85,7 @@ def row_table(predictions: Sequence[Prediction]) -> Table:
             str(row.training["global_batch_size"]),
             seconds(row.iteration_s),
             seconds(one.predicted_s),
-            signed(one.error) + ("*" if row.use == "calibration" else " "),
+            signed(one.error) + ("*" if row.is_fitted else " "),
         )
         for one in predictions
         for row in [one.measurement]
