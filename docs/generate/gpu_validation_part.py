@@ -69,7 +69,7 @@ FITTED_TO_STEPS = (
         "jitter",
         "megascale-baseline",
         4,
-        "of Megatron's from 2023 on, DeepSpeed's and FSDP's profiles, too: the slowest of many GPUs",
+        "of Megatron's from 2023 on, DeepSpeed's and FSDP's profiles, too: the slowest of all",
     ),
     ("step_host_s", "megascale-baseline", 4, "of megatron_2023 and deepspeed_pipeline: data, logging, late ranks"),
     (
