@@ -96,6 +96,11 @@ def refusal(kind: type[WsesimError] = ConfigError, **overrides: Any) -> str:
              "parallelism": {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2, "micro_batch_group_size": 3}},
             ["micro_batch_group_size is 3", "is not in 4 to 11", "use 6"],
         ),
+        (
+            {"training": {"global_batch_size": 22, "micro_batch_size": "auto"},
+             "parallelism": {"pipeline_parallel_size": 4, "virtual_pipeline_size": 2, "micro_batch_group_size": 3}},
+            ["micro_batch_group_size is 3", "is not in 4 to 11", "use 6"],
+        ),
         # the batch
         ({"training": {"global_batch_size": 6}}, ["global_batch_size is 6", "the 8 copies", "use at least 8"]),
         ({"training": {"micro_batch_size": 9}}, ["micro_batch_size is 9", "each copy of the model has 8", "at most 8", '"auto"']),

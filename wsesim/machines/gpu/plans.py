@@ -254,8 +254,10 @@ def _groups(run: GPURun, passes: int) -> None:
             f"there are stages, {stages}, but there are {passes}; use a larger training.global_batch_size, or "
             "virtual_pipeline_size 1"
         )
-    if not isinstance(group, int) or not isinstance(run.training.micro_batch_size, int):
+    if not isinstance(group, int):
         return
+    if stages <= group <= passes and not isinstance(run.training.micro_batch_size, int):
+        return  # others than the smallest micro-batches are left out of the search where they do not suit
     rest = passes % group
     if not stages <= group <= passes or 0 < rest < stages:
         found = (
@@ -553,8 +555,11 @@ def _that_divide_the_batch(
     if run.training.micro_batch_size == "auto":
         keeps &= per_copy % micro == 0
     keeps &= (chunks == 1) | ((pipeline > 1) & (passes >= pipeline))
-    grid, pipeline, chunks, passes = grid[:, keeps], pipeline[keeps], chunks[keeps], passes[keeps]
     given = run.parallelism.micro_batch_group_size
+    if given != "auto":
+        rest = passes % given
+        keeps &= (chunks == 1) | ((pipeline <= given) & (given <= passes) & ((rest == 0) | (rest >= pipeline)))
+    grid, pipeline, chunks, passes = grid[:, keeps], pipeline[keeps], chunks[keeps], passes[keeps]
     group = group_size(pipeline, chunks, passes) if given == "auto" else np.where(chunks > 1, given, pipeline)
     last = per_copy[keeps] - (passes - 1) * micro[keeps]
     return grid, (group, passes, last)
