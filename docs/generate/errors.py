@@ -63,7 +63,7 @@ def gpu_errors(predictions: Iterable[Prediction]) -> str:
     kinds: dict[str, dict[str, list[float]]] = {}
     for one in predictions:
         if one.measurement.use == "validation" and one.kind is not None:
-            kinds.setdefault(one.kind.key, {}).setdefault(one.measurement.set, []).append(one.log_error)
+            kinds.setdefault(one.kind.place, {}).setdefault(one.measurement.set, []).append(one.log_error)
     lines = [
         "# Written by `python docs/generate/errors.py`: ln(measured / predicted time) of rows that nothing was fitted to."
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -62,6 +62,8 @@ def is_beyond(run: GPURun) -> bool:
 
 FEWEST_ROWS = 8
 """Of fewer rows nothing is made of their own. [-]"""
+NEAREST_ROWS = 40
+"""Of more rows those of models and sequences that are most like the run's: of so many, two lie beyond either end of a range. [-]"""
 
 
 class Kind(NamedTuple):
@@ -77,17 +79,31 @@ class Kind(NamedTuple):
         "one node" or "many nodes".
     experts
         "experts" or "dense".
+    hidden, tokens
+        Width of the model, and length of a sequence. [-]
     """
 
     profile: str
     chip: str
     nodes: str
     experts: str
+    hidden: int
+    tokens: int
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """What has to be equal, the most telling first."""
+        return self.profile, self.chip, self.nodes, self.experts
 
     @property
     def key(self) -> str:
+        """As a calibration of one's own names it."""
+        return ", ".join(self.alike)
+
+    @property
+    def place(self) -> str:
         """As ``cluster_configs/errors/gpus.toml`` names it."""
-        return ", ".join(self)
+        return f"{self.key}, {self.hidden}, {self.tokens}"
 
 
 def kind_of(run: GPURun) -> Kind:
@@ -98,21 +114,52 @@ def kind_of(run: GPURun) -> Kind:
         f"{cluster.gpu.peak_dense_16bit_flop_per_s / 1e12:.0f} TFLOP/s",
         "many nodes" if cluster.num_gpus > cluster.gpus_per_node else "one node",
         "experts" if run.model.num_experts > 1 else "dense",
+        run.model.hidden_size,
+        run.training.sequence_length,
     )
 
 
 Known = Mapping[str, Errors]
-"""Errors of published rows by their kind, then by table. [-]"""
+"""Errors of published rows by the place of their kind, then by table. [-]"""
+
+
+def _places(known: Known, wanted: Sequence[str]) -> list[str]:
+    """Places of the kinds that begin so."""
+    return [place for place in known if place.split(", ")[: len(wanted)] == list(wanted)]
+
+
+def _at(known: Known, places: Iterable[str]) -> dict[str, list[float]]:
+    """Errors at some places, by table. [-]"""
+    found: dict[str, list[float]] = {}
+    for place in places:
+        for table, errors in known[place].items():
+            found.setdefault(table, []).extend(errors)
+    return found
 
 
 def _like(known: Known, wanted: Sequence[str]) -> dict[str, list[float]]:
     """Errors of the kinds that begin so, by table. [-]"""
-    found: dict[str, list[float]] = {}
-    for key, tables in known.items():
-        if key.split(", ")[: len(wanted)] == list(wanted):
-            for table, errors in tables.items():
-                found.setdefault(table, []).extend(errors)
-    return found
+    return _at(known, _places(known, wanted))
+
+
+def _distance(place: str, kind: Kind) -> float:
+    """How unlike the models and sequences at a place are: doublings of the width and of the length between them. [-]"""
+    sizes = zip(place.split(", ")[len(kind.alike) :], (kind.hidden, kind.tokens), strict=False)
+    return add_up(abs(math.log2(float(theirs) / own)) for theirs, own in sizes)
+
+
+def _nearest(known: Known, wanted: Sequence[str], kind: Kind) -> dict[str, list[float]]:
+    """Of the kinds that begin so the errors of those that are most like one, `NEAREST_ROWS` or more of them, by table. [-]"""
+    places = sorted(_places(known, wanted), key=lambda place: _distance(place, kind))
+    number, last = 0, math.inf
+    taken: list[str] = []
+    for place in places:
+        if number >= NEAREST_ROWS and _distance(place, kind) > last:
+            break
+        number += add_up(map(len, known[place].values()))
+        taken.append(place)
+        last = _distance(place, kind)
+    return _at(known, taken)
 
 
 @cache
@@ -123,13 +170,18 @@ def _of_kind(kind: Kind) -> Bounds:
 def bounds_of_kind(kind: Kind, known: Known) -> Bounds:
     """Bounds from the errors of runs of one kind; with too few of them, of its software on its GPU, then of its software at all.
 
-    Of software of which nothing is known, tables of all others stand for it, each of which counts once.
+    Of many, those count that are nearest in the width of the model and the length of a sequence: what errors come from (the host,
+    the size of products, attention) changes with these. Of software of which nothing is known, tables of all others stand for it,
+    each of which counts once.
     """
     levels = ((4, "on such GPUs and of such models"), (2, "on such GPUs"), (1, "on other GPUs"))
     for length, words in levels:
-        rows = one_by_one(_like(known, kind[:length]))
-        if len(rows) >= FEWEST_ROWS:
-            return from_errors(rows, f"{len(rows)} published steps with {kind.profile} {words}")
+        number = len(one_by_one(_like(known, kind.alike[:length])))
+        if number < FEWEST_ROWS:
+            continue
+        rows = one_by_one(_nearest(known, kind.alike[:length], kind))
+        nearest = f", the nearest of {number} by width and sequence" if len(rows) < number else ""
+        return from_errors(rows, f"{len(rows)} published steps with {kind.profile} {words}{nearest}")
     tables = _like(known, ())
     if len(tables) < FEWEST_GROUPS:
         return NOTHING_KNOWN
@@ -142,8 +194,8 @@ def bounds_of_kind(kind: Kind, known: Known) -> Bounds:
 def _about_own(kind: Kind) -> Bounds:
     """Bounds where steps of one's own have fixed the mean error: what is left about the means of published tables."""
     known = knowledge("gpus").errors
-    for length in range(len(kind), -1, -1):
-        tables = {name: errors for name, errors in _like(known, kind[:length]).items() if len(errors) > 1}
+    for length in range(len(kind.alike), -1, -1):
+        tables = {name: errors for name, errors in _like(known, kind.alike[:length]).items() if len(errors) > 1}
         rows = one_by_one(about_means(tables))
         if len(rows) >= FEWEST_ROWS:
             break
@@ -152,11 +204,11 @@ def _about_own(kind: Kind) -> Bounds:
 
 def without(known: Known, kind: Kind, table: str, error: float) -> Known:
     """What is known but for one row, as its range may not come from its own error."""
-    errors = list(known.get(kind.key, {}).get(table, ()))
+    errors = list(known.get(kind.place, {}).get(table, ()))
     if not errors:
         return known
     errors.remove(min(errors, key=lambda one: abs(one - error)))
-    return {**known, kind.key: {**known[kind.key], table: errors}}
+    return {**known, kind.place: {**known[kind.place], table: errors}}
 
 
 def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bounds:
@@ -174,14 +226,14 @@ def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bound
     if own is not None and told is None:
         return moved(_about_own(kind), math.log(own))
     reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
-    tables = _like(knowledge("gpus").errors, kind[:1])
+    tables = _like(knowledge("gpus").errors, kind.alike[:1])
     if len(one_by_one(tables)) < FEWEST_ROWS:
         reasons.append(known["unmeasured_software"])
     elif table not in tables:
         reasons.append(known["another_table"])
     if not is_measured(run.cluster.gpu):
         reasons.append(known["unmeasured_gpu"])
-    if kind.experts == "experts" and not _like(knowledge("gpus").errors, kind):
+    if kind.experts == "experts" and not _like(knowledge("gpus").errors, kind.alike):
         reasons.append(known["experts"])
     return together(*reasons)
 
