@@ -15,7 +15,7 @@ from wsesim.config import catalogue
 from wsesim.config.loader import any_from_table, load_model
 from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
-from wsesim.machines.gpu.doubts import gpu_bounds
+from wsesim.machines.gpu.doubts import NEAREST_ROWS, Kind, bounds_of_kind, gpu_bounds
 from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_steps, run_table
 from wsesim.workload.transformer import parameter_count
 
@@ -362,3 +362,15 @@ def test_ranges_of_other_tables_are_wider_and_of_software_nobody_measured_the_wi
     assert of_it[0] < others[0] < unknown[0]
     assert of_it[1] < others[1] < unknown[1]
     assert bounds("ordinary") == unknown
+
+
+def test_of_many_steps_the_nearest_in_width_and_sequence_make_the_range() -> None:
+    narrow = Kind("nemo_2025", "989 TFLOP/s", "one node", "dense", 1024, 2048)
+    wide, long = narrow._replace(hidden=8192), narrow._replace(tokens=65536)
+    steady, scattered = [0.001] * NEAREST_ROWS, [0.3, -0.3] * NEAREST_ROWS
+    known = {narrow.place: {"one": steady}, wide.place: {"one": scattered}, long.place: {"other": scattered}}
+    ranges = [bounds_of_kind(kind, known) for kind in (narrow, narrow._replace(hidden=1536), wide, long)]
+    assert [round(found.slower, 2) for found in ranges] == [0.03, 0.03, 0.3, 0.3]
+    assert f"nearest of {5 * NEAREST_ROWS}" in ranges[0].basis[0]
+    few = {**known, narrow.place: {"one": steady[:20]}}
+    assert bounds_of_kind(narrow, few).slower == 0.3  # so few of one model say too little of its ends
