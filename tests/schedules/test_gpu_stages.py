@@ -290,6 +290,27 @@ def test_the_host_starts_kernels_ahead_while_collectives_run(latency: str) -> No
     assert slow.total_s - fast.total_s == pytest.approx(longer_s if latency == "1 us" else 0.0, abs=1e-9)
 
 
+def test_tensor_parallel_groups_gather_and_scatter_in_8_bit_where_software_does() -> None:
+    """In 16 bit the switch changes nothing; gradients that are scattered backward stay in 16 bit."""
+
+    def waits(words: str, precision: str) -> tuple[float, float]:
+        run = gpu_run(
+            training={"precision": precision, "sequence_length": 2048, "micro_batch_size": 8},
+            cluster={
+                "name": "dgx_h100",
+                "software": {"narrow_activations": words, "tensor_parallel_overlap": "none", "launch_latency_s": 0.0},
+            },
+            parallelism={"tensor_parallel_size": 2, "sequence_parallel": True, "attention": "flash"},
+        )
+        times = times_of_plan(run, plan_of(run))
+        return times.forward.tensor_s, times.backward.tensor_s
+
+    assert waits("all", "bfloat16") == waits("none", "bfloat16") == waits("none", "fp8")
+    none, gathers, everything = (waits(words, "fp8") for words in ("none", "gathers", "all"))
+    assert none[0] > gathers[0] > everything[0] > 0.5 * none[0]
+    assert none[1] > gathers[1] == everything[1]
+
+
 MIXED = {"num_experts": 8, "experts_per_token": 2, "moe_intermediate_size": 2048, "first_k_dense_replace": 4}
 TURNS = {"sliding_window": 512, "layer_types": ("full_attention",) * 12 + ("sliding_attention",) * 4}
 

@@ -316,6 +316,9 @@ class GPUSoftwareSpec(Spec):
         or almost all, piece by piece through "user_buffers".
     narrow_gathers
         With products in 8 bit parameters are gathered in 8 bit, too.
+    narrow_activations
+        With products in 8 bit a tensor-parallel group gathers inputs and gradients in 8 bit ("gathers"), and forward scatters the
+        results of split rows in 8 bit, too ("all").
     switch_adds
         The NVLink switch may add up in all-reduces (NVLS), where it can.
     fsdp_prefetch
@@ -396,6 +399,7 @@ class GPUSoftwareSpec(Spec):
     keeps_gradient_copy: bool = False
     tensor_parallel_overlap: Literal["none", "backward", "user_buffers"] = "none"
     narrow_gathers: bool = False
+    narrow_activations: Literal["none", "gathers", "all"] = "none"
     switch_adds: bool = True
     fsdp_prefetch: Literal["early", "late"] = "early"
     synchronizes_sends: bool = False

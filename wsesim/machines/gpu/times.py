@@ -383,12 +383,22 @@ def _sums_s(
     cluster, overlap = run.cluster, run.cluster.software.tensor_parallel_overlap
     group = group_of(cluster, size, 1)
     sum_s = all_reduce_time_s(cluster, group, width_bytes, in_switch=cluster.software.switch_adds)
-    gather_s = all_gather_time_s(cluster, group, width_bytes)
-    scatter_s = reduce_scatter_time_s(cluster, group, width_bytes)
+    gathered, scattered = _narrowed(run, backward=backward)
+    gather_s = all_gather_time_s(cluster, group, gathered * width_bytes)
+    scatter_s = reduce_scatter_time_s(cluster, group, scattered * width_bytes)
     hides = _hidden_backward if backward else _hidden_forward
     whole, split = hides(products, size, sum_s, gather_s, scatter_s, overlap)
     all_s, exposed_s = (np.where(plans.sequence_parallel, *pair) for pair in zip(split, whole, strict=True))
     return all_s, exposed_s
+
+
+def _narrowed(run: GPURun, *, backward: bool) -> tuple[float, float]:
+    """Bytes of what a tensor-parallel group gathers, and of what it scatters, over those in 16 bit. [-]"""
+    words, precision = run.cluster.software.narrow_activations, product_precision(run)
+    if words == "none" or precision not in ("fp8", "mxfp8"):
+        return 1.0, 1.0
+    share = kernels.OPERAND_BYTES[precision] / BYTES_16BIT
+    return share, share if words == "all" and not backward else 1.0
 
 
 def _hidden_forward(
