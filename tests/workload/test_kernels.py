@@ -130,6 +130,16 @@ def test_gradients_of_biases_read_what_they_add_up() -> None:
     assert more(split()._replace(sums_biases=False)) == (0.0, 0)
 
 
+def test_a_bias_that_no_product_adds_is_a_kernel_that_reads_and_writes() -> None:
+    """Of queries, keys and values, split over the GPUs of a tensor-parallel group."""
+    biased, plain = (ModelSpec.model_validate(SHAPE | {"qkv_bias": has}) for has in (True, False))
+    alone, beside = (split(2)._replace(adds_qkv_bias=adds) for adds in (True, False))
+    first, second = (block_forward(biased, part) for part in (alone, beside))
+    assert sum(first.moves) - sum(second.moves) == 4.0 * 2048 * 3 * 64 / 2
+    assert first.num_launches - second.num_launches == 1
+    assert block_forward(plain, alone) == block_forward(plain, beside)
+
+
 def test_a_softmax_that_no_kernel_takes_is_worked_out_step_by_step() -> None:
     """16 heads on 8 GPUs: 2 in a micro-batch of one sequence, 4 of two. 36 bytes a score in place of 4, backward 40 of 6."""
     model = ModelSpec.model_validate(SHAPE | {"num_attention_heads": 16})

@@ -352,6 +352,8 @@ class Split(NamedTuple):
         kernel; forward and backward. [bytes]
     norm_bytes, gate_bytes
         Moved for one element of a root-mean-square norm, and of a gated activation; forward and backward. [bytes]
+    adds_qkv_bias
+        Whether the bias of queries, keys and values is added by a kernel of its own.
     sums_biases
         Whether gradients of biases are kernels of their own.
     loops_biases
@@ -374,6 +376,7 @@ class Split(NamedTuple):
     layout_bytes: tuple[float, float] = (4.0, 4.0)
     norm_bytes: tuple[float, float] = (4.0, 10.0)
     gate_bytes: tuple[float, float] = (6.0, 10.0)
+    adds_qkv_bias: bool = False
     sums_biases: bool = True
     loops_biases: bool = False
     fused_softmax_tokens: int = 0
@@ -611,6 +614,9 @@ def block_forward(model: ModelSpec, split: Split) -> Kernels:
     norm, activation = _norm_bytes(model, split)[0], _activation_bytes(model, split)[0]
     moves = [norm * width, norm * width, 7.0 * width, 7.0 * width, activation * inside]
     moves += [norm * one for one in _more_norms(model, split)]
+    if split.adds_qkv_bias and model.qkv_bias:
+        wide = attention_widths(model)
+        moves.append(4.0 * split.tokens * (wide.query + wide.key + wide.value) / split.tensor)
     if model.position_embedding == "rotary":
         moves.append(split.rotary_bytes[0] * _rotated(model, split))
     moves += _sorted_tokens(model, split, width) + _added_biases(model, split, width, BIAS_BYTES)

@@ -357,6 +357,8 @@ class GPUSoftwareSpec(Spec):
         Moved for one element of a gated activation: 6 where one kernel activates and multiplies, 10 where two do. [bytes]
     gate_backward_bytes
         The same in the backward pass: 10 in one kernel. [bytes]
+    adds_qkv_bias
+        The bias of queries, keys and values is added by a kernel of its own, not by the product that it follows.
     fused_bias_gradients
         A kernel that reads the gradients anyway adds them up over tokens for the biases, as those of 8-bit products always do.
     grouped_experts
@@ -416,6 +418,7 @@ class GPUSoftwareSpec(Spec):
     norm_backward_bytes: NotNegative = 10.0
     gate_bytes: NotNegative = 6.0
     gate_backward_bytes: NotNegative = 10.0
+    adds_qkv_bias: bool = False
     fused_bias_gradients: bool = False
     grouped_experts: bool = True
     loops_expert_biases: bool = False

@@ -155,6 +155,7 @@ def split_of(run: GPURun, plans: PlanTable) -> Split:
         layout_bytes=(software.attention_layout_bytes, software.attention_layout_backward_bytes),
         norm_bytes=(software.norm_bytes, software.norm_backward_bytes),
         gate_bytes=(software.gate_bytes, software.gate_backward_bytes),
+        adds_qkv_bias=software.adds_qkv_bias,
         sums_biases=not software.fused_bias_gradients and product_precision(run) == "16bit",
         loops_biases=software.loops_expert_biases,
         fused_softmax_tokens=software.fused_softmax_tokens,
