@@ -251,14 +251,19 @@ def doubts(run: GPURun, plans: PlanTable, memory_bytes: Array) -> dict[str, Arra
 
 
 def lateness(run: GPURun, plans: PlanTable, memory_bytes: Array) -> Array:
-    """By what factor the pessimistic end of a plan is later than that of a plan without doubts. [-]"""
-    known, usual = knowledge("gpus").assumed, gpu_bounds(run).slower
-    squares = add_up(known[key].slower ** 2 * has for key, has in doubts(run, plans, memory_bytes).items())
-    return np.exp(np.sqrt(usual**2 + squares) - usual)
+    """By what factor the pessimistic end of a plan is later than that of a plan without doubts. [-]
+
+    In full, not as squares beside the bounds of all plans: among many the doubtful one wins that errs most.
+    """
+    known = knowledge("gpus").assumed
+    return np.exp(
+        np.sqrt(add_up(known[key].slower ** 2 * has for key, has in doubts(run, plans, memory_bytes).items()))
+    )
 
 
 def bounds_of(run: GPURun, plan: Plan) -> Bounds:
     """By how much the step of one plan may be faster or slower."""
     known, needed = knowledge("gpus").assumed, memory_of_plan(run, plan).total
     found = [known[key] for key, has in doubts(run, plan.table, needed).items() if np.any(has)]
-    return together(gpu_bounds(run), *found)
+    usual, more = gpu_bounds(run), together(*found)
+    return Bounds(usual.faster, usual.slower + more.slower, (*usual.basis, *more.basis))

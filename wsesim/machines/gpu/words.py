@@ -105,9 +105,11 @@ class GPUWords(Words):
         return f"{plural(number, 'GPU')} ({self.where(cluster, number)})"
 
     def planned(self, run: Run, plan: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Sizes of what is more than one, and what is recomputed."""
+        """Sizes of what is more than one, chunks of stages that are interleaved, and what is recomputed."""
         kinds = ("data", "tensor", "pipeline", "context", "expert")
         sizes = [f"{kind} {plan[key]:,}" for kind in kinds if plan.get(key := f"{kind}_parallel_size", 1) > 1]
+        if plan.get("virtual_pipeline_size", 1) > 1:
+            sizes.append(f"{plan['virtual_pipeline_size']} chunks to a stage")
         if plan.get("zero_stage"):
             sizes.append(f"ZeRO {plan['zero_stage']}")
         what = plan.get("activation_recompute", "none")
