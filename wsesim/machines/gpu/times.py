@@ -268,13 +268,17 @@ def _more_launches(run: GPURun, plans: PlanTable, *, backward: bool) -> Array:
     return number
 
 
-def _waits_for_host_s(run: GPURun, num_launches: Array, busy_s: Array) -> Array:
-    """A GPU waits for the host to start so many kernels, while it is busy for so long with them and with collectives. [s]"""
+def _waits_for_host_s(run: GPURun, num_launches: Array, busy_s: Array, *, backward: bool) -> Array:
+    """A GPU waits for the host to start so many kernels, while it is busy for so long with them and with collectives. [s]
+
+    Forward the host waits to learn how many tokens each expert gets; backward it knows.
+    """
     software, each_s = run.cluster.software, run.cluster.gpu.calibration.synchronization_s
     if software.blocks_launches:
         return num_launches * launch_latency_s(run) * np.ones(np.shape(busy_s))
     waits_s = np.maximum(0.0, num_launches * launch_latency_s(run) - busy_s)
-    waits = 2.0 * software.synchronizes_layers + (run.model.num_experts > 1) * software.synchronizes_experts
+    learns = software.synchronizes_experts and run.model.num_experts > 1 and not backward
+    waits = 2.0 * software.synchronizes_layers + learns
     return waits_s + waits * each_s
 
 
@@ -340,11 +344,12 @@ def _block_pass(run: GPURun, plans: PlanTable, *, backward: bool) -> Pass:
     kernels_s = kernels_s + cluster.gpu.calibration.overlap_slowdown * (sums_s - exposed_s)
     kernels_s = kernels_s * jitter_factor(run)
     context_s, expert_s = _context_s(run, plans, split, backward=backward), _expert_s(run, plans, width)
+    launches = work.num_launches + _more_launches(run, plans, backward=backward)
     # the host starts kernels ahead while the GPU waits for others, too
     busy_s = kernels_s + exposed_s + context_s + expert_s
     return Pass(
         kernels_s=kernels_s,
-        launch_s=_waits_for_host_s(run, work.num_launches + _more_launches(run, plans, backward=backward), busy_s),
+        launch_s=_waits_for_host_s(run, launches, busy_s, backward=backward),
         tensor_s=exposed_s,
         context_s=context_s,
         expert_s=expert_s,
