@@ -114,7 +114,7 @@ What is known to be off, and not why:
   micro-batch (Qwen3 235B, and 30B in 25.11 and 26.02); here nothing hides it, as with it hidden Qwen3 235B would be
   predicted 45 to 48 % too fast, not 13 to 19 %: something takes another 6 ms for each block and micro-batch. Rows of
   DeepSeek-V3 state the FLOP of a model that predicts two tokens, which is not modelled; those with experts on several nodes
-  lie between exchanges in view (+34 and +47 %) and hidden (-36 and -33 %).
+  lie between exchanges in view (+20 and +31 %) and hidden (-36 and -33 %).
 - **GPT-OSS 120B** (10 % is asked) is predicted 20 to 22 % too fast on H100 and 22 to 32 % on B200, 44 % in 25.11: gradients
   of experts between nodes, biases that are added expert by expert and rotary positions step by step explain half of what
   was missing. Which attention kernel took its learned sinks is not stated.

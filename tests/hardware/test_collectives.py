@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from tests.builders import between
 from wsesim.config.loader import load_gpu_cluster
 from wsesim.machines.gpu.collectives import (
+    Group,
     all_gather_time_s,
     all_reduce_time_s,
+    copies_left,
     group_of,
     network_bytes_per_s,
     nvlink_bytes_per_s,
@@ -179,3 +182,21 @@ def test_arrays_are_worked_out_place_by_place(plans: list[tuple[int, int, float]
         together = time_s(NODES, group_of(NODES, sizes, inner), num_bytes)
         alone = [time_s(NODES, group_of(NODES, size, near), much) for size, near, much in plans]
         assert together.tolist() == pytest.approx([float(one) for one in alone], rel=1e-14)
+
+
+def reached(domains: int, copies: int, groups: int, chosen: int) -> float:
+    """Domains that get a copy of a token, over all ways to choose groups and then to deal copies to parts of them."""
+    parts = max(groups, domains)  # the smallest pieces: a domain holds some, and so does a group
+    found = []
+    for some in combinations(range(groups), chosen):
+        pieces = [piece for piece in range(parts) if piece * groups // parts in some]
+        found += [len({piece * domains // parts for piece in dealt}) for dealt in product(pieces, repeat=copies)]
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize("domains", [1, 2, 4, 8])
+@pytest.mark.parametrize(("groups", "chosen"), [(1, 1), (4, 2), (4, 3), (4, 4)])
+def test_tokens_that_choose_among_groups_go_to_fewer_domains(domains: int, groups: int, chosen: int) -> None:
+    """Every way counted, of three copies of a token."""
+    group = Group(np.array([8.0 * domains]), np.array([8.0]), 1)
+    assert 3 * copies_left(group, 3, groups, chosen) == pytest.approx(reached(domains, 3, groups, chosen))

@@ -284,6 +284,10 @@ class ModelSpec(Spec):
         Leading blocks with one MLP of `intermediate_size` instead of experts. [-]
     interleave_moe_layer_step
         Every n-th block has experts, the others one MLP (Llama 4: 2). [-]
+    n_group
+        Groups of experts, of which a token chooses some first (DeepSeek-V3: 8); 1 is without. [-]
+    topk_group
+        Groups that it chooses its experts from (DeepSeek-V3: 4). [-]
     router_bias
         Bias of the router.
     published_parameters
@@ -340,6 +344,8 @@ class ModelSpec(Spec):
     shared_expert_gate: bool = False
     first_k_dense_replace: Annotated[int, Field(ge=0, le=4096)] = 0
     interleave_moe_layer_step: Annotated[int, Field(gt=0, le=4096)] = 1
+    n_group: Annotated[int, Field(gt=0, le=100_000)] = 1
+    topk_group: Annotated[int, Field(gt=0, le=100_000)] = 1
     router_bias: bool = False
     published_parameters: Annotated[float, Field(gt=0)] | None = None
     training_flop_reported: Annotated[float, Field(gt=0)] | None = None
@@ -391,6 +397,21 @@ class ModelSpec(Spec):
                 "write one for each block, or a shorter list that repeats"
             )
 
+    def _check_groups(self) -> None:
+        if self.num_experts % self.n_group:
+            raise ValueError(
+                f"[n_group] {self.n_group} groups do not divide num_experts = {self.num_experts}; take another number"
+            )
+        if self.topk_group > self.n_group:
+            raise ValueError(
+                f"[topk_group] {self.topk_group} is more than n_group = {self.n_group}; lower it or add groups"
+            )
+        if self.experts_per_token > self.topk_group * (self.num_experts // self.n_group):
+            raise ValueError(
+                f"[topk_group] {self.topk_group} of {self.n_group} groups have fewer experts than experts_per_token = "
+                f"{self.experts_per_token}; choose from more"
+            )
+
     def _check_experts(self) -> None:
         if self.experts_per_token > self.num_experts:
             raise ValueError(
@@ -400,6 +421,7 @@ class ModelSpec(Spec):
         for name in _OF_MIXTURES:
             if self.num_experts == 1 and getattr(self, name):
                 raise ValueError(f"[{name}] is for mixtures of experts; set num_experts, or leave it out")
+        self._check_groups()
         if self.shared_expert_gate and not self.shared_expert_size:
             raise ValueError("[shared_expert_gate] needs a shared expert; set n_shared_experts, or leave it out")
 

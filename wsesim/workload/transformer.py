@@ -235,6 +235,7 @@ def _of_one_kind(model: ModelSpec, variant: _Variant, number: int) -> ModelSpec:
         changes |= {"sliding_window": None, "layer_types": None}
     if not variant.has_experts:
         changes |= {"num_experts": 1, "experts_per_token": 1, "n_shared_experts": 0, "router_bias": False}
+        changes |= {"n_group": 1, "topk_group": 1}
         changes |= {"moe_intermediate_size": None, "shared_expert_intermediate_size": None, "shared_expert_gate": False}
     return model.model_copy(update=changes)
 

@@ -764,7 +764,11 @@ FAMILIES: dict[str, Entries] = {
         "n_shared_experts": _count("n_shared_experts", default=2, at_least=0),
         "first_k_dense_replace": _first_dense(0),
     },
-    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v3": {
+        **_DEEPSEEK,
+        "n_group": _count("n_group", default=8),
+        "topk_group": _count("topk_group", default=4),
+    },
     "distilbert": _DISTILBERT,
     "dots1": {
         **_LLAMA,

@@ -344,6 +344,8 @@ def _fields(config: Section, entries: Entries, given: Iterable[str]) -> Fields:
             fields.drop(name)
         for name in ("shared_expert_gate", "first_k_dense_replace", "interleave_moe_layer_step", "router_bias"):
             fields.drop(name)
+        for name in ("n_group", "topk_group"):
+            fields.drop(name)
     return fields
 
 

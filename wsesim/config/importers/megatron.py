@@ -476,6 +476,8 @@ MODEL: dict[str, Entry | bool] = {
     "v_head_dim": _latent("v_head_dim", default=128),
     "num_experts": lambda args: _experts(args) if (_experts(args) or 1) > 1 else None,
     "experts_per_token": _of_experts("moe_router_topk", "topk", default=2),
+    "n_group": _of_experts("moe_router_num_groups"),
+    "topk_group": _of_experts("moe_router_group_topk"),
     "moe_intermediate_size": _of_experts("moe_ffn_hidden_size"),
     "shared_expert_intermediate_size": _of_experts("moe_shared_expert_intermediate_size"),
     "shared_expert_gate": lambda args: (

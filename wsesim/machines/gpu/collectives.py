@@ -16,11 +16,13 @@ Not modelled: protocols for few bytes between nodes, adapters that are busy with
 
 from __future__ import annotations
 
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wsesim.machines.gpu.spec import GPUClusterSpec
+from wsesim.units import add_up
 
 Array = Any
 MANY = 8
@@ -150,13 +152,32 @@ def reduce_scatter_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Arra
     return _with_start_s(cluster, group, _one_way_s(cluster, group, num_bytes, share))
 
 
-def copies_left(group: Group, copies: int) -> Array:
+def copies_left(group: Group, copies: int, groups: int = 1, chosen: int = 1) -> Array:
     """Share of what leaves a domain if a token with so many copies goes to each domain once, and is copied there. [-]
 
-    Copies are dealt at random; of D domains ``D (1 - (1 - 1/D)^copies)`` get one.
+    Copies are dealt at random; of D domains ``D (1 - (1 - 1/D)^copies)`` get one. Where a token chooses `chosen` of the `groups`
+    of experts first, a domain that holds some whole groups, or a part of one, gets none of its copies more often.
     """
     domains = group.size / group.per_domain
-    return domains * (1.0 - (1.0 - 1.0 / domains) ** copies) / copies
+    if groups == chosen:
+        return domains * (1.0 - (1.0 - 1.0 / domains) ** copies) / copies
+    held = groups / domains  # groups of one domain, or its share of one
+    none = add_up(
+        _chance(groups, chosen, held, number) * _missed(held, number, chosen, copies) for number in range(chosen + 1)
+    )
+    return domains * (1.0 - none) / copies
+
+
+def _chance(groups: int, chosen: int, held: Array, number: int) -> Array:
+    """Of choosing so many of the groups that a domain holds; of a part of one as of the whole. [-]"""
+    own = np.maximum(1, np.round(held)).astype(int)
+    ways = [comb(int(one), number) * comb(groups - int(one), chosen - number) for one in np.ravel(own)]
+    return np.reshape(np.array(ways) / comb(groups, chosen), np.shape(own))
+
+
+def _missed(held: Array, number: int, chosen: int, copies: int) -> Array:
+    """Chance that none of the copies goes to a domain of which so many groups were chosen. [-]"""
+    return (1.0 - number * np.minimum(1.0, held) / chosen) ** copies
 
 
 def exchange_time_s(cluster: GPUClusterSpec, group: Group, num_bytes: Array, share_outside: Array = 1.0) -> Array:

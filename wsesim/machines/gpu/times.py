@@ -465,8 +465,8 @@ def _key_bytes(run: GPURun, plans: PlanTable, split: Split, *, backward: bool) -
 def _expert_s(run: GPURun, plans: PlanTable, width_bytes: Array) -> Array:
     """Tokens to the GPUs of their experts, and back."""
     group = group_of(run.cluster, plans.expert, plans.expert_tensor)
-    by_node = run.cluster.software.exchanges_by_node
-    share = copies_left(group, run.model.experts_per_token) if by_node else 1.0
+    model, by_node = run.model, run.cluster.software.exchanges_by_node
+    share = copies_left(group, model.experts_per_token, model.n_group, model.topk_group) if by_node else 1.0
     exchange_s = exchange_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes), share)
     return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
 
