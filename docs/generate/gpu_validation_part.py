@@ -168,7 +168,8 @@ def _vtrain_words(predictions: Sequence[Prediction]) -> str:
     return (
         f"on 512 GPUs, {len(slow)} configurations with tensor parallel 2 and 4 took {min(times):.0f} to {max(times):.0f} s, up "
         "to twice as long as\n  neighbours with another micro-batch or number of stages, in no order that a mechanism here gives; "
-        "two more rows are outliers (below).\n  Four with tensor parallel 4 on 64 GPUs took 0.4 to 0.5 s longer than predicted, whatever the micro-batch."
+        "two more rows are outliers (below).\n  Four with tensor parallel 4 on 64 GPUs took 0.4 to 0.5 s longer than predicted, "
+        "whatever the micro-batch."
     )
 
 
