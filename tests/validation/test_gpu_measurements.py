@@ -11,6 +11,7 @@ import pytest
 from tests.builders import laid_over
 from tests.front_door import call
 from tests.gpu_builders import gpu_run
+from wsesim import simulate
 from wsesim.config import catalogue
 from wsesim.config.loader import any_from_table, load_model
 from wsesim.config.model import ModelSpec
@@ -374,3 +375,13 @@ def test_of_many_steps_the_nearest_in_width_and_sequence_make_the_range() -> Non
     assert f"nearest of {5 * NEAREST_ROWS}" in ranges[0].basis[0]
     few = {**known, narrow.place: {"one": steady[:20]}}
     assert bounds_of_kind(narrow, few).slower == 0.3  # so few of one model say too little of its ends
+
+
+def test_four_bit_is_the_rate_of_products_and_says_so() -> None:
+    runs = [
+        gpu_run(cluster={"name": "dgx_b200"}, training={"precision": word}, parallelism={"attention": "flash"})
+        for word in ("mxfp8", "nvfp4")
+    ]
+    eight, four = (gpu_bounds(run) for run in runs)
+    assert four.slower > eight.slower
+    assert any("4 bit" in note for note in simulate(runs[1]).notes)

@@ -233,6 +233,8 @@ def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bound
         reasons.append(known["another_table"])
     if not is_measured(run.cluster.gpu):
         reasons.append(known["unmeasured_gpu"])
+    if run.training.precision == "nvfp4":
+        reasons.append(known["four_bit"])
     if kind.experts == "experts" and not _like(knowledge("gpus").errors, kind.alike):
         reasons.append(known["experts"])
     return together(*reasons)

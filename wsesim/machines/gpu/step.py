@@ -325,6 +325,8 @@ class GPUStep(Step):
                 "nothing was measured on it" if gpu.measured == "nothing" else f"of it {gpu.measured} were measured"
             )
             yield f"no training step on {gpu.name} was compared with predictions; {kernels}"
+        if self.run.training.precision == "nvfp4":
+            yield "of training in 4 bit the rate of products alone was measured: layers in more bits and transforms are not counted"
         if self.run.model.num_experts > 1:
             yield "routing is taken to be balanced; of mixtures of experts, H100 and B200 were compared (`wsesim validate`)"
         filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
