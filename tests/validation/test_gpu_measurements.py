@@ -18,6 +18,7 @@ from wsesim.config.model import ModelSpec
 from wsesim.errors import MeasurementError
 from wsesim.machines.gpu.doubts import NEAREST_ROWS, Kind, bounds_of_kind, gpu_bounds
 from wsesim.machines.gpu.rows import COLUMNS, GPUMeasurement, published, read_steps, run_table
+from wsesim.validate.gpu_predict import predict, simulated_s
 from wsesim.workload.transformer import parameter_count
 
 ROWS = {row.id: row for row in published()}
@@ -385,3 +386,9 @@ def test_four_bit_is_the_rate_of_products_and_says_so() -> None:
     eight, four = (gpu_bounds(run) for run in runs)
     assert four.slower > eight.slower
     assert any("4 bit" in note for note in simulate(runs[1]).notes)
+
+
+def test_the_range_of_software_known_to_be_slow_holds_its_steps() -> None:
+    rows = [row for row in published() if row.set == "sc21-zero3"]
+    found = [predict(row, simulated_s) for row in rows]
+    assert all(one.is_inside for one in found if one.predicted_s is not None)

@@ -228,7 +228,7 @@ def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bound
     reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
     tables = _like(knowledge("gpus").errors, kind.alike[:1])
     if len(one_by_one(tables)) < FEWEST_ROWS:
-        reasons.append(known["unmeasured_software"])
+        reasons.append(known.get(f"software_{kind.profile}", known["unmeasured_software"]))
     elif table not in tables:
         reasons.append(known["another_table"])
     if not is_measured(run.cluster.gpu):
