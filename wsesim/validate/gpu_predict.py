@@ -17,7 +17,7 @@ from wsesim.config.loader import any_from_table, origins_of
 from wsesim.errors import AnswerIsNo, ConfigError, InputError
 from wsesim.machines.gpu.doubts import Kind, gpu_bounds, kind_of, without
 from wsesim.machines.gpu.plans import candidates
-from wsesim.machines.gpu.rows import FITTED_SETS, GPUMeasurement, run_table
+from wsesim.machines.gpu.rows import GPUMeasurement, fitted_sets, run_table
 from wsesim.machines.gpu.search import closed_form_s, rank
 from wsesim.machines.gpu.simulation import simulate_gpu
 from wsesim.machines.gpu.spec import GPUCalibrationSpec, GPUClusterSpec, GPURun
@@ -80,7 +80,7 @@ MOST_PROCESSES, LARGEST_GROUP = 8, 20
 
 def tolerance_of(name: str, use: str) -> float:
     """Mean absolute error that a set may have. [-]"""
-    is_fitted = use == "calibration" and name in FITTED_SETS
+    is_fitted = use == "calibration" and name in fitted_sets()
     return CALIBRATION_TOLERANCE if is_fitted else TOLERANCES.get(name, OWN_TOLERANCE)
 
 

@@ -8,6 +8,7 @@ Cells that are empty say nothing, and mean what they mean when a run file leaves
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -65,8 +66,6 @@ METRICS = ("iteration_s", "tokens_per_s_per_gpu")
 LAYER_METRICS = ("layer_forward_s", "layer_backward_s")
 """Of one block and micro-batch; in a table of their own, and only to fit kernels to."""
 USES = ("calibration", "validation", "shown")
-FITTED_SETS = ("korthikanti", "megascale-baseline")
-"""Sets whose calibration rows constants were fitted to; to steps of one's own nothing is."""
 
 _SHAPE = (
     *("num_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size"),
@@ -132,7 +131,7 @@ class GPUMeasurement:
     @property
     def is_fitted(self) -> bool:
         """Whether constants were fitted to it, so that its error proves nothing."""
-        return self.use == "calibration" and self.set in FITTED_SETS
+        return self.use == "calibration" and self.set in fitted_sets()
 
     @property
     def tokens(self) -> int:
@@ -268,6 +267,12 @@ def read_steps(path: Path, metrics: tuple[str, ...] = METRICS) -> tuple[GPUMeasu
 def published() -> tuple[GPUMeasurement, ...]:
     """The measurements of GPU clusters that ship with wsesim."""
     return read_steps(catalogue.published() / "gpus.csv")
+
+
+@cache
+def fitted_sets() -> frozenset[str]:
+    """Published sets of which some rows were fitted; to steps of one's own nothing is."""
+    return frozenset(row.set for row in published() if row.use == "calibration")
 
 
 def published_layers() -> tuple[GPUMeasurement, ...]:
