@@ -385,12 +385,23 @@ def test_every_software_has_a_year_and_sources(name: str) -> None:
 
 
 def test_software_is_named_and_single_switches_lie_over_it() -> None:
-    run = tiny(cluster={"software_profile": "nemo_2025", "software": {"tensor_parallel_overlap": "none"}})
+    run = tiny(
+        cluster={"name": "dgx_h100", "software_profile": "nemo_2025", "software": {"tensor_parallel_overlap": "none"}}
+    )
     assert (run.cluster.software_profile, run.parallelism.attention) == ("nemo_2025", "cudnn")
     assert run.cluster.software.tensor_parallel_overlap == "none"
     assert run.cluster.software.switch_adds is False
-    own = tiny(cluster={"software_profile": "nemo_2025"}, parallelism={"attention": "flash_1"})
+    own = tiny(cluster={"name": "dgx_h100", "software_profile": "nemo_2025"}, parallelism={"attention": "flash_1"})
     assert (own.parallelism.attention, own.cluster.software.attention) == ("flash_1", "cudnn")
+
+
+def test_a_kernel_of_a_profile_that_nobody_measured_on_the_gpu_is_the_best_that_was() -> None:
+    run = tiny(cluster={"name": "dgx_a100_80gb", "software_profile": "nemo_2025"})
+    assert run.parallelism.attention == "flash"
+    assert "attention = flash" in " ".join(wsesim.simulate(run).notes)
+    assert wsesim.simulate(run).step_time_s > 0
+    with pytest.raises(InputError, match="nothing is known of attention by cudnn"):
+        wsesim.simulate(tiny(cluster={"name": "dgx_a100_80gb"}, parallelism={"attention": "cudnn"}))
 
 
 def test_another_software_takes_nothing_from_that_of_the_cluster() -> None:

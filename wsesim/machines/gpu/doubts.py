@@ -226,11 +226,11 @@ def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bound
     if own is not None and told is None:
         return moved(_about_own(kind), math.log(own))
     reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
-    tables = _like(knowledge("gpus").errors, kind.alike[:1])
+    tables, here = (_like(knowledge("gpus").errors, kind.alike[:length]) for length in (1, 2))
     if len(one_by_one(tables)) < FEWEST_ROWS:
         reasons.append(known.get(f"software_{kind.profile}", known["unmeasured_software"]))
     elif table not in tables:
-        reasons.append(known["another_table"])
+        reasons.append(known["another_table" if here else "another_gpu"])
     if not is_measured(run.cluster.gpu):
         reasons.append(known["unmeasured_gpu"])
     if run.training.precision == "nvfp4":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -548,8 +549,19 @@ def with_software(table: Layered, folder: Path, place: str) -> Layered:
         raise ConfigError(f"{where} is {catalogue.value_shown(name)}; write a name of `wsesim list software` in quotes")
     if not isinstance(own, dict):
         return table
-    profile = layered("software", resolve("software", name, folder, where))
+    profile = _with_known_attention(layered("software", resolve("software", name, folder, where)), table)
     return put(table, "software", (sub(table, "software") if own else Layered({})).over(profile))
+
+
+def _with_known_attention(profile: Layered, cluster: Layered) -> Layered:
+    """A profile's kernel of attention; where nothing is known of it on the GPU, the best that is, as libraries choose."""
+    gpu = cluster.plain.get("gpu")
+    calibration = gpu.get("calibration") if isinstance(gpu, dict) else None
+    known = calibration.get("attention") if isinstance(calibration, dict) else None
+    word = profile.plain.get("attention")
+    if not isinstance(known, dict) or word not in AttentionKernelsSpec.model_fields or word in known:
+        return profile
+    return replace(profile, plain=profile.plain | {"attention": "flash"})
 
 
 SCHEMAS: dict[str, tuple[str, type[Spec]]] = {
