@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import wsesim
 from wsesim import GPURun, Result
+from wsesim.config.loader import load_any
 from wsesim.machines.gpu.machine import gpu_counts
 from wsesim.machines.gpu.search import estimate_s, rank
 from wsesim.machines.machine import counts
@@ -133,3 +134,18 @@ def test_counts_of_gpus_hold_the_own_one(limit: int, node: int) -> None:
     found = gpu_counts(limit, node, own)
     assert {1, own, limit} <= set(found)
     assert found == sorted(set(found))
+
+
+def test_efficiencies_above_one_say_why() -> None:
+    run = load_any(
+        {
+            "name": "a model that few GPUs hold by recomputation alone",
+            "model": {"name": "llama-3-70b"},
+            "training": {"sequence_length": 8192, "global_batch_size": 64},
+            "cluster": {"name": "dgxc_h100", "num_gpus": 32},
+        }
+    )
+    found = scaling(wsesim.simulate(run))
+    weak = found.curves[0]
+    assert max(one.efficiency for one in weak.points) > 1.05
+    assert any("weak scaling reaches 1" in note and "first point" in note for note in found.notes)

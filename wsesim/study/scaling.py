@@ -21,6 +21,8 @@ from wsesim.view import ShowsItself
 WEAK, STRONG = "weak", "strong"
 """Kinds of curves of a run itself; the same job on another kind of machine has the name of that kind."""
 
+PRINTED = 0.0005
+"""Efficiencies above one by less than this are printed as 100.0 %. [-]"""
 SEEN = 0.05
 """Share of its throughput by which a run is seen beside its curve. [-]"""
 CURVES_KEPT = 64
@@ -285,8 +287,23 @@ def _notes(run: Run, curves: Sequence[Curve], own: Point) -> tuple[str, ...]:
     if machine.estimates or any(curve.kind not in (WEAK, STRONG) for curve in curves):
         found.append("points on GPUs are estimates of the best plan by the closed form, not simulated")
     if machine.estimates:
+        found += [_above_one(curve, machine.words.devices) for curve in curves if _is_above_one(curve)]
         found += _off_the_line(own, curves[0], machine.words.devices)
     return tuple(found)
+
+
+def _is_above_one(curve: Curve) -> bool:
+    """Whether some point is more efficient than the first, by as much as is printed."""
+    return curve.kind in (WEAK, STRONG) and any(one.efficiency > 1.0 + PRINTED for one in curve.points)
+
+
+def _above_one(curve: Curve, devices: str) -> str:
+    """Why more devices do more than their share."""
+    first, most = curve.points[0], max(one.efficiency for one in curve.points)
+    return (
+        f"{curve.kind} scaling reaches {most:.1%}: 100% are the {first.num_devices:,} {devices} of the first point, which share "
+        "parameters or compute activations again to fit, or update more parameters each; each point has a plan of its own"
+    )
 
 
 def _limited(curve: Curve) -> str:
