@@ -102,6 +102,10 @@ def refusal(kind: type[WsesimError] = ConfigError, **overrides: Any) -> str:
             ["micro_batch_group_size is 3", "is not in 4 to 11", "use 6"],
         ),
         # the batch
+        (
+            {"training": {"global_batch_size": 64, "micro_batch_size": 65}, "parallelism": {"tensor_parallel_size": "auto"}},
+            ["micro_batch_size is 65, more than training.global_batch_size = 64", "use at most 64"],
+        ),
         ({"training": {"global_batch_size": 6}}, ["global_batch_size is 6", "the 8 copies", "use at least 8"]),
         ({"training": {"micro_batch_size": 9}}, ["micro_batch_size is 9", "each copy of the model has 8", "at most 8", '"auto"']),
         # heads, sequence, experts

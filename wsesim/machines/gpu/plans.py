@@ -220,6 +220,11 @@ def _experts(run: GPURun) -> None:
 
 def _batch(run: GPURun) -> None:
     spec, batch, micro = run.parallelism, run.training.global_batch_size, run.training.micro_batch_size
+    if isinstance(micro, int) and micro > batch:
+        raise ConfigError(
+            f"{run.place}: training.micro_batch_size is {micro}, more than training.global_batch_size = {batch}; use at most "
+            f'{batch}, or "auto"'
+        )
     data = spec.data_parallel_size
     sizes = (spec.tensor_parallel_size, spec.pipeline_parallel_size, spec.context_parallel_size)
     if data == "auto" and "auto" not in sizes:
