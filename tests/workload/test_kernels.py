@@ -84,6 +84,16 @@ def test_experts_are_dealt_out() -> None:
     assert theirs.rows * theirs.count == 2 * 2048  # two experts for each token
 
 
+def test_the_fullest_gpu_multiplies_more_and_flop_are_those_of_the_mean() -> None:
+    model = load_model("mixtral-8x7b")
+    even, uneven = split(expert=8), split(expert=8)._replace(expert_imbalance=1.5)
+    for pass_of in (block_forward, block_backward):
+        pairs = list(zip(pass_of(model, even).gemms, pass_of(model, uneven).gemms, strict=True))
+        assert pass_of(model, uneven).flop == pytest.approx(pass_of(model, even).flop)
+        more = [fuller.rows * fuller.inner / (one.rows * one.inner) for one, fuller in pairs]
+        assert sorted(set(more)) == pytest.approx([1.0, 1.5])
+
+
 def test_a_fused_kernel_executes_the_causal_half() -> None:
     model = ModelSpec(**SHAPE)
     square = 4.0 * 2048**2 * 64

@@ -239,6 +239,8 @@ class Gemm(NamedTuple):
         gradient it is, as "column_input" and "column_weight".
     biased
         Share of the result to which this GPU adds a bias; 0 without one. [-]
+    load
+        Tokens of the fullest GPU, whose shapes these are, over those of the mean. [-]
     """
 
     rows: Array
@@ -248,11 +250,12 @@ class Gemm(NamedTuple):
     more_bytes: Array = 0.0
     role: str = ""
     biased: Array = 0.0
+    load: float = 1.0
 
     @property
     def flop(self) -> Array:
-        """All of them. [FLOP]"""
-        return 2.0 * self.rows * self.columns * self.inner * self.count
+        """All of them, on the mean of all GPUs. [FLOP]"""
+        return 2.0 * self.rows * self.columns * self.inner * self.count / self.load
 
 
 class Batched(NamedTuple):
@@ -360,6 +363,8 @@ class Split(NamedTuple):
         Whether the last bias of experts is added expert by expert.
     fused_softmax_tokens
         Longest sequence of which softmax is one kernel; 0 is any. [-]
+    expert_imbalance
+        Tokens of the experts of the fullest GPU over those of the mean. [-]
     drops_scores
         Whether a kernel of its own drops scores at random.
     """
@@ -381,6 +386,7 @@ class Split(NamedTuple):
     loops_biases: bool = False
     fused_softmax_tokens: int = 0
     drops_scores: bool = True
+    expert_imbalance: float = 1.0
 
     @property
     def tokens(self) -> Array:
@@ -399,7 +405,9 @@ def _projections(model: ModelSpec, split: Split) -> tuple[Gemm, ...]:
             split.expert_tensor,
         )
     found = [*_of_attention(model, split)]
-    found += _of_mlp(model, model.expert_size / shared, routed, experts, shares=_shares(split, shared))
+    load = split.expert_imbalance if model.num_experts > 1 else 1.0
+    mlps = _of_mlp(model, model.expert_size / shared, routed * load, experts, shares=_shares(split, shared))
+    found += [one._replace(load=load) for one in mlps]
     if model.num_experts > 1:
         found.append(Gemm(tokens, model.num_experts, hidden))
     if model.shared_expert_size:
@@ -447,9 +455,9 @@ def _gradients(gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
     """Of each product the gradient of its input, and that of its weights."""
     found: list[Gemm] = []
     for one in gemms:
-        found.append(Gemm(one.rows, one.inner, one.columns, one.count, role=f"{one.role}_input"))
-        added = 4.0 * one.inner * one.columns
-        found.append(Gemm(one.inner, one.columns, one.rows, one.count, added, role=f"{one.role}_weight"))
+        found.append(Gemm(one.rows, one.inner, one.columns, one.count, role=f"{one.role}_input", load=one.load))
+        added, role = 4.0 * one.inner * one.columns, f"{one.role}_weight"
+        found.append(Gemm(one.inner, one.columns, one.rows, one.count, added, role=role, load=one.load))
     return tuple(found)
 
 

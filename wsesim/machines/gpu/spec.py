@@ -371,6 +371,9 @@ class GPUSoftwareSpec(Spec):
         A token goes once to each node that holds some of its experts, and is copied there (DeepEP, HybridEP).
     synchronizes_experts
         The host waits in every block with experts for how many tokens each of them gets.
+    expert_imbalance
+        Tokens of the experts of the fullest GPU over those of the mean: all others wait for it, and for what it is sent. 1 where
+        routing is forced to be even, as in benchmarks. [-]
     collective_floor_s
         No collective inside a node takes less, as the host starts it. [s]
     synchronizes_layers
@@ -425,6 +428,7 @@ class GPUSoftwareSpec(Spec):
     loops_expert_biases: bool = False
     exchanges_by_node: bool = False
     synchronizes_experts: bool = False
+    expert_imbalance: Annotated[float, Field(ge=1, le=100)] = 1.0
     collective_floor_s: NotNegative = 0.0
     synchronizes_layers: bool = False
     blocks_launches: bool = False

@@ -328,7 +328,13 @@ class GPUStep(Step):
         if self.run.training.precision == "nvfp4":
             yield "of training in 4 bit the rate of products alone was measured: layers in more bits and transforms are not counted"
         if self.run.model.num_experts > 1:
-            yield "routing is taken to be balanced; of mixtures of experts, H100 and B200 were compared (`wsesim validate`)"
+            load = self.run.cluster.software.expert_imbalance
+            shared = (
+                "routing is taken to be balanced"
+                if load == 1
+                else f"the fullest GPU's experts get {load:g} times the mean"
+            )
+            yield f"{shared}; of mixtures of experts, H100 and B200 were compared (`wsesim validate`)"
         filled = self.memory["gpu_bytes"] / self.memory["gpu_capacity_bytes"]
         if filled > NEARLY_FULL:
             yield f"{filled:.0%} of the memory is used, which an allocator may not manage without stalls"

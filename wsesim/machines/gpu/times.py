@@ -151,6 +151,7 @@ def split_of(run: GPURun, plans: PlanTable) -> Split:
         sequence=np.where(plans.sequence_parallel, plans.tensor, 1),
         fused_attention=run.parallelism.attention != "unfused",
         drops_scores=_drops_scores(run),
+        expert_imbalance=software.expert_imbalance,
         rotary_bytes=(software.rotary_bytes, software.rotary_backward_bytes),
         layout_bytes=(software.attention_layout_bytes, software.attention_layout_backward_bytes),
         norm_bytes=(software.norm_bytes, software.norm_backward_bytes),
@@ -467,7 +468,8 @@ def _expert_s(run: GPURun, plans: PlanTable, width_bytes: Array) -> Array:
     group = group_of(run.cluster, plans.expert, plans.expert_tensor)
     model, by_node = run.model, run.cluster.software.exchanges_by_node
     share = copies_left(group, model.experts_per_token, model.n_group, model.topk_group) if by_node else 1.0
-    exchange_s = exchange_time_s(run.cluster, group, _routed_bytes(run, plans, width_bytes), share)
+    sent = _routed_bytes(run, plans, width_bytes) * run.cluster.software.expert_imbalance
+    exchange_s = exchange_time_s(run.cluster, group, sent, share)
     return np.where(run.model.num_experts > 1, EXCHANGES_PER_BLOCK * exchange_s, 0.0)
 
 

@@ -22,6 +22,7 @@ from wsesim.report.terminal import bar
 from wsesim.units import add_up, show, unit_of_field
 from wsesim.validate.calibrate import FORM_KEYS, LAYOUT_KEYS, RATE_KEYS, Fit, as_toml, fit
 from wsesim.validate.gpu_calibrate import (
+    FITTED,
     NUMBERS,
     KernelTable,
     PartFit,
@@ -187,7 +188,7 @@ def kind_of(path: Path) -> str | None:
     """Which kernels a CSV file holds, by its columns; None where it holds none."""
     header = catalogue.read_text(path, LARGEST_TABLE_BYTES).partition("\n")[0]
     names = {name.strip() for name in header.split(",")}
-    kinds = [kind for kind, needed in NUMBERS.items() if {"gpu", "time_us", *needed} <= names]
+    kinds = [kind for kind in FITTED if {"gpu", "time_us", *NUMBERS[kind]} <= names]
     return kinds[0] if kinds else None
 
 
@@ -198,7 +199,7 @@ def tables_of(path: Path | None, gpu: str) -> tuple[KernelTable, ...]:
     else:
         kind = kind_of(path)
         if kind is None:
-            known = "; ".join(f"{name}: gpu, {', '.join(columns)}, time_us" for name, columns in NUMBERS.items())
+            known = "; ".join(f"{name}: gpu, {', '.join(NUMBERS[name])}, time_us" for name in FITTED)
             raise MeasurementError(f"{path}: holds no kernels; columns of them are {known}")
         tables = read_tables(path, kind)
     chosen = tuple(table for table in tables if gpu in (ALL_SYSTEMS, table.gpu))
