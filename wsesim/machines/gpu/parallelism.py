@@ -31,6 +31,9 @@ SWITCHES = (
 )
 """Keys that a run file may set in ``[parallelism]`` as well as in ``[cluster.software]``."""
 
+SELECTIVE_OF_FSDP = 2
+"""Every so many blocks one is computed again where FSDP is told "selective" (torchtitan's default). [-]"""
+
 Operator = Literal[
     "attention", "core_attn", "layernorm", "activation", "moe_act", "mlp", "moe", "qkv", "mla_up_proj", "out", "mlp_in"
 ]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsesim.machines.gpu.parallelism import SELECTIVE_OF_FSDP
 from wsesim.machines.gpu.spec import GPURun
 from wsesim.units import add_up
 from wsesim.workload.transformer import block_kinds
@@ -22,8 +23,6 @@ Record = TypeVar("Record", bound=tuple[Any, ...])
 RECOMPUTE = ("none", "selective", "full", "every", "blocks", "operators")
 """What `Plan.recompute` counts; the last three are keys of a table."""
 NONE, SELECTIVE, FULL, EVERY, BLOCKS, OPERATORS = range(6)
-SELECTIVE_OF_FSDP = 2
-"""Every so many blocks one is computed again where FSDP is told "selective" (torchtitan's default). [-]"""
 EMBEDDING_COUNTS, LOSS_COUNTS = 1, 2
 """Parts of `Plan.ends`."""
 FEW = 100

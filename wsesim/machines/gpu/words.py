@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from wsesim.config.cluster import AnyCluster
 from wsesim.config.run import Run
 from wsesim.config.training import is_training
-from wsesim.machines.gpu.stages import SELECTIVE_OF_FSDP
+from wsesim.machines.gpu.parallelism import SELECTIVE_OF_FSDP
 from wsesim.machines.machine import Words
 from wsesim.results.result import Result
 from wsesim.units import show
