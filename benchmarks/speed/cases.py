@@ -110,7 +110,7 @@ PAGE_CASES = (
     ),
 )
 GPU_CASES = (
-    GPUCase("20B on 96 A100", "gpt_neox_20b_96xa100", 436, 111_241),
+    GPUCase("20B on 96 A100", "gpt_neox_20b_96xa100", 436, 111_567),
     GPUCase("175B on 1024 A100", "gpt3_175b_1024xa100", 6_479, 207_280),
     GPUCase("1T on 3072 A100", "gpt_1t_3072xa100", 103_975, 272_304),
 )
