@@ -111,9 +111,9 @@ def test_the_largest_runs_of_the_catalogue_take_little_memory(run: str) -> None:
 
 @pytest.mark.parametrize(("run", "batch"), [("andromeda_13b", 1_080_000), ("gpt3_175b_1024xa100", 307_200)])
 def test_memory_does_not_grow_with_the_micro_batches_of_a_step(run: str, batch: int) -> None:
-    """A thousand times as many, within what an allocator rounds to. [bytes]"""
+    """A thousand times as many, within what an allocator rounds to and imports leave free, 3 MB apart at most. [bytes]"""
     few, many = above_imports_bytes(run), above_imports_bytes(run, (f"training.global_batch_size={batch}",))
-    assert many < few + 2e6
+    assert many < few + 5e6
 
 
 def replace_batch(number: int) -> Run:
