@@ -163,6 +163,12 @@ def _nearest(known: Known, wanted: Sequence[str], kind: Kind) -> dict[str, list[
 
 
 @cache
+def _shipped(wanted: tuple[str, ...]) -> dict[str, list[float]]:
+    """Errors that ship with wsesim of the kinds that begin so, by table. [-]"""
+    return _like(knowledge("gpus").errors, wanted)
+
+
+@cache
 def _of_kind(kind: Kind) -> Bounds:
     return bounds_of_kind(kind, knowledge("gpus").errors)
 
@@ -226,7 +232,7 @@ def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bound
     if own is not None and told is None:
         return moved(_about_own(kind), math.log(own))
     reasons = [_of_kind(kind) if told is None else bounds_of_kind(kind, told)]
-    tables, here = (_like(knowledge("gpus").errors, kind.alike[:length]) for length in (1, 2))
+    tables, here = (_shipped(kind.alike[:length]) for length in (1, 2))
     if len(one_by_one(tables)) < FEWEST_ROWS:
         reasons.append(known.get(f"software_{kind.profile}", known["unmeasured_software"]))
     elif table not in tables:
@@ -235,7 +241,7 @@ def gpu_bounds(run: GPURun, told: Known | None = None, table: str = "") -> Bound
         reasons.append(known["unmeasured_gpu"])
     if run.training.precision == "nvfp4":
         reasons.append(known["four_bit"])
-    if kind.experts == "experts" and not _like(knowledge("gpus").errors, kind.alike):
+    if kind.experts == "experts" and not _shipped(kind.alike):
         reasons.append(known["experts"])
     return together(*reasons)
 
