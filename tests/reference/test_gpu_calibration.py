@@ -144,3 +144,9 @@ def test_blocks_are_those_of_table_4() -> None:
     assert sums == pytest.approx([19.6, 19.0, 27.2, 20.9, 20.3])
     model = run_of(rows[0]).model
     assert (model.hidden_size, model.num_layers) == (6144, 48)
+
+
+def test_experts_are_named_and_not_fitted() -> None:
+    found = call("calibrate", catalogue.published() / "kernels" / "experts.csv")
+    assert found.code == 2
+    assert "experts.csv: holds kernels of experts, which nothing is fitted to" in found.err

@@ -188,7 +188,7 @@ def kind_of(path: Path) -> str | None:
     """Which kernels a CSV file holds, by its columns; None where it holds none."""
     header = catalogue.read_text(path, LARGEST_TABLE_BYTES).partition("\n")[0]
     names = {name.strip() for name in header.split(",")}
-    kinds = [kind for kind in FITTED if {"gpu", "time_us", *NUMBERS[kind]} <= names]
+    kinds = [kind for kind, needed in NUMBERS.items() if {"gpu", "time_us", *needed} <= names]
     return kinds[0] if kinds else None
 
 
@@ -198,9 +198,10 @@ def tables_of(path: Path | None, gpu: str) -> tuple[KernelTable, ...]:
         tables = published_tables()
     else:
         kind = kind_of(path)
-        if kind is None:
+        if kind not in FITTED:
+            found = "kernels of experts, which nothing is fitted to" if kind else "no kernels"
             known = "; ".join(f"{name}: gpu, {', '.join(NUMBERS[name])}, time_us" for name in FITTED)
-            raise MeasurementError(f"{path}: holds no kernels; columns of them are {known}")
+            raise MeasurementError(f"{path}: holds {found}; columns of what is fitted are {known}")
         tables = read_tables(path, kind)
     chosen = tuple(table for table in tables if gpu in (ALL_SYSTEMS, table.gpu))
     if not chosen:
